@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Memory that can be mapped into processes.
+//!
+//! A [`Backing`] owns page frames and has a kernel address for each of them. What maps it keeps it
+//! alive through a [`Mappable`], so that frames are never freed under a mapping.
+
+use core::{
+    cmp::min,
+    ops::Deref,
+    ptr::NonNull, //
+};
+use kernel::{
+    bindings,
+    ffi::c_void,
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+/// Physically contiguous page frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The first frame's number.
+    pub pfn: usize,
+    /// How many frames. Never zero.
+    pub nr_pages: usize,
+}
+
+/// Kernel addresses that are valid for a stretch of a backing.
+#[derive(Clone, Copy)]
+pub struct KernelRange {
+    /// The first byte.
+    pub addr: NonNull<u8>,
+    /// How many bytes. Never zero.
+    pub len: usize,
+}
+
+/// Where the kernel's own addresses of a backing lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressClass {
+    /// The direct map of memory.
+    DirectMap,
+    /// The vmalloc area.
+    Vmalloc,
+}
+
+/// Page frames that may be shown to user space.
+///
+/// # Safety
+///
+/// An implementation promises that, from its making until it is dropped:
+///
+/// - [`nr_pages`](Self::nr_pages) never changes, and for each page below it
+///   [`run_at`](Self::run_at) and [`range_at`](Self::range_at) return `Some` and always the same;
+/// - it owns these frames, nobody else keeps kernel data in them, and no Rust reference to their
+///   contents exists: programs may change them at any time;
+/// - they were zeroed, or hold nothing else that a program must not see;
+/// - the addresses of `range_at` are valid for reading and writing those frames;
+/// - if [`HAS_REFCOUNTS`](Self::refcounted) is reported, each frame has a `struct page` with a
+///   reference count of its own, of a type that `vm_insert_page()` takes, and dropping the backing
+///   only drops its own references.
+pub unsafe trait Backing: Send + Sync {
+    /// Size in pages. Never zero.
+    fn nr_pages(&self) -> usize;
+
+    /// The frames from page `page` on, as far as they are contiguous and cheap to tell.
+    fn run_at(&self, page: usize) -> Option<Run>;
+
+    /// The kernel addresses from the start of page `page` on, as far as they are contiguous.
+    fn range_at(&self, page: usize) -> Option<KernelRange>;
+
+    /// Whether each frame has a reference count of its own, which mappings may take.
+    fn refcounted(&self) -> bool;
+
+    /// Where the addresses of [`range_at`](Self::range_at) lie.
+    fn address_class(&self) -> AddressClass;
+}
+
+impl dyn Backing + '_ {
+    /// Size in bytes.
+    pub fn len(&self) -> usize {
+        // Cannot overflow: so many bytes were allocated.
+        self.nr_pages().wrapping_mul(PAGE_SIZE)
+    }
+
+    /// The physically contiguous runs of pages `first..end`, the longest possible.
+    pub fn runs(&self, first: usize, end: usize) -> Runs<'_> {
+        Runs {
+            backing: self,
+            next: first,
+            end: min(end, self.nr_pages()),
+        }
+    }
+
+    /// Copies from `offset` bytes on to a program's buffer, up to the end of either.
+    ///
+    /// Returns the bytes copied, or `EFAULT` if not a single one could be.
+    pub fn copy_to_iter(&self, offset: usize, iov: &mut IovIterDest<'_>) -> Result<usize> {
+        let want = min(iov.len(), self.len().saturating_sub(offset));
+        self.copy(offset, want, |addr, len| {
+            // SAFETY: `addr` is valid for reading `len` bytes by the promise of `Backing`, and
+            // `iov` is a valid iterator. This is a C copy of memory that programs may change at the
+            // same time; no reference to it is made.
+            unsafe { bindings::_copy_to_iter(addr.cast::<c_void>(), len, iov.as_raw()) }
+        })
+    }
+
+    /// Copies from a program's buffer to `offset` bytes and on, up to the end of either.
+    ///
+    /// Returns the bytes copied, or `EFAULT` if not a single one could be.
+    pub fn copy_from_iter(&self, offset: usize, iov: &mut IovIterSource<'_>) -> Result<usize> {
+        let want = min(iov.len(), self.len().saturating_sub(offset));
+        self.copy(offset, want, |addr, len| {
+            // SAFETY: `addr` is valid for writing `len` bytes by the promise of `Backing`, and
+            // `iov` is a valid iterator. This is a C copy to memory that programs may use at the
+            // same time; no reference to it is made.
+            unsafe { bindings::_copy_from_iter(addr.cast::<c_void>(), len, iov.as_raw()) }
+        })
+    }
+
+    /// Calls `copy_chunk` for each stretch of kernel addresses of `want` bytes from `offset` on,
+    /// which must lie inside. Ends early when it copies less than asked.
+    fn copy(
+        &self,
+        offset: usize,
+        want: usize,
+        mut copy_chunk: impl FnMut(*mut u8, usize) -> usize,
+    ) -> Result<usize> {
+        let mut done = 0;
+        while done < want {
+            let at = offset.wrapping_add(done);
+            let Some(range) = self.range_at(at / PAGE_SIZE) else {
+                break;
+            };
+            let skip = at % PAGE_SIZE;
+            let len = min(range.len.saturating_sub(skip), want.wrapping_sub(done));
+            let copied = copy_chunk(range.addr.as_ptr().wrapping_add(skip), len);
+            done = done.wrapping_add(copied);
+            if copied < len {
+                break;
+            }
+        }
+        if done == 0 && want > 0 {
+            return Err(EFAULT);
+        }
+        Ok(done)
+    }
+}
+
+/// Iterator over the physically contiguous runs of a backing, made by [`Backing::runs`].
+pub struct Runs<'a> {
+    backing: &'a dyn Backing,
+    next: usize,
+    end: usize,
+}
+
+impl Iterator for Runs<'_> {
+    type Item = Run;
+
+    fn next(&mut self) -> Option<Run> {
+        let mut run = Run {
+            pfn: 0,
+            nr_pages: 0,
+        };
+        while self.next < self.end {
+            let more = self.backing.run_at(self.next)?;
+            let nr_pages = min(more.nr_pages, self.end.wrapping_sub(self.next));
+            if run.nr_pages == 0 {
+                run = Run {
+                    pfn: more.pfn,
+                    nr_pages,
+                };
+            } else if more.pfn == run.pfn.wrapping_add(run.nr_pages) {
+                run.nr_pages = run.nr_pages.wrapping_add(nr_pages);
+            } else {
+                break;
+            }
+            self.next = self.next.wrapping_add(nr_pages);
+        }
+        (run.nr_pages > 0).then_some(run)
+    }
+}
+
+/// Told about the mappings of a [`Mappable`].
+///
+/// Called with the lock of an address space held: it must not touch the memory of a program.
+pub trait MappingEvents: Send + Sync + 'static {
+    /// A VMA began to map it: `mmap(2)`, `fork(2)`, the split of a VMA, `mremap(2)`.
+    fn vma_opened(&self);
+
+    /// Such a VMA ended.
+    fn vma_closed(&self);
+}
+
+/// A backing that can be mapped, and what its owner keeps beside it.
+///
+/// Shared as an [`Arc`](kernel::sync::Arc): each VMA that maps it holds a reference. The backing
+/// can be neither changed nor taken out.
+pub struct Mappable<T> {
+    // Before `owner`, so that what the owner accounts for is freed when the owner is told.
+    backing: KBox<dyn Backing>,
+    owner: T,
+}
+
+impl<T: MappingEvents> Mappable<T> {
+    /// Puts the two together.
+    pub fn new(backing: KBox<dyn Backing>, owner: T) -> Self {
+        Self { backing, owner }
+    }
+
+    /// The memory.
+    pub fn backing(&self) -> &dyn Backing {
+        &*self.backing
+    }
+}
+
+impl<T> Deref for Mappable<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.owner
+    }
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A misc character device that may be unloaded only when nobody uses it.
+//!
+//! The `kernel` crate's `miscdevice` leaves `file_operations.owner` empty: its module can be removed
+//! while a file is open, and closing that file crashes. Here the owner is set, so an open file
+//! holds the module, and so does a mapping, which holds its file.
+
+use crate::vma::NewVma;
+use core::marker::PhantomData;
+use kernel::{
+    bindings,
+    error::to_result,
+    ffi::{
+        c_int,
+        c_long,
+        c_uint,
+        c_ulong, //
+    },
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    prelude::*,
+    seq_file::SeqFile,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
+    types::Opaque,
+    uaccess::UserPtr, //
+};
+
+/// An open file of a character device.
+///
+/// The methods may run at the same time in several threads. None of them but
+/// [`mmap`](Self::mmap) is called with the lock of the caller's address space held.
+pub trait CharDevice: Sized + Send + Sync + 'static {
+    /// What all open files share.
+    type Shared: Send + Sync + 'static;
+
+    /// The module whose code this is: `&THIS_MODULE`.
+    const MODULE: &'static ThisModule;
+
+    /// `open(2)`.
+    fn open(shared: &Arc<Self::Shared>) -> Result<Arc<Self>>;
+
+    /// `mmap(2)`. Called with the lock of the caller's address space held for writing, so it must
+    /// not touch the caller's memory, nor wait for a lock under which somebody does.
+    fn mmap(&self, vma: NewVma<'_>) -> Result;
+
+    /// `ioctl(2)`.
+    fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<u32>;
+
+    /// `read(2)` at `pos`: fills `iov` and returns the bytes read, 0 at the end.
+    fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize>;
+
+    /// `write(2)` at `pos`: takes from `iov` and returns the bytes written.
+    fn write(&self, pos: u64, iov: &mut IovIterSource<'_>) -> Result<usize>;
+
+    /// What `/proc/PID/fdinfo/FD` tells beside the usual.
+    fn show_fdinfo(&self, m: &SeqFile);
+}
+
+/// A character device of the files `T`, registered until dropped.
+///
+/// # Invariants
+///
+/// `misc` is a registered `struct miscdevice` whose operations are those of `T`, and the first field,
+/// so that a pointer to it is one to this structure.
+#[repr(C)]
+#[pin_data(PinnedDrop)]
+pub struct Registration<T: CharDevice> {
+    #[pin]
+    misc: Opaque<bindings::miscdevice>,
+    shared: Arc<T::Shared>,
+}
+
+// SAFETY: A misc device may be deregistered by any thread.
+unsafe impl<T: CharDevice> Send for Registration<T> {}
+// SAFETY: It has no methods that take `&self`.
+unsafe impl<T: CharDevice> Sync for Registration<T> {}
+
+impl<T: CharDevice> Registration<T> {
+    /// Registers the device node `/dev/NAME` with the permission bits `mode`.
+    pub fn new(
+        name: &'static CStr,
+        mode: u16,
+        shared: Arc<T::Shared>,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // Last in time though first in place: files may be opened at once, and need `shared`.
+            shared,
+            misc <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
+                let misc = bindings::miscdevice {
+                    minor: bindings::MISC_DYNAMIC_MINOR as c_int,
+                    name: kernel::str::as_char_ptr_in_const_context(name),
+                    fops: &Operations::<T>::TABLE,
+                    mode,
+                    ..pin_init::zeroed()
+                };
+                // SAFETY: The initializer may write to the slot.
+                unsafe { slot.write(misc) };
+                // SAFETY: The slot is initialized and stays in place until `drop` deregisters it.
+                // INVARIANT: If this succeeds, it is registered.
+                to_result(unsafe { bindings::misc_register(slot) })
+            }),
+        })
+    }
+}
+
+#[pinned_drop]
+impl<T: CharDevice> PinnedDrop for Registration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant it is registered.
+        unsafe { bindings::misc_deregister(self.misc.get()) };
+    }
+}
+
+/// The `file_operations` of the files `T`.
+struct Operations<T>(PhantomData<T>);
+
+impl<T: CharDevice> Operations<T> {
+    const TABLE: bindings::file_operations = bindings::file_operations {
+        owner: T::MODULE.as_ptr(),
+        open: Some(Self::open),
+        release: Some(Self::release),
+        llseek: Some(bindings::no_seek_end_llseek),
+        read_iter: Some(Self::read_iter),
+        write_iter: Some(Self::write_iter),
+        mmap: Some(Self::mmap),
+        unlocked_ioctl: Some(Self::ioctl),
+        // Structures have the same layout for 32-bit callers; only the pointer needs care.
+        compat_ioctl: bindings::compat_ptr_ioctl,
+        show_fdinfo: Some(Self::show_fdinfo),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// `file` must be an open file of these operations, which is not released during `'a`.
+    unsafe fn opened<'a>(file: *mut bindings::file) -> ArcBorrow<'a, T> {
+        // SAFETY: `open` stored a pointer of `Arc::into_raw()`, which `release` drops.
+        unsafe { ArcBorrow::from_raw((*file).private_data.cast::<T>()) }
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this for a new file of a misc device that was registered by `Registration<T>`.
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: The pointers are valid and for a file being opened.
+        let ret = unsafe { bindings::generic_file_open(inode, file) };
+        if ret != 0 {
+            return ret;
+        }
+        // SAFETY: `misc_open()` set the private data to the registered `miscdevice`, which is the
+        // first field of a `Registration<T>`, and keeps it from being deregistered during this
+        // call. Only the field `shared` is borrowed, which nobody changes.
+        let shared = unsafe { &(*(*file).private_data.cast::<Registration<T>>()).shared };
+        match T::open(shared) {
+            Ok(opened) => {
+                // SAFETY: A file that is being opened is not shared yet.
+                unsafe { (*file).private_data = Arc::into_raw(opened).cast_mut().cast() };
+                0
+            }
+            Err(err) => err.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this once, for the last reference to a file that `open` saw.
+    unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: `open` stored a pointer of `Arc::into_raw()`, and nobody uses the file any more.
+        drop(unsafe { Arc::from_raw((*file).private_data.cast::<T>()) });
+        0
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this with a valid iterator for an open file of these operations.
+    unsafe extern "C" fn read_iter(
+        kiocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: By the requirement of this function.
+        unsafe {
+            Self::transfer(kiocb, |opened, pos| {
+                opened.read(pos, IovIterDest::from_raw(iter))
+            })
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this with a valid iterator for an open file of these operations.
+    unsafe extern "C" fn write_iter(
+        kiocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: By the requirement of this function.
+        unsafe {
+            Self::transfer(kiocb, |opened, pos| {
+                opened.write(pos, IovIterSource::from_raw(iter))
+            })
+        }
+    }
+
+    /// Calls `f` with the file and its position, which is then moved on by what `f` returns.
+    ///
+    /// # Safety
+    ///
+    /// `kiocb` must be valid and of an open file of these operations.
+    unsafe fn transfer(
+        kiocb: *mut bindings::kiocb,
+        f: impl FnOnce(ArcBorrow<'_, T>, u64) -> Result<usize>,
+    ) -> isize {
+        // SAFETY: By the requirement of this function; nobody else uses the `kiocb`.
+        let (file, pos) = unsafe { ((*kiocb).ki_filp, &mut (*kiocb).ki_pos) };
+        let Ok(start) = u64::try_from(*pos) else {
+            return EINVAL.to_errno() as isize;
+        };
+        // SAFETY: By the requirement of this function; the file stays open during this call.
+        match f(unsafe { Self::opened(file) }, start) {
+            Ok(bytes) => {
+                *pos = pos.saturating_add(bytes as i64);
+                bytes as isize
+            }
+            Err(err) => err.to_errno() as isize,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this with a new VMA for an open file of these operations.
+    unsafe extern "C" fn mmap(
+        file: *mut bindings::file,
+        vma: *mut bindings::vm_area_struct,
+    ) -> c_int {
+        // SAFETY: By the requirement of this function; the file stays open during this call.
+        let opened = unsafe { Self::opened(file) };
+        // SAFETY: By the requirement of this function, and it is used in no other way here.
+        match opened.mmap(unsafe { NewVma::from_raw(vma) }) {
+            Ok(()) => 0,
+            Err(err) => err.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this for an open file of these operations.
+    unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
+        // SAFETY: By the requirement of this function; the file stays open during this call.
+        let opened = unsafe { Self::opened(file) };
+        match opened.ioctl(cmd, UserPtr::from_addr(arg)) {
+            // Fits: a result of `ioctl(2)` is a positive `int`.
+            Ok(ret) => (ret & c_int::MAX as u32) as c_long,
+            Err(err) => err.to_errno() as c_long,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this for an open file of these operations, with a valid `seq_file`.
+    unsafe extern "C" fn show_fdinfo(m: *mut bindings::seq_file, file: *mut bindings::file) {
+        // SAFETY: By the requirement of this function; the file stays open during this call.
+        let opened = unsafe { Self::opened(file) };
+        // SAFETY: By the requirement of this function.
+        opened.show_fdinfo(unsafe { SeqFile::from_raw(m) });
+    }
+}

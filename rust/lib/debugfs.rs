@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A debugfs directory of read-only text files.
+//!
+//! The `kernel` crate's `debugfs` leaves `file_operations.owner` empty: its module can be removed
+//! while a file is open, and closing that file crashes. Here the owner is set, so an open file
+//! holds the module.
+
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
+use kernel::{
+    bindings,
+    ffi::{
+        c_int,
+        c_void, //
+    },
+    prelude::*,
+    seq_file::SeqFile,
+    sync::Arc, //
+};
+
+/// What the files of a directory show.
+pub trait Tables: Send + Sync + 'static {
+    /// The module whose code this is: `&THIS_MODULE`.
+    const MODULE: &'static ThisModule;
+
+    /// The files: name and what writes the text.
+    const FILES: &'static [(&'static CStr, fn(&Self, &SeqFile))];
+}
+
+/// What a file's inode points to.
+struct File<T> {
+    show: fn(&T, &SeqFile),
+    tables: Arc<T>,
+}
+
+/// A directory of the debugfs root, with the files of `T`, removed when dropped.
+///
+/// # Invariants
+///
+/// `dentry` is what `debugfs_create_dir()` returned, or null before [`publish`](Self::publish). The
+/// inodes of its files point into `files`, which does not change after that.
+pub struct Directory<T: Tables> {
+    dentry: *mut bindings::dentry,
+    files: KVec<File<T>>,
+}
+
+// SAFETY: A debugfs directory may be removed by any thread.
+unsafe impl<T: Tables> Send for Directory<T> {}
+// SAFETY: It has no methods that take `&self`.
+unsafe impl<T: Tables> Sync for Directory<T> {}
+
+impl<T: Tables> Directory<T> {
+    /// Allocates all that is needed, and creates nothing yet.
+    pub fn new(tables: Arc<T>) -> Result<Self> {
+        let mut files = KVec::with_capacity(T::FILES.len(), GFP_KERNEL)?;
+        for (_, show) in T::FILES {
+            let (show, tables) = (*show, tables.clone());
+            files.push(File { show, tables }, GFP_KERNEL)?;
+        }
+        // INVARIANT: No inode exists yet.
+        Ok(Self {
+            dentry: ptr::null_mut(),
+            files,
+        })
+    }
+
+    /// Creates the directory `name` and its files, readable by root.
+    ///
+    /// This cannot fail, so it may be the last step of a module's initialization, when it is too
+    /// late to give up: a file that is open already would outlive a module that fails to load. As
+    /// the debugfs documentation asks, a kernel that refuses only lacks the files.
+    pub fn publish(&mut self, name: &CStr) {
+        if !self.dentry.is_null() {
+            return;
+        }
+        // SAFETY: The name is a valid string, which is copied; no parent means the root.
+        self.dentry = unsafe { bindings::debugfs_create_dir(name.as_char_ptr(), ptr::null_mut()) };
+        for ((name, _), file) in T::FILES.iter().zip(&self.files) {
+            // SAFETY: The name is a valid string, which is copied, and the parent what
+            // `debugfs_create_dir()` returned (which may be an error, which is passed on). `file`
+            // stays in place until `drop` has removed the inode, and the operations are static.
+            unsafe {
+                bindings::debugfs_create_file_full(
+                    name.as_char_ptr(),
+                    0o400,
+                    self.dentry,
+                    ptr::from_ref(file).cast_mut().cast::<c_void>(),
+                    ptr::null(),
+                    &Operations::<T>::TABLE,
+                )
+            };
+        }
+    }
+}
+
+impl<T: Tables> Drop for Directory<T> {
+    fn drop(&mut self) {
+        // Waits for readers; the files give `EIO` from now on. Only then `files` is dropped.
+        //
+        // SAFETY: By the type invariant, and null and errors are allowed.
+        unsafe { bindings::debugfs_remove(self.dentry) };
+    }
+}
+
+/// The `file_operations` of the files of `T`.
+struct Operations<T>(PhantomData<T>);
+
+impl<T: Tables> Operations<T> {
+    const TABLE: bindings::file_operations = bindings::file_operations {
+        owner: T::MODULE.as_ptr(),
+        open: Some(Self::open),
+        read: Some(bindings::seq_read),
+        llseek: Some(bindings::seq_lseek),
+        release: Some(bindings::single_release),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// The VFS calls this for a new file of an inode that `Directory::publish` made.
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: The inode is valid and its private data was set when it was made.
+        let data = unsafe { (*inode).i_private };
+        // SAFETY: The file is being opened; `show` knows what `data` is.
+        unsafe { bindings::single_open(file, Some(Self::show), data) }
+    }
+
+    /// # Safety
+    ///
+    /// `m` must be a `seq_file` that `open` made, and its inode must not be removed during the call.
+    unsafe extern "C" fn show(m: *mut bindings::seq_file, _: *mut c_void) -> c_int {
+        // SAFETY: `open` handed the inode's private data on, a pointer to a `File<T>`. debugfs
+        // waits for the reads that are under way before it removes an inode, and only then is the
+        // `File<T>` dropped.
+        let file = unsafe { &*(*m).private.cast::<File<T>>() };
+        // SAFETY: By the requirement of this function.
+        (file.show)(&file.tables, unsafe { SeqFile::from_raw(m) });
+        0
+    }
+}

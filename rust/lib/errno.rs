@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Error numbers that the `kernel` crate does not name.
+
+use kernel::{
+    bindings,
+    error::Error,
+    ffi::c_int, //
+};
+
+/// `EOPNOTSUPP`: the operation exists, but not for this object.
+pub fn eopnotsupp() -> Error {
+    Error::from_errno(-(bindings::EOPNOTSUPP as c_int))
+}

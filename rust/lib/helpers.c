@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * C wrappers of what Rust cannot call: macros and static inline functions.
+ *
+ * One line of work each; every decision is made in Rust.
+ */
+
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <linux/sched.h>
+
+struct page *mapkit_pfn_to_page(unsigned long pfn);
+unsigned long mapkit_virt_to_pfn(const void *addr);
+void mapkit_this_cpu_add(unsigned long __percpu *counter, unsigned long n);
+unsigned long mapkit_percpu_sum(const unsigned long __percpu *counter);
+
+struct page *mapkit_pfn_to_page(unsigned long pfn)
+{
+	return pfn_to_page(pfn);
+}
+
+unsigned long mapkit_virt_to_pfn(const void *addr)
+{
+	return page_to_pfn(virt_to_page(addr));
+}
+
+void mapkit_this_cpu_add(unsigned long __percpu *counter, unsigned long n)
+{
+	this_cpu_add(*counter, n);
+}
+
+unsigned long mapkit_percpu_sum(const unsigned long __percpu *counter)
+{
+	unsigned long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(*per_cpu_ptr(counter, cpu));
+	return sum;
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Safe wrappers for mapping memory, of what the `kernel` crate lacks.
+//!
+//! - [`chardev`]: a character device whose open files and mappings keep its module loaded;
+//! - [`backing`]: memory that can be mapped, with [`pages`] and [`vmalloc`] to allocate it;
+//! - [`vma`]: the VMA of an `mmap(2)` call as types that only allow what is sound for it;
+//! - [`debugfs`]: read-only text tables, safe against `rmmod`;
+//! - [`percpu`]: counters that cost next to nothing;
+//! - [`uaccess`]: structures that grow over the years, copied from and to programs;
+//! - [`capability`], [`errno`], [`sysinfo`], [`text`]: small things on the way.
+//!
+//! It is an rlib linked into each module that uses it, so it has no statics of its own. All `unsafe`
+//! of those modules is here.
+
+pub mod backing;
+pub mod capability;
+pub mod chardev;
+pub mod debugfs;
+pub mod errno;
+mod ffi;
+pub mod pages;
+pub mod percpu;
+pub mod sysinfo;
+pub mod text;
+pub mod uaccess;
+pub mod vma;
+pub mod vmalloc;

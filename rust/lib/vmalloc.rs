@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Memory of the vmalloc area, as a [`Backing`].
+
+use crate::{
+    backing::{
+        AddressClass,
+        Backing,
+        KernelRange,
+        Run, //
+    },
+    ffi, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    ffi::c_void,
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+/// Zeroed single pages, contiguous only in the kernel's virtual addresses. They are charged to the
+/// caller's memory cgroup.
+///
+/// # Invariants
+///
+/// `addr` was allocated with `__vmalloc()` for `nr_pages` pages, which is not zero, and is owned.
+pub struct Vmalloc {
+    addr: NonNull<u8>,
+    nr_pages: usize,
+}
+
+// SAFETY: vmalloc memory is not tied to a thread.
+unsafe impl Send for Vmalloc {}
+// SAFETY: All methods that take `&self` only read what never changes.
+unsafe impl Sync for Vmalloc {}
+
+impl Vmalloc {
+    /// Allocates `nr_pages` pages.
+    ///
+    /// `EINVAL` if that is none, `ENOMEM` if there is not enough memory; the OOM killer is never
+    /// asked for help.
+    pub fn new(nr_pages: usize) -> Result<Self> {
+        if nr_pages == 0 {
+            return Err(EINVAL);
+        }
+        let bytes = nr_pages.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
+        let gfp = bindings::GFP_KERNEL_ACCOUNT | bindings::__GFP_ZERO | ffi::__GFP_RETRY_MAYFAIL;
+        // SAFETY: Any size and these flags are fine; the function may sleep, as may its callers.
+        let addr = unsafe { ffi::__vmalloc_noprof(bytes, gfp) };
+        // INVARIANT: The memory was just allocated with this size.
+        Ok(Self {
+            addr: NonNull::new(addr.cast()).ok_or(ENOMEM)?,
+            nr_pages,
+        })
+    }
+
+    /// The address of page `page`.
+    fn locate(&self, page: usize) -> Option<NonNull<u8>> {
+        if page >= self.nr_pages {
+            return None;
+        }
+        NonNull::new(
+            self.addr
+                .as_ptr()
+                .wrapping_add(page.wrapping_mul(PAGE_SIZE)),
+        )
+    }
+}
+
+// SAFETY: The pages are owned and zeroed, live until `drop`, and `locate` stays inside them.
+// `__vmalloc()` fills the area with order-0 pages of the page allocator (it splits larger ones),
+// each with its own reference count, which `vfree()` drops one of.
+unsafe impl Backing for Vmalloc {
+    fn nr_pages(&self) -> usize {
+        self.nr_pages
+    }
+
+    fn run_at(&self, page: usize) -> Option<Run> {
+        let addr = self.locate(page)?;
+        // SAFETY: `addr` is inside an area of `__vmalloc()`, where every page is mapped.
+        let pfn = unsafe { bindings::vmalloc_to_pfn(addr.as_ptr().cast::<c_void>()) };
+        Some(Run { pfn, nr_pages: 1 })
+    }
+
+    fn range_at(&self, page: usize) -> Option<KernelRange> {
+        let addr = self.locate(page)?;
+        let len = self.nr_pages.wrapping_sub(page).wrapping_mul(PAGE_SIZE);
+        Some(KernelRange { addr, len })
+    }
+
+    fn refcounted(&self) -> bool {
+        true
+    }
+
+    fn address_class(&self) -> AddressClass {
+        AddressClass::Vmalloc
+    }
+}
+
+impl Drop for Vmalloc {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the memory is owned and came from `__vmalloc()`; `self` is
+        // going away, so it is used no more. This may sleep, as may all who drop a backing.
+        unsafe { ffi::vfree(self.addr.as_ptr().cast::<c_void>()) };
+    }
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The ioctls: a function each.
+
+use crate::{
+    backing,
+    region::{
+        self,
+        Recipe, //
+    },
+    session::Session, //
+};
+use core::cmp::min;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    uaccess::UserPtr, //
+};
+use mapkit::{
+    capability,
+    uaccess::{
+        UserArray,
+        UserStruct, //
+    }, //
+};
+use mapwright_uapi as uapi;
+use uapi::Request;
+
+/// Does what `cmd` asks for. `ENOTTY` for a number that is not of this interface.
+pub(crate) fn dispatch(session: &Session, cmd: u32, arg: UserPtr) -> Result<u32> {
+    match cmd {
+        uapi::IOCTL_INFO => reply(arg, |info| get_info(session, info)),
+        uapi::IOCTL_CREATE => create(session, arg),
+        uapi::IOCTL_DESTROY => reply(arg, |destroy| destroy_region(session, destroy)),
+        uapi::IOCTL_QUERY => reply(arg, |query| query_region(session, query)),
+        uapi::IOCTL_PAGES => reply(arg, |pages| get_pages(session, pages)),
+        _ => Err(ENOTTY),
+    }
+}
+
+/// Reads the request at `arg`, lets `f` change it and writes it back.
+fn reply<R: Request>(arg: UserPtr, f: impl FnOnce(&mut R) -> Result) -> Result<u32> {
+    let (user, mut request) = read::<R>(arg)?;
+    f(&mut request)?;
+    user.write(&request)?;
+    Ok(0)
+}
+
+fn read<R: Request>(arg: UserPtr) -> Result<(UserStruct, R)> {
+    let user = UserStruct::new(arg, R::MIN_SIZE)?;
+    let mut request = R::new();
+    user.read(&mut request)?;
+    Ok((user, request))
+}
+
+/// `EINVAL` unless all of `reserved` are zero.
+fn expect_zero(reserved: &[u32]) -> Result {
+    match reserved.iter().all(|field| *field == 0) {
+        true => Ok(()),
+        false => Err(EINVAL),
+    }
+}
+
+fn get_info(session: &Session, info: &mut uapi::Info) -> Result {
+    let limits = &session.device.limits;
+    let mut methods = [0; 8];
+    for (mask, backing) in methods.iter_mut().zip(uapi::Backing::ALL) {
+        *mask = uapi::methods_of(*backing);
+    }
+    *info = uapi::Info {
+        size: info.size,
+        version: uapi::VERSION,
+        page_size: PAGE_SIZE as u32,
+        session_regions: limits.session_regions,
+        session_bytes: limits.session_bytes,
+        total_bytes: limits.total_bytes,
+        methods,
+        cachings: region::CACHINGS,
+        default_backing: region::DEFAULT_BACKING.number(),
+        default_method: region::DEFAULT_METHOD.number(),
+        reserved: 0,
+    };
+    Ok(())
+}
+
+fn create(session: &Session, arg: UserPtr) -> Result<u32> {
+    let (user, mut create) = read::<uapi::Create>(arg)?;
+    expect_zero(&[create.flags, create.reserved])?;
+    let recipe = Recipe::new(create.backing, create.method, create.caching, create.bytes)?;
+
+    let made = session.prepare(recipe)?;
+    create.bytes = made.region.bytes();
+    create.id = made.region.id;
+    create.offset = made.region.offset;
+    // A program that cannot be told of its region does not get one.
+    user.write(&create)?;
+    session.publish(made);
+    Ok(0)
+}
+
+fn destroy_region(session: &Session, destroy: &mut uapi::Destroy) -> Result {
+    expect_zero(&[destroy.flags])?;
+    session.destroy(destroy.id)
+}
+
+fn query_region(session: &Session, query: &mut uapi::Query) -> Result {
+    expect_zero(&[query.flags])?;
+    let region = session.region(query.id, query.offset)?;
+    let (mut runs, mut longest_run) = (0u64, 0u64);
+    for run in region.backing().runs(0, region.nr_pages) {
+        runs = runs.wrapping_add(1);
+        longest_run = longest_run.max(run.nr_pages as u64);
+    }
+    *query = uapi::Query {
+        size: query.size,
+        flags: 0,
+        id: region.id,
+        offset: region.offset,
+        bytes: region.bytes(),
+        backing: region.backing.number(),
+        method: region.method.number(),
+        caching: region.caching.number(),
+        address_class: backing::address_class(region.backing()).number(),
+        runs,
+        longest_run,
+        vmas: region.vmas(),
+        mmaps: region.mmaps(),
+    };
+    Ok(())
+}
+
+fn get_pages(session: &Session, pages: &mut uapi::Pages) -> Result {
+    expect_zero(&[pages.flags])?;
+    if !capability::is_sys_admin() {
+        return Err(EPERM);
+    }
+    let region = session.region(pages.id, u64::MAX)?;
+    let first = usize::try_from(pages.first).map_err(|_| EINVAL)?;
+    let rest = region
+        .nr_pages
+        .checked_sub(first)
+        .filter(|rest| *rest > 0)
+        .ok_or(EINVAL)?;
+    let count = min(usize::try_from(pages.count).unwrap_or(usize::MAX), rest);
+
+    let mut array = UserArray::new(UserPtr::from_addr(
+        usize::try_from(pages.array).map_err(|_| EFAULT)?,
+    ));
+    let mut batch = [uapi::PageInfo::default(); 32];
+    let mut done = 0;
+    while done < count {
+        let n = min(batch.len(), count.wrapping_sub(done));
+        let batch = batch.get_mut(..n).ok_or(EINVAL)?;
+        for (i, info) in batch.iter_mut().enumerate() {
+            let page = first.wrapping_add(done).wrapping_add(i);
+            let run = region.backing().run_at(page).ok_or(EINVAL)?;
+            *info = uapi::PageInfo {
+                pfn: run.pfn as u64,
+                dma_addr: uapi::NO_DMA_ADDR,
+            };
+        }
+        array.push(batch)?;
+        done = done.wrapping_add(n);
+    }
+    pages.count = count as u64;
+    Ok(())
+}

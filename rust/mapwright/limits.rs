@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! How much may be held, in all and by one session.
+
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
+};
+use mapkit::sysinfo;
+
+/// The limits, fixed when the module is loaded.
+pub(crate) struct Limits {
+    /// Bytes that all regions may hold together.
+    pub(crate) total_bytes: u64,
+    /// Bytes that the regions of one session may hold together.
+    pub(crate) session_bytes: u64,
+    /// Regions that one session may hold.
+    pub(crate) session_regions: u32,
+}
+
+impl Limits {
+    /// From the module parameters of the same names, in MiB and 0 for the default.
+    pub(crate) fn new(total_mib: u32, session_mib: u32, session_regions: u32) -> Self {
+        let total_bytes = match total_mib {
+            0 => sysinfo::total_ram_bytes() / 2,
+            mib => u64::from(mib) << 20,
+        };
+        let session_bytes = match session_mib {
+            0 => total_bytes,
+            mib => u64::from(mib) << 20,
+        };
+        Self {
+            total_bytes,
+            session_bytes,
+            session_regions,
+        }
+    }
+}
+
+/// An amount that can be taken from until it is used up.
+struct Budget {
+    used: Atomic<i64>,
+    limit: i64,
+}
+
+impl Budget {
+    fn new(limit: u64) -> Self {
+        Self {
+            used: Atomic::new(0),
+            limit: i64::try_from(limit).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// Takes `amount`; `ENOSPC` if less is left.
+    fn take(&self, amount: i64) -> Result {
+        let mut used = self.used.load(Relaxed);
+        loop {
+            let sum = used.checked_add(amount).ok_or(ENOSPC)?;
+            if sum > self.limit {
+                return Err(ENOSPC);
+            }
+            match self.used.cmpxchg(used, sum, Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(now) => used = now,
+            }
+        }
+    }
+
+    fn give_back(&self, amount: i64) {
+        self.used.fetch_sub(amount, Relaxed);
+    }
+}
+
+/// What is left of a limit, of bytes and of regions.
+pub(crate) struct Account {
+    bytes: Budget,
+    regions: Budget,
+}
+
+impl Account {
+    pub(crate) fn new(bytes: u64, regions: u64) -> Result<Arc<Self>> {
+        let account = Self {
+            bytes: Budget::new(bytes),
+            regions: Budget::new(regions),
+        };
+        Ok(Arc::new(account, GFP_KERNEL_ACCOUNT)?)
+    }
+
+    /// Takes a region of `bytes` bytes; `ENOSPC` if that is over the limit.
+    fn take(&self, bytes: i64) -> Result {
+        self.regions.take(1)?;
+        self.bytes
+            .take(bytes)
+            .inspect_err(|_| self.regions.give_back(1))
+    }
+
+    fn give_back(&self, bytes: i64) {
+        self.bytes.give_back(bytes);
+        self.regions.give_back(1);
+    }
+}
+
+/// A region that was taken from an account, given back when dropped. Outlives the session when a
+/// mapping does.
+pub(crate) struct Charge {
+    account: Arc<Account>,
+    bytes: i64,
+}
+
+impl Charge {
+    /// Takes a region of `bytes` bytes from `account`; `ENOSPC` if that is over the limit.
+    pub(crate) fn new(account: &Arc<Account>, bytes: u64) -> Result<Self> {
+        let bytes = i64::try_from(bytes).map_err(|_| ENOSPC)?;
+        account.take(bytes)?;
+        Ok(Self {
+            account: account.clone(),
+            bytes,
+        })
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.account.give_back(self.bytes);
+    }
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `remap`: page frame numbers, all at once. The kernel does not count these pages: the VMA has no
+//! Rss, cannot be pinned, and a private mapping is refused.
+
+use crate::region::Region;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use mapkit::vma::NewVma;
+
+pub(super) fn map(region: &Arc<Region>, vma: NewVma<'_>, first: usize) -> Result {
+    vma.into_pfnmap(region.clone())?.remap_pfn_range(first)
+}

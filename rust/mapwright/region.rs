@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A region: an amount of kernel memory that a session owns.
+
+use crate::{
+    backing,
+    device::Device,
+    limits::{
+        Account,
+        Charge, //
+    },
+    method,
+    stats::Counter, //
+};
+use core::ops::Deref;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    rbtree::RBTreeNode,
+    seq_file::SeqFile,
+    seq_print,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
+};
+use mapkit::{
+    backing::{
+        Mappable,
+        MappingEvents, //
+    },
+    errno,
+    text::Decimal,
+    vma::NewVma, //
+};
+use mapwright_uapi as uapi;
+
+/// A region's memory, with what is known of it. It lives until its session has let go of it and the
+/// last VMA that maps it has ended.
+pub(crate) type Region = Mappable<Owned>;
+
+/// What a region is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Recipe {
+    pub(crate) backing: uapi::Backing,
+    pub(crate) method: uapi::Method,
+    pub(crate) caching: uapi::Caching,
+    /// Not zero.
+    pub(crate) nr_pages: usize,
+}
+
+impl Recipe {
+    /// `EINVAL` for words that do not exist and for no bytes at all, `EOPNOTSUPP` for a pair that
+    /// cannot be, `ENOSPC` for more than any machine has.
+    pub(crate) fn new(backing: u32, method: u32, caching: u32, bytes: u64) -> Result<Self> {
+        let backing = uapi::Backing::from_number(backing).ok_or(EINVAL)?;
+        let method = uapi::Method::from_number(method).ok_or(EINVAL)?;
+        let caching = uapi::Caching::from_number(caching).ok_or(EINVAL)?;
+        if bytes == 0 {
+            return Err(EINVAL);
+        }
+        if uapi::reason_against(backing, method).is_some() || caching.bit() & CACHINGS == 0 {
+            return Err(errno::eopnotsupp());
+        }
+        let nr_pages = usize::try_from(bytes.div_ceil(PAGE_SIZE as u64)).map_err(|_| ENOSPC)?;
+        nr_pages.checked_mul(PAGE_SIZE).ok_or(ENOSPC)?;
+        Ok(Self {
+            backing,
+            method,
+            caching,
+            nr_pages,
+        })
+    }
+
+    /// What a default region of `bytes` is made of.
+    pub(crate) fn default_region(bytes: u64) -> Result<Self> {
+        Self::new(
+            DEFAULT_BACKING.number(),
+            DEFAULT_METHOD.number(),
+            uapi::Caching::WriteBack.number(),
+            bytes,
+        )
+    }
+
+    /// Its size, which `new` made sure fits.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.nr_pages as u64).wrapping_mul(PAGE_SIZE as u64)
+    }
+}
+
+/// Backing of the default region.
+pub(crate) const DEFAULT_BACKING: uapi::Backing = uapi::Backing::Pages;
+/// Mapping method of the default region.
+pub(crate) const DEFAULT_METHOD: uapi::Method = uapi::Method::Remap;
+/// Mask of the caching modes that can be had.
+pub(crate) const CACHINGS: u32 = uapi::Caching::WriteBack.bit();
+
+/// What a region is and how it is used, shared with the device's list.
+pub(crate) struct Live {
+    pub(crate) id: u64,
+    /// Its place in the session, in bytes.
+    pub(crate) offset: u64,
+    /// Process that made it.
+    pid: i32,
+    recipe: Recipe,
+    /// VMAs that map it, and `mmap(2)` calls under way.
+    vmas: Atomic<i64>,
+    /// Successful `mmap(2)` calls.
+    mmaps: Atomic<i64>,
+}
+
+impl Deref for Live {
+    type Target = Recipe;
+
+    fn deref(&self) -> &Recipe {
+        &self.recipe
+    }
+}
+
+impl Live {
+    /// VMAs that map it now.
+    pub(crate) fn vmas(&self) -> u64 {
+        self.vmas.load(Relaxed) as u64
+    }
+
+    /// Successful `mmap(2)` calls so far.
+    pub(crate) fn mmaps(&self) -> u64 {
+        self.mmaps.load(Relaxed) as u64
+    }
+
+    /// Writes its line of the device's table.
+    pub(crate) fn show(&self, m: &SeqFile) {
+        seq_print!(
+            m,
+            "{} {} {} {} {} {} {:#x} {} {}\n",
+            Decimal(self.id),
+            self.pid,
+            self.backing.name(),
+            self.method.name(),
+            self.caching.name(),
+            Decimal(self.bytes()),
+            self.offset,
+            Decimal(self.vmas()),
+            Decimal(self.mmaps()),
+        );
+    }
+}
+
+/// What is given back when a region's memory has been freed.
+pub(crate) struct Owned {
+    live: Arc<Live>,
+    device: Arc<Device>,
+    _session_charge: Charge,
+    _total_charge: Charge,
+}
+
+impl Deref for Owned {
+    type Target = Live;
+
+    fn deref(&self) -> &Live {
+        &self.live
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.device.unlist(self.id);
+        self.device.stats.inc(Counter::RegionsFreed);
+        self.device.stats.add(Counter::PagesFreed, self.nr_pages);
+    }
+}
+
+impl MappingEvents for Owned {
+    fn vma_opened(&self) {
+        self.vmas.add(1, Relaxed);
+        self.device.stats.inc(Counter::VmasOpened);
+    }
+
+    fn vma_closed(&self) {
+        self.vmas.fetch_sub(1, Relaxed);
+        self.device.stats.inc(Counter::VmasClosed);
+    }
+}
+
+/// Allocates a region that will be at `offset` of its session, and lists it.
+///
+/// `ENOSPC` over a limit, `ENOMEM` without memory.
+pub(crate) fn allocate(
+    device: &Arc<Device>,
+    account: &Arc<Account>,
+    recipe: Recipe,
+    offset: u64,
+) -> Result<Arc<Region>> {
+    let session_charge = Charge::new(account, recipe.bytes())?;
+    let total_charge = Charge::new(&device.account, recipe.bytes())?;
+    let memory = backing::allocate(recipe.backing, recipe.nr_pages)?;
+
+    let live = Live {
+        id: device.new_id(),
+        offset,
+        pid: kernel::current!().group_leader().pid(),
+        recipe,
+        vmas: Atomic::new(0),
+        mmaps: Atomic::new(0),
+    };
+    let live = Arc::new(live, GFP_KERNEL_ACCOUNT)?;
+    let node = RBTreeNode::new(live.id, live.clone(), GFP_KERNEL_ACCOUNT)?;
+    // From here on dropping `owned` undoes it all.
+    let owned = Owned {
+        live,
+        device: device.clone(),
+        _session_charge: session_charge,
+        _total_charge: total_charge,
+    };
+    device.stats.inc(Counter::RegionsCreated);
+    device.stats.add(Counter::PagesAllocated, recipe.nr_pages);
+    let region = Arc::new(Region::new(memory, owned), GFP_KERNEL_ACCOUNT)?;
+    device.list(node);
+    Ok(region)
+}
+
+/// Maps all of `vma` to the region from byte `within` on.
+///
+/// `EINVAL` if it does not reach that far, and for a private mapping of page frame numbers.
+pub(crate) fn map(region: &Arc<Region>, vma: NewVma<'_>, within: u64) -> Result {
+    let first = usize::try_from(within / PAGE_SIZE as u64).map_err(|_| EINVAL)?;
+    let nr_pages = vma.nr_pages();
+    method::map(region, vma, first)?;
+    region.mmaps.add(1, Relaxed);
+    region.device.stats.inc(Counter::Mmaps);
+    region.device.stats.add(Counter::PagesMapped, nr_pages);
+    Ok(())
+}
+
+/// Keeps a region from being destroyed while it is about to be mapped.
+pub(crate) struct Hold(Arc<Region>);
+
+impl Hold {
+    pub(crate) fn new(region: &Arc<Region>) -> Self {
+        region.vmas.add(1, Relaxed);
+        Self(region.clone())
+    }
+}
+
+impl Deref for Hold {
+    type Target = Arc<Region>;
+
+    fn deref(&self) -> &Arc<Region> {
+        &self.0
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.vmas.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Owned {
+    /// Writes the header of the device's table. Names stay the same in later versions.
+    pub(crate) fn show_header(m: &SeqFile) {
+        seq_print!(m, "id pid backing method caching bytes offset vmas mmaps\n");
+    }
+}

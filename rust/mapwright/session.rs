@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A session: an open file, with its regions.
+
+use crate::{
+    device::Device,
+    ioctl,
+    limits::Account,
+    region::{
+        self,
+        Hold,
+        Recipe,
+        Region, //
+    },
+    stats::Counter,
+    THIS_MODULE, //
+};
+use kernel::{
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    new_mutex,
+    page::PAGE_SIZE,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode, //
+    },
+    seq_file::SeqFile,
+    seq_print,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+    uaccess::UserPtr, //
+};
+use mapkit::{
+    chardev::CharDevice,
+    text::Decimal,
+    vma::NewVma, //
+};
+use mapwright_uapi as uapi;
+
+/// An open file of `/dev/mapwright`.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Session {
+    pub(crate) device: Arc<Device>,
+    /// What is left of the session's limits.
+    account: Arc<Account>,
+    #[pin]
+    regions: Mutex<Regions>,
+}
+
+/// The regions of a session.
+struct Regions {
+    by_offset: RBTree<u64, Arc<Region>>,
+    /// Where the next one made with `CREATE` goes. Offsets are never used again, so that a stale one
+    /// is an error rather than another region.
+    next_offset: u64,
+}
+
+impl Regions {
+    /// The region that byte `offset` is in or just behind, and how far in.
+    fn find(&self, offset: u64) -> Option<(&Arc<Region>, u64)> {
+        let region = match self.by_offset.cursor_lower_bound(&offset) {
+            Some(cursor) if *cursor.current().0 == offset => self.by_offset.get(&offset),
+            Some(cursor) => {
+                let before = cursor.peek_prev().map(|(key, _)| *key);
+                before.and_then(|key| self.by_offset.get(&key))
+            }
+            None => {
+                let last = self
+                    .by_offset
+                    .cursor_back()
+                    .map(|cursor| *cursor.current().0);
+                last.and_then(|key| self.by_offset.get(&key))
+            }
+        }?;
+        let within = offset.checked_sub(region.offset)?;
+        (within <= region.bytes()).then_some((region, within))
+    }
+
+    /// The region with number `id`.
+    fn find_id(&self, id: u64) -> Option<&Arc<Region>> {
+        self.by_offset.values().find(|region| region.id == id)
+    }
+
+    /// Room for `bytes`, and a page between it and the next so that the two never touch.
+    fn take_offset(&mut self, bytes: u64) -> Result<u64> {
+        let offset = self.next_offset;
+        let next = offset
+            .checked_add(bytes)
+            .and_then(|end| end.checked_add(PAGE_SIZE as u64));
+        let next = next.filter(|next| *next <= MAX_OFFSET).ok_or(ENOSPC)?;
+        self.next_offset = next;
+        Ok(offset)
+    }
+}
+
+/// Offsets end where `mmap(2)` could not express them as a page number, or `pread(2)` as an offset.
+const MAX_OFFSET: u64 = if usize::BITS < u64::BITS {
+    (usize::MAX as u64).saturating_mul(PAGE_SIZE as u64)
+} else {
+    i64::MAX as u64
+};
+
+/// A region that is not yet in the session's table.
+pub(crate) struct Unpublished {
+    pub(crate) region: Arc<Region>,
+    node: RBTreeNode<u64, Arc<Region>>,
+}
+
+impl Session {
+    /// Allocates a region, to be published with [`publish`](Self::publish) or dropped.
+    pub(crate) fn prepare(&self, recipe: Recipe) -> Result<Unpublished> {
+        let offset = self.regions.lock().take_offset(recipe.bytes())?;
+        self.prepare_at(recipe, offset)
+    }
+
+    fn prepare_at(&self, recipe: Recipe, offset: u64) -> Result<Unpublished> {
+        let region = region::allocate(&self.device, &self.account, recipe, offset)?;
+        let node = RBTreeNode::new(offset, region.clone(), GFP_KERNEL_ACCOUNT)?;
+        Ok(Unpublished { region, node })
+    }
+
+    /// Makes a region part of the session.
+    pub(crate) fn publish(&self, unpublished: Unpublished) {
+        self.regions.lock().by_offset.insert(unpublished.node);
+    }
+
+    /// Lets go of region `id`: `ENOENT` if there is none, `EBUSY` if it is mapped.
+    pub(crate) fn destroy(&self, id: u64) -> Result {
+        let mut regions = self.regions.lock();
+        let region = regions.find_id(id).ok_or(ENOENT)?;
+        // Nobody begins to map it now: that takes a `Hold`, with this lock held.
+        if region.vmas() > 0 {
+            return Err(EBUSY);
+        }
+        let offset = region.offset;
+        let removed = regions.by_offset.remove(&offset);
+        drop(regions);
+        // Frees the memory, with the lock released.
+        drop(removed);
+        Ok(())
+    }
+
+    /// Region `id`, or the one that byte `offset` is in if `id` is 0. `ENOENT` if there is none.
+    pub(crate) fn region(&self, id: u64, offset: u64) -> Result<Arc<Region>> {
+        let regions = self.regions.lock();
+        let region = match id {
+            0 => regions
+                .find(offset)
+                .filter(|(region, within)| *within < region.bytes())
+                .map(|(region, _)| region),
+            _ => regions.find_id(id),
+        };
+        region.cloned().ok_or(ENOENT)
+    }
+
+    /// The region for `read(2)` and `write(2)` at `pos`, and how far in that is. `ENXIO` if there is
+    /// none; the default region is made when it is needed.
+    fn region_at(&self, pos: u64) -> Result<(Arc<Region>, u64)> {
+        let mut regions = self.regions.lock();
+        if let Some((region, within)) = regions.find(pos) {
+            return Ok((region.clone(), within));
+        }
+        // Only an offset that the default region would hold makes one, and there is none yet.
+        if pos > uapi::DEFAULT_BYTES || regions.by_offset.get(&0).is_some() {
+            return Err(ENXIO);
+        }
+        let made = self.prepare_at(Recipe::default_region(uapi::DEFAULT_BYTES)?, 0)?;
+        let region = made.region.clone();
+        regions.by_offset.insert(made.node);
+        Ok((region, pos))
+    }
+
+    /// Maps the region at `offset`, of which `bytes` are wanted.
+    fn map_at(&self, vma: NewVma<'_>, offset: u64, bytes: u64) -> Result {
+        let regions = self.regions.lock();
+        if let Some((region, within)) = regions.find(offset) {
+            let region = Hold::new(region);
+            drop(regions);
+            return region::map(&region, vma, within);
+        }
+        let end = offset.checked_add(bytes).ok_or(EINVAL)?;
+        if end > uapi::FIRST_OFFSET || regions.by_offset.get(&0).is_some() {
+            return Err(EINVAL);
+        }
+        self.map_default(regions, vma, offset, end)
+    }
+
+    /// Makes the default region, `bytes` long, and maps it from `within` on. It does not stay if
+    /// that fails.
+    fn map_default(
+        &self,
+        mut regions: kernel::sync::MutexGuard<'_, Regions>,
+        vma: NewVma<'_>,
+        within: u64,
+        bytes: u64,
+    ) -> Result {
+        let made = self.prepare_at(Recipe::default_region(bytes)?, 0)?;
+        region::map(&made.region, vma, within)?;
+        regions.by_offset.insert(made.node);
+        Ok(())
+    }
+}
+
+impl CharDevice for Session {
+    type Shared = Device;
+
+    const MODULE: &'static ThisModule = &THIS_MODULE;
+
+    fn open(device: &Arc<Device>) -> Result<Arc<Self>> {
+        let limits = &device.limits;
+        let account = Account::new(limits.session_bytes, limits.session_regions.into())?;
+        let session = Arc::pin_init(
+            pin_init!(Self {
+                device: device.clone(),
+                account,
+                regions <- new_mutex!(Regions {
+                    by_offset: RBTree::new(),
+                    next_offset: uapi::FIRST_OFFSET,
+                }),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        device.stats.inc(Counter::SessionsOpened);
+        Ok(session)
+    }
+
+    fn mmap(&self, vma: NewVma<'_>) -> Result {
+        let offset = (vma.pgoff() as u64)
+            .checked_mul(PAGE_SIZE as u64)
+            .ok_or(EINVAL);
+        let bytes = (vma.nr_pages() as u64).wrapping_mul(PAGE_SIZE as u64);
+        let mapped = vma
+            .deny_exec()
+            .and(offset)
+            .and_then(|offset| self.map_at(vma, offset, bytes));
+        self.device.stats.note(mapped)
+    }
+
+    fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<u32> {
+        self.device.stats.note(ioctl::dispatch(self, cmd, arg))
+    }
+
+    fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
+        let copied = self.region_at(pos).and_then(|(region, within)| {
+            let within = usize::try_from(within).map_err(|_| EINVAL)?;
+            region.backing().copy_to_iter(within, iov)
+        });
+        let bytes = self.device.stats.note(copied)?;
+        self.device.stats.inc(Counter::Reads);
+        self.device.stats.add(Counter::BytesRead, bytes);
+        Ok(bytes)
+    }
+
+    fn write(&self, pos: u64, iov: &mut IovIterSource<'_>) -> Result<usize> {
+        let copied = self.region_at(pos).and_then(|(region, within)| {
+            if within == region.bytes() && !iov.is_empty() {
+                return Err(ENOSPC);
+            }
+            let within = usize::try_from(within).map_err(|_| EINVAL)?;
+            region.backing().copy_from_iter(within, iov)
+        });
+        let bytes = self.device.stats.note(copied)?;
+        self.device.stats.inc(Counter::Writes);
+        self.device.stats.add(Counter::BytesWritten, bytes);
+        Ok(bytes)
+    }
+
+    fn show_fdinfo(&self, m: &SeqFile) {
+        for region in self.regions.lock().by_offset.values() {
+            seq_print!(
+                m,
+                "mapwright-region:\tid {} offset {:#x} bytes {} backing {} method {} caching {} vmas {}\n",
+                Decimal(region.id),
+                region.offset,
+                Decimal(region.bytes()),
+                region.backing.name(),
+                region.method.name(),
+                region.caching.name(),
+                Decimal(region.vmas()),
+            );
+        }
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Session {
+    fn drop(self: Pin<&mut Self>) {
+        // Regions that are not mapped are freed with the fields; the others by their last VMA.
+        self.device.stats.inc(Counter::SessionsClosed);
+    }
+}

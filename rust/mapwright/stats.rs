@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the module counts.
+
+use kernel::{
+    prelude::*,
+    seq_file::SeqFile,
+    seq_print, //
+};
+use mapkit::{
+    errno,
+    percpu::{
+        CounterNames,
+        PerCpuCounters, //
+    },
+    text::Decimal, //
+};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal;)*) => {
+        /// The counters since the module was loaded.
+        #[derive(Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Counter {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl CounterNames for Counter {
+            const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+
+        impl Counter {
+            /// Its name in the table, which stays the same in later versions.
+            const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Files opened.
+    SessionsOpened = "sessions_opened";
+    /// Files closed.
+    SessionsClosed = "sessions_closed";
+    /// Regions made.
+    RegionsCreated = "regions_created";
+    /// Regions freed.
+    RegionsFreed = "regions_freed";
+    /// Pages of regions made.
+    PagesAllocated = "pages_allocated";
+    /// Pages of regions freed.
+    PagesFreed = "pages_freed";
+    /// Successful `mmap(2)` calls.
+    Mmaps = "mmaps";
+    /// Pages that these mapped.
+    PagesMapped = "pages_mapped";
+    /// VMAs that began: by `mmap(2)`, `fork(2)`, a split or a move.
+    VmasOpened = "vmas_opened";
+    /// VMAs that ended.
+    VmasClosed = "vmas_closed";
+    /// Successful `read(2)` calls.
+    Reads = "reads";
+    /// Bytes that these copied.
+    BytesRead = "bytes_read";
+    /// Successful `write(2)` calls.
+    Writes = "writes";
+    /// Bytes that these copied.
+    BytesWritten = "bytes_written";
+    /// Calls that failed with `EPERM`.
+    FailedEperm = "failed_EPERM";
+    /// Calls that failed with `ENOENT`.
+    FailedEnoent = "failed_ENOENT";
+    /// Calls that failed with `ENXIO`.
+    FailedEnxio = "failed_ENXIO";
+    /// Calls that failed with `E2BIG`.
+    FailedE2big = "failed_E2BIG";
+    /// Calls that failed with `ENOMEM`.
+    FailedEnomem = "failed_ENOMEM";
+    /// Calls that failed with `EFAULT`.
+    FailedEfault = "failed_EFAULT";
+    /// Calls that failed with `EBUSY`.
+    FailedEbusy = "failed_EBUSY";
+    /// Calls that failed with `EINVAL`.
+    FailedEinval = "failed_EINVAL";
+    /// Calls that failed with `ENOTTY`.
+    FailedEnotty = "failed_ENOTTY";
+    /// Calls that failed with `ENOSPC`.
+    FailedEnospc = "failed_ENOSPC";
+    /// Calls that failed with `EOPNOTSUPP`.
+    FailedEopnotsupp = "failed_EOPNOTSUPP";
+    /// Calls that failed with anything else.
+    FailedOther = "failed_other";
+}
+
+/// The counters of the module.
+pub(crate) struct Stats {
+    counters: PerCpuCounters<Counter>,
+}
+
+impl Stats {
+    pub(crate) fn new() -> Result<Self> {
+        let counters = PerCpuCounters::new()?;
+        Ok(Self { counters })
+    }
+
+    /// Adds one.
+    pub(crate) fn inc(&self, counter: Counter) {
+        self.counters.inc(counter);
+    }
+
+    /// Adds `n`.
+    pub(crate) fn add(&self, counter: Counter, n: usize) {
+        self.counters.add(counter, n);
+    }
+
+    /// Counts a failure by its errno, and passes the result on.
+    pub(crate) fn note<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(err) = &result {
+            self.counters.inc(failure(*err));
+        }
+        result
+    }
+
+    /// Writes the table: a header line, then a line per counter.
+    pub(crate) fn show(&self, m: &SeqFile) {
+        seq_print!(m, "counter value\n");
+        for counter in Counter::ALL {
+            let sum = Decimal(self.counters.sum(*counter) as u64);
+            seq_print!(m, "{} {}\n", counter.name(), sum);
+        }
+    }
+}
+
+fn failure(err: Error) -> Counter {
+    match err {
+        EPERM => Counter::FailedEperm,
+        ENOENT => Counter::FailedEnoent,
+        ENXIO => Counter::FailedEnxio,
+        E2BIG => Counter::FailedE2big,
+        ENOMEM => Counter::FailedEnomem,
+        EFAULT => Counter::FailedEfault,
+        EBUSY => Counter::FailedEbusy,
+        EINVAL => Counter::FailedEinval,
+        ENOTTY => Counter::FailedEnotty,
+        ENOSPC => Counter::FailedEnospc,
+        _ if err == errno::eopnotsupp() => Counter::FailedEopnotsupp,
+        _ => Counter::FailedOther,
+    }
+}

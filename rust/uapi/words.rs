@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note
+
+//! The numbers of the interface and their names.
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $value:literal, $text:literal;)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum $name {
+            $($(#[$vdoc])* $variant = $value,)*
+        }
+
+        impl $name {
+            /// All of them, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The one that the interface calls `number`.
+            pub const fn from_number(number: u32) -> Option<Self> {
+                match number {
+                    $($value => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
+            /// The one that people call `name`.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $($text => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
+            /// Its number in the interface.
+            pub const fn number(self) -> u32 {
+                self as u32
+            }
+
+            /// Its bit in a mask of the interface.
+            pub const fn bit(self) -> u32 {
+                1 << self as u32
+            }
+
+            /// What people call it.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+        }
+    };
+}
+
+words! {
+    /// Where a region's memory comes from.
+    Backing {
+        /// `kmalloc()`: a slab object, or whole pages when it is large.
+        Kmalloc = 0, "kmalloc";
+        /// Physically contiguous pages of the page allocator, in blocks of up to its largest order.
+        Pages = 1, "pages";
+        /// Compound pages.
+        Folio = 2, "folio";
+        /// `vmalloc()`: single pages, contiguous only in the kernel's virtual addresses.
+        Vmalloc = 3, "vmalloc";
+        /// `dma_alloc_coherent()`.
+        Coherent = 4, "coherent";
+    }
+}
+
+words! {
+    /// How a region gets into a process's address space.
+    Method {
+        /// `remap_pfn_range()` at `mmap(2)`.
+        Remap = 0, "remap";
+        /// `vm_insert_page()` for each page at `mmap(2)`.
+        Insert = 1, "insert";
+        /// A fault handler that gives the page.
+        Fault = 2, "fault";
+        /// A fault handler that inserts the page frame number (`vmf_insert_pfn()`).
+        FaultPfn = 3, "fault-pfn";
+        /// A fault handler that inserts 2 MiB at once where it can.
+        Huge = 4, "huge";
+        /// `remap_vmalloc_range()` at `mmap(2)`.
+        VmallocRemap = 5, "vmalloc-remap";
+        /// `dma_mmap_attrs()` at `mmap(2)`.
+        Dma = 6, "dma";
+    }
+}
+
+words! {
+    /// The memory type that a region is mapped with.
+    Caching {
+        /// Write-back: ordinary memory.
+        WriteBack = 0, "wb";
+        /// Write-combining.
+        WriteCombine = 1, "wc";
+        /// Uncached.
+        Uncached = 2, "uc";
+    }
+}
+
+words! {
+    /// Part of the kernel's address space that an address lies in.
+    AddressClass {
+        /// The direct map of all memory, where `virt_to_phys()` holds.
+        DirectMap = 0, "direct-map";
+        /// The vmalloc area, where each page has a page-table entry of its own.
+        Vmalloc = 1, "vmalloc";
+    }
+}
