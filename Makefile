@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The front door: `make help` lists it.
+#
+# There are two ways to use it. On any Debian-like machine, `make demo` and `make test` make
+# everything they need in a cache and run an emulated machine. On a machine that itself runs a
+# kernel with Rust support, `make` builds the modules for that kernel and `sudo make load` inserts
+# them.
+
+.DEFAULT_GOAL := modules
+
+REPO := $(patsubst %/,%,$(dir $(realpath $(lastword $(MAKEFILE_LIST)))))
+
+## The kernel to build for: its release, the directory that its headers are in.
+KERNELRELEASE ?= $(shell uname -r)
+KDIR ?= /lib/modules/$(KERNELRELEASE)/build
+
+## Where `make install` puts what is not a module.
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+## Everything that is built.
+BUILD := $(REPO)/build
+MODULES := $(BUILD)/$(KERNELRELEASE)
+BIN := $(BUILD)/bin
+
+KBUILD := $(MAKE) -C $(KDIR) M=$(REPO) MO=$(MODULES)
+CARGO_TARGET := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+# Programs are static, so that they run in any guest.
+CARGO := cd $(REPO)/userspace && CARGO_TARGET_DIR=$(BUILD)/cargo RUSTFLAGS='-C target-feature=+crt-static' cargo
+CARGO_FLAGS := --release --locked --target $(CARGO_TARGET)
+
+# help-for WORD: the targets whose comment begins with it.
+help-for = @sed -n 's/^\([a-z-]*\):.*\#\# $(1): */\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+.PHONY: help
+help: ## anywhere: List what can be made
+	@echo 'On any Debian-like machine, with nothing installed by hand:'
+	$(call help-for,rig)
+	@echo
+	@echo 'On a machine that runs a kernel with Rust support:'
+	$(call help-for,here)
+	@echo
+	@echo 'Anywhere:'
+	$(call help-for,anywhere)
+	@echo
+	@echo 'Variables: KERNEL=7.2 series for the emulated machine; VM=tiny how it boots;'
+	@echo '           TEST=name only tests whose name contains it; PARAMS="name=value" for make load;'
+	@echo '           KDIR=, KERNELRELEASE= kernel to build for; PREFIX=, DESTDIR= for make install'
+
+# ---- On any Debian-like machine -----------------------------------------------------------------
+
+IN_ROOT := $(REPO)/scripts/in-root --
+RIG := $(IN_ROOT) $(BIN)/mapwright-rig
+
+.PHONY: demo
+demo: rig-ready ## rig: Boot a machine with the modules and take the guided tour
+	@$(REPO)/scripts/vm run -- mapwright tour
+
+.PHONY: test
+test: rig-ready ## rig: Run all tests: host unit tests, then the KTAP suite on both boot ways
+	@$(RIG) test $(TEST)
+
+.PHONY: shell
+shell: rig-ready ## rig: A shell in a machine with the modules
+	@$(REPO)/scripts/vm shell
+
+.PHONY: check
+check: setup ## rig: Formatting, lints, warnings, shell scripts, house rules
+	@$(IN_ROOT) $(REPO)/scripts/check "$$($(REPO)/scripts/setup --release)"
+
+.PHONY: setup
+setup: ## rig: Make the toolchain root and fetch the kernel (the others do it, too)
+	@$(REPO)/scripts/setup
+
+.PHONY: rig-ready
+rig-ready: setup
+	@release=$$($(REPO)/scripts/setup --release) && \
+		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules programs
+
+# ---- On a machine that runs a kernel with Rust support --------------------------------------------
+
+.PHONY: modules
+modules: ## here: Build the modules for the running kernel (the default)
+	@$(REPO)/scripts/check-kernel $(KDIR)
+	@mkdir -p $(MODULES)
+	@+flock $(MODULES)/.lock $(KBUILD) --no-print-directory $(KBUILD_FLAGS) modules
+
+.PHONY: programs
+programs: ## here: Build the command mapwright and the test rig
+	@$(CARGO) build $(CARGO_FLAGS)
+	@mkdir -p $(BIN)
+	@for program in mapwright mapwright-rig; do \
+		ln -sf $(BUILD)/cargo/$(CARGO_TARGET)/release/$$program $(BIN)/$$program; done
+
+.PHONY: load
+load: ## here: Insert the modules (as root, after make)
+	@test -e $(MODULES)/mapwright.ko || { echo "There is no module for kernel $(KERNELRELEASE) yet: run make first." >&2; exit 1; }
+	insmod $(MODULES)/mapwright.ko $(PARAMS)
+
+.PHONY: unload
+unload: ## here: Remove the modules (as root)
+	rmmod mapwright
+
+.PHONY: install
+install: ## here: Install modules, command and udev rule (as root, after make and make programs)
+	@test -e $(MODULES)/mapwright.ko || { echo "There is no module for kernel $(KERNELRELEASE) yet: run make first." >&2; exit 1; }
+	@test -e $(BIN)/mapwright || { echo "There is no program yet: run make programs first." >&2; exit 1; }
+	$(KBUILD) --no-print-directory INSTALL_MOD_PATH=$(DESTDIR) modules_install
+	install -D $(BIN)/mapwright $(DESTDIR)$(PREFIX)/bin/mapwright
+	install -D -m 644 $(REPO)/scripts/70-mapwright.rules $(DESTDIR)/etc/udev/rules.d/70-mapwright.rules
+
+.PHONY: uninstall
+uninstall: ## here: Undo make install (as root)
+	rm -f $(DESTDIR)$(PREFIX)/bin/mapwright $(DESTDIR)/etc/udev/rules.d/70-mapwright.rules
+	rm -f $(DESTDIR)/lib/modules/$(KERNELRELEASE)/updates/mapwright.ko*
+	-test -n '$(DESTDIR)' || depmod $(KERNELRELEASE)
+
+# ---- Anywhere -------------------------------------------------------------------------------------
+
+.PHONY: clean
+clean: ## anywhere: Remove what was built here (the cache stays: scripts/setup says where it is)
+	rm -rf $(BUILD)

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Child processes.
+
+use anyhow::{bail, Result};
+use nix::{
+    sys::{
+        signal::Signal,
+        wait::{waitpid, WaitStatus},
+    },
+    unistd::{fork, setgroups, setresgid, setresuid, ForkResult, Gid, Pid, Uid},
+};
+
+/// Runs `f` in a forked child and fails if it does, or dies.
+pub fn run(f: impl FnOnce() -> Result<()>) -> Result<()> {
+    match waitpid(spawn(f)?, None)? {
+        WaitStatus::Exited(_, 0) => Ok(()),
+        status => bail!("the child process failed: {status:?}"),
+    }
+}
+
+/// Runs `f` in a forked child and returns the signal that killed it, if one did.
+pub fn killed_by(f: impl FnOnce() -> Result<()>) -> Result<Option<Signal>> {
+    match waitpid(spawn(f)?, None)? {
+        WaitStatus::Signaled(_, signal, _) => Ok(Some(signal)),
+        _ => Ok(None),
+    }
+}
+
+/// Starts `f` in a forked child, which exits with 0 if it succeeds and 1 if not.
+pub fn spawn(f: impl FnOnce() -> Result<()>) -> Result<Pid> {
+    // SAFETY: The test process has a single thread, so the child may do what it likes.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            let status = match f() {
+                Ok(()) => 0,
+                Err(err) => {
+                    println!("# in the child process: {err:#}");
+                    1
+                }
+            };
+            // SAFETY: Ends the child without running what belongs to the parent.
+            unsafe { nix::libc::_exit(status) }
+        }
+    }
+}
+
+/// Gives up all privileges.
+pub fn become_nobody() -> Result<()> {
+    let (uid, gid) = (Uid::from_raw(65534), Gid::from_raw(65534));
+    setgroups(&[gid])?;
+    setresgid(gid, gid, gid)?;
+    setresuid(uid, uid, uid)?;
+    Ok(())
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The program's view and the kernel's are the same memory.
+
+use crate::{
+    child,
+    raw::{Map, RW},
+    runner::{suite, Context},
+};
+use anyhow::{ensure, Result};
+use mapwright::{Backing, Method, Protection, Region, Session};
+use nix::sys::mman::MapFlags;
+
+suite! { "coherence":
+    a_store_is_seen_by_the_kernel,
+    a_kernel_write_is_seen_by_the_program,
+    two_mappings_are_one_memory,
+    a_part_is_mapped_at_its_offset,
+    transfers_cross_pages,
+    two_processes_share,
+    a_bad_buffer_is_efault,
+    private_insert_is_copied_on_write,
+}
+
+const PAIRS: [(Backing, Method); 2] =
+    [(Backing::Pages, Method::Remap), (Backing::Vmalloc, Method::Insert)];
+
+/// Runs `f` on a fresh region of 64 KiB of each pair.
+fn on_each_pair(f: impl Fn(&Session, &Region) -> Result<()>) -> Result<()> {
+    for (backing, method) in PAIRS {
+        let session = Session::open()?;
+        let region = session.create(backing, method, 64 << 10)?;
+        f(&session, &region)?;
+    }
+    Ok(())
+}
+
+fn a_store_is_seen_by_the_kernel(_: &Context) -> Result<()> {
+    on_each_pair(|session, region| {
+        let mut mapping = session.map(region, Protection::ReadWrite)?;
+        for page in 0..16u8 {
+            let at = usize::from(page) * 4096 + usize::from(page);
+            mapping.write(at, &[page + 1]);
+            let mut seen = [0];
+            session.read_at(region, at as u64, &mut seen)?;
+            ensure!(seen == [page + 1], "page {page}");
+        }
+        Ok(())
+    })
+}
+
+fn a_kernel_write_is_seen_by_the_program(_: &Context) -> Result<()> {
+    on_each_pair(|session, region| {
+        let mapping = session.map(region, Protection::Read)?;
+        for page in 0..16u8 {
+            let at = usize::from(page) * 4096 + 4095;
+            session.write_at(region, at as u64, &[page + 1])?;
+            let mut seen = [0];
+            mapping.read(at, &mut seen);
+            ensure!(seen == [page + 1], "page {page}");
+        }
+        Ok(())
+    })
+}
+
+fn two_mappings_are_one_memory(_: &Context) -> Result<()> {
+    on_each_pair(|session, region| {
+        let mut one = session.map(region, Protection::ReadWrite)?;
+        let two = session.map(region, Protection::Read)?;
+        one.write(12345, b"once");
+        let mut seen = [0; 4];
+        two.read(12345, &mut seen);
+        ensure!(&seen == b"once");
+        Ok(())
+    })
+}
+
+fn a_part_is_mapped_at_its_offset(_: &Context) -> Result<()> {
+    on_each_pair(|session, region| {
+        let part = Map::shared(session, region.offset + 8192, 12288)?;
+        part.store(0, 11);
+        part.store(12287, 12);
+        let mut seen = [0];
+        session.read_at(region, 8192, &mut seen)?;
+        ensure!(seen == [11]);
+        session.read_at(region, 8192 + 12287, &mut seen)?;
+        ensure!(seen == [12]);
+        Ok(())
+    })
+}
+
+fn transfers_cross_pages(_: &Context) -> Result<()> {
+    on_each_pair(|session, region| {
+        let told: Vec<u8> = (0..20_000u32).map(|i| (i % 251) as u8).collect();
+        session.write_at(region, 4001, &told)?;
+        let mapping = session.map(region, Protection::Read)?;
+        let mut seen = vec![0; told.len()];
+        mapping.read(4001, &mut seen);
+        ensure!(seen == told);
+        Ok(())
+    })
+}
+
+fn two_processes_share(_: &Context) -> Result<()> {
+    on_each_pair(|session, region| {
+        let mapping = session.map(region, Protection::ReadWrite)?;
+        child::run(|| {
+            let mut own = session.map(region, Protection::ReadWrite)?;
+            own.write(100, b"from the child");
+            Ok(())
+        })?;
+        let mut seen = [0; 14];
+        mapping.read(100, &mut seen);
+        ensure!(&seen == b"from the child");
+        Ok(())
+    })
+}
+
+fn a_bad_buffer_is_efault(_: &Context) -> Result<()> {
+    use nix::{errno::Errno, libc};
+    use std::os::fd::{AsFd as _, AsRawFd as _};
+    on_each_pair(|session, region| {
+        let (fd, at) = (session.as_fd().as_raw_fd(), region.offset as libc::off_t);
+        let nothing = 16 as *mut libc::c_void;
+        // SAFETY: The kernel checks the address, which is of nothing.
+        let read = Errno::result(unsafe { libc::pread(fd, nothing, 8, at) });
+        ensure!(read == Err(Errno::EFAULT), "{read:?}");
+        // SAFETY: As above.
+        let write = Errno::result(unsafe { libc::pwrite(fd, nothing, 8, at) });
+        ensure!(write == Err(Errno::EFAULT), "{write:?}");
+        Ok(())
+    })
+}
+
+fn private_insert_is_copied_on_write(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    let region = session.create(Backing::Vmalloc, Method::Insert, 8192)?;
+    let private = Map::new(&session, region.offset, 8192, RW, MapFlags::MAP_PRIVATE)?;
+    session.write_at(&region, 0, b"A")?;
+    ensure!(private.load(0) == b'A', "an untouched page is still shared");
+    private.store(0, b'B');
+    let mut seen = [0];
+    session.read_at(&region, 0, &mut seen)?;
+    ensure!(&seen == b"A", "a private store reached the region");
+    ensure!(private.load(0) == b'B');
+    Ok(())
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What `/dev/mapwright` promises, as KTAP tests on a running kernel.
+//!
+//! A file per suite. A test is a function and a line in its suite's list; it needs root and the
+//! module loaded. After each test nothing may be left: no session, no region, no VMA.
+
+mod bare;
+mod child;
+mod coherence;
+mod life;
+mod limits;
+mod module;
+mod pairs;
+mod raw;
+mod refusals;
+mod runner;
+mod sessions;
+mod stats;
+
+pub use runner::{names, run};
+
+use runner::Suite;
+
+/// All suites, in the order they run.
+const SUITES: &[Suite] = &[
+    bare::SUITE,
+    pairs::SUITE,
+    coherence::SUITE,
+    sessions::SUITE,
+    refusals::SUITE,
+    life::SUITE,
+    stats::SUITE,
+    limits::SUITE,
+    module::SUITE,
+];

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Which backing can be mapped with which method, and that those that can, are.
+
+use crate::runner::{suite, Context};
+use anyhow::{ensure, Context as _, Result};
+use mapwright::{
+    page_faults, pagemap_pfns, reason_against, uapi::Request as _, vma_of, AddressClass, Backing,
+    Caching, Method, Protection, Session,
+};
+use nix::errno::Errno;
+
+suite! { "pairs":
+    pages_remap,
+    vmalloc_insert,
+    pages_remap_is_hidden_from_the_kernel,
+    vmalloc_insert_is_counted_by_the_kernel,
+    pages_up_to_4_mib_are_contiguous,
+    pages_beyond_4_mib_are_few_runs,
+    vmalloc_frames_are_those_of_the_page_table,
+    size_is_rounded_up_to_pages,
+    unsound_pairs_are_refused,
+    other_cachings_are_refused,
+    info_tells_the_same_table,
+}
+
+const SIZES: [u64; 5] = [4096, 3 * 4096, 64 << 10, 1 << 20, (5 << 20) + 4096];
+
+fn pages_remap(_: &Context) -> Result<()> {
+    both_views_agree(Backing::Pages, Method::Remap, AddressClass::DirectMap)
+}
+
+fn vmalloc_insert(_: &Context) -> Result<()> {
+    both_views_agree(Backing::Vmalloc, Method::Insert, AddressClass::Vmalloc)
+}
+
+/// Every byte stored on one side is found on the other, at each size; no access faults.
+fn both_views_agree(backing: Backing, method: Method, class: AddressClass) -> Result<()> {
+    let session = Session::open()?;
+    for bytes in SIZES {
+        let region = session.create(backing, method, bytes)?;
+        ensure!(region.bytes == bytes);
+        let query = session.query(&region)?;
+        ensure!((query.backing, query.method) == (backing, method));
+        ensure!((query.caching, query.address_class) == (Caching::WriteBack, class));
+        ensure!((query.vmas, query.mmaps) == (0, 0));
+
+        let mut mapping = session.map(&region, Protection::ReadWrite)?;
+        let before = page_faults()?;
+        mapping.touch();
+        ensure!(page_faults()? == before, "a page was not mapped at mmap");
+
+        let length = usize::try_from(bytes)?;
+        let mut seen = vec![1; length];
+        mapping.read(0, &mut seen);
+        ensure!(seen.iter().all(|byte| *byte == 0), "memory was not zeroed");
+
+        let told: Vec<u8> = (0..length).map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect();
+        mapping.write(0, &told);
+        session.read_at(&region, 0, &mut seen)?;
+        ensure!(seen == told, "the kernel does not see what the program stored");
+
+        let told: Vec<u8> = told.iter().map(|byte| !byte).collect();
+        session.write_at(&region, 0, &told)?;
+        mapping.read(0, &mut seen);
+        ensure!(seen == told, "the program does not see what the kernel wrote");
+
+        let query = session.query(&region)?;
+        ensure!((query.vmas, query.mmaps) == (1, 1));
+        drop(mapping);
+        session.destroy(&region)?;
+    }
+    Ok(())
+}
+
+fn pages_remap_is_hidden_from_the_kernel(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    let region = session.create(Backing::Pages, Method::Remap, 64 << 10)?;
+    let mapping = session.map(&region, Protection::ReadWrite)?;
+    mapping.touch();
+    let vma = vma_of(mapping.addr())?;
+    ensure!(vma.permissions == "rw-s", "{}", vma.permissions);
+    for flag in ["pf", "io", "de", "dd"] {
+        ensure!(vma.has(flag), "VmFlags lack {flag}: {:?}", vma.flags);
+    }
+    ensure!(!vma.has("mm") && !vma.has("me"), "{:?}", vma.flags);
+    ensure!(vma.rss_bytes == 0, "Rss {}", vma.rss_bytes);
+    ensure!(pagemap_pfns(mapping.addr(), 16)?.iter().all(Option::is_none));
+    Ok(())
+}
+
+fn vmalloc_insert_is_counted_by_the_kernel(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    let region = session.create(Backing::Vmalloc, Method::Insert, 64 << 10)?;
+    let mapping = session.map(&region, Protection::ReadWrite)?;
+    let vma = vma_of(mapping.addr())?;
+    for flag in ["mm", "de", "dd"] {
+        ensure!(vma.has(flag), "VmFlags lack {flag}: {:?}", vma.flags);
+    }
+    ensure!(!vma.has("pf") && !vma.has("io") && !vma.has("me"), "{:?}", vma.flags);
+    ensure!(vma.rss_bytes == 64 << 10, "Rss {}", vma.rss_bytes);
+    Ok(())
+}
+
+fn pages_up_to_4_mib_are_contiguous(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    for bytes in [4096, 12288, 1 << 20, 4 << 20] {
+        let region = session.create(Backing::Pages, Method::Remap, bytes)?;
+        let query = session.query(&region)?;
+        ensure!((query.runs, query.longest_run) == (1, bytes / 4096), "{query:?}");
+        let pages = session.pages(&region, 0, u64::MAX)?;
+        ensure!(pages.len() as u64 == bytes / 4096);
+        ensure!(pages.windows(2).all(|two| two[1].pfn == two[0].pfn + 1));
+    }
+    Ok(())
+}
+
+fn pages_beyond_4_mib_are_few_runs(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    let region = session.create(Backing::Pages, Method::Remap, 10 << 20)?;
+    let query = session.query(&region)?;
+    ensure!(query.runs <= 3 && query.longest_run >= 1024, "{query:?}");
+    let mut mapping = session.map(&region, Protection::ReadWrite)?;
+    // The last byte of each block and the first of the next.
+    for at in [4 << 20, 8 << 20] {
+        mapping.write(at - 1, &[1, 2]);
+        let mut seen = [0; 2];
+        session.read_at(&region, at as u64 - 1, &mut seen)?;
+        ensure!(seen == [1, 2]);
+    }
+    Ok(())
+}
+
+fn vmalloc_frames_are_those_of_the_page_table(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    let region = session.create(Backing::Vmalloc, Method::Insert, 1 << 20)?;
+    let mapping = session.map(&region, Protection::ReadWrite)?;
+    let told = session.pages(&region, 0, u64::MAX)?;
+    let seen = pagemap_pfns(mapping.addr(), 256)?;
+    ensure!(told.len() == 256 && seen.len() == 256);
+    for (page, (told, seen)) in told.iter().zip(&seen).enumerate() {
+        ensure!(Some(told.pfn) == *seen, "page {page}: {:#x}, in the table {seen:?}", told.pfn);
+    }
+    Ok(())
+}
+
+fn size_is_rounded_up_to_pages(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    for (asked, made) in [(1, 4096), (4095, 4096), (4097, 8192)] {
+        let region = session.create(Backing::Vmalloc, Method::Insert, asked)?;
+        ensure!(region.bytes == made, "{asked} became {}", region.bytes);
+    }
+    Ok(())
+}
+
+fn unsound_pairs_are_refused(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    for backing in Backing::ALL {
+        for method in Method::ALL {
+            let made = session.create(*backing, *method, 4096);
+            let name = format!("{} + {}", backing.name(), method.name());
+            match reason_against(*backing, *method) {
+                Some(_) => {
+                    let err = made.err().with_context(|| format!("{name} was accepted"))?;
+                    ensure!(err.errno() == Some(Errno::EOPNOTSUPP), "{name}: {err}");
+                }
+                None => session.destroy(&made.with_context(|| name)?)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn other_cachings_are_refused(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    for caching in [Caching::WriteCombine, Caching::Uncached] {
+        let mut create = mapwright::uapi::Create {
+            backing: Backing::Pages.number(),
+            method: Method::Remap.number(),
+            caching: caching.number(),
+            bytes: 4096,
+            ..mapwright::uapi::Create::new()
+        };
+        ensure!(session.request(&mut create) == Err(Errno::EOPNOTSUPP), "{}", caching.name());
+    }
+    Ok(())
+}
+
+fn info_tells_the_same_table(_: &Context) -> Result<()> {
+    let info = Session::open()?.info()?;
+    for backing in Backing::ALL {
+        for method in Method::ALL {
+            let told = info.methods[backing.number() as usize] & method.bit() != 0;
+            ensure!(told == reason_against(*backing, *method).is_none());
+        }
+    }
+    ensure!(info.cachings == Caching::WriteBack.bit());
+    ensure!(u64::from(info.page_size) == mapwright::page_size());
+    ensure!(info.version == mapwright::uapi::VERSION);
+    Ok(())
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! System calls as a program makes them that knows nothing of the library, wrong ones included.
+
+use nix::{
+    errno::Errno,
+    libc,
+    sys::mman::{MapFlags, ProtFlags},
+};
+use std::os::fd::{AsFd, AsRawFd};
+
+/// A mapping with any flags, unmapped when dropped.
+pub struct Map {
+    pub addr: usize,
+    pub length: usize,
+}
+
+pub const RW: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
+
+impl Map {
+    /// `mmap(NULL, length, prot, flags, fd, offset)`.
+    pub fn new(
+        fd: &impl AsFd,
+        offset: u64,
+        length: usize,
+        prot: ProtFlags,
+        flags: MapFlags,
+    ) -> Result<Self, Errno> {
+        let fd = fd.as_fd().as_raw_fd();
+        let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
+        // SAFETY: The kernel chooses an address where nothing is mapped.
+        let addr = unsafe {
+            libc::mmap(std::ptr::null_mut(), length, prot.bits(), flags.bits(), fd, offset)
+        };
+        if addr == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        let addr = addr as usize;
+        Ok(Self { addr, length })
+    }
+
+    /// A shared one that can be read and written.
+    pub fn shared(fd: &impl AsFd, offset: u64, length: usize) -> Result<Self, Errno> {
+        Self::new(fd, offset, length, RW, MapFlags::MAP_SHARED)
+    }
+
+    /// Anonymous memory.
+    pub fn anonymous(length: usize, prot: ProtFlags) -> Result<Self, Errno> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: The kernel chooses an address where nothing is mapped.
+        let addr =
+            unsafe { libc::mmap(std::ptr::null_mut(), length, prot.bits(), flags, -1, 0) };
+        if addr == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        let addr = addr as usize;
+        Ok(Self { addr, length })
+    }
+
+    /// Loads the byte at `within`. Dies like any program if it is not there.
+    pub fn load(&self, within: usize) -> u8 {
+        assert!(within < self.length, "a test loads beyond its mapping");
+        // SAFETY: Inside this mapping; volatile, as others may change it.
+        unsafe { ((self.addr + within) as *const u8).read_volatile() }
+    }
+
+    /// Stores a byte at `within`.
+    pub fn store(&self, within: usize, byte: u8) {
+        assert!(within < self.length, "a test stores beyond its mapping");
+        // SAFETY: Inside this mapping; volatile, as others may use it.
+        unsafe { ((self.addr + within) as *mut u8).write_volatile(byte) }
+    }
+
+    /// `munmap` of a part; what is left is unmapped when dropped.
+    pub fn unmap_part(&self, within: usize, length: usize) -> Result<(), Errno> {
+        assert!(within + length <= self.length, "a test unmaps beyond its mapping");
+        // SAFETY: Inside this mapping, of which nothing is borrowed.
+        Errno::result(unsafe { libc::munmap((self.addr + within) as *mut _, length) }).map(drop)
+    }
+
+    /// `mprotect` of all of it.
+    pub fn protect(&self, prot: ProtFlags) -> Result<(), Errno> {
+        self.protect_part(0, self.length, prot)
+    }
+
+    /// `mprotect` of a part.
+    pub fn protect_part(&self, at: usize, length: usize, prot: ProtFlags) -> Result<(), Errno> {
+        assert!(at + length <= self.length, "a test protects beyond its mapping");
+        // SAFETY: Inside this mapping, of which nothing is borrowed.
+        let ret = unsafe { libc::mprotect((self.addr + at) as *mut _, length, prot.bits()) };
+        Errno::result(ret).map(drop)
+    }
+
+    /// `mremap` to another length, at another address.
+    pub fn remap(&mut self, length: usize) -> Result<(), Errno> {
+        let flags = libc::MREMAP_MAYMOVE;
+        // SAFETY: All of this mapping, of which nothing is borrowed.
+        let addr = unsafe { libc::mremap(self.addr as *mut _, self.length, length, flags) };
+        if addr == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        (self.addr, self.length) = (addr as usize, length);
+        Ok(())
+    }
+
+    /// `mremap` to the place of another mapping, which this one replaces.
+    pub fn move_onto(&mut self, other: Map) -> Result<(), Errno> {
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        assert_eq!(self.length, other.length, "a test moves to a place of another size");
+        let (from, to, length) = (self.addr, other.addr, self.length);
+        // SAFETY: Both are whole mappings of which nothing is borrowed.
+        let ret = unsafe { libc::mremap(from as *mut _, length, length, flags, to as *mut u8) };
+        if ret == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        // The other is gone: its place is now this one's.
+        std::mem::forget(other);
+        self.addr = to;
+        Ok(())
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: All of this mapping, of which nothing is borrowed. Parts that are gone are no
+        // error.
+        unsafe { libc::munmap(self.addr as *mut _, self.length) };
+    }
+}
+
+/// `ioctl(fd, number, argument)` with any number and any address.
+pub fn ioctl(fd: &impl AsFd, number: u32, argument: usize) -> Result<(), Errno> {
+    let number = libc::Ioctl::try_from(number).map_err(|_| Errno::EOVERFLOW)?;
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: The tests only pass null, addresses of nothing, and buffers of at least a page, which
+    // is the most that any structure may have.
+    Errno::result(unsafe { libc::ioctl(fd, number, argument) }).map(drop)
+}
+
+/// An ioctl whose structure begins with `size` and goes on with `rest`, in a buffer of two pages.
+pub fn ioctl_bytes(fd: &impl AsFd, number: u32, size: u32, rest: &[u8]) -> Result<Vec<u8>, Errno> {
+    let mut buffer = vec![0u8; 8192];
+    buffer[..4].copy_from_slice(&size.to_ne_bytes());
+    buffer[4..4 + rest.len()].copy_from_slice(rest);
+    ioctl(fd, number, buffer.as_mut_ptr() as usize)?;
+    Ok(buffer)
+}

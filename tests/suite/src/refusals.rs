@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Everything that is wrong is refused, with the errno that a Unix programmer expects.
+
+use crate::{
+    child,
+    raw::{self, Map, RW},
+    runner::{suite, Context},
+};
+use anyhow::{ensure, Result};
+use mapwright::{
+    uapi::{self, Request},
+    Backing, Method, Protection, Region, Session, Tables,
+};
+use nix::{
+    errno::Errno,
+    sys::mman::{MapFlags, ProtFlags},
+};
+
+suite! { "refusals":
+    unknown_ioctl_is_enotty,
+    struct_below_its_first_version_is_einval,
+    struct_of_more_than_a_page_is_e2big,
+    longer_struct_with_zeros_is_taken,
+    longer_struct_with_anything_else_is_e2big,
+    bad_pointer_is_efault,
+    create_of_nothing_is_einval,
+    create_of_a_silly_size_is_enospc,
+    create_with_an_unknown_word_is_einval,
+    create_with_flags_is_einval,
+    create_that_cannot_answer_makes_nothing,
+    destroy_of_nothing_is_enoent,
+    destroy_with_flags_is_einval,
+    destroy_while_mapped_is_ebusy,
+    query_of_nothing_is_enoent,
+    pages_needs_cap_sys_admin,
+    pages_beyond_the_end_is_einval,
+    pages_to_a_bad_array_is_efault,
+    pages_stops_at_the_end,
+    mmap_too_long_is_einval,
+    mmap_beyond_the_end_is_einval,
+    mmap_of_no_region_is_einval,
+    mmap_misaligned_is_einval,
+    mmap_executable_is_eperm,
+    mprotect_executable_is_eacces,
+    private_pfn_map_is_einval,
+    mremap_growth_is_efault,
+}
+
+fn session_and_region() -> Result<(Session, Region)> {
+    let session = Session::open()?;
+    let region = session.create(Backing::Pages, Method::Remap, 16384)?;
+    Ok((session, region))
+}
+
+fn valid_create() -> uapi::Create {
+    uapi::Create {
+        backing: Backing::Pages.number(),
+        method: Method::Remap.number(),
+        bytes: 4096,
+        ..uapi::Create::new()
+    }
+}
+
+const REQUESTS: [(u32, usize); 5] = [
+    (uapi::Info::IOCTL, uapi::Info::MIN_SIZE),
+    (uapi::Create::IOCTL, uapi::Create::MIN_SIZE),
+    (uapi::Destroy::IOCTL, uapi::Destroy::MIN_SIZE),
+    (uapi::Query::IOCTL, uapi::Query::MIN_SIZE),
+    (uapi::Pages::IOCTL, uapi::Pages::MIN_SIZE),
+];
+
+fn unknown_ioctl_is_enotty(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    for number in [uapi::Info::IOCTL + 5, uapi::Info::IOCTL + 0xff, 0x5401, 0xE800, u32::MAX] {
+        let told = raw::ioctl_bytes(&session, number, 64, &[]);
+        ensure!(told.as_ref().err() == Some(&Errno::ENOTTY), "{number:#x}: {told:?}");
+    }
+    Ok(())
+}
+
+fn struct_below_its_first_version_is_einval(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    for (number, min) in REQUESTS {
+        for size in [0, 4, min as u32 - 1] {
+            let told = raw::ioctl_bytes(&session, number, size, &[]).err();
+            ensure!(told == Some(Errno::EINVAL), "{number:#x}, size {size}: {told:?}");
+        }
+    }
+    Ok(())
+}
+
+fn struct_of_more_than_a_page_is_e2big(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    for (number, _) in REQUESTS {
+        for size in [mapwright::page_size() as u32 + 1, u32::MAX] {
+            let told = raw::ioctl_bytes(&session, number, size, &[]).err();
+            ensure!(told == Some(Errno::E2BIG), "{number:#x}, size {size}: {told:?}");
+        }
+    }
+    Ok(())
+}
+
+fn longer_struct_with_zeros_is_taken(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    for size in [81, 200, 4096] {
+        let info = raw::ioctl_bytes(&session, uapi::Info::IOCTL, size, &[])?;
+        ensure!(info[4..8] == uapi::VERSION.to_ne_bytes(), "size {size}");
+        ensure!(info[..4] == size.to_ne_bytes(), "size {size} was changed");
+    }
+    Ok(())
+}
+
+fn longer_struct_with_anything_else_is_e2big(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    for at in [uapi::Info::MIN_SIZE, 150, 299] {
+        let mut rest = vec![0; 296];
+        rest[at - 4] = 1;
+        let told = raw::ioctl_bytes(&session, uapi::Info::IOCTL, 300, &rest).err();
+        ensure!(told == Some(Errno::E2BIG), "byte {at}: {told:?}");
+    }
+    Ok(())
+}
+
+fn bad_pointer_is_efault(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    for (number, _) in REQUESTS {
+        for address in [0, 64, usize::MAX - 16] {
+            let told = raw::ioctl(&session, number, address);
+            ensure!(told == Err(Errno::EFAULT), "{number:#x}, {address:#x}: {told:?}");
+        }
+    }
+    Ok(())
+}
+
+fn create_of_nothing_is_einval(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    let mut create = uapi::Create {
+        bytes: 0,
+        ..valid_create()
+    };
+    ensure!(session.request(&mut create) == Err(Errno::EINVAL));
+    Ok(())
+}
+
+fn create_of_a_silly_size_is_enospc(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    let limit = session.info()?.total_bytes;
+    for bytes in [limit + 1, 1 << 50, i64::MAX as u64, u64::MAX - 1, u64::MAX] {
+        for (backing, method) in [(Backing::Pages, Method::Remap), (Backing::Vmalloc, Method::Insert)] {
+            let mut create = uapi::Create {
+                backing: backing.number(),
+                method: method.number(),
+                bytes,
+                ..valid_create()
+            };
+            let told = session.request(&mut create);
+            ensure!(told == Err(Errno::ENOSPC), "{bytes:#x}: {told:?}");
+        }
+    }
+    Ok(())
+}
+
+fn create_with_an_unknown_word_is_einval(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    for number in [100, u32::MAX] {
+        let wrong = [
+            uapi::Create { backing: number, ..valid_create() },
+            uapi::Create { method: number, ..valid_create() },
+            uapi::Create { caching: number, ..valid_create() },
+        ];
+        for mut create in wrong {
+            let told = session.request(&mut create);
+            ensure!(told == Err(Errno::EINVAL), "{create:?}: {told:?}");
+        }
+    }
+    Ok(())
+}
+
+fn create_with_flags_is_einval(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    let wrong = [
+        uapi::Create { flags: 1, ..valid_create() },
+        uapi::Create { reserved: 1, ..valid_create() },
+    ];
+    for mut create in wrong {
+        ensure!(session.request(&mut create) == Err(Errno::EINVAL), "{create:?}");
+    }
+    Ok(())
+}
+
+fn create_that_cannot_answer_makes_nothing(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    let page = Map::anonymous(4096, RW)?;
+    let create = valid_create();
+    // SAFETY: The mapping is a page, which a `Create` fits in, and aligned to one.
+    unsafe { (page.addr as *mut uapi::Create).write(create) };
+    page.protect(ProtFlags::PROT_READ)?;
+    let told = raw::ioctl(&session, uapi::Create::IOCTL, page.addr);
+    ensure!(told == Err(Errno::EFAULT), "{told:?}");
+    ensure!(Tables::read()?.regions.is_empty(), "a region that nobody knows of");
+    Ok(())
+}
+
+fn destroy_of_nothing_is_enoent(_: &Context) -> Result<()> {
+    let (session, region) = session_and_region()?;
+    session.destroy(&region)?;
+    for id in [0, region.id, u64::MAX] {
+        let mut destroy = uapi::Destroy { id, ..uapi::Destroy::new() };
+        ensure!(session.request(&mut destroy) == Err(Errno::ENOENT), "region {id}");
+    }
+    Ok(())
+}
+
+fn destroy_with_flags_is_einval(_: &Context) -> Result<()> {
+    let (session, region) = session_and_region()?;
+    let mut destroy = uapi::Destroy {
+        id: region.id,
+        flags: 1,
+        ..uapi::Destroy::new()
+    };
+    ensure!(session.request(&mut destroy) == Err(Errno::EINVAL));
+    Ok(session.destroy(&region)?)
+}
+
+fn destroy_while_mapped_is_ebusy(_: &Context) -> Result<()> {
+    let (session, region) = session_and_region()?;
+    let mapping = session.map(&region, Protection::ReadWrite)?;
+    let told = session.destroy(&region).err().and_then(|err| err.errno());
+    ensure!(told == Some(Errno::EBUSY), "{told:?}");
+    ensure!(mapping.touch() == 0, "the mapping does not work any more");
+    drop(mapping);
+    Ok(session.destroy(&region)?)
+}
+
+fn query_of_nothing_is_enoent(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    for (id, offset) in [(0, 0), (0, 1 << 30), (0, u64::MAX), (12345, 0), (u64::MAX, 0)] {
+        let mut query = uapi::Query { id, offset, ..uapi::Query::new() };
+        ensure!(session.request(&mut query) == Err(Errno::ENOENT), "{id} {offset:#x}");
+    }
+    let (session, region) = session_and_region()?;
+    let mut flags = uapi::Query { id: region.id, flags: 1, ..uapi::Query::new() };
+    ensure!(session.request(&mut flags) == Err(Errno::EINVAL));
+    Ok(())
+}
+
+fn pages_needs_cap_sys_admin(_: &Context) -> Result<()> {
+    let (session, region) = session_and_region()?;
+    ensure!(session.pages(&region, 0, 4)?.len() == 4);
+    child::run(|| {
+        child::become_nobody()?;
+        let told = session.pages(&region, 0, 4).err().and_then(|err| err.errno());
+        ensure!(told == Some(Errno::EPERM), "{told:?}");
+        // What tells no physical address is still told.
+        session.query(&region)?;
+        Ok(())
+    })
+}
+
+fn pages_beyond_the_end_is_einval(_: &Context) -> Result<()> {
+    let (session, region) = session_and_region()?;
+    let mut array = [uapi::PageInfo::default(); 4];
+    for first in [4, 5, u64::MAX] {
+        let mut pages = uapi::Pages {
+            id: region.id,
+            first,
+            count: 4,
+            array: array.as_mut_ptr() as u64,
+            ..uapi::Pages::new()
+        };
+        ensure!(session.request(&mut pages) == Err(Errno::EINVAL), "page {first}");
+    }
+    Ok(())
+}
+
+fn pages_to_a_bad_array_is_efault(_: &Context) -> Result<()> {
+    let (session, region) = session_and_region()?;
+    for array in [0, 64, u64::MAX - 8] {
+        let mut pages = uapi::Pages { id: region.id, count: 4, array, ..uapi::Pages::new() };
+        ensure!(session.request(&mut pages) == Err(Errno::EFAULT), "{array:#x}");
+    }
+    Ok(())
+}
+
+fn pages_stops_at_the_end(_: &Context) -> Result<()> {
+    let (session, region) = session_and_region()?;
+    let untouched = uapi::PageInfo { pfn: 1, dma_addr: 2 };
+    let mut array = [untouched; 8];
+    let mut pages = uapi::Pages {
+        id: region.id,
+        first: 1,
+        count: u64::MAX,
+        array: array.as_mut_ptr() as u64,
+        ..uapi::Pages::new()
+    };
+    session.request(&mut pages)?;
+    ensure!(pages.count == 3, "{}", pages.count);
+    ensure!(array[..3].iter().all(|page| page.dma_addr == uapi::NO_DMA_ADDR));
+    ensure!(array[3..].iter().all(|page| *page == untouched), "wrote beyond what it told");
+    Ok(())
+}
+
+fn mmap_too_long_is_einval(_: &Context) -> Result<()> {
+    let (session, region) = session_and_region()?;
+    ensure!(Map::shared(&session, region.offset, 20480).err() == Some(Errno::EINVAL));
+    ensure!(Map::shared(&session, region.offset + 4096, 16384).err() == Some(Errno::EINVAL));
+    // A length that is not whole pages is rounded up by the kernel, for any file.
+    ensure!(Map::shared(&session, region.offset, 16385).err() == Some(Errno::EINVAL));
+    let _fits = Map::shared(&session, region.offset, 16383)?;
+    Ok(())
+}
+
+fn mmap_beyond_the_end_is_einval(_: &Context) -> Result<()> {
+    let (session, region) = session_and_region()?;
+    for beyond in [16384, 20480, 1 << 30] {
+        let told = Map::shared(&session, region.offset + beyond, 4096).err();
+        ensure!(told == Some(Errno::EINVAL), "{beyond}: {told:?}");
+    }
+    Ok(())
+}
+
+fn mmap_of_no_region_is_einval(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    for offset in [uapi::FIRST_OFFSET, 1 << 40, (i64::MAX as u64) & !0xffff] {
+        let told = Map::shared(&session, offset, 4096).err();
+        // The kernel itself refuses what would end beyond all offsets.
+        ensure!(
+            told == Some(Errno::EINVAL) || told == Some(Errno::EOVERFLOW),
+            "{offset:#x}: {told:?}"
+        );
+    }
+    ensure!(Map::shared(&session, uapi::FIRST_OFFSET - 4096, 8192).err() == Some(Errno::EINVAL));
+    Ok(())
+}
+
+fn mmap_misaligned_is_einval(_: &Context) -> Result<()> {
+    let (session, region) = session_and_region()?;
+    for shift in [1, 512, 4095] {
+        let told = Map::shared(&session, region.offset + shift, 4096).err();
+        ensure!(told == Some(Errno::EINVAL), "{shift}: {told:?}");
+    }
+    Ok(())
+}
+
+fn mmap_executable_is_eperm(_: &Context) -> Result<()> {
+    for (backing, method) in [(Backing::Pages, Method::Remap), (Backing::Vmalloc, Method::Insert)] {
+        let session = Session::open()?;
+        let region = session.create(backing, method, 4096)?;
+        let prot = RW | ProtFlags::PROT_EXEC;
+        let told = Map::new(&session, region.offset, 4096, prot, MapFlags::MAP_SHARED).err();
+        ensure!(told == Some(Errno::EPERM), "{told:?}");
+    }
+    Ok(())
+}
+
+fn mprotect_executable_is_eacces(_: &Context) -> Result<()> {
+    for (backing, method) in [(Backing::Pages, Method::Remap), (Backing::Vmalloc, Method::Insert)] {
+        let session = Session::open()?;
+        let region = session.create(backing, method, 4096)?;
+        let map = Map::shared(&session, region.offset, 4096)?;
+        let told = map.protect(ProtFlags::PROT_READ | ProtFlags::PROT_EXEC);
+        ensure!(told == Err(Errno::EACCES), "{told:?}");
+    }
+    Ok(())
+}
+
+fn private_pfn_map_is_einval(_: &Context) -> Result<()> {
+    let (session, region) = session_and_region()?;
+    for prot in [ProtFlags::PROT_READ, RW] {
+        let told = Map::new(&session, region.offset, 16384, prot, MapFlags::MAP_PRIVATE).err();
+        ensure!(told == Some(Errno::EINVAL), "{told:?}");
+    }
+    Ok(())
+}
+
+fn mremap_growth_is_efault(_: &Context) -> Result<()> {
+    for (backing, method) in [(Backing::Pages, Method::Remap), (Backing::Vmalloc, Method::Insert)] {
+        let session = Session::open()?;
+        let region = session.create(backing, method, 8192)?;
+        let mut map = Map::shared(&session, region.offset, 4096)?;
+        ensure!(map.remap(8192) == Err(Errno::EFAULT));
+        ensure!(map.load(0) == 0);
+    }
+    Ok(())
+}

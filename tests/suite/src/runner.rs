@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Runs the tests one after the other and prints KTAP.
+
+use crate::SUITES;
+use anyhow::{bail, ensure, Result};
+use mapwright::Tables;
+use std::{
+    any::Any,
+    fmt,
+    panic::{self, AssertUnwindSafe},
+    path::{Path, PathBuf},
+};
+
+/// Tests of one subject.
+pub struct Suite {
+    pub name: &'static str,
+    pub cases: &'static [Case],
+}
+
+/// A test.
+pub struct Case {
+    pub name: &'static str,
+    pub run: fn(&Context) -> Result<()>,
+}
+
+/// A suite whose tests are named like their functions.
+macro_rules! suite {
+    ($name:literal: $($case:ident),* $(,)?) => {
+        pub const SUITE: $crate::runner::Suite = $crate::runner::Suite {
+            name: $name,
+            cases: &[$($crate::runner::Case {
+                name: stringify!($case),
+                run: $case,
+            }),*],
+        };
+    };
+}
+pub(crate) use suite;
+
+/// What the tests are told.
+pub struct Context {
+    modules: Option<PathBuf>,
+}
+
+impl Context {
+    /// The module file, or a skip.
+    pub fn module(&self) -> Result<PathBuf> {
+        let Some(dir) = &self.modules else {
+            return skip("it inserts and removes the module: say --modules DIR");
+        };
+        let file = dir.join("mapwright.ko");
+        ensure!(file.exists(), "{} does not exist", file.display());
+        Ok(file)
+    }
+}
+
+/// Why a test was not run.
+#[derive(Debug)]
+struct Skip(String);
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
+
+/// Ends a test that cannot be run here.
+pub fn skip<T>(reason: impl Into<String>) -> Result<T> {
+    Err(Skip(reason.into()).into())
+}
+
+/// Names of the tests whose `suite.test` name contains `filter`.
+pub fn names(filter: &str) -> Vec<String> {
+    selected(filter)
+        .iter()
+        .flat_map(|(suite, cases)| cases.iter().map(|case| full_name(suite, case)))
+        .collect()
+}
+
+/// Runs the tests whose `suite.test` name contains `filter`. Returns whether none failed.
+pub fn run(filter: &str, modules: Option<&Path>) -> Result<bool> {
+    let selected = selected(filter);
+    if selected.is_empty() {
+        bail!("no test's name contains '{filter}': `mapwright test --list` shows them");
+    }
+    let context = Context {
+        modules: modules.map(Path::to_owned),
+    };
+    panic::set_hook(Box::new(|_| ()));
+    let mut out = ktap::Writer::new(std::io::stdout());
+    out.version()?;
+    out.plan(selected.len())?;
+    let mut all_passed = true;
+    for (suite, cases) in selected {
+        let mut group = out.suite(suite.name, cases.len())?;
+        for case in cases {
+            let result = run_case(case, &context);
+            all_passed &= !matches!(result, ktap::Outcome::Failed(_));
+            group.result(case.name, &result)?;
+        }
+        group.end()?;
+    }
+    Ok(all_passed)
+}
+
+fn selected(filter: &str) -> Vec<(&'static Suite, Vec<&'static Case>)> {
+    SUITES
+        .iter()
+        .map(|suite| {
+            let wanted = |case: &&Case| full_name(suite, case).contains(filter);
+            (suite, suite.cases.iter().filter(wanted).collect::<Vec<_>>())
+        })
+        .filter(|(_, cases)| !cases.is_empty())
+        .collect()
+}
+
+fn full_name(suite: &Suite, case: &Case) -> String {
+    format!("{}.{}", suite.name, case.name)
+}
+
+fn run_case(case: &Case, context: &Context) -> ktap::Outcome {
+    let ran = panic::catch_unwind(AssertUnwindSafe(|| (case.run)(context)));
+    let result = ran.unwrap_or_else(|panic| bail!("panicked: {}", panic_text(&*panic)));
+    match result.and_then(|()| nothing_is_left()) {
+        Ok(()) => ktap::Outcome::Passed,
+        Err(err) => match err.downcast_ref::<Skip>() {
+            Some(skip) => ktap::Outcome::Skipped(skip.to_string()),
+            None => ktap::Outcome::Failed(format!("{err:#}")),
+        },
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
+/// Fails if a session, a region or a VMA outlived the test.
+fn nothing_is_left() -> Result<()> {
+    let tables = Tables::read()?;
+    for (begun, ended) in [
+        ("sessions_opened", "sessions_closed"),
+        ("regions_created", "regions_freed"),
+        ("pages_allocated", "pages_freed"),
+        ("vmas_opened", "vmas_closed"),
+    ] {
+        let (begun_count, ended_count) = (tables.counter(begun), tables.counter(ended));
+        ensure!(
+            begun_count == ended_count,
+            "the test left something behind: {begun} {begun_count}, {ended} {ended_count}"
+        );
+    }
+    ensure!(tables.regions.is_empty(), "regions still listed: {:?}", tables.regions);
+    Ok(())
+}

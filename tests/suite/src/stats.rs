@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The counters agree with what was done, exactly.
+
+use crate::{
+    raw::{self, Map},
+    runner::{suite, Context},
+};
+use anyhow::{ensure, Result};
+use mapwright::{uapi, Backing, Method, Session, Tables, DEBUGFS};
+use std::fs;
+
+suite! { "stats":
+    counts_are_exact,
+    failures_are_counted_by_errno,
+    tables_begin_with_their_columns,
+    tables_cannot_be_written,
+}
+
+/// How much each counter grew while `f` ran.
+fn growth(f: impl FnOnce() -> Result<()>) -> Result<impl Fn(&str) -> u64> {
+    let before = Tables::read()?;
+    f()?;
+    let after = Tables::read()?;
+    Ok(move |name: &str| after.counter(name) - before.counter(name))
+}
+
+fn counts_are_exact(_: &Context) -> Result<()> {
+    let grew = growth(|| {
+        let session = Session::open()?;
+        let region = session.create(Backing::Vmalloc, Method::Insert, 32 << 10)?;
+        for _ in 0..3 {
+            let map = Map::shared(&session, region.offset, 16384)?;
+            map.unmap_part(4096, 4096)?;
+        }
+        session.write_at(&region, 0, &[7; 1000])?;
+        session.read_at(&region, 10, &mut [0; 500])?;
+        session.read_at(&region, 20, &mut [0; 500])?;
+        Ok(())
+    })?;
+    for (counter, expected) in [
+        ("sessions_opened", 1),
+        ("sessions_closed", 1),
+        ("regions_created", 1),
+        ("regions_freed", 1),
+        ("pages_allocated", 8),
+        ("pages_freed", 8),
+        ("mmaps", 3),
+        ("pages_mapped", 12),
+        // To cut out the middle, the kernel splits twice.
+        ("vmas_opened", 9),
+        ("vmas_closed", 9),
+        ("writes", 1),
+        ("bytes_written", 1000),
+        ("reads", 2),
+        ("bytes_read", 1000),
+        ("failed_EINVAL", 0),
+    ] {
+        ensure!(grew(counter) == expected, "{counter} grew by {}, not {expected}", grew(counter));
+    }
+    Ok(())
+}
+
+fn failures_are_counted_by_errno(_: &Context) -> Result<()> {
+    let grew = growth(|| {
+        let session = Session::open()?;
+        let _ = raw::ioctl_bytes(&session, 0xE7FF, 64, &[]);
+        let _ = raw::ioctl(&session, uapi::IOCTL_INFO, 0);
+        let _ = session.create(Backing::Kmalloc, Method::Insert, 4096);
+        let _ = session.create(Backing::Pages, Method::Remap, u64::MAX);
+        let _ = Map::shared(&session, uapi::FIRST_OFFSET, 4096);
+        let _ = Map::shared(&session, uapi::FIRST_OFFSET, 4096);
+        Ok(())
+    })?;
+    for (counter, expected) in [
+        ("failed_ENOTTY", 1),
+        ("failed_EFAULT", 1),
+        ("failed_EOPNOTSUPP", 1),
+        ("failed_ENOSPC", 1),
+        ("failed_EINVAL", 2),
+        ("failed_ENOMEM", 0),
+        ("failed_other", 0),
+    ] {
+        ensure!(grew(counter) == expected, "{counter} grew by {}, not {expected}", grew(counter));
+    }
+    Ok(())
+}
+
+fn tables_begin_with_their_columns(_: &Context) -> Result<()> {
+    let first_line = |file| -> Result<String> {
+        let text = fs::read_to_string(format!("{DEBUGFS}/{file}"))?;
+        Ok(text.lines().next().unwrap_or("").to_owned())
+    };
+    ensure!(first_line("stats")? == "counter value");
+    ensure!(first_line("regions")? == "id pid backing method caching bytes offset vmas mmaps");
+    Ok(())
+}
+
+fn tables_cannot_be_written(_: &Context) -> Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    for file in ["stats", "regions"] {
+        let mode = fs::metadata(format!("{DEBUGFS}/{file}"))?.mode() & 0o777;
+        ensure!(mode == 0o400, "{file} has mode {mode:o}");
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `mapwright`: make regions of kernel memory, map them, see what happened.
+
+mod map;
+mod observation;
+mod stat;
+mod style;
+mod test;
+mod tour;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Make regions of kernel memory, map them, see what happened.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A guided tour: two regions, mapped two ways, seen from both sides
+    Tour,
+    /// Make a region, map it and show everything about it
+    Map(map::Args),
+    /// Show the module's counters and live regions
+    Stat(stat::Args),
+    /// Test the loaded module and print KTAP
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Tour => tour::run().map(|()| ExitCode::SUCCESS),
+        Command::Map(args) => map::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Stat(args) => stat::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Test(args) => test::run(&args),
+    };
+    done.unwrap_or_else(|err| {
+        eprintln!("mapwright: {err:#}");
+        ExitCode::FAILURE
+    })
+}

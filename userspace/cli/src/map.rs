@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `mapwright map`: make a region, map it and show everything about it.
+
+use crate::{observation::Observation, style};
+use anyhow::Result;
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser as _;
+use mapwright::{Backing, Method, Session};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Where the memory comes from
+    #[arg(long, default_value = "pages", value_parser = backing())]
+    backing: Backing,
+    /// How it gets into the address space
+    #[arg(long, default_value = "remap", value_parser = method())]
+    method: Method,
+    /// How much, in bytes or with K, M, G (powers of 1024)
+    #[arg(long, default_value = "1M", value_parser = size)]
+    size: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn backing() -> impl clap::builder::TypedValueParser<Value = Backing> {
+    PossibleValuesParser::new(Backing::ALL.iter().map(|word| word.name()))
+        .try_map(|name| Backing::from_name(&name).ok_or("no such backing"))
+}
+
+fn method() -> impl clap::builder::TypedValueParser<Value = Method> {
+    PossibleValuesParser::new(Method::ALL.iter().map(|word| word.name()))
+        .try_map(|name| Method::from_name(&name).ok_or("no such method"))
+}
+
+fn size(text: &str) -> Result<u64, parse_size::Error> {
+    parse_size::Config::new().with_binary().parse_size(text)
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let session = Session::open()?;
+    let region = session.create(args.backing, args.method, args.size)?;
+    let seen = Observation::make(&session, &region)?;
+    if args.json {
+        println!("{:#}", seen.to_json());
+        return Ok(());
+    }
+    let title = format!("{} + {}", args.backing.name(), args.method.name());
+    anstream::println!("{}", style::paint(style::HEADING, title));
+    seen.show_region();
+    seen.show_frames();
+    seen.show_first_pages();
+    seen.show_vma();
+    seen.show_cost();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        assert_eq!(size("1M").unwrap(), 1 << 20);
+        assert_eq!(size("4KiB").unwrap(), 4096);
+        assert_eq!(size("123").unwrap(), 123);
+        assert!(size("many").is_err());
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `mapwright tour`: two regions, mapped two ways, seen from both sides.
+
+use crate::{
+    observation::Observation,
+    stat,
+    style::{paint, DIM, HEADING},
+};
+use anyhow::{ensure, Result};
+use mapwright::{Backing, Method, Session, Tables};
+
+/// Bytes of each region.
+const BYTES: u64 = 1 << 20;
+
+/// A stop of the tour: a way to map memory, and what it is for.
+struct Stop {
+    backing: Backing,
+    method: Method,
+    title: &'static str,
+    about: &'static str,
+}
+
+const STOPS: [Stop; 2] = [
+    Stop {
+        backing: Backing::Pages,
+        method: Method::Remap,
+        title: "contiguous pages, mapped by frame number: remap_pfn_range()",
+        about: "What a driver does with a buffer for its device. The kernel fills in all page-table\n\
+                entries at mmap, from one frame number, and does not look at the pages.",
+    },
+    Stop {
+        backing: Backing::Vmalloc,
+        method: Method::Insert,
+        title: "vmalloc memory, mapped page by page: vm_insert_page()",
+        about: "What a driver does with a large buffer of its own. Its pages lie anywhere in memory;\n\
+                each is put in by itself, and counted, so that O_DIRECT and pins work on it.",
+    },
+];
+
+pub fn run() -> Result<()> {
+    let session = Session::open()?;
+    anstream::println!(
+        "{}\nOne device, /dev/mapwright, gives this program real kernel memory. Both sides use the\n\
+         same frames: a store here is seen by the kernel at once, with no system call.",
+        paint(HEADING, "A tour of mapwright"),
+    );
+    for (number, stop) in STOPS.iter().enumerate() {
+        visit(&session, number + 1, stop)?;
+    }
+    anstream::println!("\n{}", paint(HEADING, "What the module counted"));
+    let tables = Tables::read()?;
+    stat::show_counters(&tables, false);
+    stat::show_regions(&tables);
+    anstream::println!(
+        "{}",
+        paint(DIM, "More: mapwright map --help, mapwright stat, README.md"),
+    );
+    Ok(())
+}
+
+fn visit(session: &Session, number: usize, stop: &Stop) -> Result<()> {
+    anstream::println!("\n{}", paint(HEADING, format_args!("{number}. {}", stop.title)));
+    anstream::println!("{}\n", paint(DIM, stop.about));
+    let region = session.create(stop.backing, stop.method, BYTES)?;
+    let mut seen = Observation::make(session, &region)?;
+    seen.show_region();
+    seen.show_frames();
+    let coherent = seen.show_coherence(session)?;
+    seen.show_vma();
+    seen.show_cost();
+    ensure!(coherent, "the program and the kernel saw different bytes: please report this");
+    Ok(())
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What can go wrong, each with what to do about it.
+
+use mapwright_uapi::{Backing, Method};
+use nix::errno::Errno;
+
+/// A result of this library.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The device node is missing.
+    #[error("{path} does not exist: load the module first (`sudo make load`)")]
+    NotLoaded {
+        /// The node looked for.
+        path: String,
+    },
+
+    /// The caller may not use the device.
+    #[error("no permission to open {path}: run as root, or give yourself the node (see README.md, udev)")]
+    NoPermission {
+        /// The node that could not be opened.
+        path: String,
+    },
+
+    /// The backing cannot be mapped that way.
+    #[error("{} cannot be mapped with {}: {reason}", .backing.name(), .method.name())]
+    Unsupported {
+        /// The backing asked for.
+        backing: Backing,
+        /// The method asked for.
+        method: Method,
+        /// Why not.
+        reason: &'static str,
+    },
+
+    /// A limit of the module is reached.
+    #[error("{what} needs more than the module's limits allow: load it with a larger total_limit_mib or session_limit_mib")]
+    OverLimit {
+        /// What was tried.
+        what: &'static str,
+    },
+
+    /// The region is mapped.
+    #[error("region {id} is still mapped: unmap it first")]
+    StillMapped {
+        /// The region's number.
+        id: u64,
+    },
+
+    /// The module's tables cannot be read.
+    #[error("cannot read {path} ({source}): it needs root and a mounted debugfs (`mount -t debugfs none /sys/kernel/debug`)")]
+    NoTables {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+
+    /// A file of `/proc` or the module's tables was not understood.
+    #[error("{what} is not as expected: {detail}")]
+    Unexpected {
+        /// What was read.
+        what: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+
+    /// Any other failure of a system call.
+    #[error("{what} failed: {errno}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// The error number.
+        errno: Errno,
+    },
+}
+
+impl Error {
+    /// The error number behind it, if there is one.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::NotLoaded { .. } => Some(Errno::ENOENT),
+            Self::NoPermission { .. } => Some(Errno::EACCES),
+            Self::Unsupported { .. } => Some(Errno::EOPNOTSUPP),
+            Self::OverLimit { .. } => Some(Errno::ENOSPC),
+            Self::StillMapped { .. } => Some(Errno::EBUSY),
+            Self::System { errno, .. } => Some(*errno),
+            Self::NoTables { .. } | Self::Unexpected { .. } => None,
+        }
+    }
+}

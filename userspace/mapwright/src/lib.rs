@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Regions of kernel memory, mapped into this process.
+//!
+//! ```no_run
+//! use mapwright::{Backing, Method, Protection, Session};
+//!
+//! # fn main() -> mapwright::Result<()> {
+//! let session = Session::open()?;
+//! let region = session.create(Backing::Pages, Method::Remap, 64 << 10)?;
+//! let mut mapping = session.map(&region, Protection::ReadWrite)?;
+//!
+//! mapping.write(0, b"seen by the kernel at once");
+//! let mut seen = [0; 26];
+//! session.read_at(&region, 0, &mut seen)?;
+//! assert_eq!(&seen, b"seen by the kernel at once");
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod mapping;
+mod observe;
+mod session;
+mod tables;
+
+pub use error::{Error, Result};
+pub use mapping::{Mapping, Protection};
+pub use mapwright_uapi as uapi;
+pub use mapwright_uapi::{reason_against, AddressClass, Backing, Caching, Method};
+pub use observe::{page_faults, pagemap_pfns, vma_of, Vma};
+pub use session::{page_size, Info, Query, Region, Session};
+pub use tables::{LiveRegion, Tables};
+
+/// Where the module shows its tables.
+pub const DEBUGFS: &str = "/sys/kernel/debug/mapwright";
+/// The device node.
+pub const DEVICE: &str = "/dev/mapwright";
