@@ -5,6 +5,7 @@
 //! A [`Backing`] owns page frames and has a kernel address for each of them. What maps it keeps it
 //! alive through a [`Mappable`], so that frames are never freed under a mapping.
 
+use crate::caching::Caching;
 use core::{
     cmp::min,
     ops::Deref,
@@ -12,7 +13,10 @@ use core::{
 };
 use kernel::{
     bindings,
-    ffi::c_void,
+    ffi::{
+        c_int,
+        c_void, //
+    },
     iov::{
         IovIterDest,
         IovIterSource, //
@@ -78,6 +82,41 @@ pub unsafe trait Backing: Send + Sync {
 
     /// Where the addresses of [`range_at`](Self::range_at) lie.
     fn address_class(&self) -> AddressClass;
+
+    /// The memory type of the frames, which every mapping of them must have.
+    fn caching(&self) -> Caching {
+        Caching::WriteBack
+    }
+
+    /// The address at which a device finds page `page`, if it is mapped for one.
+    fn dma_addr(&self, _page: usize) -> Option<u64> {
+        None
+    }
+
+    /// Maps all of `vma` with `dma_mmap_attrs()`: the C error, or `None` if this is no DMA memory.
+    ///
+    /// # Safety
+    ///
+    /// `vma` must be undergoing initialization and not be copy-on-write. Its `vm_pgoff` must be a
+    /// page of this backing, which must have as many pages from there on as the VMA.
+    unsafe fn dma_mmap(&self, _vma: *mut bindings::vm_area_struct) -> Option<c_int> {
+        None
+    }
+
+    /// Maps all of `vma` to the pages from `first` on with `remap_vmalloc_range()`: the C error, or
+    /// `None` if this is not vmalloc memory for user space.
+    ///
+    /// # Safety
+    ///
+    /// `vma` must be undergoing initialization, and this backing must have as many pages from `first`
+    /// on as the VMA.
+    unsafe fn remap_vmalloc_range(
+        &self,
+        _vma: *mut bindings::vm_area_struct,
+        _first: usize,
+    ) -> Option<c_int> {
+        None
+    }
 }
 
 impl dyn Backing + '_ {
@@ -194,6 +233,13 @@ pub trait MappingEvents: Send + Sync + 'static {
 
     /// Such a VMA ended.
     fn vma_closed(&self);
+
+    /// A page fault was answered with `nr_pages` pages, or refused if that is none.
+    fn faulted(&self, write: bool, nr_pages: usize);
+
+    /// How many pages a page fault maps at most, if they are there: a power of two, at most
+    /// [`MAX_FAULT_AROUND`](crate::fault::MAX_FAULT_AROUND).
+    fn fault_around(&self) -> usize;
 }
 
 /// A backing that can be mapped, and what its owner keeps beside it.
@@ -203,13 +249,25 @@ pub trait MappingEvents: Send + Sync + 'static {
 pub struct Mappable<T> {
     // Before `owner`, so that what the owner accounts for is freed when the owner is told.
     backing: KBox<dyn Backing>,
+    base_pgoff: usize,
     owner: T,
 }
 
 impl<T: MappingEvents> Mappable<T> {
-    /// Puts the two together.
-    pub fn new(backing: KBox<dyn Backing>, owner: T) -> Self {
-        Self { backing, owner }
+    /// Puts the two together. `base_pgoff` is the offset in its file, in pages, at which the memory
+    /// begins.
+    pub fn new(backing: KBox<dyn Backing>, base_pgoff: usize, owner: T) -> Self {
+        Self {
+            backing,
+            base_pgoff,
+            owner,
+        }
+    }
+
+    /// The page of the backing that is at offset `pgoff` of the file, in pages, if there is one.
+    pub fn page_at(&self, pgoff: usize) -> Option<usize> {
+        let page = pgoff.checked_sub(self.base_pgoff)?;
+        (page < self.backing.nr_pages()).then_some(page)
     }
 
     /// The memory.

@@ -17,6 +17,7 @@ use kernel::{
         c_uint,
         c_ulong, //
     },
+    fs::File,
     iov::{
         IovIterDest,
         IovIterSource, //
@@ -43,7 +44,7 @@ pub trait CharDevice: Sized + Send + Sync + 'static {
     const MODULE: &'static ThisModule;
 
     /// `open(2)`.
-    fn open(shared: &Arc<Self::Shared>) -> Result<Arc<Self>>;
+    fn open(shared: &Arc<Self::Shared>, file: &File) -> Result<Arc<Self>>;
 
     /// `mmap(2)`. Called with the lock of the caller's address space held for writing, so it must
     /// not touch the caller's memory, nor wait for a lock under which somebody does.
@@ -157,7 +158,8 @@ impl<T: CharDevice> Operations<T> {
         // first field of a `Registration<T>`, and keeps it from being deregistered during this
         // call. Only the field `shared` is borrowed, which nobody changes.
         let shared = unsafe { &(*(*file).private_data.cast::<Registration<T>>()).shared };
-        match T::open(shared) {
+        // SAFETY: The file is valid during this call, and is not in a table of files yet.
+        match T::open(shared, unsafe { File::from_raw_file(file) }) {
             Ok(opened) => {
                 // SAFETY: A file that is being opened is not shared yet.
                 unsafe { (*file).private_data = Arc::into_raw(opened).cast_mut().cast() };

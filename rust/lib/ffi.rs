@@ -6,6 +6,8 @@
 use kernel::{
     bindings,
     ffi::{
+        c_int,
+        c_uint,
         c_ulong,
         c_void, //
     },
@@ -26,6 +28,39 @@ extern "C" {
 
     /// `page_to_pfn(virt_to_page(addr))`.
     pub(crate) fn mapkit_virt_to_pfn(addr: *const c_void) -> c_ulong;
+
+    /// `folio_alloc()` and `folio_address()`; null without memory.
+    pub(crate) fn mapkit_folio_alloc(gfp: bindings::gfp_t, order: c_uint) -> *mut c_void;
+
+    /// `folio_put()` of the folio at a kernel address.
+    pub(crate) fn mapkit_folio_put(addr: *const c_void);
+
+    /// `kmalloc()`.
+    pub(crate) fn mapkit_kmalloc(size: usize, gfp: bindings::gfp_t) -> *mut c_void;
+
+    /// `arch/x86/mm/pat/set_memory.c`: changes the memory type of pages of the direct map.
+    #[cfg(CONFIG_X86)]
+    pub(crate) fn set_memory_wb(addr: c_ulong, nr_pages: c_int) -> c_int;
+    /// See [`set_memory_wb`].
+    #[cfg(CONFIG_X86)]
+    pub(crate) fn set_memory_wc(addr: c_ulong, nr_pages: c_int) -> c_int;
+    /// See [`set_memory_wb`].
+    #[cfg(CONFIG_X86)]
+    pub(crate) fn set_memory_uc(addr: c_ulong, nr_pages: c_int) -> c_int;
+
+    /// `mm/vmalloc.c`: zeroed pages in the vmalloc area that may be shown to user space.
+    pub(crate) fn vmalloc_user_noprof(size: c_ulong) -> *mut c_void;
+
+    /// `mm/vmalloc.c`: maps all of a VMA (a `struct vm_area_struct`) to such an area
+    /// from page `pgoff` on.
+    pub(crate) fn remap_vmalloc_range(vma: *mut c_void, addr: *mut c_void, pgoff: c_ulong)
+        -> c_int;
+
+    /// `pgprot_writecombine()`.
+    pub(crate) fn mapkit_pgprot_writecombine(prot: bindings::pgprot_t) -> bindings::pgprot_t;
+
+    /// `pgprot_noncached()`.
+    pub(crate) fn mapkit_pgprot_noncached(prot: bindings::pgprot_t) -> bindings::pgprot_t;
 
     /// `this_cpu_add()`.
     pub(crate) fn mapkit_this_cpu_add(counter: *mut c_ulong, n: c_ulong);

@@ -7,10 +7,15 @@
 
 #include <linux/mm.h>
 #include <linux/percpu.h>
-#include <linux/sched.h>
+#include <linux/slab.h>
 
 struct page *mapkit_pfn_to_page(unsigned long pfn);
 unsigned long mapkit_virt_to_pfn(const void *addr);
+void *mapkit_folio_alloc(gfp_t gfp, unsigned int order);
+void mapkit_folio_put(void *addr);
+void *mapkit_kmalloc(size_t size, gfp_t gfp);
+pgprot_t mapkit_pgprot_writecombine(pgprot_t prot);
+pgprot_t mapkit_pgprot_noncached(pgprot_t prot);
 void mapkit_this_cpu_add(unsigned long __percpu *counter, unsigned long n);
 unsigned long mapkit_percpu_sum(const unsigned long __percpu *counter);
 
@@ -22,6 +27,33 @@ struct page *mapkit_pfn_to_page(unsigned long pfn)
 unsigned long mapkit_virt_to_pfn(const void *addr)
 {
 	return page_to_pfn(virt_to_page(addr));
+}
+
+void *mapkit_folio_alloc(gfp_t gfp, unsigned int order)
+{
+	struct folio *folio = folio_alloc(gfp, order);
+
+	return folio ? folio_address(folio) : NULL;
+}
+
+void mapkit_folio_put(void *addr)
+{
+	folio_put(virt_to_folio(addr));
+}
+
+void *mapkit_kmalloc(size_t size, gfp_t gfp)
+{
+	return kmalloc(size, gfp);
+}
+
+pgprot_t mapkit_pgprot_writecombine(pgprot_t prot)
+{
+	return pgprot_writecombine(prot);
+}
+
+pgprot_t mapkit_pgprot_noncached(pgprot_t prot)
+{
+	return pgprot_noncached(prot);
 }
 
 void mapkit_this_cpu_add(unsigned long __percpu *counter, unsigned long n)

@@ -3,8 +3,10 @@
 //! Safe wrappers for mapping memory, of what the `kernel` crate lacks.
 //!
 //! - [`chardev`]: a character device whose open files and mappings keep its module loaded;
-//! - [`backing`]: memory that can be mapped, with [`pages`] and [`vmalloc`] to allocate it;
+//! - [`backing`]: memory that can be mapped, from [`pages`], [`folios`], [`slab`]
+//!   or [`vmalloc`];
 //! - [`vma`]: the VMA of an `mmap(2)` call as types that only allow what is sound for it;
+//! - [`fault`]: page faults in VMAs that are filled when they are touched;
 //! - [`debugfs`]: read-only text tables, safe against `rmmod`;
 //! - [`percpu`]: counters that cost next to nothing;
 //! - [`uaccess`]: structures that grow over the years, copied from and to programs;
@@ -13,14 +15,23 @@
 //! It is an rlib linked into each module that uses it, so it has no statics of its own. All `unsafe`
 //! of those modules is here.
 
+/// What begins the lines that this crate logs.
+const __LOG_PREFIX: &[u8] = b"mapkit\0";
+
 pub mod backing;
+pub mod caching;
 pub mod capability;
 pub mod chardev;
+pub mod coherent;
 pub mod debugfs;
+mod direct_map;
 pub mod errno;
+pub mod fault;
 mod ffi;
+pub mod folios;
 pub mod pages;
 pub mod percpu;
+pub mod slab;
 pub mod sysinfo;
 pub mod text;
 pub mod uaccess;

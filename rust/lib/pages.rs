@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Physically contiguous pages of the page allocator, as a [`Backing`].
+//! Physically contiguous pages of the page allocator, as a [`Backing`](crate::backing::Backing).
 
 use crate::{
-    backing::{
-        AddressClass,
-        Backing,
-        KernelRange,
-        Run, //
-    },
+    direct_map::DirectMapped,
     ffi, //
 };
 use core::{
@@ -98,8 +93,17 @@ impl Pages {
         let before = index.wrapping_mul(MAX_BLOCK_PAGES);
         min(MAX_BLOCK_PAGES, self.nr_pages.saturating_sub(before))
     }
+}
 
-    /// The address of page `page`, and how many follow it in its block.
+// SAFETY: The pages are owned and zeroed, live until `drop`, and `locate` stays inside them. They are
+// split, so each has its own reference count, of which `free_pages_exact()` drops one.
+unsafe impl DirectMapped for Pages {
+    const REFCOUNTED: bool = true;
+
+    fn nr_pages(&self) -> usize {
+        self.nr_pages
+    }
+
     fn locate(&self, page: usize) -> Option<(NonNull<u8>, usize)> {
         if page >= self.nr_pages {
             return None;
@@ -114,36 +118,6 @@ impl Pages {
             NonNull::new(addr)?,
             self.block_pages(index).saturating_sub(within),
         ))
-    }
-}
-
-// SAFETY: The pages are owned and zeroed, live until `drop`, and `locate` stays inside them. Memory
-// of `alloc_pages_exact()` is in the direct map, where all of a block is contiguous. It is split, so
-// each page has its own reference count, which `free_pages_exact()` drops one of.
-unsafe impl Backing for Pages {
-    fn nr_pages(&self) -> usize {
-        self.nr_pages
-    }
-
-    fn run_at(&self, page: usize) -> Option<Run> {
-        let (addr, nr_pages) = self.locate(page)?;
-        // SAFETY: `addr` is an address of the direct map, inside an allocated block.
-        let pfn = unsafe { ffi::mapkit_virt_to_pfn(addr.as_ptr().cast::<c_void>()) };
-        Some(Run { pfn, nr_pages })
-    }
-
-    fn range_at(&self, page: usize) -> Option<KernelRange> {
-        let (addr, nr_pages) = self.locate(page)?;
-        let len = nr_pages.wrapping_mul(PAGE_SIZE);
-        Some(KernelRange { addr, len })
-    }
-
-    fn refcounted(&self) -> bool {
-        true
-    }
-
-    fn address_class(&self) -> AddressClass {
-        AddressClass::DirectMap
     }
 }
 

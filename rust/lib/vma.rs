@@ -18,17 +18,27 @@ use crate::{
         Mappable,
         MappingEvents, //
     },
+    caching::Caching,
+    fault::{
+        Eager,
+        Filler,
+        WithHugePages,
+        WithPages,
+        WithPfns, //
+    },
     ffi, //
 };
 use core::{
     marker::PhantomData,
-    ops::Range, //
+    ops::Range,
+    ptr, //
 };
 use kernel::{
     bindings,
     error::to_result,
     mm::virt::{
         flags,
+        vm_flags_t,
         VmaNew, //
     },
     page::PAGE_SIZE,
@@ -83,6 +93,20 @@ impl<'a> NewVma<'a> {
         self.vma.flags() & (flags::SHARED | flags::MAYWRITE) == flags::MAYWRITE
     }
 
+    /// Sets the memory type of the pages that will be mapped.
+    fn set_caching(&self, caching: Caching) {
+        let vma = self.vma.as_ptr();
+        // SAFETY: The VMA is undergoing initialization and nobody else changes it.
+        unsafe {
+            let prot = (*vma).vm_page_prot;
+            (*vma).vm_page_prot = match caching {
+                Caching::WriteBack => prot,
+                Caching::WriteCombine => ffi::mapkit_pgprot_writecombine(prot),
+                Caching::Uncached => ffi::mapkit_pgprot_noncached(prot),
+            };
+        }
+    }
+
     /// Makes sure that it is not and never becomes executable.
     ///
     /// `EPERM` if the program asked for `PROT_EXEC`; a later `mprotect(2)` that does gets `EACCES`.
@@ -92,7 +116,7 @@ impl<'a> NewVma<'a> {
 
     /// Makes it a VMA of page frame numbers, to be filled from `mappable`.
     ///
-    /// `EINVAL` if it is copy-on-write.
+    /// `EINVAL` if it is copy-on-write, or reaches beyond the memory.
     pub fn into_pfnmap<T: MappingEvents>(
         self,
         mappable: Arc<Mappable<T>>,
@@ -104,12 +128,12 @@ impl<'a> NewVma<'a> {
         // `remap_pfn_range()` sets.
         self.vma.set_dontexpand();
         self.vma.set_dontdump();
-        Ok(PfnMapVma(Filling::new(self, mappable)))
+        Ok(PfnMapVma(Filling::new(self, mappable)?))
     }
 
     /// Makes it a VMA of counted pages, to be filled from `mappable`.
     ///
-    /// `EINVAL` if these pages have no reference count of their own.
+    /// `EINVAL` if these pages have no reference count of their own, or it reaches beyond the memory.
     pub fn into_mixedmap<T: MappingEvents>(
         self,
         mappable: Arc<Mappable<T>>,
@@ -120,7 +144,7 @@ impl<'a> NewVma<'a> {
         self.vma.set_mixedmap();
         self.vma.set_dontexpand();
         self.vma.set_dontdump();
-        Ok(MixedMapVma(Filling::new(self, mappable)))
+        Ok(MixedMapVma(Filling::new(self, mappable)?))
     }
 }
 
@@ -128,29 +152,66 @@ impl<'a> NewVma<'a> {
 pub struct PfnMapVma<'a, T: MappingEvents>(Filling<'a, T>);
 
 impl<T: MappingEvents> PfnMapVma<'_, T> {
-    /// Maps all of the VMA to the pages from `first` on, a call of `remap_pfn_range()` per
-    /// physically contiguous run.
+    /// Maps all of it now, with a call of `remap_pfn_range()` per physically contiguous run.
     ///
-    /// `EINVAL` if there are not enough pages, `ENOMEM` if a page table could not be allocated.
-    pub fn remap_pfn_range(self, first: usize) -> Result {
+    /// `ENOMEM` if a page table could not be allocated.
+    pub fn remap_pfn_range(self) -> Result {
         let Self(mut filling) = self;
-        let pages = filling.pages(first)?;
         let vma = filling.vma.vma.as_ptr();
         let mappable = filling.mappable.clone();
-        for run in mappable.backing().runs(pages.start, pages.end) {
+        for run in mappable
+            .backing()
+            .runs(filling.pages.start, filling.pages.end)
+        {
             let bytes = run.nr_pages.wrapping_mul(PAGE_SIZE);
             // SAFETY: The VMA is undergoing initialization, so this has its lock. The frames may be
             // shown to programs by the promise of `Backing`. They stay allocated while they are
             // mapped: `filling` holds a reference and either hands it to the VMA or clears the
             // mapping. The VMA is not copy-on-write and nothing but frame numbers is inserted.
-            // `pages` made sure that the runs together are as long as the VMA, so the range is
-            // inside.
+            // The runs together are as long as the VMA, so the range is inside.
             to_result(unsafe {
                 bindings::remap_pfn_range(vma, filling.next, run.pfn, bytes, (*vma).vm_page_prot)
             })?;
             filling.next = filling.next.wrapping_add(bytes);
         }
-        filling.finish()
+        filling.finish::<Eager>()
+    }
+
+    /// Maps all of it now, with a call of `dma_mmap_attrs()`.
+    ///
+    /// `EINVAL` if the memory is not DMA memory, or cannot be mapped.
+    pub fn dma_mmap(self) -> Result {
+        let Self(mut filling) = self;
+        let vma = filling.vma.vma.as_ptr();
+        // SAFETY: The VMA is undergoing initialization and nobody else changes it. It is not
+        // copy-on-write, and `filling.pages` are pages of the backing, as many as the VMA has.
+        let mapped = unsafe {
+            // The DMA API takes the offset in the buffer from where others have that in the file.
+            let pgoff = (*vma).vm_pgoff;
+            (*vma).vm_pgoff = filling.pages.start;
+            let mapped = filling.mappable.backing().dma_mmap(vma);
+            (*vma).vm_pgoff = pgoff;
+            mapped
+        };
+        filling.next = filling.vma.vma.end();
+        to_result(mapped.ok_or(EINVAL)?)?;
+        filling.finish::<Eager>()
+    }
+
+    /// Maps a page when it is touched, and those around it, with `vmf_insert_pfn()`.
+    pub fn insert_pfns_on_fault(self) -> Result {
+        let Self(filling) = self;
+        filling.set_flags(flags::PFNMAP | flags::IO);
+        filling.finish::<WithPfns>()
+    }
+
+    /// Maps a huge page when it is touched, with `vmf_insert_pfn_pmd()`, where the memory has an
+    /// aligned block that large and the VMA room for it. Elsewhere, and on kernels without huge
+    /// pages, as [`insert_pfns_on_fault`](Self::insert_pfns_on_fault).
+    pub fn insert_huge_pages_on_fault(self) -> Result {
+        let Self(filling) = self;
+        filling.set_flags(flags::PFNMAP | flags::IO);
+        filling.finish::<WithHugePages>()
     }
 }
 
@@ -158,25 +219,69 @@ impl<T: MappingEvents> PfnMapVma<'_, T> {
 pub struct MixedMapVma<'a, T: MappingEvents>(Filling<'a, T>);
 
 impl<T: MappingEvents> MixedMapVma<'_, T> {
-    /// Maps all of the VMA to the pages from `first` on, a call of `vm_insert_page()` per page.
+    /// Maps all of it now, with a call of `vm_insert_pages()` for a batch of pages.
     ///
-    /// `EINVAL` if there are not enough pages, `ENOMEM` if a page table could not be allocated.
-    pub fn vm_insert_page(self, first: usize) -> Result {
+    /// `ENOMEM` if a page table could not be allocated.
+    pub fn vm_insert_pages(self) -> Result {
         let Self(mut filling) = self;
-        let pages = filling.pages(first)?;
-        let vma = filling.vma.vma.as_ptr();
         let mappable = filling.mappable.clone();
-        for page in pages {
+        let mut batch = Batch::new();
+        for page in filling.pages.clone() {
             let run = mappable.backing().run_at(page).ok_or(EINVAL)?;
             // SAFETY: The frames of a refcounted backing have a `struct page`.
-            let page = unsafe { ffi::mapkit_pfn_to_page(run.pfn) }.cast::<bindings::page>();
-            // SAFETY: The VMA is undergoing initialization, so this has its lock, and has
-            // `VM_MIXEDMAP`. The page may be shown to programs, is allocated and has a reference
-            // count of its own by the promise of `Backing`; the mapping takes a reference.
-            to_result(unsafe { bindings::vm_insert_page(vma, filling.next, page) })?;
-            filling.next = filling.next.wrapping_add(PAGE_SIZE);
+            let page = unsafe { ffi::mapkit_pfn_to_page(run.pfn) };
+            if batch.push(page.cast()) {
+                filling.insert(&mut batch)?;
+            }
         }
-        filling.finish()
+        filling.insert(&mut batch)?;
+        filling.finish::<Eager>()
+    }
+
+    /// Maps all of it now, with a call of `remap_vmalloc_range()`.
+    ///
+    /// `EINVAL` if the memory is not vmalloc memory for user space.
+    pub fn remap_vmalloc_range(self) -> Result {
+        let Self(mut filling) = self;
+        let (vma, first) = (filling.vma.vma.as_ptr(), filling.pages.start);
+        // SAFETY: The VMA is undergoing initialization, and `filling.pages` are pages of the backing,
+        // as many as the VMA has.
+        let mapped = unsafe { filling.mappable.backing().remap_vmalloc_range(vma, first) };
+        filling.next = filling.vma.vma.end();
+        to_result(mapped.ok_or(EINVAL)?)?;
+        filling.finish::<Eager>()
+    }
+
+    /// Maps a page when it is touched, and those around it.
+    pub fn insert_pages_on_fault(self) -> Result {
+        let Self(filling) = self;
+        filling.finish::<WithPages>()
+    }
+}
+
+/// Pages to insert with one call.
+struct Batch {
+    pages: [*mut bindings::page; Self::SIZE],
+    len: usize,
+}
+
+impl Batch {
+    const SIZE: usize = 64;
+
+    fn new() -> Self {
+        Self {
+            pages: [ptr::null_mut(); Self::SIZE],
+            len: 0,
+        }
+    }
+
+    /// Adds a page; returns whether the batch is full.
+    fn push(&mut self, page: *mut bindings::page) -> bool {
+        if let Some(slot) = self.pages.get_mut(self.len) {
+            *slot = page;
+            self.len = self.len.wrapping_add(1);
+        }
+        self.len == Self::SIZE
     }
 }
 
@@ -189,37 +294,63 @@ impl<T: MappingEvents> MixedMapVma<'_, T> {
 struct Filling<'a, T: MappingEvents> {
     vma: NewVma<'a>,
     mappable: Arc<Mappable<T>>,
+    /// The pages of the memory that fill the VMA.
+    pages: Range<usize>,
     /// The address to map next.
     next: usize,
     finished: bool,
 }
 
 impl<'a, T: MappingEvents> Filling<'a, T> {
-    fn new(vma: NewVma<'a>, mappable: Arc<Mappable<T>>) -> Self {
-        let next = vma.vma.start();
-        // INVARIANT: Nothing is mapped in a `NewVma`.
-        Self {
-            vma,
-            mappable,
-            next,
-            finished: false,
-        }
-    }
-
-    /// The pages that fill the VMA from page `first` of the memory on.
-    fn pages(&self, first: usize) -> Result<Range<usize>> {
-        let end = first.checked_add(self.vma.nr_pages()).ok_or(EINVAL)?;
-        if end > self.mappable.backing().nr_pages() {
+    /// `EINVAL` if the memory does not reach from the VMA's offset to its end.
+    fn new(vma: NewVma<'a>, mappable: Arc<Mappable<T>>) -> Result<Self> {
+        let first = mappable.page_at(vma.pgoff()).ok_or(EINVAL)?;
+        let end = first.checked_add(vma.nr_pages()).ok_or(EINVAL)?;
+        if end > mappable.backing().nr_pages() {
             return Err(EINVAL);
         }
-        Ok(first..end)
+        let next = vma.vma.start();
+        vma.set_caching(mappable.backing().caching());
+        // INVARIANT: Nothing is mapped in a `NewVma`.
+        Ok(Self {
+            vma,
+            mappable,
+            pages: first..end,
+            next,
+            finished: false,
+        })
+    }
+
+    fn set_flags(&self, set: vm_flags_t) {
+        // SAFETY: The VMA is undergoing initialization and nobody else changes it.
+        unsafe { (*self.vma.vma.as_ptr()).__bindgen_anon_2.vm_flags |= set };
+    }
+
+    /// Inserts a batch at `next`, and empties it. The VMA must have `VM_MIXEDMAP`.
+    fn insert(&mut self, batch: &mut Batch) -> Result {
+        if batch.len == 0 {
+            return Ok(());
+        }
+        let mut left = batch.len;
+        // SAFETY: The VMA is undergoing initialization, so this has its lock, and has `VM_MIXEDMAP`.
+        // The pages may be shown to programs, are allocated and have a reference count of their own
+        // by the promise of `Backing`; the mapping takes a reference of each.
+        let ret = unsafe {
+            bindings::vm_insert_pages(
+                self.vma.vma.as_ptr(),
+                self.next,
+                batch.pages.as_mut_ptr(),
+                &mut left,
+            )
+        };
+        let inserted = batch.len.wrapping_sub(left);
+        self.next = self.next.wrapping_add(inserted.wrapping_mul(PAGE_SIZE));
+        batch.len = 0;
+        to_result(ret)
     }
 
     /// Gives the VMA its operations and its reference to the memory.
-    fn finish(mut self) -> Result {
-        if self.next != self.vma.vma.end() {
-            return Err(EINVAL);
-        }
+    fn finish<F: Filler<T> + 'static>(mut self) -> Result {
         self.finished = true;
         self.mappable.vma_opened();
         let vma = self.vma.vma.as_ptr();
@@ -228,7 +359,7 @@ impl<'a, T: MappingEvents> Filling<'a, T> {
         // one reference for this VMA.
         unsafe {
             (*vma).vm_private_data = Arc::into_raw(self.mappable.clone()).cast_mut().cast();
-            (*vma).vm_ops = &Operations::<T>::TABLE;
+            (*vma).vm_ops = &Operations::<T, F>::TABLE;
         }
         Ok(())
     }
@@ -247,13 +378,16 @@ impl<T: MappingEvents> Drop for Filling<'_, T> {
     }
 }
 
-/// The `vm_operations_struct` of a VMA that holds a reference to a `Mappable<T>`.
-struct Operations<T>(PhantomData<T>);
+/// The `vm_operations_struct` of a VMA that holds a reference to a `Mappable<T>` and is filled by
+/// `F`.
+struct Operations<T, F>(PhantomData<(T, F)>);
 
-impl<T: MappingEvents> Operations<T> {
+impl<T: MappingEvents, F: Filler<T>> Operations<T, F> {
     const TABLE: bindings::vm_operations_struct = bindings::vm_operations_struct {
         open: Some(Self::open),
         close: Some(Self::close),
+        fault: F::FAULT,
+        huge_fault: F::HUGE_FAULT,
         ..pin_init::zeroed()
     };
 

@@ -14,7 +14,10 @@ use crate::{
 use core::ptr::NonNull;
 use kernel::{
     bindings,
-    ffi::c_void,
+    ffi::{
+        c_int,
+        c_void, //
+    },
     page::PAGE_SIZE,
     prelude::*, //
 };
@@ -24,10 +27,12 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `addr` was allocated with `__vmalloc()` for `nr_pages` pages, which is not zero, and is owned.
+/// `addr` was allocated with `__vmalloc()`, or `vmalloc_user()` if `for_user`, for `nr_pages` pages,
+/// which is not zero, and is owned.
 pub struct Vmalloc {
     addr: NonNull<u8>,
     nr_pages: usize,
+    for_user: bool,
 }
 
 // SAFETY: vmalloc memory is not tied to a thread.
@@ -52,6 +57,26 @@ impl Vmalloc {
         Ok(Self {
             addr: NonNull::new(addr.cast()).ok_or(ENOMEM)?,
             nr_pages,
+            for_user: false,
+        })
+    }
+
+    /// Allocates `nr_pages` pages in an area that `remap_vmalloc_range()` takes.
+    ///
+    /// Errors as of [`new`](Self::new). These pages are not charged to a memory cgroup: the kernel
+    /// has no such function that takes flags.
+    pub fn new_for_user(nr_pages: usize) -> Result<Self> {
+        if nr_pages == 0 {
+            return Err(EINVAL);
+        }
+        let bytes = nr_pages.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
+        // SAFETY: Any size is fine; the function may sleep, as may its callers.
+        let addr = unsafe { ffi::vmalloc_user_noprof(bytes) };
+        // INVARIANT: The memory was just allocated with this size.
+        Ok(Self {
+            addr: NonNull::new(addr.cast()).ok_or(ENOMEM)?,
+            nr_pages,
+            for_user: true,
         })
     }
 
@@ -95,6 +120,21 @@ unsafe impl Backing for Vmalloc {
 
     fn address_class(&self) -> AddressClass {
         AddressClass::Vmalloc
+    }
+
+    unsafe fn remap_vmalloc_range(
+        &self,
+        vma: *mut bindings::vm_area_struct,
+        first: usize,
+    ) -> Option<c_int> {
+        // SAFETY: By the requirement of this function, and the type invariant.
+        self.for_user.then(|| unsafe {
+            ffi::remap_vmalloc_range(
+                vma.cast::<c_void>(),
+                self.addr.as_ptr().cast::<c_void>(),
+                first,
+            )
+        })
     }
 }
 

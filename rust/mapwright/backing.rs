@@ -2,27 +2,54 @@
 
 //! Where a region's memory comes from: a line per backing.
 
+use crate::{
+    device::Device,
+    region::Recipe, //
+};
 use kernel::prelude::*;
 use mapkit::{
     backing::{
         AddressClass,
         Backing, //
     },
-    errno,
+    caching::{
+        Caching,
+        Recached, //
+    },
+    coherent::Coherent,
+    folios::Folios,
     pages::Pages,
+    slab::SlabObject,
     vmalloc::Vmalloc, //
 };
 use mapwright_uapi as uapi;
 
-/// Allocates `nr_pages` zeroed pages of `kind`.
-pub(crate) fn allocate(kind: uapi::Backing, nr_pages: usize) -> Result<KBox<dyn Backing>> {
-    match kind {
-        uapi::Backing::Pages => Ok(KBox::new(Pages::new(nr_pages)?, GFP_KERNEL_ACCOUNT)?),
-        uapi::Backing::Vmalloc => Ok(KBox::new(Vmalloc::new(nr_pages)?, GFP_KERNEL_ACCOUNT)?),
-        uapi::Backing::Kmalloc | uapi::Backing::Folio | uapi::Backing::Coherent => {
-            Err(errno::eopnotsupp())
-        }
+/// Allocates the zeroed memory of a region.
+pub(crate) fn allocate(device: &Device, recipe: &Recipe) -> Result<KBox<dyn Backing>> {
+    let (n, caching) = (recipe.nr_pages, recipe.caching);
+    match recipe.backing {
+        uapi::Backing::Kmalloc => cached(SlabObject::new(n)?, caching),
+        uapi::Backing::Pages => cached(Pages::new(n)?, caching),
+        uapi::Backing::Folio => cached(Folios::new(n)?, caching),
+        uapi::Backing::Vmalloc => match recipe.method {
+            uapi::Method::VmallocRemap => cached(Vmalloc::new_for_user(n)?, caching),
+            _ => cached(Vmalloc::new(n)?, caching),
+        },
+        uapi::Backing::Coherent => cached(Coherent::new(&device.dma, n)?, caching),
     }
+}
+
+/// Gives `backing` its memory type.
+fn cached(backing: impl Backing + 'static, caching: uapi::Caching) -> Result<KBox<dyn Backing>> {
+    let caching = match caching {
+        uapi::Caching::WriteBack => return Ok(KBox::new(backing, GFP_KERNEL_ACCOUNT)?),
+        uapi::Caching::WriteCombine => Caching::WriteCombine,
+        uapi::Caching::Uncached => Caching::Uncached,
+    };
+    Ok(KBox::new(
+        Recached::new(backing, caching)?,
+        GFP_KERNEL_ACCOUNT,
+    )?)
 }
 
 /// The interface's word for where the kernel's pointer lies.

@@ -31,7 +31,10 @@ use kernel::{
         Mutex, //
     }, //
 };
-use mapkit::debugfs::Tables;
+use mapkit::{
+    coherent::DmaDevice,
+    debugfs::Tables, //
+};
 
 /// The one device of the module.
 #[pin_data]
@@ -40,6 +43,10 @@ pub(crate) struct Device {
     pub(crate) stats: Stats,
     /// What is left of the limits in all.
     pub(crate) account: Arc<Account>,
+    /// The device that coherent memory is allocated for.
+    pub(crate) dma: Arc<DmaDevice>,
+    /// Pages that a page fault maps at most.
+    pub(crate) fault_around: usize,
     next_id: Atomic<i64>,
     /// Regions that hold memory, by their number.
     #[pin]
@@ -47,14 +54,17 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    pub(crate) fn new(limits: Limits) -> impl PinInit<Self, Error> {
+    pub(crate) fn new(limits: Limits, fault_around: usize) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             let account = Account::new(limits.total_bytes, u64::MAX)?;
             let stats = Stats::new()?;
+            let dma = Arc::new(DmaDevice::new(c"mapwright")?, GFP_KERNEL)?;
             Ok(try_pin_init!(Self {
                 limits,
                 stats,
                 account,
+                dma,
+                fault_around,
                 next_id: Atomic::new(1),
                 live <- new_mutex!(RBTree::new()),
             }? Error))

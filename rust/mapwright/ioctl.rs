@@ -156,7 +156,7 @@ fn get_pages(session: &Session, pages: &mut uapi::Pages) -> Result {
             let run = region.backing().run_at(page).ok_or(EINVAL)?;
             *info = uapi::PageInfo {
                 pfn: run.pfn as u64,
-                dma_addr: uapi::NO_DMA_ADDR,
+                dma_addr: region.backing().dma_addr(page).unwrap_or(uapi::NO_DMA_ADDR),
             };
         }
         array.push(batch)?;

@@ -15,7 +15,8 @@ use kernel::{
 };
 use mapkit::{
     chardev::Registration,
-    debugfs::Directory, //
+    debugfs::Directory,
+    fault, //
 };
 
 mod backing;
@@ -46,6 +47,10 @@ module! {
             default: 0,
             description: "MiB that the regions of one open file may hold (0: as total_limit_mib)",
         },
+        fault_around_kib: u32 {
+            default: 64,
+            description: "KiB that a page fault maps at most, of a lazy mapping: up to 256",
+        },
         session_regions: u32 {
             default: 1024,
             description: "Regions that one open file may hold",
@@ -72,7 +77,8 @@ impl kernel::Module for Mapwright {
             *module_parameters::session_limit_mib.value(),
             *module_parameters::session_regions.value(),
         );
-        let device = Arc::pin_init(Device::new(limits), GFP_KERNEL)?;
+        let fault_around = fault::window(*module_parameters::fault_around_kib.value());
+        let device = Arc::pin_init(Device::new(limits, fault_around), GFP_KERNEL)?;
         let mut tables = Directory::new(device.clone())?;
         let registration = KBox::pin_init(Registration::new(NAME, MODE, device), GFP_KERNEL)?;
         tables.publish(NAME);

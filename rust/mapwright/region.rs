@@ -62,7 +62,9 @@ impl Recipe {
         if bytes == 0 {
             return Err(EINVAL);
         }
-        if uapi::reason_against(backing, method).is_some() || caching.bit() & CACHINGS == 0 {
+        let unsound = uapi::reason_against(backing, method)
+            .or(uapi::reason_against_caching(backing, caching));
+        if unsound.is_some() || caching.bit() & CACHINGS == 0 {
             return Err(errno::eopnotsupp());
         }
         let nr_pages = usize::try_from(bytes.div_ceil(PAGE_SIZE as u64)).map_err(|_| ENOSPC)?;
@@ -76,11 +78,11 @@ impl Recipe {
     }
 
     /// What a default region of `bytes` is made of.
-    pub(crate) fn default_region(bytes: u64) -> Result<Self> {
+    pub(crate) fn default_region(bytes: u64, caching: uapi::Caching) -> Result<Self> {
         Self::new(
             DEFAULT_BACKING.number(),
             DEFAULT_METHOD.number(),
-            uapi::Caching::WriteBack.number(),
+            caching.number(),
             bytes,
         )
     }
@@ -96,6 +98,11 @@ pub(crate) const DEFAULT_BACKING: uapi::Backing = uapi::Backing::Pages;
 /// Mapping method of the default region.
 pub(crate) const DEFAULT_METHOD: uapi::Method = uapi::Method::Remap;
 /// Mask of the caching modes that can be had.
+#[cfg(CONFIG_X86)]
+pub(crate) const CACHINGS: u32 = uapi::Caching::WriteBack.bit()
+    | uapi::Caching::WriteCombine.bit()
+    | uapi::Caching::Uncached.bit();
+#[cfg(not(CONFIG_X86))]
 pub(crate) const CACHINGS: u32 = uapi::Caching::WriteBack.bit();
 
 /// What a region is and how it is used, shared with the device's list.
@@ -183,6 +190,20 @@ impl MappingEvents for Owned {
         self.vmas.fetch_sub(1, Relaxed);
         self.device.stats.inc(Counter::VmasClosed);
     }
+
+    fn faulted(&self, write: bool, nr_pages: usize) {
+        let stats = &self.device.stats;
+        stats.inc(match (nr_pages, write) {
+            (0, _) => Counter::FaultsFailed,
+            (_, true) => Counter::FaultsWrite,
+            (_, false) => Counter::FaultsRead,
+        });
+        stats.add(Counter::PagesFaulted, nr_pages);
+    }
+
+    fn fault_around(&self) -> usize {
+        self.device.fault_around
+    }
 }
 
 /// Allocates a region that will be at `offset` of its session, and lists it.
@@ -196,7 +217,7 @@ pub(crate) fn allocate(
 ) -> Result<Arc<Region>> {
     let session_charge = Charge::new(account, recipe.bytes())?;
     let total_charge = Charge::new(&device.account, recipe.bytes())?;
-    let memory = backing::allocate(recipe.backing, recipe.nr_pages)?;
+    let memory = backing::allocate(device, &recipe)?;
 
     let live = Live {
         id: device.new_id(),
@@ -217,18 +238,18 @@ pub(crate) fn allocate(
     };
     device.stats.inc(Counter::RegionsCreated);
     device.stats.add(Counter::PagesAllocated, recipe.nr_pages);
-    let region = Arc::new(Region::new(memory, owned), GFP_KERNEL_ACCOUNT)?;
+    let base_pgoff = usize::try_from(offset / PAGE_SIZE as u64).map_err(|_| ENOSPC)?;
+    let region = Arc::new(Region::new(memory, base_pgoff, owned), GFP_KERNEL_ACCOUNT)?;
     device.list(node);
     Ok(region)
 }
 
-/// Maps all of `vma` to the region from byte `within` on.
+/// Makes `vma` a mapping of the region, from the VMA's offset on.
 ///
 /// `EINVAL` if it does not reach that far, and for a private mapping of page frame numbers.
-pub(crate) fn map(region: &Arc<Region>, vma: NewVma<'_>, within: u64) -> Result {
-    let first = usize::try_from(within / PAGE_SIZE as u64).map_err(|_| EINVAL)?;
+pub(crate) fn map(region: &Arc<Region>, vma: NewVma<'_>) -> Result {
     let nr_pages = vma.nr_pages();
-    method::map(region, vma, first)?;
+    method::map(region, vma)?;
     region.mmaps.add(1, Relaxed);
     region.device.stats.inc(Counter::Mmaps);
     region.device.stats.add(Counter::PagesMapped, nr_pages);

@@ -16,6 +16,10 @@ use crate::{
     THIS_MODULE, //
 };
 use kernel::{
+    fs::{
+        file::flags::O_SYNC,
+        File, //
+    },
     iov::{
         IovIterDest,
         IovIterSource, //
@@ -46,6 +50,8 @@ use mapwright_uapi as uapi;
 #[pin_data(PinnedDrop)]
 pub(crate) struct Session {
     pub(crate) device: Arc<Device>,
+    /// Memory type of the default region.
+    default_caching: uapi::Caching,
     /// What is left of the session's limits.
     account: Arc<Account>,
     #[pin]
@@ -124,6 +130,10 @@ impl Session {
         Ok(Unpublished { region, node })
     }
 
+    fn prepare_default(&self, bytes: u64) -> Result<Unpublished> {
+        self.prepare_at(Recipe::default_region(bytes, self.default_caching)?, 0)
+    }
+
     /// Makes a region part of the session.
     pub(crate) fn publish(&self, unpublished: Unpublished) {
         self.regions.lock().by_offset.insert(unpublished.node);
@@ -169,7 +179,7 @@ impl Session {
         if pos > uapi::DEFAULT_BYTES || regions.by_offset.get(&0).is_some() {
             return Err(ENXIO);
         }
-        let made = self.prepare_at(Recipe::default_region(uapi::DEFAULT_BYTES)?, 0)?;
+        let made = self.prepare_default(uapi::DEFAULT_BYTES)?;
         let region = made.region.clone();
         regions.by_offset.insert(made.node);
         Ok((region, pos))
@@ -178,29 +188,27 @@ impl Session {
     /// Maps the region at `offset`, of which `bytes` are wanted.
     fn map_at(&self, vma: NewVma<'_>, offset: u64, bytes: u64) -> Result {
         let regions = self.regions.lock();
-        if let Some((region, within)) = regions.find(offset) {
+        if let Some((region, _)) = regions.find(offset) {
             let region = Hold::new(region);
             drop(regions);
-            return region::map(&region, vma, within);
+            return region::map(&region, vma);
         }
         let end = offset.checked_add(bytes).ok_or(EINVAL)?;
         if end > uapi::FIRST_OFFSET || regions.by_offset.get(&0).is_some() {
             return Err(EINVAL);
         }
-        self.map_default(regions, vma, offset, end)
+        self.map_default(regions, vma, end)
     }
 
-    /// Makes the default region, `bytes` long, and maps it from `within` on. It does not stay if
-    /// that fails.
+    /// Makes the default region, `bytes` long, and maps it. It does not stay if that fails.
     fn map_default(
         &self,
         mut regions: kernel::sync::MutexGuard<'_, Regions>,
         vma: NewVma<'_>,
-        within: u64,
         bytes: u64,
     ) -> Result {
-        let made = self.prepare_at(Recipe::default_region(bytes)?, 0)?;
-        region::map(&made.region, vma, within)?;
+        let made = self.prepare_default(bytes)?;
+        region::map(&made.region, vma)?;
         regions.by_offset.insert(made.node);
         Ok(())
     }
@@ -211,13 +219,19 @@ impl CharDevice for Session {
 
     const MODULE: &'static ThisModule = &THIS_MODULE;
 
-    fn open(device: &Arc<Device>) -> Result<Arc<Self>> {
+    fn open(device: &Arc<Device>, file: &File) -> Result<Arc<Self>> {
         let limits = &device.limits;
         let account = Account::new(limits.session_bytes, limits.session_regions.into())?;
+        // As users of other buffer drivers expect.
+        let default_caching = match file.flags() & O_SYNC == O_SYNC {
+            true => uapi::Caching::Uncached,
+            false => uapi::Caching::WriteBack,
+        };
         let session = Arc::pin_init(
             pin_init!(Self {
                 device: device.clone(),
                 account,
+                default_caching,
                 regions <- new_mutex!(Regions {
                     by_offset: RBTree::new(),
                     next_offset: uapi::FIRST_OFFSET,

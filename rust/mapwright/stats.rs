@@ -60,6 +60,14 @@ counters! {
     Mmaps = "mmaps";
     /// Pages that these mapped.
     PagesMapped = "pages_mapped";
+    /// Page faults answered for a load.
+    FaultsRead = "faults_read";
+    /// Page faults answered for a store.
+    FaultsWrite = "faults_write";
+    /// Page faults refused.
+    FaultsFailed = "faults_failed";
+    /// Pages that these mapped.
+    PagesFaulted = "pages_faulted";
     /// VMAs that began: by `mmap(2)`, `fork(2)`, a split or a move.
     VmasOpened = "vmas_opened";
     /// VMAs that ended.

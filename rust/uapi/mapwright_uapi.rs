@@ -32,7 +32,8 @@ mod words;
 
 pub use pairs::{
     methods_of,
-    reason_against, //
+    reason_against,
+    reason_against_caching, //
 };
 pub use words::{
     AddressClass,

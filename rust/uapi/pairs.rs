@@ -6,17 +6,21 @@
 
 use crate::{
     Backing,
+    Caching,
     Method, //
 };
 
 /// Why `backing` cannot be mapped with `method`, in a sentence, or `None` if it can.
 pub const fn reason_against(backing: Backing, method: Method) -> Option<&'static str> {
     use Backing::{Coherent, Folio, Kmalloc, Pages, Vmalloc};
-    use Method::{Dma, Fault, Huge, Insert, Remap, VmallocRemap};
+    use Method::{Dma, Fault, FaultPfn, Huge, Insert, Remap, VmallocRemap};
 
     match (backing, method) {
         // The sound pairs.
-        (Pages, Remap) | (Vmalloc, Insert) => None,
+        (Kmalloc, Remap | FaultPfn | Huge)
+        | (Pages | Folio, Remap | Insert | Fault | FaultPfn | Huge)
+        | (Vmalloc, Insert | Fault | FaultPfn | VmallocRemap)
+        | (Coherent, Dma) => None,
 
         // The unsound ones, and why.
         (Kmalloc, Insert | Fault) => {
@@ -32,9 +36,25 @@ pub const fn reason_against(backing: Backing, method: Method) -> Option<&'static
         (Kmalloc | Pages | Folio | Vmalloc, Dma) => {
             Some("dma_mmap_attrs() maps coherent DMA memory only")
         }
+        (Coherent, Remap | Insert | Fault | FaultPfn | Huge) => Some(
+            "only dma_mmap_attrs() knows where coherent memory is and which memory type it needs",
+        ),
+    }
+}
 
-        // Sound, but not made yet.
-        _ => Some("this version of mapwright does not implement the pair"),
+/// Why `backing` cannot have the memory type `caching`, in a sentence, or `None` if it can (where the
+/// architecture has a way to change memory types).
+pub const fn reason_against_caching(backing: Backing, caching: Caching) -> Option<&'static str> {
+    match (backing, caching) {
+        (_, Caching::WriteBack) => None,
+        (Backing::Pages | Backing::Folio, Caching::WriteCombine | Caching::Uncached) => None,
+        (Backing::Kmalloc, _) => {
+            Some("slab pages belong to the slab allocator, which needs them write-back")
+        }
+        (Backing::Vmalloc, _) => Some(
+            "vmalloc memory is mapped twice in the kernel, and only one mapping could be changed",
+        ),
+        (Backing::Coherent, _) => Some("the DMA API chooses the memory type of coherent memory"),
     }
 }
 

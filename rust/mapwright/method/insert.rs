@@ -10,6 +10,6 @@ use kernel::{
 };
 use mapkit::vma::NewVma;
 
-pub(super) fn map(region: &Arc<Region>, vma: NewVma<'_>, first: usize) -> Result {
-    vma.into_mixedmap(region.clone())?.vm_insert_page(first)
+pub(super) fn map(region: &Arc<Region>, vma: NewVma<'_>) -> Result {
+    vma.into_mixedmap(region.clone())?.vm_insert_pages()
 }

@@ -7,22 +7,26 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use mapkit::{
-    errno,
-    vma::NewVma, //
-};
+use mapkit::vma::NewVma;
 use mapwright_uapi::Method;
 
+mod dma;
+mod fault;
+mod fault_pfn;
+mod huge;
 mod insert;
 mod remap;
+mod vmalloc_remap;
 
-/// Maps all of `vma` to the region's pages from `first` on.
-pub(crate) fn map(region: &Arc<Region>, vma: NewVma<'_>, first: usize) -> Result {
+/// Makes `vma` a mapping of the region, from the VMA's offset on.
+pub(crate) fn map(region: &Arc<Region>, vma: NewVma<'_>) -> Result {
     match region.method {
-        Method::Remap => remap::map(region, vma, first),
-        Method::Insert => insert::map(region, vma, first),
-        Method::Fault | Method::FaultPfn | Method::Huge | Method::VmallocRemap | Method::Dma => {
-            Err(errno::eopnotsupp())
-        }
+        Method::Remap => remap::map(region, vma),
+        Method::Insert => insert::map(region, vma),
+        Method::Fault => fault::map(region, vma),
+        Method::FaultPfn => fault_pfn::map(region, vma),
+        Method::Huge => huge::map(region, vma),
+        Method::VmallocRemap => vmalloc_remap::map(region, vma),
+        Method::Dma => dma::map(region, vma),
     }
 }

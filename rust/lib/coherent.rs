@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Coherent DMA memory, as a [`Backing`].
+
+use crate::{
+    backing::{
+        AddressClass,
+        Backing,
+        KernelRange,
+        Run, //
+    },
+    ffi, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    error::from_err_ptr,
+    ffi::{
+        c_int,
+        c_void, //
+    },
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// A platform device of one's own, with no hardware behind it, to allocate DMA memory for. It can
+/// reach all memory.
+///
+/// # Invariants
+///
+/// `device` is a registered platform device, and owned.
+pub struct DmaDevice {
+    device: NonNull<bindings::platform_device>,
+}
+
+// SAFETY: A platform device may be used and unregistered by any thread.
+unsafe impl Send for DmaDevice {}
+// SAFETY: The DMA functions that are called with `&self` may be called by several threads at once.
+unsafe impl Sync for DmaDevice {}
+
+impl DmaDevice {
+    /// Registers the device `name`.
+    pub fn new(name: &'static CStr) -> Result<Self> {
+        let info = bindings::platform_device_info {
+            name: name.as_char_ptr(),
+            id: bindings::PLATFORM_DEVID_NONE as c_int,
+            dma_mask: u64::MAX,
+            ..Default::default()
+        };
+        // SAFETY: `info` is valid and its name a string, both of which are copied.
+        let device = from_err_ptr(unsafe { bindings::platform_device_register_full(&info) })?;
+        // INVARIANT: It was just registered.
+        Ok(Self {
+            device: NonNull::new(device).ok_or(ENOMEM)?,
+        })
+    }
+
+    fn as_raw(&self) -> *mut bindings::device {
+        // SAFETY: By the type invariant it is valid; no reference is made.
+        unsafe { &raw mut (*self.device.as_ptr()).dev }
+    }
+}
+
+impl Drop for DmaDevice {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant it is registered; whoever has DMA memory of it holds a
+        // reference to `self`.
+        unsafe { bindings::platform_device_unregister(self.device.as_ptr()) };
+    }
+}
+
+/// Zeroed memory of `dma_alloc_coherent()`.
+///
+/// # Invariants
+///
+/// `addr` and `dma_handle` were given by `dma_alloc_attrs()` for `device` and `nr_pages` pages, which
+/// is not zero, and are owned.
+pub struct Coherent {
+    device: Arc<DmaDevice>,
+    addr: NonNull<u8>,
+    dma_handle: bindings::dma_addr_t,
+    nr_pages: usize,
+}
+
+// SAFETY: DMA memory is not tied to a thread.
+unsafe impl Send for Coherent {}
+// SAFETY: All methods that take `&self` only read what never changes.
+unsafe impl Sync for Coherent {}
+
+impl Coherent {
+    /// Allocates `nr_pages` pages for `device`.
+    ///
+    /// `EINVAL` if that is none, `ENOMEM` if there is not enough contiguous memory.
+    pub fn new(device: &Arc<DmaDevice>, nr_pages: usize) -> Result<Self> {
+        if nr_pages == 0 {
+            return Err(EINVAL);
+        }
+        let bytes = nr_pages.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
+        let gfp = bindings::GFP_KERNEL_ACCOUNT
+            | bindings::__GFP_ZERO
+            | bindings::__GFP_NOWARN
+            | ffi::__GFP_RETRY_MAYFAIL;
+        let mut dma_handle = 0;
+        // SAFETY: The device is registered and stays so while `device` is held. Any size and these
+        // flags are fine; the function may sleep, as may its callers.
+        let addr =
+            unsafe { bindings::dma_alloc_attrs(device.as_raw(), bytes, &mut dma_handle, gfp, 0) };
+        // INVARIANT: The memory was just allocated with this size.
+        Ok(Self {
+            device: device.clone(),
+            addr: NonNull::new(addr.cast()).ok_or(ENOMEM)?,
+            dma_handle,
+            nr_pages,
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        self.nr_pages.wrapping_mul(PAGE_SIZE)
+    }
+
+    fn locate(&self, page: usize) -> Option<NonNull<u8>> {
+        if page >= self.nr_pages {
+            return None;
+        }
+        NonNull::new(
+            self.addr
+                .as_ptr()
+                .wrapping_add(page.wrapping_mul(PAGE_SIZE)),
+        )
+    }
+}
+
+// SAFETY: The memory is owned and zeroed, lives until `drop`, and `locate` stays inside it. The CPU
+// address is valid for all of it.
+unsafe impl Backing for Coherent {
+    fn nr_pages(&self) -> usize {
+        self.nr_pages
+    }
+
+    fn run_at(&self, page: usize) -> Option<Run> {
+        let addr = self.locate(page)?.as_ptr().cast::<c_void>();
+        let pfn = match self.address_class() {
+            // SAFETY: `addr` is inside an allocated area of the vmalloc area, where every page is
+            // mapped.
+            AddressClass::Vmalloc => unsafe { bindings::vmalloc_to_pfn(addr) },
+            // SAFETY: What the DMA API gives is in the direct map if it is not in the vmalloc area.
+            AddressClass::DirectMap => unsafe { ffi::mapkit_virt_to_pfn(addr) },
+        };
+        Some(Run { pfn, nr_pages: 1 })
+    }
+
+    fn range_at(&self, page: usize) -> Option<KernelRange> {
+        let addr = self.locate(page)?;
+        let len = self.nr_pages.wrapping_sub(page).wrapping_mul(PAGE_SIZE);
+        Some(KernelRange { addr, len })
+    }
+
+    fn refcounted(&self) -> bool {
+        // The DMA API may take its memory from anywhere.
+        false
+    }
+
+    fn address_class(&self) -> AddressClass {
+        // SAFETY: Any pointer may be asked about.
+        match unsafe { bindings::is_vmalloc_addr(self.addr.as_ptr().cast::<c_void>()) } {
+            true => AddressClass::Vmalloc,
+            false => AddressClass::DirectMap,
+        }
+    }
+
+    fn dma_addr(&self, page: usize) -> Option<u64> {
+        let offset = u64::try_from(page).ok()?.checked_mul(PAGE_SIZE as u64)?;
+        u64::from(self.dma_handle)
+            .checked_add(offset)
+            .filter(|_| page < self.nr_pages)
+    }
+
+    unsafe fn dma_mmap(&self, vma: *mut bindings::vm_area_struct) -> Option<c_int> {
+        // SAFETY: By the requirement of this function, and the type invariant.
+        Some(unsafe {
+            bindings::dma_mmap_attrs(
+                self.device.as_raw(),
+                vma,
+                self.addr.as_ptr().cast::<c_void>(),
+                self.dma_handle,
+                self.bytes(),
+                0,
+            )
+        })
+    }
+}
+
+impl Drop for Coherent {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the memory is owned; `self` is going away, so it is used no
+        // more. The device is still registered, as a reference to it is held.
+        unsafe {
+            bindings::dma_free_attrs(
+                self.device.as_raw(),
+                self.bytes(),
+                self.addr.as_ptr().cast::<c_void>(),
+                self.dma_handle,
+                0,
+            )
+        };
+    }
+}

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Page faults in VMAs that are filled when they are touched.
+//!
+//! A fault maps not only the page that was touched but the pages around it, as the page cache does:
+//! the aligned window of [`MappingEvents::fault_around`] pages, as far as the VMA and the memory go.
+
+use crate::{
+    backing::{
+        Mappable,
+        MappingEvents, //
+    },
+    ffi, //
+};
+use core::{
+    cmp::{
+        max,
+        min, //
+    },
+    ops::Range,
+    ptr, //
+};
+use kernel::{
+    bindings,
+    ffi::c_uint,
+    page::PAGE_SIZE,
+    sync::ArcBorrow, //
+};
+
+/// The most pages that a fault may map.
+pub const MAX_FAULT_AROUND: usize = 64;
+
+/// The window for a wish of `kib` KiB: the largest power of two of pages within it, at least one and
+/// at most [`MAX_FAULT_AROUND`].
+pub fn window(kib: u32) -> usize {
+    let wish = (kib as usize).saturating_mul(1024) / PAGE_SIZE;
+    let mut pages = MAX_FAULT_AROUND;
+    while pages > max(wish, 1) {
+        pages /= 2;
+    }
+    pages
+}
+
+/// Bits of `vm_fault_t`.
+type FaultResult = bindings::vm_fault_t;
+
+const NOPAGE: FaultResult = bindings::vm_fault_reason_VM_FAULT_NOPAGE;
+const FALLBACK: FaultResult = bindings::vm_fault_reason_VM_FAULT_FALLBACK;
+const SIGBUS: FaultResult = bindings::vm_fault_reason_VM_FAULT_SIGBUS;
+const OOM: FaultResult = bindings::vm_fault_reason_VM_FAULT_OOM;
+/// All bits that mean failure.
+const ERROR: FaultResult = SIGBUS | OOM | bindings::vm_fault_reason_VM_FAULT_SIGSEGV;
+
+/// Pages of a huge page of the middle level of page tables, if the kernel has such.
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+pub(crate) const PMD_PAGES: usize = 1 << (bindings::PMD_SHIFT as usize - kernel::page::PAGE_SHIFT);
+
+/// A page fault in a VMA of a `Mappable<T>`.
+///
+/// # Invariants
+///
+/// For the duration of `'a`, `vmf` is the argument of a fault handler. Its VMA is one that
+/// `vma::Filling::finish` gave the operations of `T`, or a copy of one, and is locked for reading.
+struct Fault<'a, T: MappingEvents> {
+    vmf: *mut bindings::vm_fault,
+    mappable: ArcBorrow<'a, Mappable<T>>,
+}
+
+impl<T: MappingEvents> Fault<'_, T> {
+    /// # Safety
+    ///
+    /// The type invariants, for as long as the result is used.
+    unsafe fn from_raw(vmf: *mut bindings::vm_fault) -> Self {
+        // SAFETY: By the requirement of this function the private data is a pointer of
+        // `Arc::into_raw()`, kept alive by the reference of the VMA.
+        let mappable =
+            unsafe { ArcBorrow::from_raw((*(*vmf).__bindgen_anon_1.vma).vm_private_data.cast()) };
+        // INVARIANT: By the requirement of this function.
+        Self { vmf, mappable }
+    }
+
+    fn vma(&self) -> *mut bindings::vm_area_struct {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.vmf).__bindgen_anon_1.vma }
+    }
+
+    /// The address that was touched, at the start of its page.
+    fn address(&self) -> usize {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.vmf).__bindgen_anon_1.address }
+    }
+
+    /// The offset in the file of the page that was touched, in pages. Unlike the distance from the
+    /// start of the VMA, it stays right when a VMA is split or moved.
+    fn pgoff(&self) -> usize {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.vmf).__bindgen_anon_1.pgoff }
+    }
+
+    /// Whether the touch was a store.
+    fn is_write(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.vmf).flags & bindings::fault_flag_FAULT_FLAG_WRITE != 0 }
+    }
+
+    /// The page of the backing that was touched, if the memory reaches that far.
+    fn page(&self) -> Option<usize> {
+        self.mappable.page_at(self.pgoff())
+    }
+
+    /// The pages of the aligned window of `window` pages around `page` that the VMA and the memory
+    /// have.
+    fn around(&self, page: usize, window: usize) -> Range<usize> {
+        // SAFETY: By the type invariant; the bounds do not change while the VMA is locked.
+        let (start, end) = unsafe {
+            let bounds = (*self.vma()).__bindgen_anon_1.__bindgen_anon_1;
+            (bounds.vm_start, bounds.vm_end)
+        };
+        let before = self.address().saturating_sub(start) / PAGE_SIZE;
+        let after = end.saturating_sub(self.address()) / PAGE_SIZE;
+        let aligned = page & !window.wrapping_sub(1);
+        let first = max(aligned, page.saturating_sub(before));
+        let last = min(aligned.saturating_add(window), page.saturating_add(after));
+        first..min(last, self.mappable.backing().nr_pages())
+    }
+
+    /// The user address of a page of the backing, which must be one of [`around`](Self::around).
+    fn address_of(&self, page: usize, touched: usize) -> usize {
+        let distance = page.wrapping_sub(touched).wrapping_mul(PAGE_SIZE);
+        self.address().wrapping_add(distance)
+    }
+
+    /// Tells the owner, and passes the result on.
+    fn done(&self, result: FaultResult, nr_pages: usize) -> FaultResult {
+        let nr_pages = if result & (ERROR | FALLBACK) == 0 {
+            nr_pages
+        } else {
+            0
+        };
+        self.mappable.faulted(self.is_write(), nr_pages);
+        result
+    }
+
+    /// Inserts counted pages. The VMA must have `VM_MIXEDMAP`.
+    fn insert_pages(&self) -> FaultResult {
+        let Some(touched) = self.page() else {
+            return self.done(SIGBUS, 0);
+        };
+        let window = self.around(touched, self.mappable.fault_around());
+        let all = self.insert_range(window.clone(), touched);
+        let (err, inserted) = match all {
+            // Some of the window was there already: what was touched matters, and what follows.
+            (err, before) if err == EBUSY_RET => {
+                let (err, after) = self.insert_range(touched..window.end, touched);
+                (err, before.wrapping_add(after))
+            }
+            all => all,
+        };
+        let result = match err {
+            0 | EBUSY_RET => NOPAGE,
+            ENOMEM_RET => OOM,
+            _ => SIGBUS,
+        };
+        self.done(result, max(inserted, 1))
+    }
+
+    /// Inserts the pages `range`, until one fails: the C error, and how many were inserted.
+    fn insert_range(&self, range: Range<usize>, touched: usize) -> (i32, usize) {
+        let mut pages = [ptr::null_mut::<bindings::page>(); MAX_FAULT_AROUND];
+        let mut nr_pages = 0usize;
+        for (slot, page) in pages.iter_mut().zip(range.clone()) {
+            let Some(run) = self.mappable.backing().run_at(page) else {
+                break;
+            };
+            // SAFETY: The frames of a refcounted backing have a `struct page`.
+            *slot = unsafe { ffi::mapkit_pfn_to_page(run.pfn) }.cast();
+            nr_pages = nr_pages.wrapping_add(1);
+        }
+        let mut left = nr_pages;
+        // SAFETY: The VMA is locked for reading and has `VM_MIXEDMAP`, so its flags are not changed.
+        // `around` made sure that the range is inside it. The pages may be shown to programs, are
+        // allocated and have a reference count of their own by the promise of `Backing`.
+        let err = unsafe {
+            bindings::vm_insert_pages(
+                self.vma(),
+                self.address_of(range.start, touched),
+                pages.as_mut_ptr(),
+                &mut left,
+            )
+        };
+        (err, nr_pages.wrapping_sub(left))
+    }
+
+    /// Inserts page frame numbers. The VMA must have `VM_PFNMAP` and not be copy-on-write.
+    fn insert_pfns(&self) -> FaultResult {
+        let Some(touched) = self.page() else {
+            return self.done(SIGBUS, 0);
+        };
+        let window = self.around(touched, self.mappable.fault_around());
+        let mut inserted = 0usize;
+        let mut result = SIGBUS;
+        for page in window {
+            let Some(run) = self.mappable.backing().run_at(page) else {
+                continue;
+            };
+            // SAFETY: The VMA is locked for reading, has `VM_PFNMAP` and is not copy-on-write, and
+            // `around` made sure that the address is inside it. The frame may be shown to programs
+            // and stays allocated while the VMA holds its reference.
+            let inserting = unsafe {
+                bindings::vmf_insert_pfn(self.vma(), self.address_of(page, touched), run.pfn)
+            };
+            if page == touched {
+                result = inserting;
+            }
+            if inserting & ERROR == 0 {
+                inserted = inserted.wrapping_add(1);
+            }
+        }
+        self.done(result, inserted)
+    }
+
+    /// Inserts the huge page that was touched, if the memory and the VMA have all of it.
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    fn insert_pmd(&self) -> FaultResult {
+        let Some(pfn) = self.huge_pfn() else {
+            return FALLBACK;
+        };
+        // SAFETY: The VMA is locked for reading, has `VM_PFNMAP` and is not copy-on-write, and
+        // `huge_pfn` made sure that all of the huge page is inside it, and that the frames are an
+        // aligned block of the backing. They may be shown to programs and stay allocated while the
+        // VMA holds its reference.
+        let result = unsafe { bindings::vmf_insert_pfn_pmd(self.vmf, pfn, self.is_write()) };
+        self.done(result, PMD_PAGES)
+    }
+
+    /// The first frame of the aligned block of frames for the huge page that was touched.
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    fn huge_pfn(&self) -> Option<usize> {
+        let touched = self.page()?;
+        let within = self.address() / PAGE_SIZE % PMD_PAGES;
+        let first = touched.checked_sub(within)?;
+        let last = first.checked_add(PMD_PAGES - 1)?;
+        // SAFETY: By the type invariant; the bounds do not change while the VMA is locked.
+        let (start, end) = unsafe {
+            let bounds = (*self.vma()).__bindgen_anon_1.__bindgen_anon_1;
+            (bounds.vm_start, bounds.vm_end)
+        };
+        if self.address_of(first, touched) < start || self.address_of(last, touched) >= end {
+            return None;
+        }
+        let run = self.mappable.backing().run_at(first)?;
+        (run.nr_pages >= PMD_PAGES && run.pfn % PMD_PAGES == 0).then_some(run.pfn)
+    }
+}
+
+const EBUSY_RET: i32 = -(bindings::EBUSY as i32);
+const ENOMEM_RET: i32 = -(bindings::ENOMEM as i32);
+
+/// A `vm_operations_struct.fault`.
+type FaultFn = unsafe extern "C" fn(*mut bindings::vm_fault) -> FaultResult;
+/// A `vm_operations_struct.huge_fault`.
+type HugeFaultFn = unsafe extern "C" fn(*mut bindings::vm_fault, c_uint) -> FaultResult;
+
+/// How a VMA of a `Mappable<T>` is filled after `mmap(2)`.
+///
+/// The functions may be called for VMAs that `vma::Filling::finish` gave the operations of `T` and of
+/// this filler, in the kind of VMA that it names.
+pub(crate) trait Filler<T> {
+    /// What answers a fault of a page.
+    const FAULT: Option<FaultFn> = None;
+    /// What answers a fault where a huge page could be.
+    const HUGE_FAULT: Option<HugeFaultFn> = None;
+}
+
+/// Not at all: everything is there.
+pub(crate) struct Eager;
+
+impl<T> Filler<T> for Eager {}
+
+/// With counted pages, in a VMA with `VM_MIXEDMAP`.
+pub(crate) struct WithPages;
+
+impl<T: MappingEvents> Filler<T> for WithPages {
+    const FAULT: Option<FaultFn> = Some(fault_with_pages::<T>);
+}
+
+/// With page frame numbers, in a VMA with `VM_PFNMAP` that is not copy-on-write.
+pub(crate) struct WithPfns;
+
+impl<T: MappingEvents> Filler<T> for WithPfns {
+    const FAULT: Option<FaultFn> = Some(fault_with_pfns::<T>);
+}
+
+/// With huge pages where possible and page frame numbers elsewhere, in a VMA with `VM_PFNMAP` that
+/// is not copy-on-write.
+pub(crate) struct WithHugePages;
+
+impl<T: MappingEvents> Filler<T> for WithHugePages {
+    const FAULT: Option<FaultFn> = Some(fault_with_pfns::<T>);
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    const HUGE_FAULT: Option<HugeFaultFn> = Some(fault_with_huge_pages::<T>);
+}
+
+/// # Safety
+///
+/// See [`Filler`].
+unsafe extern "C" fn fault_with_pages<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+) -> FaultResult {
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_pages()
+}
+
+/// # Safety
+///
+/// See [`Filler`].
+unsafe extern "C" fn fault_with_pfns<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+) -> FaultResult {
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_pfns()
+}
+
+/// # Safety
+///
+/// See [`Filler`].
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+unsafe extern "C" fn fault_with_huge_pages<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+    order: c_uint,
+) -> FaultResult {
+    if 1usize.checked_shl(order) != Some(PMD_PAGES) {
+        return FALLBACK;
+    }
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_pmd()
+}

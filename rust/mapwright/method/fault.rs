@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `fault`: counted pages, put in when they are touched, with those around them.
+
+use crate::region::Region;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use mapkit::vma::NewVma;
+
+pub(super) fn map(region: &Arc<Region>, vma: NewVma<'_>) -> Result {
+    vma.into_mixedmap(region.clone())?.insert_pages_on_fault()
+}

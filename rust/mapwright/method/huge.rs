@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `huge`: 2 MiB at once when touched, where the memory has an aligned block of that size and the
+//! VMA room for it; page frame numbers elsewhere.
+
+use crate::region::Region;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use mapkit::vma::NewVma;
+
+pub(super) fn map(region: &Arc<Region>, vma: NewVma<'_>) -> Result {
+    vma.into_pfnmap(region.clone())?
+        .insert_huge_pages_on_fault()
+}
