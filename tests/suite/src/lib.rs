@@ -6,6 +6,7 @@
 //! module loaded. After each test nothing may be left: no session, no region, no VMA.
 
 mod bare;
+mod cells;
 mod child;
 mod coherence;
 mod life;
@@ -25,6 +26,7 @@ use runner::Suite;
 /// All suites, in the order they run.
 const SUITES: &[Suite] = &[
     bare::SUITE,
+    cells::SUITE,
     pairs::SUITE,
     coherence::SUITE,
     sessions::SUITE,

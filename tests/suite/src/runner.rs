@@ -15,13 +15,26 @@ use std::{
 /// Tests of one subject.
 pub struct Suite {
     pub name: &'static str,
-    pub cases: &'static [Case],
+    pub cases: fn() -> Vec<Case>,
 }
 
 /// A test.
 pub struct Case {
-    pub name: &'static str,
-    pub run: fn(&Context) -> Result<()>,
+    pub name: String,
+    pub run: Box<dyn Fn(&Context) -> Result<()>>,
+}
+
+impl Case {
+    /// A test `name` that does `run`.
+    pub fn new(
+        name: impl Into<String>,
+        run: impl Fn(&Context) -> Result<()> + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            run: Box::new(run),
+        }
+    }
 }
 
 /// A suite whose tests are named like their functions.
@@ -29,10 +42,7 @@ macro_rules! suite {
     ($name:literal: $($case:ident),* $(,)?) => {
         pub const SUITE: $crate::runner::Suite = $crate::runner::Suite {
             name: $name,
-            cases: &[$($crate::runner::Case {
-                name: stringify!($case),
-                run: $case,
-            }),*],
+            cases: || vec![$($crate::runner::Case::new(stringify!($case), $case)),*],
         };
     };
 }
@@ -96,22 +106,23 @@ pub fn run(filter: &str, modules: Option<&Path>) -> Result<bool> {
     let mut all_passed = true;
     for (suite, cases) in selected {
         let mut group = out.suite(suite.name, cases.len())?;
-        for case in cases {
+        for case in &cases {
             let result = run_case(case, &context);
             all_passed &= !matches!(result, ktap::Outcome::Failed(_));
-            group.result(case.name, &result)?;
+            group.result(&case.name, &result)?;
         }
         group.end()?;
     }
     Ok(all_passed)
 }
 
-fn selected(filter: &str) -> Vec<(&'static Suite, Vec<&'static Case>)> {
+fn selected(filter: &str) -> Vec<(&'static Suite, Vec<Case>)> {
     SUITES
         .iter()
         .map(|suite| {
-            let wanted = |case: &&Case| full_name(suite, case).contains(filter);
-            (suite, suite.cases.iter().filter(wanted).collect::<Vec<_>>())
+            let mut cases = (suite.cases)();
+            cases.retain(|case| full_name(suite, case).contains(filter));
+            (suite, cases)
         })
         .filter(|(_, cases)| !cases.is_empty())
         .collect()

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Each cell of the table: every backing with every method and every memory type. The sound ones are
+//! mapped and work; the unsound ones are refused.
+
+use crate::{
+    raw::Map,
+    runner::{Case, Suite},
+};
+use anyhow::{ensure, Context as _, Result};
+use mapwright::{
+    page_faults, reason_against, reason_against_caching, uapi, uapi::Request as _, Backing, Caching,
+    Method, Region, Session,
+};
+use nix::errno::Errno;
+
+pub const SUITE: Suite = Suite {
+    name: "cells",
+    cases,
+};
+
+/// A cell of the table.
+#[derive(Clone, Copy)]
+pub struct Cell {
+    pub backing: Backing,
+    pub method: Method,
+    pub caching: Caching,
+}
+
+impl Cell {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let words = Backing::ALL.iter().flat_map(|backing| {
+            Method::ALL.iter().flat_map(move |method| {
+                Caching::ALL.iter().map(move |caching| (*backing, *method, *caching))
+            })
+        });
+        words.map(|(backing, method, caching)| Self {
+            backing,
+            method,
+            caching,
+        })
+    }
+
+    /// The sound ones whose memory is write-back.
+    pub fn ordinary() -> impl Iterator<Item = Self> {
+        Self::all().filter(|cell| cell.is_sound() && cell.caching == Caching::WriteBack)
+    }
+
+    /// Whether the kernel can do that.
+    pub fn is_sound(&self) -> bool {
+        reason_against(self.backing, self.method).is_none()
+            && reason_against_caching(self.backing, self.caching).is_none()
+    }
+
+    /// Whether pages are mapped when they are touched.
+    pub fn is_lazy(&self) -> bool {
+        matches!(self.method, Method::Fault | Method::FaultPfn | Method::Huge)
+    }
+
+    /// Whether the kernel counts the pages, and can pin them.
+    pub fn is_counted(&self) -> bool {
+        matches!(self.method, Method::Insert | Method::Fault | Method::VmallocRemap)
+    }
+
+    /// `pages_remap_wb`.
+    pub fn name(&self) -> String {
+        let words = [self.backing.name(), self.method.name(), self.caching.name()];
+        words.join("_").replace('-', "_")
+    }
+
+    /// Makes a region of it.
+    pub fn create(&self, session: &Session, bytes: u64) -> Result<Region, Errno> {
+        let mut create = uapi::Create {
+            backing: self.backing.number(),
+            method: self.method.number(),
+            caching: self.caching.number(),
+            bytes,
+            ..uapi::Create::new()
+        };
+        session.request(&mut create)?;
+        Ok(Region {
+            id: create.id,
+            offset: create.offset,
+            bytes: create.bytes,
+        })
+    }
+}
+
+fn cases() -> Vec<Case> {
+    Cell::all()
+        .map(|cell| match cell.is_sound() {
+            true => Case::new(cell.name(), move |_| works(cell)),
+            false => Case::new(format!("{}_is_refused", cell.name()), move |_| is_refused(cell)),
+        })
+        .collect()
+}
+
+fn is_refused(cell: Cell) -> Result<()> {
+    let told = cell.create(&Session::open()?, 4096).err();
+    ensure!(told == Some(Errno::EOPNOTSUPP), "{told:?}");
+    Ok(())
+}
+
+/// Zeroed, seen alike from both sides at every page, and faulted as the method says.
+fn works(cell: Cell) -> Result<()> {
+    let session = Session::open()?;
+    for bytes in [4096, 3 * 4096, 256 << 10, (2 << 20) + 4096] {
+        let region = cell.create(&session, bytes).with_context(|| format!("{bytes} bytes"))?;
+        let length = usize::try_from(bytes)?;
+        let map = Map::shared(&session, region.offset, length)?;
+
+        let before = page_faults()?;
+        for at in (0..length).step_by(4096) {
+            ensure!(map.load(at) == 0 && map.load(at + 4095) == 0, "byte {at} was not zeroed");
+        }
+        let faults = page_faults()?.0 - before.0;
+        let pages = bytes / 4096;
+        match cell.is_lazy() {
+            // A window of 16 pages; the first and the last may be cut by the VMA's start and end.
+            true => ensure!((1..=pages / 16 + 2).contains(&faults), "{faults} faults, {pages} pages"),
+            false => ensure!(faults == 0, "{faults} faults of an eager mapping"),
+        }
+
+        for page in 0..length / 4096 {
+            let (at, told) = (page * 4096 + page % 4096, page as u8 | 1);
+            map.store(at, told);
+            let mut seen = [0];
+            session.read_at(&region, at as u64, &mut seen)?;
+            ensure!(seen == [told], "page {page}: the kernel sees {seen:?}");
+            session.write_at(&region, at as u64, &[told ^ 0xfe])?;
+            ensure!(map.load(at) == told ^ 0xfe, "page {page}: the program sees something else");
+        }
+        drop(map);
+        session.destroy(&region)?;
+    }
+    Ok(())
+}
