@@ -60,13 +60,14 @@ pub enum AddressClass {
 ///
 /// - [`nr_pages`](Self::nr_pages) never changes, and for each page below it
 ///   [`run_at`](Self::run_at) and [`range_at`](Self::range_at) return `Some` and always the same;
-/// - it owns these frames, nobody else keeps kernel data in them, and no Rust reference to their
-///   contents exists: programs may change them at any time;
+/// - no run or range is empty, none reaches beyond the last page, and ranges are whole pages;
+/// - the frames are ordinary memory that it owns, nobody else keeps kernel data in them, and no Rust
+///   reference to their contents exists: programs may change them at any time;
 /// - they were zeroed, or hold nothing else that a program must not see;
-/// - the addresses of `range_at` are valid for reading and writing those frames;
-/// - if [`HAS_REFCOUNTS`](Self::refcounted) is reported, each frame has a `struct page` with a
-///   reference count of its own, of a type that `vm_insert_page()` takes, and dropping the backing
-///   only drops its own references.
+/// - the addresses of `range_at` are valid for reading and writing the frames of `run_at`;
+/// - [`refcounted`](Self::refcounted) is always the same; if it is true, each frame has a `struct
+///   page` that `vm_insert_page()` takes, a reference to which keeps the frame allocated, and dropping
+///   the backing only drops its own references.
 pub unsafe trait Backing: Send + Sync {
     /// Size in pages. Never zero.
     fn nr_pages(&self) -> usize;
@@ -271,7 +272,7 @@ impl<T: MappingEvents> Mappable<T> {
     }
 
     /// The memory.
-    pub fn backing(&self) -> &dyn Backing {
+    pub fn memory(&self) -> &dyn Backing {
         &*self.backing
     }
 }

@@ -6,7 +6,10 @@
 //! while a file is open, and closing that file crashes. Here the owner is set, so an open file
 //! holds the module, and so does a mapping, which holds its file.
 
-use crate::vma::NewVma;
+use crate::vma::{
+    Mapped,
+    NewVma, //
+};
 use core::marker::PhantomData;
 use kernel::{
     bindings,
@@ -48,7 +51,7 @@ pub trait CharDevice: Sized + Send + Sync + 'static {
 
     /// `mmap(2)`. Called with the lock of the caller's address space held for writing, so it must
     /// not touch the caller's memory, nor wait for a lock under which somebody does.
-    fn mmap(&self, vma: NewVma<'_>) -> Result;
+    fn mmap<'a>(&self, vma: NewVma<'a>) -> Result<Mapped<'a>>;
 
     /// `ioctl(2)`.
     fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<u32>;
@@ -64,6 +67,8 @@ pub trait CharDevice: Sized + Send + Sync + 'static {
 }
 
 /// A character device of the files `T`, registered until dropped.
+///
+/// It must not be leaked: the module's code would be gone, and the device still there.
 ///
 /// # Invariants
 ///
@@ -96,7 +101,7 @@ impl<T: CharDevice> Registration<T> {
                 let misc = bindings::miscdevice {
                     minor: bindings::MISC_DYNAMIC_MINOR as c_int,
                     name: kernel::str::as_char_ptr_in_const_context(name),
-                    fops: &Operations::<T>::TABLE,
+                    fops: Operations::<T>::TABLE,
                     mode,
                     ..pin_init::zeroed()
                 };
@@ -122,8 +127,10 @@ impl<T: CharDevice> PinnedDrop for Registration<T> {
 struct Operations<T>(PhantomData<T>);
 
 impl<T: CharDevice> Operations<T> {
-    const TABLE: bindings::file_operations = bindings::file_operations {
+    const TABLE: &'static bindings::file_operations = &bindings::file_operations {
         owner: T::MODULE.as_ptr(),
+        // Without it, 32-bit kernels refuse to map what is beyond 4 GiB. `transfer` is fine with it.
+        fop_flags: bindings::FOP_UNSIGNED_OFFSET,
         open: Some(Self::open),
         release: Some(Self::release),
         llseek: Some(bindings::no_seek_end_llseek),
@@ -243,7 +250,10 @@ impl<T: CharDevice> Operations<T> {
         let opened = unsafe { Self::opened(file) };
         // SAFETY: By the requirement of this function, and it is used in no other way here.
         match opened.mmap(unsafe { NewVma::from_raw(vma) }) {
-            Ok(()) => 0,
+            Ok(mapped) => {
+                mapped.commit();
+                0
+            }
             Err(err) => err.to_errno(),
         }
     }

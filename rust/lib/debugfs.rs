@@ -38,6 +38,8 @@ struct File<T> {
 
 /// A directory of the debugfs root, with the files of `T`, removed when dropped.
 ///
+/// It must not be leaked: the module's code would be gone, and the files still there.
+///
 /// # Invariants
 ///
 /// `dentry` is what `debugfs_create_dir()` returned, or null before [`publish`](Self::publish). The
@@ -89,7 +91,7 @@ impl<T: Tables> Directory<T> {
                     self.dentry,
                     ptr::from_ref(file).cast_mut().cast::<c_void>(),
                     ptr::null(),
-                    &Operations::<T>::TABLE,
+                    Operations::<T>::TABLE,
                 )
             };
         }
@@ -109,7 +111,7 @@ impl<T: Tables> Drop for Directory<T> {
 struct Operations<T>(PhantomData<T>);
 
 impl<T: Tables> Operations<T> {
-    const TABLE: bindings::file_operations = bindings::file_operations {
+    const TABLE: &'static bindings::file_operations = &bindings::file_operations {
         owner: T::MODULE.as_ptr(),
         open: Some(Self::open),
         read: Some(bindings::seq_read),

@@ -121,7 +121,7 @@ impl<T: MappingEvents> Fault<'_, T> {
         let aligned = page & !window.wrapping_sub(1);
         let first = max(aligned, page.saturating_sub(before));
         let last = min(aligned.saturating_add(window), page.saturating_add(after));
-        first..min(last, self.mappable.backing().nr_pages())
+        first..min(last, self.mappable.memory().nr_pages())
     }
 
     /// The user address of a page of the backing, which must be one of [`around`](Self::around).
@@ -169,7 +169,7 @@ impl<T: MappingEvents> Fault<'_, T> {
         let mut pages = [ptr::null_mut::<bindings::page>(); MAX_FAULT_AROUND];
         let mut nr_pages = 0usize;
         for (slot, page) in pages.iter_mut().zip(range.clone()) {
-            let Some(run) = self.mappable.backing().run_at(page) else {
+            let Some(run) = self.mappable.memory().run_at(page) else {
                 break;
             };
             // SAFETY: The frames of a refcounted backing have a `struct page`.
@@ -200,7 +200,7 @@ impl<T: MappingEvents> Fault<'_, T> {
         let mut inserted = 0usize;
         let mut result = SIGBUS;
         for page in window {
-            let Some(run) = self.mappable.backing().run_at(page) else {
+            let Some(run) = self.mappable.memory().run_at(page) else {
                 continue;
             };
             // SAFETY: The VMA is locked for reading, has `VM_PFNMAP` and is not copy-on-write, and
@@ -248,7 +248,7 @@ impl<T: MappingEvents> Fault<'_, T> {
         if self.address_of(first, touched) < start || self.address_of(last, touched) >= end {
             return None;
         }
-        let run = self.mappable.backing().run_at(first)?;
+        let run = self.mappable.memory().run_at(first)?;
         (run.nr_pages >= PMD_PAGES && run.pfn % PMD_PAGES == 0).then_some(run.pfn)
     }
 }

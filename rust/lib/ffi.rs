@@ -35,6 +35,9 @@ extern "C" {
     /// `folio_put()` of the folio at a kernel address.
     pub(crate) fn mapkit_folio_put(addr: *const c_void);
 
+    /// `fatal_signal_pending(current)`.
+    pub(crate) fn mapkit_fatal_signal_pending() -> bool;
+
     /// `kmalloc()`.
     pub(crate) fn mapkit_kmalloc(size: usize, gfp: bindings::gfp_t) -> *mut c_void;
 

@@ -5,7 +5,8 @@
 use crate::{
     direct_map::DirectMapped,
     ffi,
-    pages::MAX_BLOCK_PAGES, //
+    pages::MAX_BLOCK_PAGES,
+    task::check_not_killed, //
 };
 use core::{
     cmp::min,
@@ -53,7 +54,7 @@ impl Folios {
     /// Allocates `nr_pages` pages.
     ///
     /// `EINVAL` if that is none, `ENOMEM` if there is not enough contiguous memory; the OOM killer
-    /// is never asked for help.
+    /// is never asked for help. `EINTR` if the caller is killed meanwhile.
     pub fn new(nr_pages: usize) -> Result<Self> {
         if nr_pages == 0 {
             return Err(EINVAL);
@@ -64,6 +65,7 @@ impl Folios {
             nr_pages: 0,
         };
         while folios.nr_pages < nr_pages {
+            check_not_killed()?;
             let pages = block_pages(nr_pages.wrapping_sub(folios.nr_pages));
             folios
                 .blocks

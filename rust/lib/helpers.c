@@ -7,12 +7,14 @@
 
 #include <linux/mm.h>
 #include <linux/percpu.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 struct page *mapkit_pfn_to_page(unsigned long pfn);
 unsigned long mapkit_virt_to_pfn(const void *addr);
 void *mapkit_folio_alloc(gfp_t gfp, unsigned int order);
 void mapkit_folio_put(void *addr);
+bool mapkit_fatal_signal_pending(void);
 void *mapkit_kmalloc(size_t size, gfp_t gfp);
 pgprot_t mapkit_pgprot_writecombine(pgprot_t prot);
 pgprot_t mapkit_pgprot_noncached(pgprot_t prot);
@@ -39,6 +41,11 @@ void *mapkit_folio_alloc(gfp_t gfp, unsigned int order)
 void mapkit_folio_put(void *addr)
 {
 	folio_put(virt_to_folio(addr));
+}
+
+bool mapkit_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
 }
 
 void *mapkit_kmalloc(size_t size, gfp_t gfp)

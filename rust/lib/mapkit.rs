@@ -33,6 +33,7 @@ pub mod pages;
 pub mod percpu;
 pub mod slab;
 pub mod sysinfo;
+mod task;
 pub mod text;
 pub mod uaccess;
 pub mod vma;

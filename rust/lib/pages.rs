@@ -4,7 +4,8 @@
 
 use crate::{
     direct_map::DirectMapped,
-    ffi, //
+    ffi,
+    task::check_not_killed, //
 };
 use core::{
     cmp::min,
@@ -44,7 +45,7 @@ impl Pages {
     /// Allocates `nr_pages` pages.
     ///
     /// `EINVAL` if that is none, `ENOMEM` if there is not enough contiguous memory; the OOM killer
-    /// is never asked for help.
+    /// is never asked for help. `EINTR` if the caller is killed meanwhile.
     pub fn new(nr_pages: usize) -> Result<Self> {
         if nr_pages == 0 {
             return Err(EINVAL);
@@ -56,6 +57,7 @@ impl Pages {
             nr_pages: 0,
         };
         while pages.nr_pages < nr_pages {
+            check_not_killed()?;
             let block_pages = min(MAX_BLOCK_PAGES, nr_pages.wrapping_sub(pages.nr_pages));
             let block = Self::alloc_block(block_pages)?;
             if pages.blocks.push_within_capacity(block).is_err() {

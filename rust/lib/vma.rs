@@ -26,7 +26,8 @@ use crate::{
         WithPages,
         WithPfns, //
     },
-    ffi, //
+    ffi,
+    task::check_not_killed, //
 };
 use core::{
     marker::PhantomData,
@@ -36,6 +37,7 @@ use core::{
 use kernel::{
     bindings,
     error::to_result,
+    ffi::c_void,
     mm::virt::{
         flags,
         vm_flags_t,
@@ -107,6 +109,15 @@ impl<'a> NewVma<'a> {
         }
     }
 
+    /// Takes out all that is mapped.
+    ///
+    /// The threads of this process see page-table entries at once, even before the VMA is in place.
+    /// They must be gone before the memory can be.
+    fn zap(&self) {
+        let (start, end) = (self.vma.start(), self.vma.end());
+        self.vma.zap_vma_range(start, end.wrapping_sub(start));
+    }
+
     /// Makes sure that it is not and never becomes executable.
     ///
     /// `EPERM` if the program asked for `PROT_EXEC`; a later `mprotect(2)` that does gets `EACCES`.
@@ -124,8 +135,7 @@ impl<'a> NewVma<'a> {
         if self.is_copy_on_write() {
             return Err(EINVAL);
         }
-        // What else a PFN map needs (`VM_IO`, `VM_PFNMAP`, `VM_DONTEXPAND`, `VM_DONTDUMP`),
-        // `remap_pfn_range()` sets.
+        // `remap_pfn_range()` would set these, and `VM_PFNMAP` and `VM_IO`; a fault handler would not.
         self.vma.set_dontexpand();
         self.vma.set_dontdump();
         Ok(PfnMapVma(Filling::new(self, mappable)?))
@@ -138,7 +148,7 @@ impl<'a> NewVma<'a> {
         self,
         mappable: Arc<Mappable<T>>,
     ) -> Result<MixedMapVma<'a, T>> {
-        if !mappable.backing().refcounted() {
+        if !mappable.memory().refcounted() {
             return Err(EINVAL);
         }
         self.vma.set_mixedmap();
@@ -151,16 +161,16 @@ impl<'a> NewVma<'a> {
 /// A VMA of page frame numbers.
 pub struct PfnMapVma<'a, T: MappingEvents>(Filling<'a, T>);
 
-impl<T: MappingEvents> PfnMapVma<'_, T> {
+impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
     /// Maps all of it now, with a call of `remap_pfn_range()` per physically contiguous run.
     ///
     /// `ENOMEM` if a page table could not be allocated.
-    pub fn remap_pfn_range(self) -> Result {
+    pub fn remap_pfn_range(self) -> Result<Mapped<'a>> {
         let Self(mut filling) = self;
         let vma = filling.vma.vma.as_ptr();
         let mappable = filling.mappable.clone();
         for run in mappable
-            .backing()
+            .memory()
             .runs(filling.pages.start, filling.pages.end)
         {
             let bytes = run.nr_pages.wrapping_mul(PAGE_SIZE);
@@ -180,8 +190,8 @@ impl<T: MappingEvents> PfnMapVma<'_, T> {
     /// Maps all of it now, with a call of `dma_mmap_attrs()`.
     ///
     /// `EINVAL` if the memory is not DMA memory, or cannot be mapped.
-    pub fn dma_mmap(self) -> Result {
-        let Self(mut filling) = self;
+    pub fn dma_mmap(self) -> Result<Mapped<'a>> {
+        let Self(filling) = self;
         let vma = filling.vma.vma.as_ptr();
         // SAFETY: The VMA is undergoing initialization and nobody else changes it. It is not
         // copy-on-write, and `filling.pages` are pages of the backing, as many as the VMA has.
@@ -189,17 +199,16 @@ impl<T: MappingEvents> PfnMapVma<'_, T> {
             // The DMA API takes the offset in the buffer from where others have that in the file.
             let pgoff = (*vma).vm_pgoff;
             (*vma).vm_pgoff = filling.pages.start;
-            let mapped = filling.mappable.backing().dma_mmap(vma);
+            let mapped = filling.mappable.memory().dma_mmap(vma);
             (*vma).vm_pgoff = pgoff;
             mapped
         };
-        filling.next = filling.vma.vma.end();
         to_result(mapped.ok_or(EINVAL)?)?;
         filling.finish::<Eager>()
     }
 
     /// Maps a page when it is touched, and those around it, with `vmf_insert_pfn()`.
-    pub fn insert_pfns_on_fault(self) -> Result {
+    pub fn insert_pfns_on_fault(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
         filling.set_flags(flags::PFNMAP | flags::IO);
         filling.finish::<WithPfns>()
@@ -208,7 +217,7 @@ impl<T: MappingEvents> PfnMapVma<'_, T> {
     /// Maps a huge page when it is touched, with `vmf_insert_pfn_pmd()`, where the memory has an
     /// aligned block that large and the VMA room for it. Elsewhere, and on kernels without huge
     /// pages, as [`insert_pfns_on_fault`](Self::insert_pfns_on_fault).
-    pub fn insert_huge_pages_on_fault(self) -> Result {
+    pub fn insert_huge_pages_on_fault(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
         filling.set_flags(flags::PFNMAP | flags::IO);
         filling.finish::<WithHugePages>()
@@ -218,19 +227,20 @@ impl<T: MappingEvents> PfnMapVma<'_, T> {
 /// A VMA of counted pages.
 pub struct MixedMapVma<'a, T: MappingEvents>(Filling<'a, T>);
 
-impl<T: MappingEvents> MixedMapVma<'_, T> {
+impl<'a, T: MappingEvents> MixedMapVma<'a, T> {
     /// Maps all of it now, with a call of `vm_insert_pages()` for a batch of pages.
     ///
     /// `ENOMEM` if a page table could not be allocated.
-    pub fn vm_insert_pages(self) -> Result {
+    pub fn vm_insert_pages(self) -> Result<Mapped<'a>> {
         let Self(mut filling) = self;
         let mappable = filling.mappable.clone();
         let mut batch = Batch::new();
         for page in filling.pages.clone() {
-            let run = mappable.backing().run_at(page).ok_or(EINVAL)?;
+            let run = mappable.memory().run_at(page).ok_or(EINVAL)?;
             // SAFETY: The frames of a refcounted backing have a `struct page`.
             let page = unsafe { ffi::mapkit_pfn_to_page(run.pfn) };
             if batch.push(page.cast()) {
+                check_not_killed()?;
                 filling.insert(&mut batch)?;
             }
         }
@@ -241,19 +251,18 @@ impl<T: MappingEvents> MixedMapVma<'_, T> {
     /// Maps all of it now, with a call of `remap_vmalloc_range()`.
     ///
     /// `EINVAL` if the memory is not vmalloc memory for user space.
-    pub fn remap_vmalloc_range(self) -> Result {
-        let Self(mut filling) = self;
+    pub fn remap_vmalloc_range(self) -> Result<Mapped<'a>> {
+        let Self(filling) = self;
         let (vma, first) = (filling.vma.vma.as_ptr(), filling.pages.start);
         // SAFETY: The VMA is undergoing initialization, and `filling.pages` are pages of the backing,
         // as many as the VMA has.
-        let mapped = unsafe { filling.mappable.backing().remap_vmalloc_range(vma, first) };
-        filling.next = filling.vma.vma.end();
+        let mapped = unsafe { filling.mappable.memory().remap_vmalloc_range(vma, first) };
         to_result(mapped.ok_or(EINVAL)?)?;
         filling.finish::<Eager>()
     }
 
     /// Maps a page when it is touched, and those around it.
-    pub fn insert_pages_on_fault(self) -> Result {
+    pub fn insert_pages_on_fault(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
         filling.finish::<WithPages>()
     }
@@ -285,8 +294,8 @@ impl Batch {
     }
 }
 
-/// A VMA that is being filled. Until [`finish`](Self::finish) succeeded, dropping it takes out what
-/// was mapped, and only then the reference to the memory.
+/// A VMA that is being filled. Until [`finish`](Self::finish), dropping it takes out what was mapped,
+/// and only then the reference to the memory.
 ///
 /// # Invariants
 ///
@@ -306,11 +315,11 @@ impl<'a, T: MappingEvents> Filling<'a, T> {
     fn new(vma: NewVma<'a>, mappable: Arc<Mappable<T>>) -> Result<Self> {
         let first = mappable.page_at(vma.pgoff()).ok_or(EINVAL)?;
         let end = first.checked_add(vma.nr_pages()).ok_or(EINVAL)?;
-        if end > mappable.backing().nr_pages() {
+        if end > mappable.memory().nr_pages() {
             return Err(EINVAL);
         }
         let next = vma.vma.start();
-        vma.set_caching(mappable.backing().caching());
+        vma.set_caching(mappable.memory().caching());
         // INVARIANT: Nothing is mapped in a `NewVma`.
         Ok(Self {
             vma,
@@ -349,32 +358,64 @@ impl<'a, T: MappingEvents> Filling<'a, T> {
         to_result(ret)
     }
 
-    /// Gives the VMA its operations and its reference to the memory.
-    fn finish<F: Filler<T> + 'static>(mut self) -> Result {
+    /// The VMA has all that it gets at `mmap(2)`; `F` does the rest.
+    fn finish<F: Filler<T> + 'static>(mut self) -> Result<Mapped<'a>> {
         self.finished = true;
         self.mappable.vma_opened();
-        let vma = self.vma.vma.as_ptr();
-        // SAFETY: The VMA is undergoing initialization and nobody else changes it. The operations
-        // are static. The private data is what they expect: a pointer of `Arc::into_raw()`, with
-        // one reference for this VMA.
-        unsafe {
-            (*vma).vm_private_data = Arc::into_raw(self.mappable.clone()).cast_mut().cast();
-            (*vma).vm_ops = &Operations::<T, F>::TABLE;
-        }
-        Ok(())
+        // INVARIANT: The operations are those for a pointer of `Arc::into_raw()` of this type, which
+        // has one reference.
+        Ok(Mapped {
+            vma: NewVma { vma: self.vma.vma },
+            private: Arc::into_raw(self.mappable.clone()).cast_mut().cast(),
+            operations: Operations::<T, F>::TABLE,
+            close: Operations::<T, F>::release,
+        })
     }
 }
 
 impl<T: MappingEvents> Drop for Filling<'_, T> {
     fn drop(&mut self) {
         if !self.finished {
-            // The threads of this process see page-table entries at once, even before the VMA is
-            // in place. They must be gone before the memory can be.
-            let start = self.vma.vma.start();
-            self.vma
-                .vma
-                .zap_vma_range(start, self.next.wrapping_sub(start));
+            self.vma.zap();
         }
+    }
+}
+
+/// A VMA that is as it should be when `mmap(2)` returns. If it is dropped instead of returned from the
+/// hook, nothing stays mapped.
+///
+/// # Invariants
+///
+/// `operations` and `close` expect a private data like `private`, which has one reference for the VMA.
+/// What is mapped in the VMA is memory that this reference keeps alive.
+#[must_use = "it has to be returned from the mmap hook"]
+pub struct Mapped<'a> {
+    vma: NewVma<'a>,
+    private: *mut c_void,
+    operations: &'static bindings::vm_operations_struct,
+    close: unsafe fn(*mut c_void),
+}
+
+impl Mapped<'_> {
+    /// Gives the VMA its operations and its reference to the memory.
+    pub(crate) fn commit(self) {
+        let vma = self.vma.vma.as_ptr();
+        // SAFETY: The VMA is undergoing initialization and nobody else changes it. By the type
+        // invariant the operations and the private data fit each other.
+        unsafe {
+            (*vma).vm_private_data = self.private;
+            (*vma).vm_ops = self.operations;
+        }
+        // The reference is the VMA's now.
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Mapped<'_> {
+    fn drop(&mut self) {
+        self.vma.zap();
+        // SAFETY: By the type invariant, and the reference is not used again.
+        unsafe { (self.close)(self.private) };
     }
 }
 
@@ -383,7 +424,7 @@ impl<T: MappingEvents> Drop for Filling<'_, T> {
 struct Operations<T, F>(PhantomData<(T, F)>);
 
 impl<T: MappingEvents, F: Filler<T>> Operations<T, F> {
-    const TABLE: bindings::vm_operations_struct = bindings::vm_operations_struct {
+    const TABLE: &'static bindings::vm_operations_struct = &bindings::vm_operations_struct {
         open: Some(Self::open),
         close: Some(Self::close),
         fault: F::FAULT,
@@ -395,7 +436,7 @@ impl<T: MappingEvents, F: Filler<T>> Operations<T, F> {
     ///
     /// # Safety
     ///
-    /// `vma` must be a VMA that `Filling::finish` made, or a copy of one.
+    /// `vma` must be a VMA that `Mapped::commit` made, or a copy of one.
     unsafe extern "C" fn open(vma: *mut bindings::vm_area_struct) {
         // SAFETY: By the requirement of this function this is a pointer of `Arc::into_raw()`, kept
         // alive by the reference of the VMA that this one is a copy of.
@@ -410,11 +451,22 @@ impl<T: MappingEvents, F: Filler<T>> Operations<T, F> {
     ///
     /// # Safety
     ///
-    /// `vma` must be a VMA that `Filling::finish` made, or a copy of one that `open` saw.
+    /// `vma` must be a VMA that `Mapped::commit` made, or a copy of one that `open` saw.
     unsafe extern "C" fn close(vma: *mut bindings::vm_area_struct) {
-        // SAFETY: By the requirement of this function this is a pointer of `Arc::into_raw()` with a
-        // reference for this VMA, which is closed only once.
-        let mappable = unsafe { Arc::<Mappable<T>>::from_raw((*vma).vm_private_data.cast()) };
+        // SAFETY: By the requirement of this function its private data has a reference for this VMA,
+        // which is closed only once.
+        unsafe { Self::release((*vma).vm_private_data) };
+    }
+
+    /// Drops the reference of a VMA.
+    ///
+    /// # Safety
+    ///
+    /// `private` must be a pointer of `Arc::<Mappable<T>>::into_raw()`, whose reference is not used
+    /// again.
+    unsafe fn release(private: *mut c_void) {
+        // SAFETY: By the requirement of this function.
+        let mappable = unsafe { Arc::<Mappable<T>>::from_raw(private.cast()) };
         mappable.vma_closed();
     }
 }

@@ -50,7 +50,10 @@ impl Vmalloc {
             return Err(EINVAL);
         }
         let bytes = nr_pages.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
-        let gfp = bindings::GFP_KERNEL_ACCOUNT | bindings::__GFP_ZERO | ffi::__GFP_RETRY_MAYFAIL;
+        let gfp = bindings::GFP_KERNEL_ACCOUNT
+            | bindings::__GFP_ZERO
+            | bindings::__GFP_NOWARN
+            | ffi::__GFP_RETRY_MAYFAIL;
         // SAFETY: Any size and these flags are fine; the function may sleep, as may its callers.
         let addr = unsafe { ffi::__vmalloc_noprof(bytes, gfp) };
         // INVARIANT: The memory was just allocated with this size.

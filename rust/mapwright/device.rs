@@ -7,10 +7,7 @@ use crate::{
         Account,
         Limits, //
     },
-    region::{
-        Live,
-        Owned, //
-    },
+    region::Live,
     stats::Stats,
     THIS_MODULE, //
 };
@@ -94,7 +91,7 @@ impl Device {
     }
 
     fn show_regions(&self, m: &SeqFile) {
-        Owned::show_header(m);
+        Live::show_header(m);
         for live in self.live.lock().values() {
             live.show(m);
         }

@@ -31,7 +31,7 @@ pub(crate) fn dispatch(session: &Session, cmd: u32, arg: UserPtr) -> Result<u32>
     match cmd {
         uapi::IOCTL_INFO => reply(arg, |info| get_info(session, info)),
         uapi::IOCTL_CREATE => create(session, arg),
-        uapi::IOCTL_DESTROY => reply(arg, |destroy| destroy_region(session, destroy)),
+        uapi::IOCTL_DESTROY => destroy(session, arg),
         uapi::IOCTL_QUERY => reply(arg, |query| query_region(session, query)),
         uapi::IOCTL_PAGES => reply(arg, |pages| get_pages(session, pages)),
         _ => Err(ENOTTY),
@@ -55,10 +55,10 @@ fn read<R: Request>(arg: UserPtr) -> Result<(UserStruct, R)> {
 
 /// `EINVAL` unless all of `reserved` are zero.
 fn expect_zero(reserved: &[u32]) -> Result {
-    match reserved.iter().all(|field| *field == 0) {
-        true => Ok(()),
-        false => Err(EINVAL),
+    if reserved.iter().any(|field| *field != 0) {
+        return Err(EINVAL);
     }
+    Ok(())
 }
 
 fn get_info(session: &Session, info: &mut uapi::Info) -> Result {
@@ -98,16 +98,21 @@ fn create(session: &Session, arg: UserPtr) -> Result<u32> {
     Ok(0)
 }
 
-fn destroy_region(session: &Session, destroy: &mut uapi::Destroy) -> Result {
+fn destroy(session: &Session, arg: UserPtr) -> Result<u32> {
+    let (_, destroy) = read::<uapi::Destroy>(arg)?;
     expect_zero(&[destroy.flags])?;
-    session.destroy(destroy.id)
+    session.destroy(destroy.id)?;
+    Ok(0)
 }
 
 fn query_region(session: &Session, query: &mut uapi::Query) -> Result {
     expect_zero(&[query.flags])?;
-    let region = session.region(query.id, query.offset)?;
+    let region = match query.id {
+        0 => session.by_offset(query.offset)?,
+        id => session.by_id(id)?,
+    };
     let (mut runs, mut longest_run) = (0u64, 0u64);
-    for run in region.backing().runs(0, region.nr_pages) {
+    for run in region.memory().runs(0, region.nr_pages) {
         runs = runs.wrapping_add(1);
         longest_run = longest_run.max(run.nr_pages as u64);
     }
@@ -120,7 +125,7 @@ fn query_region(session: &Session, query: &mut uapi::Query) -> Result {
         backing: region.backing.number(),
         method: region.method.number(),
         caching: region.caching.number(),
-        address_class: backing::address_class(region.backing()).number(),
+        address_class: backing::address_class(region.memory()).number(),
         runs,
         longest_run,
         vmas: region.vmas(),
@@ -134,7 +139,7 @@ fn get_pages(session: &Session, pages: &mut uapi::Pages) -> Result {
     if !capability::is_sys_admin() {
         return Err(EPERM);
     }
-    let region = session.region(pages.id, u64::MAX)?;
+    let region = session.by_id(pages.id)?;
     let first = usize::try_from(pages.first).map_err(|_| EINVAL)?;
     let rest = region
         .nr_pages
@@ -153,10 +158,10 @@ fn get_pages(session: &Session, pages: &mut uapi::Pages) -> Result {
         let batch = batch.get_mut(..n).ok_or(EINVAL)?;
         for (i, info) in batch.iter_mut().enumerate() {
             let page = first.wrapping_add(done).wrapping_add(i);
-            let run = region.backing().run_at(page).ok_or(EINVAL)?;
+            let run = region.memory().run_at(page).ok_or(EINVAL)?;
             *info = uapi::PageInfo {
                 pfn: run.pfn as u64,
-                dma_addr: region.backing().dma_addr(page).unwrap_or(uapi::NO_DMA_ADDR),
+                dma_addr: region.memory().dma_addr(page).unwrap_or(uapi::NO_DMA_ADDR),
             };
         }
         array.push(batch)?;

@@ -106,8 +106,8 @@ impl Account {
     }
 }
 
-/// A region that was taken from an account, given back when dropped. Outlives the session when a
-/// mapping does.
+/// A region that was taken from an account, given back when its memory has been freed. Pages that are
+/// still pinned then are no longer counted here, only by the memory cgroup.
 pub(crate) struct Charge {
     account: Arc<Account>,
     bytes: i64,

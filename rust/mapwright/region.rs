@@ -34,7 +34,10 @@ use mapkit::{
     },
     errno,
     text::Decimal,
-    vma::NewVma, //
+    vma::{
+        Mapped,
+        NewVma, //
+    }, //
 };
 use mapwright_uapi as uapi;
 
@@ -138,6 +141,11 @@ impl Live {
         self.mmaps.load(Relaxed) as u64
     }
 
+    /// Writes the header of the device's table. Names stay the same in later versions.
+    pub(crate) fn show_header(m: &SeqFile) {
+        seq_print!(m, "id pid backing method caching bytes offset vmas mmaps\n");
+    }
+
     /// Writes its line of the device's table.
     pub(crate) fn show(&self, m: &SeqFile) {
         seq_print!(
@@ -206,18 +214,20 @@ impl MappingEvents for Owned {
     }
 }
 
-/// Allocates a region that will be at `offset` of its session, and lists it.
+/// Allocates a region and lists it. `take_offset` says where it will be in its session, and is only
+/// asked when there is memory.
 ///
 /// `ENOSPC` over a limit, `ENOMEM` without memory.
 pub(crate) fn allocate(
     device: &Arc<Device>,
     account: &Arc<Account>,
     recipe: Recipe,
-    offset: u64,
+    take_offset: impl FnOnce() -> Result<u64>,
 ) -> Result<Arc<Region>> {
     let session_charge = Charge::new(account, recipe.bytes())?;
     let total_charge = Charge::new(&device.account, recipe.bytes())?;
     let memory = backing::allocate(device, &recipe)?;
+    let offset = take_offset()?;
 
     let live = Live {
         id: device.new_id(),
@@ -247,13 +257,13 @@ pub(crate) fn allocate(
 /// Makes `vma` a mapping of the region, from the VMA's offset on.
 ///
 /// `EINVAL` if it does not reach that far, and for a private mapping of page frame numbers.
-pub(crate) fn map(region: &Arc<Region>, vma: NewVma<'_>) -> Result {
+pub(crate) fn map<'a>(region: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a>> {
     let nr_pages = vma.nr_pages();
-    method::map(region, vma)?;
+    let mapped = method::map(region, vma)?;
     region.mmaps.add(1, Relaxed);
     region.device.stats.inc(Counter::Mmaps);
     region.device.stats.add(Counter::PagesMapped, nr_pages);
-    Ok(())
+    Ok(mapped)
 }
 
 /// Keeps a region from being destroyed while it is about to be mapped.
@@ -277,12 +287,5 @@ impl Deref for Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.0.vmas.fetch_sub(1, Relaxed);
-    }
-}
-
-impl Owned {
-    /// Writes the header of the device's table. Names stay the same in later versions.
-    pub(crate) fn show_header(m: &SeqFile) {
-        seq_print!(m, "id pid backing method caching bytes offset vmas mmaps\n");
     }
 }

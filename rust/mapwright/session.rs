@@ -35,14 +35,18 @@ use kernel::{
     seq_print,
     sync::{
         Arc,
-        Mutex, //
+        Mutex,
+        MutexGuard, //
     },
     uaccess::UserPtr, //
 };
 use mapkit::{
     chardev::CharDevice,
     text::Decimal,
-    vma::NewVma, //
+    vma::{
+        Mapped,
+        NewVma, //
+    }, //
 };
 use mapwright_uapi as uapi;
 
@@ -61,8 +65,8 @@ pub(crate) struct Session {
 /// The regions of a session.
 struct Regions {
     by_offset: RBTree<u64, Arc<Region>>,
-    /// Where the next one made with `CREATE` goes. Offsets are never used again, so that a stale one
-    /// is an error rather than another region.
+    /// Where the next one made with `CREATE` goes. These offsets are never used again, so that a stale
+    /// one is an error rather than another region.
     next_offset: u64,
 }
 
@@ -120,18 +124,23 @@ pub(crate) struct Unpublished {
 impl Session {
     /// Allocates a region, to be published with [`publish`](Self::publish) or dropped.
     pub(crate) fn prepare(&self, recipe: Recipe) -> Result<Unpublished> {
-        let offset = self.regions.lock().take_offset(recipe.bytes())?;
-        self.prepare_at(recipe, offset)
+        self.prepare_at(recipe, || self.regions.lock().take_offset(recipe.bytes()))
     }
 
-    fn prepare_at(&self, recipe: Recipe, offset: u64) -> Result<Unpublished> {
-        let region = region::allocate(&self.device, &self.account, recipe, offset)?;
-        let node = RBTreeNode::new(offset, region.clone(), GFP_KERNEL_ACCOUNT)?;
+    fn prepare_at(
+        &self,
+        recipe: Recipe,
+        take_offset: impl FnOnce() -> Result<u64>,
+    ) -> Result<Unpublished> {
+        let region = region::allocate(&self.device, &self.account, recipe, take_offset)?;
+        let node = RBTreeNode::new(region.offset, region.clone(), GFP_KERNEL_ACCOUNT)?;
         Ok(Unpublished { region, node })
     }
 
     fn prepare_default(&self, bytes: u64) -> Result<Unpublished> {
-        self.prepare_at(Recipe::default_region(bytes, self.default_caching)?, 0)
+        self.prepare_at(Recipe::default_region(bytes, self.default_caching)?, || {
+            Ok(0)
+        })
     }
 
     /// Makes a region part of the session.
@@ -155,17 +164,18 @@ impl Session {
         Ok(())
     }
 
-    /// Region `id`, or the one that byte `offset` is in if `id` is 0. `ENOENT` if there is none.
-    pub(crate) fn region(&self, id: u64, offset: u64) -> Result<Arc<Region>> {
+    /// Region `id`; `ENOENT` if there is none.
+    pub(crate) fn by_id(&self, id: u64) -> Result<Arc<Region>> {
+        self.regions.lock().find_id(id).cloned().ok_or(ENOENT)
+    }
+
+    /// The region that byte `offset` is in; `ENOENT` if there is none.
+    pub(crate) fn by_offset(&self, offset: u64) -> Result<Arc<Region>> {
         let regions = self.regions.lock();
-        let region = match id {
-            0 => regions
-                .find(offset)
-                .filter(|(region, within)| *within < region.bytes())
-                .map(|(region, _)| region),
-            _ => regions.find_id(id),
-        };
-        region.cloned().ok_or(ENOENT)
+        let found = regions
+            .find(offset)
+            .filter(|(region, within)| *within < region.bytes());
+        found.map(|(region, _)| region.clone()).ok_or(ENOENT)
     }
 
     /// The region for `read(2)` and `write(2)` at `pos`, and how far in that is. `ENXIO` if there is
@@ -186,7 +196,7 @@ impl Session {
     }
 
     /// Maps the region at `offset`, of which `bytes` are wanted.
-    fn map_at(&self, vma: NewVma<'_>, offset: u64, bytes: u64) -> Result {
+    fn map_at<'a>(&self, vma: NewVma<'a>, offset: u64, bytes: u64) -> Result<Mapped<'a>> {
         let regions = self.regions.lock();
         if let Some((region, _)) = regions.find(offset) {
             let region = Hold::new(region);
@@ -201,16 +211,20 @@ impl Session {
     }
 
     /// Makes the default region, `bytes` long, and maps it. It does not stay if that fails.
-    fn map_default(
+    fn map_default<'a>(
         &self,
-        mut regions: kernel::sync::MutexGuard<'_, Regions>,
-        vma: NewVma<'_>,
+        mut regions: MutexGuard<'_, Regions>,
+        vma: NewVma<'a>,
         bytes: u64,
-    ) -> Result {
+    ) -> Result<Mapped<'a>> {
+        // It will be mapped by frame numbers: do not allocate what cannot be.
+        if vma.is_copy_on_write() {
+            return Err(EINVAL);
+        }
         let made = self.prepare_default(bytes)?;
-        region::map(&made.region, vma)?;
+        let mapped = region::map(&made.region, vma)?;
         regions.by_offset.insert(made.node);
-        Ok(())
+        Ok(mapped)
     }
 }
 
@@ -243,7 +257,7 @@ impl CharDevice for Session {
         Ok(session)
     }
 
-    fn mmap(&self, vma: NewVma<'_>) -> Result {
+    fn mmap<'a>(&self, vma: NewVma<'a>) -> Result<Mapped<'a>> {
         let offset = (vma.pgoff() as u64)
             .checked_mul(PAGE_SIZE as u64)
             .ok_or(EINVAL);
@@ -262,7 +276,7 @@ impl CharDevice for Session {
     fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
         let copied = self.region_at(pos).and_then(|(region, within)| {
             let within = usize::try_from(within).map_err(|_| EINVAL)?;
-            region.backing().copy_to_iter(within, iov)
+            region.memory().copy_to_iter(within, iov)
         });
         let bytes = self.device.stats.note(copied)?;
         self.device.stats.inc(Counter::Reads);
@@ -276,7 +290,7 @@ impl CharDevice for Session {
                 return Err(ENOSPC);
             }
             let within = usize::try_from(within).map_err(|_| EINVAL)?;
-            region.backing().copy_from_iter(within, iov)
+            region.memory().copy_from_iter(within, iov)
         });
         let bytes = self.device.stats.note(copied)?;
         self.device.stats.inc(Counter::Writes);
@@ -304,7 +318,7 @@ impl CharDevice for Session {
 #[pinned_drop]
 impl PinnedDrop for Session {
     fn drop(self: Pin<&mut Self>) {
-        // Regions that are not mapped are freed with the fields; the others by their last VMA.
+        // No region is mapped any more: a VMA holds its file.
         self.device.stats.inc(Counter::SessionsClosed);
     }
 }

@@ -6,6 +6,11 @@
 //! maps them with `mmap(2)` at the offset that came back. `pread(2)` and `pwrite(2)` at the same
 //! offsets go through the kernel's own pointer to the memory.
 //!
+//! `mmap(2)` gives `EINVAL` where no region is or beyond its end, and for a private mapping of page frame
+//! numbers; `EPERM` for `PROT_EXEC`. A mapping can neither grow (`EFAULT`) nor become executable
+//! (`EACCES`). `read(2)` gives 0 at a region's end and `write(2)` `ENOSPC`; both give `ENXIO` where no
+//! region is.
+//!
 //! With no ioctl at all, `mmap(2)`, `read(2)` or `write(2)` at an offset below [`FIRST_OFFSET`]
 //! makes the session's *default region* at offset 0.
 //!
@@ -141,7 +146,8 @@ request!(Info, IOCTL_INFO, 80);
 /// [`IOCTL_CREATE`]: makes a region of zeroed memory.
 ///
 /// Errors: `EINVAL` (`bytes` is 0; unknown backing, method or caching; flags), `EOPNOTSUPP` (the
-/// backing cannot be mapped that way, see [`reason_against`]), `ENOSPC` (over a limit of [`Info`]),
+/// backing cannot be mapped that way or have that memory type, see [`reason_against`] and
+/// [`reason_against_caching`]), `ENOSPC` (over a limit of [`Info`]),
 /// `ENOMEM`.
 #[repr(C)]
 #[derive(
@@ -217,7 +223,7 @@ pub struct Query {
     pub runs: u64,
     /// Pages of the longest run.
     pub longest_run: u64,
-    /// VMAs that map it now, in all processes.
+    /// VMAs that map it now, in all processes, and `mmap(2)` calls under way.
     pub vmas: u64,
     /// Successful `mmap(2)` calls on it so far.
     pub mmaps: u64,

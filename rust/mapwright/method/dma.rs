@@ -7,8 +7,11 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use mapkit::vma::NewVma;
+use mapkit::vma::{
+    Mapped,
+    NewVma, //
+};
 
-pub(super) fn map(region: &Arc<Region>, vma: NewVma<'_>) -> Result {
+pub(super) fn map<'a>(region: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a>> {
     vma.into_pfnmap(region.clone())?.dma_mmap()
 }

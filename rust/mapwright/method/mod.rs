@@ -7,7 +7,10 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use mapkit::vma::NewVma;
+use mapkit::vma::{
+    Mapped,
+    NewVma, //
+};
 use mapwright_uapi::Method;
 
 mod dma;
@@ -19,7 +22,7 @@ mod remap;
 mod vmalloc_remap;
 
 /// Makes `vma` a mapping of the region, from the VMA's offset on.
-pub(crate) fn map(region: &Arc<Region>, vma: NewVma<'_>) -> Result {
+pub(crate) fn map<'a>(region: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a>> {
     match region.method {
         Method::Remap => remap::map(region, vma),
         Method::Insert => insert::map(region, vma),
