@@ -1,198 +1,450 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What becomes of a mapping: forks, splits, moves, deaths.
+//! What becomes of a mapping: forks, splits, moves, advice, pins, deaths. Each event has a test for
+//! each sound pair of backing and method, named `event__backing_method`.
 
 use crate::{
+    cells::Cell,
     child,
-    raw::Map,
-    runner::{suite, Context},
+    raw::{self, Map, RW},
+    runner::{Case, Suite},
 };
 use anyhow::{ensure, Result};
-use mapwright::{Backing, Method, Region, Session, Tables};
+use mapwright::{page_faults, vma_of, Method, Region, Session, Tables};
 use nix::{
+    errno::Errno,
+    libc,
     sys::{
-        mman::ProtFlags,
-        signal::{kill, raise, Signal},
-        wait::waitpid,
+        mman::{MapFlags, ProtFlags},
+        signal::{raise, Signal},
+        uio::{process_vm_readv, RemoteIoVec},
+        wait::{waitpid, WaitStatus},
     },
-    unistd::pipe,
+    unistd::{getpid, pipe},
 };
 use std::{
     fs::File,
-    io::{Read as _, Write as _},
+    io::{IoSliceMut, Read as _, Write as _},
+    os::unix::{fs::FileExt as _, process::CommandExt as _},
+    process::Command,
 };
 
-suite! { "life":
-    fork_shares_the_memory,
-    a_forked_mapping_outlives_the_parent_s,
-    munmap_of_a_half_keeps_the_other,
-    munmap_of_the_middle,
-    mprotect_of_a_part,
-    mremap_moves_the_mapping,
-    mremap_shrinks_the_mapping,
-    beyond_an_unmapped_half_is_sigsegv,
-    exit_frees_everything,
-    kill_9_frees_everything,
+pub const SUITE: Suite = Suite {
+    name: "life",
+    cases,
+};
+
+/// What happens to a mapping.
+type Event = (&'static str, fn(&mut Subject) -> Result<()>);
+
+const EVENTS: &[Event] = &[
+    ("fork_shares_the_memory", fork_shares_the_memory),
+    ("dontfork_keeps_it_from_the_child", dontfork_keeps_it_from_the_child),
+    ("forked_mapping_outlives_the_parents", forked_mapping_outlives_the_parents),
+    ("munmap_of_a_half", munmap_of_a_half),
+    ("munmap_of_the_middle", munmap_of_the_middle),
+    ("mprotect_of_a_part", mprotect_of_a_part),
+    ("mprotect_none_and_back", mprotect_none_and_back),
+    ("mremap_moves", mremap_moves),
+    ("mremap_shrinks", mremap_shrinks),
+    ("mremap_growth_is_efault", mremap_growth_is_efault),
+    ("mremap_duplicate_is_refused", mremap_duplicate_is_refused),
+    ("split_then_touched", split_then_touched),
+    ("moved_then_touched", moved_then_touched),
+    ("dontneed", dontneed),
+    ("any_advice_is_survived", any_advice_is_survived),
+    ("mlock", mlock),
+    ("map_populate", map_populate),
+    ("private", private),
+    ("resident_set", resident_set),
+    ("write_from_the_mapping", write_from_the_mapping),
+    ("process_vm_readv", process_vm_readv_reads_or_fails),
+    ("proc_self_mem", proc_self_mem),
+    ("pin_outlives_munmap_and_destroy", pin_outlives_munmap_and_destroy),
+    ("exec_ends_it", exec_ends_it),
+    ("exit_ends_it", exit_ends_it),
+    ("kill_9_ends_it", kill_9_ends_it),
+];
+
+fn cases() -> Vec<Case> {
+    let of_event = |(name, run): &Event| {
+        let (name, run) = (*name, *run);
+        Cell::ordinary().map(move |cell| {
+            let pair = cell.name().trim_end_matches("_wb").to_owned();
+            Case::new(format!("{name}__{pair}"), move |_| run(&mut Subject::new(cell)?))
+        })
+    };
+    EVENTS.iter().flat_map(of_event).collect()
 }
 
-/// Runs `f` on a mapping of a fresh region of four pages of each pair.
-fn on_each_pair(f: impl Fn(&Session, &Region, Map) -> Result<()>) -> Result<()> {
-    for (backing, method) in [(Backing::Pages, Method::Remap), (Backing::Vmalloc, Method::Insert)] {
+/// Pages of the region.
+const PAGES: usize = 8;
+const PAGE: usize = 4096;
+const LENGTH: usize = PAGES * PAGE;
+
+/// A mapping of all of a region, whose page `n` begins with `10 + n`.
+struct Subject {
+    cell: Cell,
+    session: Session,
+    region: Region,
+    map: Map,
+}
+
+impl Subject {
+    fn new(cell: Cell) -> Result<Self> {
         let session = Session::open()?;
-        let region = session.create(backing, method, 16384)?;
-        let map = Map::shared(&session, region.offset, 16384)?;
-        (0..4).for_each(|page| map.store(page * 4096, 10 + page as u8));
-        f(&session, &region, map)?;
-        ensure!(session.query(&region)?.vmas == 0, "VMAs left");
+        let region = cell.create(&session, LENGTH as u64)?;
+        for page in 0..PAGES {
+            session.write_at(&region, (page * PAGE) as u64, &[value(page)])?;
+        }
+        let map = Map::shared(&session, region.offset, LENGTH)?;
+        Ok(Self {
+            cell,
+            session,
+            region,
+            map,
+        })
+    }
+
+    fn vmas(&self) -> Result<u64> {
+        Ok(self.session.query(&self.region)?.vmas)
+    }
+
+    /// Whether the kernel looks at the pages themselves, or only at frame numbers.
+    fn is_counted(&self) -> bool {
+        self.cell.is_counted()
+    }
+
+    /// The first byte of a page, as the kernel sees it.
+    fn kernel_sees(&self, page: usize) -> Result<u8> {
+        let mut seen = [0];
+        self.session.read_at(&self.region, (page * PAGE) as u64, &mut seen)?;
+        Ok(seen[0])
+    }
+
+    fn expect_pages(&self, mut pages: std::ops::Range<usize>) -> Result<()> {
+        ensure!(pages.all(|page| self.map.load(page * PAGE) == value(page)), "other memory");
+        Ok(())
+    }
+}
+
+fn value(page: usize) -> u8 {
+    10 + page as u8
+}
+
+fn fork_shares_the_memory(it: &mut Subject) -> Result<()> {
+    child::run(|| {
+        it.expect_pages(0..PAGES)?;
+        ensure!(it.vmas()? == 2);
+        it.map.store(2 * PAGE, 99);
+        Ok(())
+    })?;
+    ensure!(it.map.load(2 * PAGE) == 99, "the parent does not see the child's store");
+    ensure!(it.vmas()? == 1);
+    Ok(())
+}
+
+fn dontfork_keeps_it_from_the_child(it: &mut Subject) -> Result<()> {
+    it.map.advise(libc::MADV_DONTFORK)?;
+    let killed = child::killed_by(|| {
+        ensure!(it.vmas()? == 1);
+        it.map.load(0);
+        Ok(())
+    })?;
+    ensure!(killed == Some(Signal::SIGSEGV), "{killed:?}");
+    it.expect_pages(0..PAGES)
+}
+
+fn forked_mapping_outlives_the_parents(it: &mut Subject) -> Result<()> {
+    let (reader, writer) = pipe()?;
+    let child = child::spawn(|| {
+        File::from(reader.try_clone()?).read_exact(&mut [0])?;
+        it.expect_pages(0..PAGES)?;
+        it.map.store(0, 20);
+        Ok(())
+    })?;
+    it.map.unmap()?;
+    ensure!(it.vmas()? == 1);
+    let destroyed = it.session.destroy(&it.region).is_ok();
+    File::from(writer).write_all(&[1])?;
+    let status = waitpid(child, None)?;
+    ensure!(!destroyed, "destroyed under the child's mapping");
+    ensure!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}");
+    ensure!(it.kernel_sees(0)? == 20);
+    Ok(())
+}
+
+fn munmap_of_a_half(it: &mut Subject) -> Result<()> {
+    it.map.unmap_part(0, LENGTH / 2)?;
+    ensure!(it.vmas()? == 1);
+    it.expect_pages(PAGES / 2..PAGES)?;
+    ensure!(it.session.destroy(&it.region).is_err(), "destroyed under half a mapping");
+    let killed = child::killed_by(|| {
+        it.map.load(0);
+        Ok(())
+    })?;
+    ensure!(killed == Some(Signal::SIGSEGV), "{killed:?}");
+    Ok(())
+}
+
+fn munmap_of_the_middle(it: &mut Subject) -> Result<()> {
+    it.map.unmap_part(PAGE, 2 * PAGE)?;
+    ensure!(it.vmas()? == 2, "a split is two VMAs");
+    it.expect_pages(0..1)?;
+    it.expect_pages(3..PAGES)
+}
+
+fn mprotect_of_a_part(it: &mut Subject) -> Result<()> {
+    it.map.protect_part(PAGE, PAGE, ProtFlags::PROT_READ)?;
+    ensure!(it.vmas()? == 3, "a split is three VMAs");
+    it.expect_pages(0..PAGES)?;
+    it.map.store(2 * PAGE, 5);
+    let killed = child::killed_by(|| {
+        it.map.store(PAGE, 1);
+        Ok(())
+    })?;
+    ensure!(killed == Some(Signal::SIGSEGV), "{killed:?}");
+    it.map.protect_part(PAGE, PAGE, RW)?;
+    it.map.store(PAGE, 6);
+    ensure!(it.kernel_sees(1)? == 6);
+    Ok(())
+}
+
+fn mprotect_none_and_back(it: &mut Subject) -> Result<()> {
+    it.map.protect(ProtFlags::PROT_NONE)?;
+    let killed = child::killed_by(|| {
+        it.map.load(0);
+        Ok(())
+    })?;
+    ensure!(killed == Some(Signal::SIGSEGV), "{killed:?}");
+    it.map.protect(RW)?;
+    it.expect_pages(0..PAGES)
+}
+
+fn move_away(it: &mut Subject) -> Result<()> {
+    let place = Map::anonymous(LENGTH, ProtFlags::PROT_NONE)?;
+    let (from, to) = (it.map.addr, place.addr);
+    it.map.move_onto(place)?;
+    ensure!(it.map.addr == to && to != from);
+    Ok(())
+}
+
+fn mremap_moves(it: &mut Subject) -> Result<()> {
+    it.expect_pages(0..PAGES)?;
+    move_away(it)?;
+    ensure!(it.vmas()? == 1);
+    it.expect_pages(0..PAGES)
+}
+
+fn mremap_shrinks(it: &mut Subject) -> Result<()> {
+    it.map.remap(PAGE)?;
+    ensure!(it.vmas()? == 1);
+    it.expect_pages(0..1)
+}
+
+fn mremap_growth_is_efault(it: &mut Subject) -> Result<()> {
+    it.map.unmap_part(LENGTH / 2, LENGTH / 2)?;
+    it.map.length = LENGTH / 2;
+    ensure!(it.map.remap(LENGTH) == Err(Errno::EFAULT));
+    it.expect_pages(0..PAGES / 2)
+}
+
+fn mremap_duplicate_is_refused(it: &mut Subject) -> Result<()> {
+    let duplicate = it.map.duplicate();
+    ensure!(duplicate == Err(Errno::EFAULT), "{duplicate:?}");
+    ensure!(it.vmas()? == 1);
+    Ok(())
+}
+
+/// The offset in the region comes from the file offset, not from the start of the VMA.
+fn split_then_touched(it: &mut Subject) -> Result<()> {
+    it.map.unmap_part(0, 3 * PAGE)?;
+    it.expect_pages(3..PAGES)
+}
+
+fn moved_then_touched(it: &mut Subject) -> Result<()> {
+    move_away(it)?;
+    it.expect_pages(0..PAGES)
+}
+
+fn dontneed(it: &mut Subject) -> Result<()> {
+    it.expect_pages(0..PAGES)?;
+    let advised = it.map.advise(libc::MADV_DONTNEED);
+    if !it.is_counted() {
+        ensure!(advised == Err(Errno::EINVAL), "{advised:?}");
+        return it.expect_pages(0..PAGES);
+    }
+    advised?;
+    if it.cell.is_lazy() {
+        // The memory is not the kernel's to throw away: it is mapped again.
+        return it.expect_pages(0..PAGES);
+    }
+    let killed = child::killed_by(|| {
+        it.map.load(0);
+        Ok(())
+    })?;
+    ensure!(killed == Some(Signal::SIGBUS), "{killed:?}");
+    ensure!(it.kernel_sees(3)? == value(3), "the memory itself was thrown away");
+    Ok(())
+}
+
+fn any_advice_is_survived(it: &mut Subject) -> Result<()> {
+    child::run(|| {
+        for advice in (0..=30).chain([100, 101]) {
+            let _ = it.map.advise(advice);
+            let _ = it.map.advise_part(PAGE, PAGE, advice);
+        }
+        Ok(())
+    })?;
+    for page in 0..PAGES {
+        ensure!(it.kernel_sees(page)? == value(page), "the memory itself was changed");
     }
     Ok(())
 }
 
-fn vmas(session: &Session, region: &Region) -> Result<u64> {
-    Ok(session.query(region)?.vmas)
+fn mlock(it: &mut Subject) -> Result<()> {
+    it.map.lock()?;
+    it.expect_pages(0..PAGES)
 }
 
-fn fork_shares_the_memory(_: &Context) -> Result<()> {
-    on_each_pair(|session, region, map| {
-        child::run(|| {
-            ensure!(map.load(4096) == 11, "the child does not see the parent's store");
-            ensure!(vmas(session, region)? == 2);
-            map.store(8192, 99);
-            Ok(())
-        })?;
-        ensure!(map.load(8192) == 99, "the parent does not see the child's store");
-        ensure!(vmas(session, region)? == 1);
-        Ok(())
-    })
+fn map_populate(it: &mut Subject) -> Result<()> {
+    it.map.unmap()?;
+    let flags = MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE;
+    it.map = Map::new(&it.session, it.region.offset, LENGTH, RW, flags)?;
+    let before = page_faults()?;
+    it.expect_pages(0..PAGES)?;
+    let faults = page_faults()?.0 - before.0;
+    // The kernel does not populate what it cannot look at.
+    let lazy = matches!(it.cell.method, Method::FaultPfn | Method::Huge);
+    ensure!((faults > 0) == lazy, "{faults} faults");
+    Ok(())
 }
 
-fn a_forked_mapping_outlives_the_parent_s(_: &Context) -> Result<()> {
-    on_each_pair(|session, region, map| {
-        let (reader, writer) = pipe()?;
-        let child = child::spawn(|| {
-            File::from(reader.try_clone()?).read_exact(&mut [0])?;
-            ensure!(map.load(0) == 10, "freed with the parent's mapping");
-            map.store(0, 20);
-            Ok(())
-        })?;
-        drop(map);
-        ensure!(vmas(session, region)? == 1);
-        File::from(writer).write_all(&[1])?;
-        let status = waitpid(child, None)?;
-        ensure!(matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)), "{status:?}");
-        let mut seen = [0];
-        session.read_at(region, 0, &mut seen)?;
-        ensure!(seen == [20]);
-        Ok(())
-    })
+fn private(it: &mut Subject) -> Result<()> {
+    let private = Map::new(&it.session, it.region.offset, LENGTH, RW, MapFlags::MAP_PRIVATE);
+    if !it.is_counted() {
+        ensure!(private.err() == Some(Errno::EINVAL));
+        return Ok(());
+    }
+    let private = private?;
+    ensure!(private.load(PAGE) == value(1));
+    private.store(PAGE, 77);
+    private.store(3 * PAGE, 78);
+    ensure!(private.load(PAGE) == 77 && private.load(3 * PAGE) == 78);
+    ensure!(it.kernel_sees(1)? == value(1), "a private store reached the region");
+    ensure!(it.kernel_sees(3)? == value(3), "a private store reached the region");
+    it.expect_pages(0..PAGES)
 }
 
-fn munmap_of_a_half_keeps_the_other(_: &Context) -> Result<()> {
-    on_each_pair(|session, region, map| {
-        map.unmap_part(0, 8192)?;
-        ensure!(vmas(session, region)? == 1);
-        ensure!(map.load(8192) == 12 && map.load(12288) == 13);
-        ensure!(session.destroy(region).is_err(), "destroyed under half a mapping");
-        Ok(())
-    })
+fn resident_set(it: &mut Subject) -> Result<()> {
+    it.expect_pages(0..PAGES)?;
+    let rss = vma_of(it.map.addr)?.rss_bytes;
+    let expected = if it.is_counted() { LENGTH as u64 } else { 0 };
+    ensure!(rss == expected, "Rss is {rss}, not {expected}");
+    Ok(())
 }
 
-fn munmap_of_the_middle(_: &Context) -> Result<()> {
-    on_each_pair(|session, region, map| {
-        map.unmap_part(4096, 8192)?;
-        ensure!(vmas(session, region)? == 2, "a split is two VMAs");
-        ensure!(map.load(0) == 10 && map.load(12288) == 13);
-        Ok(())
-    })
+/// `write(2)` from the mapping to a pipe, and back.
+fn write_from_the_mapping(it: &mut Subject) -> Result<()> {
+    let (reader, writer) = pipe()?;
+    raw::write(&writer, it.map.addr + PAGE, 100)?;
+    raw::read(&reader, it.map.addr + 5 * PAGE, 100)?;
+    ensure!(it.kernel_sees(5)? == value(1));
+    Ok(())
 }
 
-fn mprotect_of_a_part(_: &Context) -> Result<()> {
-    on_each_pair(|session, region, map| {
-        map.protect_part(4096, 4096, ProtFlags::PROT_READ)?;
-        ensure!(vmas(session, region)? == 3, "a split is three VMAs");
-        ensure!(map.load(4096) == 11);
-        map.store(8192, 5);
-        let killed = child::killed_by(|| {
-            map.store(4096, 1);
-            Ok(())
-        })?;
-        ensure!(killed == Some(Signal::SIGSEGV), "{killed:?}");
-        Ok(())
-    })
+fn process_vm_readv_reads_or_fails(it: &mut Subject) -> Result<()> {
+    let mut seen = [0; 4];
+    let remote = RemoteIoVec {
+        base: it.map.addr + PAGE,
+        len: seen.len(),
+    };
+    let read = process_vm_readv(getpid(), &mut [IoSliceMut::new(&mut seen)], &[remote]);
+    if !it.is_counted() {
+        ensure!(read == Err(Errno::EFAULT), "{read:?}");
+        return Ok(());
+    }
+    ensure!(read == Ok(4) && seen[0] == value(1), "{read:?} {seen:?}");
+    Ok(())
 }
 
-fn mremap_moves_the_mapping(_: &Context) -> Result<()> {
-    on_each_pair(|session, region, mut map| {
-        let place = Map::anonymous(16384, ProtFlags::PROT_NONE)?;
-        let (from, to) = (map.addr, place.addr);
-        map.move_onto(place)?;
-        ensure!(map.addr == to && to != from);
-        ensure!((0..4).all(|page| map.load(page * 4096) == 10 + page as u8));
-        ensure!(vmas(session, region)? == 1);
-        Ok(())
-    })
+fn proc_self_mem(it: &mut Subject) -> Result<()> {
+    let mem = File::options().read(true).write(true).open("/proc/self/mem")?;
+    let mut seen = [0; 4];
+    let read = mem.read_at(&mut seen, (it.map.addr + PAGE) as u64);
+    if !it.is_counted() {
+        let errno = read.err().and_then(|err| err.raw_os_error());
+        ensure!(errno == Some(Errno::EIO as i32), "{errno:?}");
+        return Ok(());
+    }
+    ensure!(read? == 4 && seen[0] == value(1), "{seen:?}");
+    mem.write_all_at(&[55], (it.map.addr + PAGE) as u64)?;
+    ensure!(it.kernel_sees(1)? == 55);
+    Ok(())
 }
 
-fn mremap_shrinks_the_mapping(_: &Context) -> Result<()> {
-    on_each_pair(|session, region, mut map| {
-        map.remap(4096)?;
-        ensure!(map.load(0) == 10);
-        ensure!(vmas(session, region)? == 1);
-        Ok(())
-    })
+/// A pipe holds the very pages of the mapping; they must stay what they are until it is read.
+fn pin_outlives_munmap_and_destroy(it: &mut Subject) -> Result<()> {
+    let (reader, writer) = pipe()?;
+    let spliced = raw::vmsplice(&writer, it.map.addr, LENGTH);
+    if !it.is_counted() {
+        ensure!(spliced == Err(Errno::EFAULT), "{spliced:?}");
+        return Ok(());
+    }
+    ensure!(spliced == Ok(LENGTH), "{spliced:?}");
+    it.map.unmap()?;
+    it.session.destroy(&it.region)?;
+    // Whoever gets freed pages now would write over them.
+    let greedy = Map::anonymous(8 << 20, RW)?;
+    (0..greedy.length).step_by(PAGE).for_each(|at| greedy.store(at, 0xee));
+    let mut seen = vec![0; LENGTH];
+    File::from(reader).read_exact(&mut seen)?;
+    ensure!((0..PAGES).all(|page| seen[page * PAGE] == value(page)), "freed under a pin");
+    Ok(())
 }
 
-fn beyond_an_unmapped_half_is_sigsegv(_: &Context) -> Result<()> {
-    on_each_pair(|_, _, map| {
-        map.unmap_part(8192, 8192)?;
-        let killed = child::killed_by(|| {
-            map.load(8192);
-            Ok(())
-        })?;
-        ensure!(killed == Some(Signal::SIGSEGV), "{killed:?}");
-        Ok(())
-    })
+fn exec_ends_it(it: &mut Subject) -> Result<()> {
+    let (reader, writer) = pipe()?;
+    let child = child::spawn(|| {
+        it.expect_pages(0..PAGES)?;
+        // Says when it runs, and waits to be killed.
+        let failed = Command::new("sh")
+            .args(["-c", "echo; exec sleep 1000"])
+            .stdout(writer.try_clone()?)
+            .exec();
+        Err(failed.into())
+    })?;
+    File::from(reader).read_exact(&mut [0])?;
+    let vmas = it.vmas()?;
+    nix::sys::signal::kill(child, Signal::SIGKILL)?;
+    waitpid(child, None)?;
+    ensure!(vmas == 1, "{vmas} VMAs after exec");
+    it.expect_pages(0..PAGES)
 }
 
 /// Makes and maps a region, and leaves it to the kernel to clean up.
-fn make_a_mess() -> Result<()> {
-    let session = Session::open()?;
-    for (backing, method) in [(Backing::Pages, Method::Remap), (Backing::Vmalloc, Method::Insert)] {
-        let region = session.create(backing, method, 1 << 20)?;
-        let map = Map::shared(&session, region.offset, 1 << 20)?;
-        map.store(0, 1);
-        std::mem::forget(map);
-    }
-    std::mem::forget(session);
+fn make_a_mess(cell: Cell) -> Result<()> {
+    let mess = Subject::new(cell)?;
+    mess.expect_pages(0..PAGES)?;
+    std::mem::forget(mess);
     Ok(())
 }
 
-fn exit_frees_everything(_: &Context) -> Result<()> {
-    child::run(make_a_mess)?;
-    ensure!(Tables::read()?.live_pages() == 0);
+fn exit_ends_it(it: &mut Subject) -> Result<()> {
+    let before = Tables::read()?.live_pages();
+    child::run(|| make_a_mess(it.cell))?;
+    ensure!(Tables::read()?.live_pages() == before);
     Ok(())
 }
 
-fn kill_9_frees_everything(_: &Context) -> Result<()> {
+fn kill_9_ends_it(it: &mut Subject) -> Result<()> {
+    let before = Tables::read()?.live_pages();
     let killed = child::killed_by(|| {
-        make_a_mess()?;
+        make_a_mess(it.cell)?;
         raise(Signal::SIGKILL)?;
         Ok(())
     })?;
     ensure!(killed == Some(Signal::SIGKILL), "{killed:?}");
-    ensure!(Tables::read()?.live_pages() == 0);
-
-    // Killed by somebody else in the middle of a loop.
-    for _ in 0..10 {
-        let child = child::spawn(|| loop {
-            let session = Session::open()?;
-            let region = session.create(Backing::Vmalloc, Method::Insert, 256 << 10)?;
-            Map::shared(&session, region.offset, 256 << 10)?.store(0, 1);
-        })?;
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        kill(child, Signal::SIGKILL)?;
-        waitpid(child, None)?;
-    }
-    ensure!(Tables::read()?.live_pages() == 0);
+    ensure!(Tables::read()?.live_pages() == before);
     Ok(())
 }

@@ -78,6 +78,13 @@ impl Map {
         Errno::result(unsafe { libc::munmap((self.addr + within) as *mut _, length) }).map(drop)
     }
 
+    /// `munmap` of all of it. Nothing is mapped here any more.
+    pub fn unmap(&mut self) -> Result<(), Errno> {
+        self.unmap_part(0, self.length)?;
+        self.length = 0;
+        Ok(())
+    }
+
     /// `mprotect` of all of it.
     pub fn protect(&self, prot: ProtFlags) -> Result<(), Errno> {
         self.protect_part(0, self.length, prot)
@@ -89,6 +96,37 @@ impl Map {
         // SAFETY: Inside this mapping, of which nothing is borrowed.
         let ret = unsafe { libc::mprotect((self.addr + at) as *mut _, length, prot.bits()) };
         Errno::result(ret).map(drop)
+    }
+
+    /// `madvise` on all of it.
+    pub fn advise(&self, advice: i32) -> Result<(), Errno> {
+        self.advise_part(0, self.length, advice)
+    }
+
+    /// `madvise` on a part.
+    pub fn advise_part(&self, at: usize, length: usize, advice: i32) -> Result<(), Errno> {
+        assert!(at + length <= self.length, "a test advises beyond its mapping");
+        // SAFETY: Inside this mapping, of which nothing is borrowed.
+        Errno::result(unsafe { libc::madvise((self.addr + at) as *mut _, length, advice) })
+            .map(drop)
+    }
+
+    /// `mlock` of all of it.
+    pub fn lock(&self) -> Result<(), Errno> {
+        // SAFETY: Locking changes nothing that a program could see.
+        Errno::result(unsafe { libc::mlock(self.addr as *const _, self.length) }).map(drop)
+    }
+
+    /// `mremap` with an old length of 0, which would make a second mapping of the same memory.
+    pub fn duplicate(&self) -> Result<usize, Errno> {
+        let flags = libc::MREMAP_MAYMOVE;
+        // SAFETY: This mapping stays as it is; a second one would be at an address of the kernel's
+        // choosing.
+        let addr = unsafe { libc::mremap(self.addr as *mut _, 0, self.length, flags) };
+        if addr == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        Ok(addr as usize)
     }
 
     /// `mremap` to another length, at another address.
@@ -122,9 +160,11 @@ impl Map {
 
 impl Drop for Map {
     fn drop(&mut self) {
-        // SAFETY: All of this mapping, of which nothing is borrowed. Parts that are gone are no
-        // error.
-        unsafe { libc::munmap(self.addr as *mut _, self.length) };
+        if self.length > 0 {
+            // SAFETY: All of this mapping, of which nothing is borrowed. Parts that are gone are no
+            // error.
+            unsafe { libc::munmap(self.addr as *mut _, self.length) };
+        }
     }
 }
 
@@ -135,6 +175,33 @@ pub fn ioctl(fd: &impl AsFd, number: u32, argument: usize) -> Result<(), Errno> 
     // SAFETY: The tests only pass null, addresses of nothing, and buffers of at least a page, which
     // is the most that any structure may have.
     Errno::result(unsafe { libc::ioctl(fd, number, argument) }).map(drop)
+}
+
+/// `write(fd, address, length)`: all of it.
+pub fn write(fd: &impl AsFd, address: usize, length: usize) -> Result<(), Errno> {
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: The kernel checks the address, and only reads there.
+    let written = Errno::result(unsafe { libc::write(fd, address as *const _, length) })?;
+    (written as usize == length).then_some(()).ok_or(Errno::EIO)
+}
+
+/// `read(fd, address, length)` to a place inside a mapping: all of it.
+pub fn read(fd: &impl AsFd, address: usize, length: usize) -> Result<(), Errno> {
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: The tests only pass places inside their mappings, of which nothing is borrowed.
+    let read = Errno::result(unsafe { libc::read(fd, address as *mut _, length) })?;
+    (read as usize == length).then_some(()).ok_or(Errno::EIO)
+}
+
+/// `vmsplice(fd, address, length)`: the pages themselves go into a pipe.
+pub fn vmsplice(fd: &impl AsFd, address: usize, length: usize) -> Result<usize, Errno> {
+    let part = libc::iovec {
+        iov_base: address as *mut _,
+        iov_len: length,
+    };
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: The kernel checks the address, and only reads there.
+    Errno::result(unsafe { libc::vmsplice(fd, &part, 1, 0) }).map(|bytes| bytes as usize)
 }
 
 /// An ioctl whose structure begins with `size` and goes on with `rest`, in a buffer of two pages.
