@@ -137,6 +137,9 @@ impl<T: CharDevice> Operations<T> {
         read_iter: Some(Self::read_iter),
         write_iter: Some(Self::write_iter),
         mmap: Some(Self::mmap),
+        // Large mappings at addresses that huge pages fit.
+        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+        get_unmapped_area: Some(bindings::thp_get_unmapped_area),
         unlocked_ioctl: Some(Self::ioctl),
         // Structures have the same layout for 32-bit callers; only the pointer needs care.
         compat_ioctl: bindings::compat_ptr_ioctl,

@@ -96,9 +96,11 @@ impl Regions {
         self.by_offset.values().find(|region| region.id == id)
     }
 
-    /// Room for `bytes`, and a page between it and the next so that the two never touch.
+    /// Room for `bytes`, and a page between it and the next so that the two never touch. What can hold
+    /// a huge page begins where one can, as the kernel chooses addresses that go with the offset.
     fn take_offset(&mut self, bytes: u64) -> Result<u64> {
-        let offset = self.next_offset;
+        let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { 1 };
+        let offset = self.next_offset.checked_add(align - 1).ok_or(ENOSPC)? & !(align - 1);
         let next = offset
             .checked_add(bytes)
             .and_then(|end| end.checked_add(PAGE_SIZE as u64));
@@ -114,6 +116,9 @@ const MAX_OFFSET: u64 = if usize::BITS < u64::BITS {
 } else {
     i64::MAX as u64
 };
+
+/// Bytes of a huge page, on most machines.
+const HUGE_PAGE: u64 = 2 << 20;
 
 /// A region that is not yet in the session's table.
 pub(crate) struct Unpublished {

@@ -9,6 +9,7 @@ mod bare;
 mod cells;
 mod child;
 mod coherence;
+mod faults;
 mod life;
 mod limits;
 mod module;
@@ -32,6 +33,7 @@ const SUITES: &[Suite] = &[
     sessions::SUITE,
     refusals::SUITE,
     life::SUITE,
+    faults::SUITE,
     stats::SUITE,
     limits::SUITE,
     module::SUITE,

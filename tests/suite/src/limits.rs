@@ -22,7 +22,7 @@ suite! { "limits":
 }
 
 /// Runs `f` with the module inserted with `parameters`.
-fn with_parameters(
+pub fn with_parameters(
     context: &Context,
     parameters: &str,
     f: impl FnOnce() -> Result<()>,

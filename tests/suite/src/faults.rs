@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Page faults of lazy mappings: how many, for how many pages, and that all who count them agree.
+
+use crate::{
+    cells::Cell,
+    limits::with_parameters,
+    raw::Map,
+    runner::{suite, Context},
+};
+use anyhow::{ensure, Result};
+use mapwright::{page_faults, Backing, Caching, Method, Session, Tables};
+
+suite! { "faults":
+    fault_maps_a_window_of_16_pages,
+    fault_around_can_be_switched_off,
+    fault_around_has_a_limit,
+    a_window_ends_with_the_vma,
+    a_store_fault_needs_no_second,
+    huge_maps_2_mib_at_once,
+    huge_falls_back_where_it_does_not_fit,
+    huge_takes_a_mapping_apart,
+    eager_mappings_never_fault,
+    counts_agree_with_getrusage,
+}
+
+const PAGE: usize = 4096;
+
+const fn cell(backing: Backing, method: Method) -> Cell {
+    Cell {
+        backing,
+        method,
+        caching: Caching::WriteBack,
+    }
+}
+
+/// What touching each page of a fresh mapping costs.
+#[derive(Debug, PartialEq, Eq)]
+struct Cost {
+    /// Minor faults that the kernel counted for this thread.
+    faults: u64,
+    /// Faults that the module counted.
+    module_faults: u64,
+    /// Pages that the module mapped for them.
+    pages: u64,
+}
+
+/// Maps `pages` pages of a region of `cell` and touches each with a load, or a store.
+fn cost(cell: Cell, pages: usize, store: bool) -> Result<Cost> {
+    let session = Session::open()?;
+    let region = cell.create(&session, (pages * PAGE) as u64)?;
+    let map = Map::shared(&session, region.offset, pages * PAGE)?;
+    cost_of_touching(&map, 0..pages, store)
+}
+
+fn cost_of_touching(map: &Map, pages: std::ops::Range<usize>, store: bool) -> Result<Cost> {
+    let tables = Tables::read()?;
+    let before = page_faults()?;
+    for page in pages {
+        match store {
+            true => map.store(page * PAGE, 1),
+            false => drop(map.load(page * PAGE)),
+        }
+    }
+    let after = page_faults()?;
+    let now = Tables::read()?;
+    let grew = |counter| now.counter(counter) - tables.counter(counter);
+    Ok(Cost {
+        faults: after.0 - before.0,
+        module_faults: grew(if store { "faults_write" } else { "faults_read" }),
+        pages: grew("pages_faulted"),
+    })
+}
+
+fn expect(cost: &Cost, faults: u64, pages: u64) -> Result<()> {
+    let expected = Cost {
+        faults,
+        module_faults: faults,
+        pages,
+    };
+    ensure!(*cost == expected, "{cost:?}, not {expected:?}");
+    Ok(())
+}
+
+fn fault_maps_a_window_of_16_pages(_: &Context) -> Result<()> {
+    for method in [Method::Fault, Method::FaultPfn] {
+        for (pages, faults) in [(1, 1), (16, 1), (17, 2), (160, 10)] {
+            expect(&cost(cell(Backing::Pages, method), pages, false)?, faults, pages as u64)?;
+        }
+    }
+    expect(&cost(cell(Backing::Vmalloc, Method::Fault), 64, false)?, 4, 64)
+}
+
+fn fault_around_can_be_switched_off(context: &Context) -> Result<()> {
+    with_parameters(context, "fault_around_kib=4", || {
+        for method in [Method::Fault, Method::FaultPfn] {
+            expect(&cost(cell(Backing::Pages, method), 20, false)?, 20, 20)?;
+        }
+        Ok(())
+    })
+}
+
+fn fault_around_has_a_limit(context: &Context) -> Result<()> {
+    with_parameters(context, "fault_around_kib=1000000", || {
+        expect(&cost(cell(Backing::Pages, Method::Fault), 128, false)?, 2, 128)
+    })
+}
+
+fn a_window_ends_with_the_vma(_: &Context) -> Result<()> {
+    for method in [Method::Fault, Method::FaultPfn] {
+        let session = Session::open()?;
+        let region = cell(Backing::Pages, method).create(&session, 64 * PAGE as u64)?;
+        // Pages 10 to 39 of the region: parts of three windows.
+        let map = Map::shared(&session, region.offset + 10 * PAGE as u64, 30 * PAGE)?;
+        expect(&cost_of_touching(&map, 29..30, false)?, 1, 8)?;
+        expect(&cost_of_touching(&map, 0..30, false)?, 2, 22)?;
+    }
+    Ok(())
+}
+
+fn a_store_fault_needs_no_second(_: &Context) -> Result<()> {
+    for method in [Method::Fault, Method::FaultPfn] {
+        expect(&cost(cell(Backing::Pages, method), 16, true)?, 1, 16)?;
+        // Mapped by a load, then stored to: the entry is writable already.
+        let session = Session::open()?;
+        let region = cell(Backing::Pages, method).create(&session, 16 * PAGE as u64)?;
+        let map = Map::shared(&session, region.offset, 16 * PAGE)?;
+        cost_of_touching(&map, 0..16, false)?;
+        expect(&cost_of_touching(&map, 0..16, true)?, 0, 0)?;
+    }
+    Ok(())
+}
+
+fn huge_maps_2_mib_at_once(_: &Context) -> Result<()> {
+    for backing in [Backing::Pages, Backing::Folio, Backing::Kmalloc] {
+        for store in [false, true] {
+            expect(&cost(cell(backing, Method::Huge), 1024, store)?, 2, 1024)?;
+        }
+    }
+    Ok(())
+}
+
+fn huge_falls_back_where_it_does_not_fit(_: &Context) -> Result<()> {
+    // 3 MiB: a huge page, and 16 windows of 16 pages.
+    expect(&cost(cell(Backing::Pages, Method::Huge), 768, false)?, 1 + 16, 768)?;
+    // From the middle of a huge page on: none fits.
+    let session = Session::open()?;
+    let region = cell(Backing::Pages, Method::Huge).create(&session, 4 << 20)?;
+    let map = Map::shared(&session, region.offset + PAGE as u64, 511 * PAGE)?;
+    expect(&cost_of_touching(&map, 0..511, false)?, 32, 511)
+}
+
+fn huge_takes_a_mapping_apart(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    let region = cell(Backing::Pages, Method::Huge).create(&session, 4 << 20)?;
+    let map = Map::shared(&session, region.offset, 4 << 20)?;
+    (0..1024).for_each(|page| map.store(page * PAGE, page as u8));
+    // A hole in the middle of the first huge page: the rest comes back in small pages.
+    map.unmap_part(100 * PAGE, 100 * PAGE)?;
+    for page in (0..100).chain(200..1024) {
+        ensure!(map.load(page * PAGE) == page as u8, "page {page}");
+    }
+    Ok(())
+}
+
+fn eager_mappings_never_fault(_: &Context) -> Result<()> {
+    for cell in Cell::ordinary().filter(|cell| !cell.is_lazy()) {
+        for store in [false, true] {
+            expect(&cost(cell, 100, store)?, 0, 0)?;
+        }
+    }
+    Ok(())
+}
+
+fn counts_agree_with_getrusage(_: &Context) -> Result<()> {
+    for cell in Cell::ordinary().filter(Cell::is_lazy) {
+        for (pages, store) in [(1, false), (77, true), (300, false), (900, true)] {
+            let cost = cost(cell, pages, store)?;
+            ensure!(cost.faults == cost.module_faults, "{}: {cost:?}", cell.name());
+            ensure!(cost.pages == pages as u64, "{}: {cost:?}", cell.name());
+        }
+    }
+    Ok(())
+}
