@@ -9,6 +9,8 @@ mod bare;
 mod cells;
 mod child;
 mod coherence;
+#[cfg(target_arch = "x86_64")]
+mod compat;
 mod faults;
 mod life;
 mod limits;
@@ -31,6 +33,8 @@ const SUITES: &[Suite] = &[
     pairs::SUITE,
     coherence::SUITE,
     sessions::SUITE,
+    #[cfg(target_arch = "x86_64")]
+    compat::SUITE,
     refusals::SUITE,
     life::SUITE,
     faults::SUITE,

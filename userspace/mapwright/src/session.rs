@@ -33,6 +33,15 @@ pub struct Region {
     pub bytes: u64,
 }
 
+/// Who is to see what the other side wrote, see [`Session::sync`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The CPU.
+    Cpu,
+    /// A device.
+    Device,
+}
+
 /// What the loaded module can do, see [`uapi::Info`].
 pub type Info = uapi::Info;
 
@@ -162,6 +171,22 @@ impl Session {
         self.request(&mut pages).map_err(system("PAGES"))?;
         array.truncate(usize::try_from(pages.count).unwrap_or(length));
         Ok(array)
+    }
+
+    /// Makes what one side wrote to `bytes` bytes of a region, from byte `first` on, visible to the
+    /// other.
+    pub fn sync(&self, region: &Region, first: u64, bytes: u64, side: Side) -> Result<()> {
+        let mut sync = uapi::Sync {
+            id: region.id,
+            first,
+            bytes,
+            flags: match side {
+                Side::Cpu => uapi::SYNC_FOR_CPU,
+                Side::Device => uapi::SYNC_FOR_DEVICE,
+            },
+            ..uapi::Sync::new()
+        };
+        self.request(&mut sync).map_err(system("SYNC"))
     }
 
     /// Maps all of a region, shared.
