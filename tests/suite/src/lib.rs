@@ -11,6 +11,7 @@ mod child;
 mod coherence;
 #[cfg(target_arch = "x86_64")]
 mod compat;
+mod examples;
 mod faults;
 mod life;
 mod limits;
@@ -30,6 +31,7 @@ use runner::Suite;
 const SUITES: &[Suite] = &[
     bare::SUITE,
     cells::SUITE,
+    examples::SUITE,
     pairs::SUITE,
     coherence::SUITE,
     sessions::SUITE,
