@@ -8,7 +8,10 @@
 use crate::caching::Caching;
 use core::{
     cmp::min,
-    ops::Deref,
+    ops::{
+        Deref,
+        Range, //
+    },
     ptr::NonNull, //
 };
 use kernel::{
@@ -230,13 +233,13 @@ impl Iterator for Runs<'_> {
 /// Called with the lock of an address space held: it must not touch the memory of a program.
 pub trait MappingEvents: Send + Sync + 'static {
     /// A VMA began to map it: `mmap(2)`, `fork(2)`, the split of a VMA, `mremap(2)`.
-    fn vma_opened(&self);
+    fn vma_opened(&self, addresses: Range<usize>);
 
     /// Such a VMA ended.
-    fn vma_closed(&self);
+    fn vma_closed(&self, addresses: Range<usize>);
 
     /// A page fault was answered with `nr_pages` pages, or refused if that is none.
-    fn faulted(&self, write: bool, nr_pages: usize);
+    fn faulted(&self, address: usize, write: bool, nr_pages: usize);
 
     /// How many pages a page fault maps at most, if they are there: a power of two, at most
     /// [`MAX_FAULT_AROUND`](crate::fault::MAX_FAULT_AROUND).

@@ -137,7 +137,8 @@ impl<T: MappingEvents> Fault<'_, T> {
         } else {
             0
         };
-        self.mappable.faulted(self.is_write(), nr_pages);
+        self.mappable
+            .faulted(self.address(), self.is_write(), nr_pages);
         result
     }
 

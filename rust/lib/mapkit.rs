@@ -10,6 +10,7 @@
 //! - [`debugfs`]: read-only text tables, safe against `rmmod`;
 //! - [`percpu`]: counters that cost next to nothing;
 //! - [`uaccess`]: structures that grow over the years, copied from and to programs;
+//! - [`trace`]: events that trace-cmd, perf and bpftrace see;
 //! - [`capability`], [`errno`], [`sysinfo`], [`text`]: small things on the way.
 //!
 //! It is an rlib linked into each module that uses it, so it has no statics of its own. All `unsafe`
@@ -35,6 +36,7 @@ pub mod slab;
 pub mod sysinfo;
 mod task;
 pub mod text;
+pub mod trace;
 pub mod uaccess;
 pub mod vma;
 pub mod vmalloc;

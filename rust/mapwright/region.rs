@@ -12,7 +12,10 @@ use crate::{
     method,
     stats::Counter, //
 };
-use core::ops::Deref;
+use core::ops::{
+    Deref,
+    Range, //
+};
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
@@ -34,6 +37,7 @@ use mapkit::{
     },
     errno,
     text::Decimal,
+    trace,
     vma::{
         Mapped,
         NewVma, //
@@ -183,23 +187,26 @@ impl Deref for Owned {
 impl Drop for Owned {
     fn drop(&mut self) {
         self.device.unlist(self.id);
+        trace::destroy(self.id);
         self.device.stats.inc(Counter::RegionsFreed);
         self.device.stats.add(Counter::PagesFreed, self.nr_pages);
     }
 }
 
 impl MappingEvents for Owned {
-    fn vma_opened(&self) {
+    fn vma_opened(&self, addresses: Range<usize>) {
         self.vmas.add(1, Relaxed);
         self.device.stats.inc(Counter::VmasOpened);
+        trace::mmap(self.id, addresses.start, addresses.end);
     }
 
-    fn vma_closed(&self) {
+    fn vma_closed(&self, addresses: Range<usize>) {
         self.vmas.fetch_sub(1, Relaxed);
         self.device.stats.inc(Counter::VmasClosed);
+        trace::munmap(self.id, addresses.start, addresses.end);
     }
 
-    fn faulted(&self, write: bool, nr_pages: usize) {
+    fn faulted(&self, address: usize, write: bool, nr_pages: usize) {
         let stats = &self.device.stats;
         stats.inc(match (nr_pages, write) {
             (0, _) => Counter::FaultsFailed,
@@ -207,6 +214,7 @@ impl MappingEvents for Owned {
             (_, false) => Counter::FaultsRead,
         });
         stats.add(Counter::PagesFaulted, nr_pages);
+        trace::fault(self.id, address, write, nr_pages);
     }
 
     fn fault_around(&self) -> usize {
@@ -251,6 +259,13 @@ pub(crate) fn allocate(
     let base_pgoff = usize::try_from(offset / PAGE_SIZE as u64).map_err(|_| ENOSPC)?;
     let region = Arc::new(Region::new(memory, base_pgoff, owned), GFP_KERNEL_ACCOUNT)?;
     device.list(node);
+    trace::create(
+        region.id,
+        recipe.backing.number(),
+        recipe.method.number(),
+        recipe.caching.number(),
+        recipe.bytes(),
+    );
     Ok(region)
 }
 

@@ -270,8 +270,9 @@ request!(Pages, IOCTL_PAGES, 40);
 /// Errors: `ENOENT` (this session has no such region), `EINVAL` (neither or unknown flags; `bytes` is
 /// 0; the range is not inside the region).
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct Sync {
     /// Bytes of this structure.
     pub size: u32,

@@ -22,6 +22,7 @@ mod refusals;
 mod runner;
 mod sessions;
 mod stats;
+mod tracing;
 
 pub use runner::{names, run};
 
@@ -41,6 +42,7 @@ const SUITES: &[Suite] = &[
     life::SUITE,
     faults::SUITE,
     stats::SUITE,
+    tracing::SUITE,
     limits::SUITE,
     module::SUITE,
 ];
