@@ -5,9 +5,13 @@
 //! A [`Backing`] owns page frames and has a kernel address for each of them. What maps it keeps it
 //! alive through a [`Mappable`], so that frames are never freed under a mapping.
 
-use crate::caching::Caching;
+use crate::{
+    caching::Caching,
+    histogram::Start, //
+};
 use core::{
     cmp::min,
+    mem::ManuallyDrop,
     ops::{
         Deref,
         Range, //
@@ -238,8 +242,18 @@ pub trait MappingEvents: Send + Sync + 'static {
     /// Such a VMA ended.
     fn vma_closed(&self, addresses: Range<usize>);
 
-    /// A page fault was answered with `nr_pages` pages, or refused if that is none.
-    fn faulted(&self, address: usize, write: bool, nr_pages: usize);
+    /// The page fault that began at `start` was answered with `nr_pages` pages, or refused if that is
+    /// none.
+    fn faulted(&self, start: Start, address: usize, write: bool, nr_pages: usize);
+
+    /// The memory is about to be freed.
+    fn free_begins(&self) -> Start;
+
+    /// The memory, whose freeing began at `start`, has been freed.
+    fn freed(&self, start: Start);
+
+    /// A page fault is about to be answered.
+    fn fault_begins(&self) -> Start;
 
     /// How many pages a page fault maps at most, if they are there: a power of two, at most
     /// [`MAX_FAULT_AROUND`](crate::fault::MAX_FAULT_AROUND).
@@ -250,9 +264,9 @@ pub trait MappingEvents: Send + Sync + 'static {
 ///
 /// Shared as an [`Arc`](kernel::sync::Arc): each VMA that maps it holds a reference. The backing
 /// can be neither changed nor taken out.
-pub struct Mappable<T> {
-    // Before `owner`, so that what the owner accounts for is freed when the owner is told.
-    backing: KBox<dyn Backing>,
+pub struct Mappable<T: MappingEvents> {
+    /// Dropped once, when this is.
+    backing: ManuallyDrop<KBox<dyn Backing>>,
     base_pgoff: usize,
     owner: T,
 }
@@ -262,7 +276,7 @@ impl<T: MappingEvents> Mappable<T> {
     /// begins.
     pub fn new(backing: KBox<dyn Backing>, base_pgoff: usize, owner: T) -> Self {
         Self {
-            backing,
+            backing: ManuallyDrop::new(backing),
             base_pgoff,
             owner,
         }
@@ -276,11 +290,20 @@ impl<T: MappingEvents> Mappable<T> {
 
     /// The memory.
     pub fn memory(&self) -> &dyn Backing {
-        &*self.backing
+        &**self.backing
     }
 }
 
-impl<T> Deref for Mappable<T> {
+impl<T: MappingEvents> Drop for Mappable<T> {
+    fn drop(&mut self) {
+        let start = self.owner.free_begins();
+        // SAFETY: This is the only place that drops it, and it is not used any more.
+        unsafe { ManuallyDrop::drop(&mut self.backing) };
+        self.owner.freed(start);
+    }
+}
+
+impl<T: MappingEvents> Deref for Mappable<T> {
     type Target = T;
 
     fn deref(&self) -> &T {

@@ -9,6 +9,7 @@
 //! - [`fault`]: page faults in VMAs that are filled when they are touched;
 //! - [`debugfs`]: read-only text tables, safe against `rmmod`;
 //! - [`percpu`]: counters that cost next to nothing;
+//! - [`histogram`]: how long things take;
 //! - [`uaccess`]: structures that grow over the years, copied from and to programs;
 //! - [`trace`]: events that trace-cmd, perf and bpftrace see;
 //! - [`capability`], [`errno`], [`sysinfo`], [`text`]: small things on the way.
@@ -30,6 +31,7 @@ pub mod errno;
 pub mod fault;
 mod ffi;
 pub mod folios;
+pub mod histogram;
 pub mod pages;
 pub mod percpu;
 pub mod slab;

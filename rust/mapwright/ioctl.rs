@@ -8,7 +8,8 @@ use crate::{
         self,
         Recipe, //
     },
-    session::Session, //
+    session::Session,
+    stats::RegionCounter, //
 };
 use core::cmp::min;
 use kernel::{
@@ -131,7 +132,10 @@ fn query_region(session: &Session, query: &mut uapi::Query) -> Result {
         runs,
         longest_run,
         vmas: region.vmas(),
-        mmaps: region.mmaps(),
+        mmaps: region.count(RegionCounter::Mmaps),
+        faults_read: region.count(RegionCounter::FaultsRead),
+        faults_write: region.count(RegionCounter::FaultsWrite),
+        pages_faulted: region.count(RegionCounter::PagesFaulted),
     };
     Ok(())
 }

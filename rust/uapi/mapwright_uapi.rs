@@ -235,8 +235,14 @@ pub struct Query {
     pub vmas: u64,
     /// Successful `mmap(2)` calls on it so far.
     pub mmaps: u64,
+    /// Page faults answered for a load so far.
+    pub faults_read: u64,
+    /// Page faults answered for a store so far.
+    pub faults_write: u64,
+    /// Pages that these mapped.
+    pub pages_faulted: u64,
 }
-request!(Query, IOCTL_QUERY, 80);
+request!(Query, IOCTL_QUERY, 104);
 
 /// [`IOCTL_PAGES`]: which physical page frames a region of this session has. Needs `CAP_SYS_ADMIN`.
 ///

@@ -155,7 +155,7 @@ mod tests {
             offset);
         check!(Destroy, "mapwright_destroy": size, flags, id);
         check!(Query, "mapwright_query": size, flags, id, offset, bytes, backing, method, caching,
-            address_class, runs, longest_run, vmas, mmaps);
+            address_class, runs, longest_run, vmas, mmaps, faults_read, faults_write, pages_faulted);
         check!(Pages, "mapwright_pages": size, flags, id, first, count, array);
         check!(Sync, "mapwright_sync": size, flags, id, first, bytes);
         check!(PageInfo, "mapwright_page_info": pfn, dma_addr);

@@ -66,6 +66,10 @@ pub struct Query {
     pub vmas: u64,
     /// Successful `mmap(2)` calls so far.
     pub mmaps: u64,
+    /// Page faults answered so far, for a load or a store.
+    pub faults: u64,
+    /// Pages that these mapped.
+    pub pages_faulted: u64,
 }
 
 impl Session {
@@ -242,6 +246,8 @@ impl TryFrom<uapi::Query> for Query {
             longest_run: query.longest_run,
             vmas: query.vmas,
             mmaps: query.mmaps,
+            faults: query.faults_read + query.faults_write,
+            pages_faulted: query.pages_faulted,
         })
     }
 }
