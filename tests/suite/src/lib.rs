@@ -9,6 +9,9 @@ mod bare;
 mod cells;
 mod child;
 mod coherence;
+#[cfg(target_arch = "x86_64")]
+mod compat;
+mod examples;
 mod faults;
 mod life;
 mod limits;
@@ -19,6 +22,7 @@ mod refusals;
 mod runner;
 mod sessions;
 mod stats;
+mod tracing;
 
 pub use runner::{names, run};
 
@@ -28,13 +32,17 @@ use runner::Suite;
 const SUITES: &[Suite] = &[
     bare::SUITE,
     cells::SUITE,
+    examples::SUITE,
     pairs::SUITE,
     coherence::SUITE,
     sessions::SUITE,
+    #[cfg(target_arch = "x86_64")]
+    compat::SUITE,
     refusals::SUITE,
     life::SUITE,
     faults::SUITE,
     stats::SUITE,
+    tracing::SUITE,
     limits::SUITE,
     module::SUITE,
 ];
