@@ -63,7 +63,7 @@ demo: rig-ready ## rig: Boot a machine with the modules and take the guided tour
 
 .PHONY: test
 test: rig-ready ## rig: Run all tests: host unit tests, then the KTAP suite on both boot ways
-	@$(RIG) test $(TEST)
+	@MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(RIG) test $(TEST)
 
 .PHONY: shell
 shell: rig-ready ## rig: A shell in a machine with the modules
