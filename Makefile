@@ -58,7 +58,7 @@ IN_ROOT := $(REPO)/scripts/in-root --
 RIG := $(IN_ROOT) $(BIN)/mapwright-rig
 
 .PHONY: demo
-demo: rig-ready ## rig: Boot a machine with the modules and take the guided tour
+demo: ## rig: Boot a machine with the modules and take the guided tour
 	@$(REPO)/scripts/vm run -- mapwright tour
 
 .PHONY: test
@@ -66,7 +66,7 @@ test: rig-ready ## rig: Run all tests: host unit tests, then the KTAP suite on b
 	@MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(RIG) test $(TEST)
 
 .PHONY: shell
-shell: rig-ready ## rig: A shell in a machine with the modules
+shell: ## rig: A shell in a machine with the modules
 	@$(REPO)/scripts/vm shell
 
 .PHONY: check
