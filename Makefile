@@ -100,7 +100,7 @@ programs: ## here: Build the command mapwright and the test rig
 
 .PHONY: header
 header: ## here: Write the C header of the interface again, after a change of rust/uapi
-	@$(CARGO) run --quiet --locked -p mapwright-header
+	@cd $(REPO)/userspace && CARGO_TARGET_DIR=$(BUILD)/cargo cargo run --quiet --locked -p mapwright-header
 
 .PHONY: load
 load: ## here: Insert the modules (as root, after make)
