@@ -5,9 +5,13 @@
 //! A [`Backing`] owns page frames and has a kernel address for each of them. What maps it keeps it
 //! alive through a [`Mappable`], so that frames are never freed under a mapping.
 
-use crate::caching::Caching;
+use crate::{
+    caching::Caching,
+    ffi, //
+};
 use core::{
     cmp::min,
+    mem::MaybeUninit,
     ops::Deref,
     ptr::NonNull, //
 };
@@ -43,6 +47,9 @@ pub struct KernelRange {
     pub len: usize,
 }
 
+/// The `struct page` of a frame.
+pub type StructPage = *mut bindings::page;
+
 /// Where the kernel's own addresses of a backing lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressClass {
@@ -66,8 +73,11 @@ pub enum AddressClass {
 /// - they were zeroed, or hold nothing else that a program must not see;
 /// - the addresses of `range_at` are valid for reading and writing the frames of `run_at`;
 /// - [`refcounted`](Self::refcounted) is always the same; if it is true, each frame has a `struct
-///   page` that `vm_insert_page()` takes, a reference to which keeps the frame allocated, and dropping
-///   the backing only drops its own references.
+///   page` that `vm_insert_page()` takes, a reference to which keeps the frame allocated, dropping the
+///   backing only drops its own references, and no run reaches beyond a block of the page allocator,
+///   whose `struct page`s follow each other;
+/// - [`struct_pages`](Self::struct_pages) initializes as many slots as it returns, which is no more
+///   than it is given, and only if `refcounted` is true.
 pub unsafe trait Backing: Send + Sync {
     /// Size in pages. Never zero.
     fn nr_pages(&self) -> usize;
@@ -80,6 +90,29 @@ pub unsafe trait Backing: Send + Sync {
 
     /// Whether each frame has a reference count of its own, which mappings may take.
     fn refcounted(&self) -> bool;
+
+    /// Tells the `struct page` of each page from `first` on: of as many as there are slots, or fewer at
+    /// the end. Returns how many; none if this is not [`refcounted`](Self::refcounted).
+    fn struct_pages(&self, first: usize, slots: &mut [MaybeUninit<StructPage>]) -> usize {
+        if !self.refcounted() {
+            return 0;
+        }
+        let mut told = 0usize;
+        while let Some(rest) = slots.get_mut(told..).filter(|rest| !rest.is_empty()) {
+            let Some(run) = self.run_at(first.wrapping_add(told)) else {
+                break;
+            };
+            // SAFETY: The frames of a refcounted backing have a `struct page`.
+            let page: StructPage = unsafe { ffi::mapkit_pfn_to_page(run.pfn) }.cast();
+            let nr_pages = min(run.nr_pages, rest.len());
+            for (i, slot) in rest.iter_mut().take(nr_pages).enumerate() {
+                // The run is inside a block, whose `struct page`s follow each other.
+                slot.write(page.wrapping_add(i));
+            }
+            told = told.wrapping_add(nr_pages);
+        }
+        told
+    }
 
     /// Where the addresses of [`range_at`](Self::range_at) lie.
     fn address_class(&self) -> AddressClass;
@@ -250,6 +283,8 @@ pub trait MappingEvents: Send + Sync + 'static {
 pub struct Mappable<T> {
     // Before `owner`, so that what the owner accounts for is freed when the owner is told.
     backing: KBox<dyn Backing>,
+    /// As the backing says, which never changes: each fault asks twice.
+    nr_pages: usize,
     base_pgoff: usize,
     owner: T,
 }
@@ -259,6 +294,7 @@ impl<T: MappingEvents> Mappable<T> {
     /// begins.
     pub fn new(backing: KBox<dyn Backing>, base_pgoff: usize, owner: T) -> Self {
         Self {
+            nr_pages: backing.nr_pages(),
             backing,
             base_pgoff,
             owner,
@@ -268,7 +304,12 @@ impl<T: MappingEvents> Mappable<T> {
     /// The page of the backing that is at offset `pgoff` of the file, in pages, if there is one.
     pub fn page_at(&self, pgoff: usize) -> Option<usize> {
         let page = pgoff.checked_sub(self.base_pgoff)?;
-        (page < self.backing.nr_pages()).then_some(page)
+        (page < self.nr_pages).then_some(page)
+    }
+
+    /// Size of the memory in pages.
+    pub fn nr_pages(&self) -> usize {
+        self.nr_pages
     }
 
     /// The memory.

@@ -65,7 +65,8 @@ extern "C" {
     /// `pgprot_noncached()`.
     pub(crate) fn mapkit_pgprot_noncached(prot: bindings::pgprot_t) -> bindings::pgprot_t;
 
-    /// `this_cpu_add()`.
+    /// `this_cpu_add()`, where `percpu.rs` has none of its own.
+    #[cfg(not(all(CONFIG_X86_64, CONFIG_SMP, not(CONFIG_UML))))]
     pub(crate) fn mapkit_this_cpu_add(counter: *mut c_ulong, n: c_ulong);
 
     /// The sum of a per-CPU counter over all possible CPUs.

@@ -18,6 +18,7 @@ use crate::{
         Mappable,
         MappingEvents, //
     },
+    batch::Batch,
     caching::Caching,
     fault::{
         Eager,
@@ -31,8 +32,7 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    ops::Range,
-    ptr, //
+    ops::Range, //
 };
 use kernel::{
     bindings,
@@ -235,16 +235,16 @@ impl<'a, T: MappingEvents> MixedMapVma<'a, T> {
         let Self(mut filling) = self;
         let mappable = filling.mappable.clone();
         let mut batch = Batch::new();
-        for page in filling.pages.clone() {
-            let run = mappable.memory().run_at(page).ok_or(EINVAL)?;
-            // SAFETY: The frames of a refcounted backing have a `struct page`.
-            let page = unsafe { ffi::mapkit_pfn_to_page(run.pfn) };
-            if batch.push(page.cast()) {
-                check_not_killed()?;
-                filling.insert(&mut batch)?;
+        let mut pages = filling.pages.clone();
+        while !pages.is_empty() {
+            check_not_killed()?;
+            batch.fill(mappable.memory(), pages.clone());
+            if batch.is_empty() {
+                return Err(EINVAL);
             }
+            filling.insert(&mut batch)?;
+            pages.start = pages.start.saturating_add(batch.len());
         }
-        filling.insert(&mut batch)?;
         filling.finish::<Eager>()
     }
 
@@ -265,32 +265,6 @@ impl<'a, T: MappingEvents> MixedMapVma<'a, T> {
     pub fn insert_pages_on_fault(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
         filling.finish::<WithPages>()
-    }
-}
-
-/// Pages to insert with one call.
-struct Batch {
-    pages: [*mut bindings::page; Self::SIZE],
-    len: usize,
-}
-
-impl Batch {
-    const SIZE: usize = 64;
-
-    fn new() -> Self {
-        Self {
-            pages: [ptr::null_mut(); Self::SIZE],
-            len: 0,
-        }
-    }
-
-    /// Adds a page; returns whether the batch is full.
-    fn push(&mut self, page: *mut bindings::page) -> bool {
-        if let Some(slot) = self.pages.get_mut(self.len) {
-            *slot = page;
-            self.len = self.len.wrapping_add(1);
-        }
-        self.len == Self::SIZE
     }
 }
 
@@ -315,7 +289,7 @@ impl<'a, T: MappingEvents> Filling<'a, T> {
     fn new(vma: NewVma<'a>, mappable: Arc<Mappable<T>>) -> Result<Self> {
         let first = mappable.page_at(vma.pgoff()).ok_or(EINVAL)?;
         let end = first.checked_add(vma.nr_pages()).ok_or(EINVAL)?;
-        if end > mappable.memory().nr_pages() {
+        if end > mappable.nr_pages() {
             return Err(EINVAL);
         }
         let next = vma.vma.start();
@@ -335,27 +309,13 @@ impl<'a, T: MappingEvents> Filling<'a, T> {
         unsafe { (*self.vma.vma.as_ptr()).__bindgen_anon_2.vm_flags |= set };
     }
 
-    /// Inserts a batch at `next`, and empties it. The VMA must have `VM_MIXEDMAP`.
+    /// Inserts a batch of pages of `mappable` at `next`. The VMA must have `VM_MIXEDMAP`.
     fn insert(&mut self, batch: &mut Batch) -> Result {
-        if batch.len == 0 {
-            return Ok(());
-        }
-        let mut left = batch.len;
-        // SAFETY: The VMA is undergoing initialization, so this has its lock, and has `VM_MIXEDMAP`.
-        // The pages may be shown to programs, are allocated and have a reference count of their own
-        // by the promise of `Backing`; the mapping takes a reference of each.
-        let ret = unsafe {
-            bindings::vm_insert_pages(
-                self.vma.vma.as_ptr(),
-                self.next,
-                batch.pages.as_mut_ptr(),
-                &mut left,
-            )
-        };
-        let inserted = batch.len.wrapping_sub(left);
+        // SAFETY: The VMA is undergoing initialization. `self` holds a reference to the memory and
+        // either hands it to the VMA or clears the mapping.
+        let (err, inserted) = unsafe { batch.insert(self.vma.vma.as_ptr(), self.next) };
         self.next = self.next.wrapping_add(inserted.wrapping_mul(PAGE_SIZE));
-        batch.len = 0;
-        to_result(ret)
+        to_result(err)
     }
 
     /// The VMA has all that it gets at `mmap(2)`; `F` does the rest.

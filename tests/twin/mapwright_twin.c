@@ -242,7 +242,7 @@ static vm_fault_t twin_fault(struct vm_fault *vmf)
 	/* Some of the window was there already: what was touched matters, and what follows. */
 	if (err == -EBUSY)
 		err = twin_insert_range(vmf, touched, touched, end);
-	return err == -EBUSY ? VM_FAULT_NOPAGE : vmf_error(err) ?: VM_FAULT_NOPAGE;
+	return !err || err == -EBUSY ? VM_FAULT_NOPAGE : vmf_error(err);
 }
 
 static vm_fault_t twin_fault_pfn(struct vm_fault *vmf)
