@@ -5,10 +5,7 @@
 //! A [`Backing`] owns page frames and has a kernel address for each of them. What maps it keeps it
 //! alive through a [`Mappable`], so that frames are never freed under a mapping.
 
-use crate::{
-    caching::Caching,
-    ffi, //
-};
+use crate::caching::Caching;
 use core::{
     cmp::min,
     mem::MaybeUninit,
@@ -73,11 +70,10 @@ pub enum AddressClass {
 /// - they were zeroed, or hold nothing else that a program must not see;
 /// - the addresses of `range_at` are valid for reading and writing the frames of `run_at`;
 /// - [`refcounted`](Self::refcounted) is always the same; if it is true, each frame has a `struct
-///   page` that `vm_insert_page()` takes, a reference to which keeps the frame allocated, dropping the
-///   backing only drops its own references, and no run reaches beyond a block of the page allocator,
-///   whose `struct page`s follow each other;
-/// - [`struct_pages`](Self::struct_pages) initializes as many slots as it returns, which is no more
-///   than it is given, and only if `refcounted` is true.
+///   page` that `vm_insert_page()` takes, a reference to which keeps the frame allocated, and dropping
+///   the backing only drops its own references;
+/// - [`struct_pages`](Self::struct_pages) initializes as many of the first slots as it returns with the
+///   `struct page`s of those pages, and tells none unless `refcounted` is true.
 pub unsafe trait Backing: Send + Sync {
     /// Size in pages. Never zero.
     fn nr_pages(&self) -> usize;
@@ -93,25 +89,8 @@ pub unsafe trait Backing: Send + Sync {
 
     /// Tells the `struct page` of each page from `first` on: of as many as there are slots, or fewer at
     /// the end. Returns how many; none if this is not [`refcounted`](Self::refcounted).
-    fn struct_pages(&self, first: usize, slots: &mut [MaybeUninit<StructPage>]) -> usize {
-        if !self.refcounted() {
-            return 0;
-        }
-        let mut told = 0usize;
-        while let Some(rest) = slots.get_mut(told..).filter(|rest| !rest.is_empty()) {
-            let Some(run) = self.run_at(first.wrapping_add(told)) else {
-                break;
-            };
-            // SAFETY: The frames of a refcounted backing have a `struct page`.
-            let page: StructPage = unsafe { ffi::mapkit_pfn_to_page(run.pfn) }.cast();
-            let nr_pages = min(run.nr_pages, rest.len());
-            for (i, slot) in rest.iter_mut().take(nr_pages).enumerate() {
-                // The run is inside a block, whose `struct page`s follow each other.
-                slot.write(page.wrapping_add(i));
-            }
-            told = told.wrapping_add(nr_pages);
-        }
-        told
+    fn struct_pages(&self, _first: usize, _slots: &mut [MaybeUninit<StructPage>]) -> usize {
+        0
     }
 
     /// Where the addresses of [`range_at`](Self::range_at) lie.

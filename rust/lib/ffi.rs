@@ -23,8 +23,8 @@ extern "C" {
     /// `mm/vmalloc.c`: frees the former. May sleep.
     pub(crate) fn vfree(addr: *const c_void);
 
-    /// `pfn_to_page()`, as a pointer to a `struct page`.
-    pub(crate) fn mapkit_pfn_to_page(pfn: c_ulong) -> *mut c_void;
+    /// `virt_to_page()`, as a pointer to a `struct page`.
+    pub(crate) fn mapkit_virt_to_page(addr: *const c_void) -> *mut c_void;
 
     /// `page_to_pfn(virt_to_page(addr))`.
     pub(crate) fn mapkit_virt_to_pfn(addr: *const c_void) -> c_ulong;

@@ -167,12 +167,9 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
     /// `ENOMEM` if a page table could not be allocated.
     pub fn remap_pfn_range(self) -> Result<Mapped<'a>> {
         let Self(mut filling) = self;
-        let vma = filling.vma.vma.as_ptr();
-        let mappable = filling.mappable.clone();
-        for run in mappable
-            .memory()
-            .runs(filling.pages.start, filling.pages.end)
-        {
+        let vma = filling.vma();
+        let (first, end) = (filling.pages.start, filling.pages.end);
+        for run in filling.mappable.memory().runs(first, end) {
             let bytes = run.nr_pages.wrapping_mul(PAGE_SIZE);
             // SAFETY: The VMA is undergoing initialization, so this has its lock. The frames may be
             // shown to programs by the promise of `Backing`. They stay allocated while they are
@@ -184,7 +181,7 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
             })?;
             filling.next = filling.next.wrapping_add(bytes);
         }
-        filling.finish::<Eager>()
+        Ok(filling.finish::<Eager>())
     }
 
     /// Maps all of it now, with a call of `dma_mmap_attrs()`.
@@ -192,7 +189,7 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
     /// `EINVAL` if the memory is not DMA memory, or cannot be mapped.
     pub fn dma_mmap(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
-        let vma = filling.vma.vma.as_ptr();
+        let vma = filling.vma();
         // SAFETY: The VMA is undergoing initialization and nobody else changes it. It is not
         // copy-on-write, and `filling.pages` are pages of the backing, as many as the VMA has.
         let mapped = unsafe {
@@ -204,14 +201,14 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
             mapped
         };
         to_result(mapped.ok_or(EINVAL)?)?;
-        filling.finish::<Eager>()
+        Ok(filling.finish::<Eager>())
     }
 
     /// Maps a page when it is touched, and those around it, with `vmf_insert_pfn()`.
     pub fn insert_pfns_on_fault(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
         filling.set_flags(flags::PFNMAP | flags::IO);
-        filling.finish::<WithPfns>()
+        Ok(filling.finish::<WithPfns>())
     }
 
     /// Maps a huge page when it is touched, with `vmf_insert_pfn_pmd()`, where the memory has an
@@ -220,7 +217,7 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
     pub fn insert_huge_pages_on_fault(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
         filling.set_flags(flags::PFNMAP | flags::IO);
-        filling.finish::<WithHugePages>()
+        Ok(filling.finish::<WithHugePages>())
     }
 }
 
@@ -233,19 +230,18 @@ impl<'a, T: MappingEvents> MixedMapVma<'a, T> {
     /// `ENOMEM` if a page table could not be allocated.
     pub fn vm_insert_pages(self) -> Result<Mapped<'a>> {
         let Self(mut filling) = self;
-        let mappable = filling.mappable.clone();
         let mut batch = Batch::new();
         let mut pages = filling.pages.clone();
         while !pages.is_empty() {
             check_not_killed()?;
-            batch.fill(mappable.memory(), pages.clone());
+            batch.fill(filling.mappable.memory(), pages.clone());
             if batch.is_empty() {
                 return Err(EINVAL);
             }
             filling.insert(&mut batch)?;
             pages.start = pages.start.saturating_add(batch.len());
         }
-        filling.finish::<Eager>()
+        Ok(filling.finish::<Eager>())
     }
 
     /// Maps all of it now, with a call of `remap_vmalloc_range()`.
@@ -253,18 +249,18 @@ impl<'a, T: MappingEvents> MixedMapVma<'a, T> {
     /// `EINVAL` if the memory is not vmalloc memory for user space.
     pub fn remap_vmalloc_range(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
-        let (vma, first) = (filling.vma.vma.as_ptr(), filling.pages.start);
+        let (vma, first) = (filling.vma(), filling.pages.start);
         // SAFETY: The VMA is undergoing initialization, and `filling.pages` are pages of the backing,
         // as many as the VMA has.
         let mapped = unsafe { filling.mappable.memory().remap_vmalloc_range(vma, first) };
         to_result(mapped.ok_or(EINVAL)?)?;
-        filling.finish::<Eager>()
+        Ok(filling.finish::<Eager>())
     }
 
     /// Maps a page when it is touched, and those around it.
     pub fn insert_pages_on_fault(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
-        filling.finish::<WithPages>()
+        Ok(filling.finish::<WithPages>())
     }
 }
 
@@ -275,13 +271,13 @@ impl<'a, T: MappingEvents> MixedMapVma<'a, T> {
 ///
 /// What is mapped in the VMA is memory of `mappable`.
 struct Filling<'a, T: MappingEvents> {
-    vma: NewVma<'a>,
+    // Before `mappable`, so that it is dropped first.
+    vma: ZapOnDrop<'a>,
     mappable: Arc<Mappable<T>>,
     /// The pages of the memory that fill the VMA.
     pages: Range<usize>,
     /// The address to map next.
     next: usize,
-    finished: bool,
 }
 
 impl<'a, T: MappingEvents> Filling<'a, T> {
@@ -296,48 +292,54 @@ impl<'a, T: MappingEvents> Filling<'a, T> {
         vma.set_caching(mappable.memory().caching());
         // INVARIANT: Nothing is mapped in a `NewVma`.
         Ok(Self {
-            vma,
+            vma: ZapOnDrop(vma),
             mappable,
             pages: first..end,
             next,
-            finished: false,
         })
+    }
+
+    fn vma(&self) -> *mut bindings::vm_area_struct {
+        self.vma.0.vma.as_ptr()
     }
 
     fn set_flags(&self, set: vm_flags_t) {
         // SAFETY: The VMA is undergoing initialization and nobody else changes it.
-        unsafe { (*self.vma.vma.as_ptr()).__bindgen_anon_2.vm_flags |= set };
+        unsafe { (*self.vma()).__bindgen_anon_2.vm_flags |= set };
     }
 
     /// Inserts a batch of pages of `mappable` at `next`. The VMA must have `VM_MIXEDMAP`.
     fn insert(&mut self, batch: &mut Batch) -> Result {
         // SAFETY: The VMA is undergoing initialization. `self` holds a reference to the memory and
         // either hands it to the VMA or clears the mapping.
-        let (err, inserted) = unsafe { batch.insert(self.vma.vma.as_ptr(), self.next) };
+        let (err, inserted) = unsafe { batch.insert(self.vma(), self.next) };
         self.next = self.next.wrapping_add(inserted.wrapping_mul(PAGE_SIZE));
         to_result(err)
     }
 
     /// The VMA has all that it gets at `mmap(2)`; `F` does the rest.
-    fn finish<F: Filler<T> + 'static>(mut self) -> Result<Mapped<'a>> {
-        self.finished = true;
+    fn finish<F: Filler<T> + 'static>(self) -> Mapped<'a> {
         self.mappable.vma_opened();
-        // INVARIANT: The operations are those for a pointer of `Arc::into_raw()` of this type, which
-        // has one reference.
-        Ok(Mapped {
-            vma: NewVma { vma: self.vma.vma },
-            private: Arc::into_raw(self.mappable.clone()).cast_mut().cast(),
+        // INVARIANT: This is what `release` expects, and nobody else has it.
+        let reference = Reference {
+            private: Arc::into_raw(self.mappable).cast_mut().cast(),
+            release: Operations::<T, F>::release,
+        };
+        // INVARIANT: The operations are those for a pointer of `Arc::into_raw()` of this type.
+        Mapped {
+            vma: self.vma,
+            reference,
             operations: Operations::<T, F>::TABLE,
-            close: Operations::<T, F>::release,
-        })
+        }
     }
 }
 
-impl<T: MappingEvents> Drop for Filling<'_, T> {
+/// A VMA from which all that is mapped is taken out if it is dropped.
+struct ZapOnDrop<'a>(NewVma<'a>);
+
+impl Drop for ZapOnDrop<'_> {
     fn drop(&mut self) {
-        if !self.finished {
-            self.vma.zap();
-        }
+        self.0.zap();
     }
 }
 
@@ -346,36 +348,45 @@ impl<T: MappingEvents> Drop for Filling<'_, T> {
 ///
 /// # Invariants
 ///
-/// `operations` and `close` expect a private data like `private`, which has one reference for the VMA.
-/// What is mapped in the VMA is memory that this reference keeps alive.
+/// `operations` expect a private data like `reference` has. What is mapped in the VMA is memory that
+/// this reference keeps alive.
 #[must_use = "it has to be returned from the mmap hook"]
 pub struct Mapped<'a> {
-    vma: NewVma<'a>,
-    private: *mut c_void,
+    // Before `reference`, so that it is dropped first.
+    vma: ZapOnDrop<'a>,
+    reference: Reference,
     operations: &'static bindings::vm_operations_struct,
-    close: unsafe fn(*mut c_void),
 }
 
 impl Mapped<'_> {
     /// Gives the VMA its operations and its reference to the memory.
     pub(crate) fn commit(self) {
-        let vma = self.vma.vma.as_ptr();
+        let vma = self.vma.0.vma.as_ptr();
         // SAFETY: The VMA is undergoing initialization and nobody else changes it. By the type
         // invariant the operations and the private data fit each other.
         unsafe {
-            (*vma).vm_private_data = self.private;
+            (*vma).vm_private_data = self.reference.private;
             (*vma).vm_ops = self.operations;
         }
-        // The reference is the VMA's now.
+        // What is mapped stays, and the reference is the VMA's now.
         core::mem::forget(self);
     }
 }
 
-impl Drop for Mapped<'_> {
+/// The reference of a VMA to its memory.
+///
+/// # Invariants
+///
+/// `release` may be called once for `private`.
+struct Reference {
+    private: *mut c_void,
+    release: unsafe fn(*mut c_void),
+}
+
+impl Drop for Reference {
     fn drop(&mut self) {
-        self.vma.zap();
-        // SAFETY: By the type invariant, and the reference is not used again.
-        unsafe { (self.close)(self.private) };
+        // SAFETY: By the type invariant; nobody used it before, nor can after.
+        unsafe { (self.release)(self.private) };
     }
 }
 

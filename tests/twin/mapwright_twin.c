@@ -5,7 +5,7 @@
  * What the Rust module is measured against: the same memory, mapped by the same calls of the
  * kernel, with the checks of a careful driver. It speaks the ioctls CREATE and DESTROY of
  * rust/uapi, for the pairs pages + remap, vmalloc + insert, pages + fault and pages + huge. One
- * flag is its own: TWIN_SINGLY inserts or faults in a single page at a time.
+ * flag is its own: TWIN_SINGLY inserts page by page, and gives one page per fault as textbooks do.
  *
  * Not for use: it has no limits, no counters and no read(2), and nothing is accounted for.
  */
@@ -245,6 +245,19 @@ static vm_fault_t twin_fault(struct vm_fault *vmf)
 	return !err || err == -EBUSY ? VM_FAULT_NOPAGE : vmf_error(err);
 }
 
+/* As in textbooks: the kernel does the rest, and again for the next page. */
+static vm_fault_t twin_fault_singly(struct vm_fault *vmf)
+{
+	struct twin_region *region = vmf->vma->vm_private_data;
+	unsigned long page = vmf->pgoff - region->pgoff;
+
+	if (page >= region->nr_pages)
+		return VM_FAULT_SIGBUS;
+	vmf->page = twin_page(region, page);
+	get_page(vmf->page);
+	return 0;
+}
+
 static vm_fault_t twin_fault_pfn(struct vm_fault *vmf)
 {
 	struct twin_region *region = vmf->vma->vm_private_data;
@@ -297,6 +310,12 @@ static const struct vm_operations_struct twin_fault_ops = {
 	.open = twin_vma_open,
 	.close = twin_vma_close,
 	.fault = twin_fault,
+};
+
+static const struct vm_operations_struct twin_fault_singly_ops = {
+	.open = twin_vma_open,
+	.close = twin_vma_close,
+	.fault = twin_fault_singly,
 };
 
 static const struct vm_operations_struct twin_huge_ops = {
@@ -375,10 +394,10 @@ static int twin_insert(struct twin_region *region, struct vm_area_struct *vma, u
 	return ret;
 }
 
-static int twin_on_fault(struct vm_area_struct *vma)
+static int twin_on_fault(struct twin_region *region, struct vm_area_struct *vma)
 {
 	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTDUMP);
-	vma->vm_ops = &twin_fault_ops;
+	vma->vm_ops = region->window == 1 ? &twin_fault_singly_ops : &twin_fault_ops;
 	return 0;
 }
 
@@ -403,7 +422,7 @@ static int twin_map(struct twin_region *region, struct vm_area_struct *vma)
 	case TWIN_INSERT:
 		return twin_insert(region, vma, page);
 	case TWIN_FAULT:
-		return twin_on_fault(vma);
+		return twin_on_fault(region, vma);
 	case TWIN_HUGE:
 		return twin_huge(vma);
 	}
