@@ -140,6 +140,7 @@ impl dyn Backing + '_ {
     }
 
     /// The physically contiguous runs of pages `first..end`, the longest possible.
+    #[inline]
     pub fn runs(&self, first: usize, end: usize) -> Runs<'_> {
         Runs {
             backing: self,
@@ -213,6 +214,7 @@ pub struct Runs<'a> {
 impl Iterator for Runs<'_> {
     type Item = Run;
 
+    #[inline]
     fn next(&mut self) -> Option<Run> {
         let mut run = Run {
             pfn: 0,

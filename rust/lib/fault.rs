@@ -218,18 +218,19 @@ impl<T: MappingEvents> Fault<'_, T> {
     /// The first frame of the aligned block of frames for the huge page that was touched.
     #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
     fn huge_pfn(&self) -> Option<usize> {
-        let touched = self.page()?;
-        let within = self.address() / PAGE_SIZE % PMD_PAGES;
-        let first = touched.checked_sub(within)?;
-        let last = first.checked_add(PMD_PAGES - 1)?;
+        const BYTES: usize = PMD_PAGES * PAGE_SIZE;
+        let from = self.address() & !(BYTES - 1);
+        let last = from | (BYTES - 1);
         // SAFETY: By the type invariant; the bounds do not change while the VMA is locked.
         let (start, end) = unsafe {
             let bounds = (*self.vma()).__bindgen_anon_1.__bindgen_anon_1;
             (bounds.vm_start, bounds.vm_end)
         };
-        if self.address_of(first, touched) < start || self.address_of(last, touched) >= end {
+        if from < start || last >= end {
             return None;
         }
+        let within = self.address().wrapping_sub(from) / PAGE_SIZE;
+        let first = self.page()?.checked_sub(within)?;
         let run = self.mappable.memory().run_at(first)?;
         (run.nr_pages >= PMD_PAGES && run.pfn % PMD_PAGES == 0).then_some(run.pfn)
     }

@@ -26,7 +26,7 @@ extern "C" {
     /// `virt_to_page()`, as a pointer to a `struct page`.
     pub(crate) fn mapkit_virt_to_page(addr: *const c_void) -> *mut c_void;
 
-    /// `page_to_pfn(virt_to_page(addr))`.
+    /// `PHYS_PFN(__pa(addr))`.
     pub(crate) fn mapkit_virt_to_pfn(addr: *const c_void) -> c_ulong;
 
     /// `folio_alloc()` and `folio_address()`; null without memory.

@@ -28,7 +28,7 @@ struct page *mapkit_virt_to_page(const void *addr)
 
 unsigned long mapkit_virt_to_pfn(const void *addr)
 {
-	return page_to_pfn(virt_to_page(addr));
+	return PHYS_PFN(__pa(addr));
 }
 
 void *mapkit_folio_alloc(gfp_t gfp, unsigned int order)

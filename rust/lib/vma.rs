@@ -78,11 +78,13 @@ impl<'a> NewVma<'a> {
     }
 
     /// Pages that it covers.
+    #[inline]
     pub fn nr_pages(&self) -> usize {
         self.vma.end().wrapping_sub(self.vma.start()) / PAGE_SIZE
     }
 
     /// Offset that the program asked for, in pages.
+    #[inline]
     pub fn pgoff(&self) -> usize {
         // SAFETY: By the type invariant the VMA is valid, and nobody else changes it.
         unsafe { (*self.vma.as_ptr()).vm_pgoff }
@@ -91,11 +93,13 @@ impl<'a> NewVma<'a> {
     /// Whether a store would make a private copy of a page: `MAP_PRIVATE` with a chance to write.
     ///
     /// The condition of `is_cow_mapping()` in `include/linux/mm.h`.
+    #[inline]
     pub fn is_copy_on_write(&self) -> bool {
         self.vma.flags() & (flags::SHARED | flags::MAYWRITE) == flags::MAYWRITE
     }
 
     /// Sets the memory type of the pages that will be mapped.
+    #[inline]
     fn set_caching(&self, caching: Caching) {
         let vma = self.vma.as_ptr();
         // SAFETY: The VMA is undergoing initialization and nobody else changes it.
@@ -121,6 +125,7 @@ impl<'a> NewVma<'a> {
     /// Makes sure that it is not and never becomes executable.
     ///
     /// `EPERM` if the program asked for `PROT_EXEC`; a later `mprotect(2)` that does gets `EACCES`.
+    #[inline]
     pub fn deny_exec(&self) -> Result {
         self.vma.try_clear_mayexec().map_err(|_| EPERM)
     }

@@ -22,6 +22,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/pfn.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -173,7 +174,7 @@ static void *twin_addr(struct twin_region *region, unsigned long page)
 
 static unsigned long twin_pfn(struct twin_region *region, unsigned long page)
 {
-	return page_to_pfn(virt_to_page(twin_addr(region, page)));
+	return PHYS_PFN(__pa(twin_addr(region, page)));
 }
 
 static struct page *twin_page(struct twin_region *region, unsigned long page)
