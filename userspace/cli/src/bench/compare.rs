@@ -26,7 +26,10 @@ pub fn all(measurements: &[Measurement]) -> Vec<Comparison> {
     let mut sizes: Vec<u64> = measurements.iter().map(|m| m.bytes).collect();
     sizes.sort_unstable();
     sizes.dedup();
-    sizes.into_iter().flat_map(|bytes| at(measurements, bytes)).collect()
+    sizes
+        .into_iter()
+        .flat_map(|bytes| at(measurements, bytes))
+        .collect()
 }
 
 fn at(measurements: &[Measurement], bytes: u64) -> Vec<Comparison> {
@@ -101,7 +104,10 @@ fn at(measurements: &[Measurement], bytes: u64) -> Vec<Comparison> {
 /// Prints those for 4 MiB, or for the largest size if there is no such.
 pub fn show(comparisons: &[Comparison]) {
     let largest = comparisons.iter().map(|c| c.bytes).max().unwrap_or(0);
-    let usual = comparisons.iter().map(|c| c.bytes).find(|bytes| *bytes == 4 << 20);
+    let usual = comparisons
+        .iter()
+        .map(|c| c.bytes)
+        .find(|bytes| *bytes == 4 << 20);
     let bytes = usual.unwrap_or(largest);
     let mut shown = comparisons.iter().filter(|c| c.bytes == bytes).peekable();
     if shown.peek().is_none() {

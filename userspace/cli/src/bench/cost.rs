@@ -7,8 +7,14 @@ use anyhow::Result;
 use serde::Serialize;
 
 /// The phases' names, in their order.
-pub const PHASES: [&str; 6] =
-    ["create", "mmap", "first touch", "second touch", "munmap", "destroy"];
+pub const PHASES: [&str; 6] = [
+    "create",
+    "mmap",
+    "first touch",
+    "second touch",
+    "munmap",
+    "destroy",
+];
 
 /// As few runs as are ever made.
 const MIN_RUNS: usize = 3;
@@ -29,7 +35,14 @@ pub struct Cost {
 impl Cost {
     /// In the order of [`PHASES`].
     pub fn phases(&self) -> [u64; 6] {
-        [self.create, self.mmap, self.first_touch, self.second_touch, self.munmap, self.destroy]
+        [
+            self.create,
+            self.mmap,
+            self.first_touch,
+            self.second_touch,
+            self.munmap,
+            self.destroy,
+        ]
     }
 
     fn from_phases(phases: [u64; 6]) -> Self {
@@ -118,7 +131,10 @@ fn least(runs: &[Cost]) -> Least {
         }
     }
     let sum = first.iter().sum::<u64>().max(1) as f64;
-    let more = first.iter().zip(&second).map(|(first, second)| (second - first) as f64);
+    let more = first
+        .iter()
+        .zip(&second)
+        .map(|(first, second)| (second - first) as f64);
     Least {
         cost: Cost::from_phases(first),
         runs: runs.len(),
@@ -132,7 +148,11 @@ mod tests {
 
     #[test]
     fn the_least_of_each_phase() {
-        let runs = [[10, 20, 30, 5, 6, 100], [11, 19, 30, 5, 6, 90], [12, 21, 40, 5, 6, 90]];
+        let runs = [
+            [10, 20, 30, 5, 6, 100],
+            [11, 19, 30, 5, 6, 90],
+            [12, 21, 40, 5, 6, 90],
+        ];
         let least = least(&runs.map(Cost::from_phases));
         assert_eq!(least.cost.phases(), [10, 19, 30, 5, 6, 90]);
         assert_eq!(least.runs, 3);

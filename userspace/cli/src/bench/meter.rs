@@ -57,14 +57,19 @@ impl Meter {
         let before = self.now();
         let result = f();
         let after = self.now();
-        (result, after.wrapping_sub(before).saturating_sub(self.overhead))
+        (
+            result,
+            after.wrapping_sub(before).saturating_sub(self.overhead),
+        )
     }
 
     #[inline]
     fn now(&self) -> u64 {
         match self.unit {
             Unit::Instructions => ticks(),
-            Unit::Nanoseconds => u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            Unit::Nanoseconds => {
+                u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+            }
         }
     }
 }

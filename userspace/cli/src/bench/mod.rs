@@ -103,7 +103,10 @@ fn sizes(wanted: &[u64]) -> Result<Vec<u64>> {
     let page = area::PAGE as u64;
     let mut sizes: Vec<u64> = match wanted {
         [] => (0..9).map(|step| page << (2 * step)).collect(),
-        _ => wanted.iter().map(|bytes| bytes.next_multiple_of(page)).collect(),
+        _ => wanted
+            .iter()
+            .map(|bytes| bytes.next_multiple_of(page))
+            .collect(),
     };
     sizes.sort_unstable();
     sizes.dedup();
@@ -160,9 +163,12 @@ impl Bench {
     }
 
     fn measure(&mut self, subjects: &[Subject], sizes: &[u64]) -> Result<()> {
-        let subjects: Vec<_> =
-            subjects.iter().filter(|subject| subject.name().contains(&self.filter)).collect();
-        self.progress.inc_length((subjects.len() * sizes.len()) as u64);
+        let subjects: Vec<_> = subjects
+            .iter()
+            .filter(|subject| subject.name().contains(&self.filter))
+            .collect();
+        self.progress
+            .inc_length((subjects.len() * sizes.len()) as u64);
         for bytes in sizes {
             for subject in &subjects {
                 self.progress.set_message(format!(
@@ -176,7 +182,8 @@ impl Bench {
                     false => None,
                 };
                 if let Some(least) = least {
-                    self.measurements.push(Measurement::new(subject, *bytes, least));
+                    self.measurements
+                        .push(Measurement::new(subject, *bytes, least));
                 }
                 self.progress.inc(1);
             }
@@ -187,7 +194,9 @@ impl Bench {
 
 /// The twin, if it is there or can be inserted.
 fn open_twin(modules: Option<&Path>) -> Result<Option<Session>> {
-    let file = modules.map(|dir| dir.join("mapwright_twin.ko")).filter(|file| file.exists());
+    let file = modules
+        .map(|dir| dir.join("mapwright_twin.ko"))
+        .filter(|file| file.exists());
     if let Some(file) = file {
         modules::insert(&file, "", TWIN)?;
     }

@@ -40,13 +40,15 @@ pub fn draw(report: &Report, file: &Path) -> Result<()> {
 
 fn lines(measurements: &[Measurement]) -> Vec<Line> {
     let pair = |backing: Backing, method: Method| {
-        move |m: &Measurement| {
-            m.backing == Some(backing.name()) && m.method == Some(method.name())
-        }
+        move |m: &Measurement| m.backing == Some(backing.name()) && m.method == Some(method.name())
     };
     let points = |owner, variant, chosen: &dyn Fn(&Measurement) -> bool| {
-        let mine = measurements.iter().filter(|m| m.owner == owner && m.variant == variant);
-        mine.filter(|m| chosen(m)).map(|m| (m.bytes as f64, m.per_page)).collect::<Vec<_>>()
+        let mine = measurements
+            .iter()
+            .filter(|m| m.owner == owner && m.variant == variant);
+        mine.filter(|m| chosen(m))
+            .map(|m| (m.bytes as f64, m.per_page))
+            .collect::<Vec<_>>()
     };
     let mut lines = Vec::new();
     let mut line = |label: &str, colour, points: Vec<_>, ring| {
@@ -59,10 +61,21 @@ fn lines(measurements: &[Measurement]) -> Vec<Line> {
             });
         }
     };
-    let kernel = |name: &'static str| points(Owner::Kernel, Variant::Usual, &move |m| m.name == name);
+    let kernel =
+        |name: &'static str| points(Owner::Kernel, Variant::Usual, &move |m| m.name == name);
     line("memfd", RGBColor(110, 115, 125), kernel("memfd"), false);
-    line("anonymous", RGBColor(150, 155, 165), kernel("anonymous"), false);
-    line("anonymous, THP", RGBColor(185, 190, 198), kernel("anonymous, THP"), false);
+    line(
+        "anonymous",
+        RGBColor(150, 155, 165),
+        kernel("anonymous"),
+        false,
+    );
+    line(
+        "anonymous, THP",
+        RGBColor(185, 190, 198),
+        kernel("anonymous, THP"),
+        false,
+    );
     let singly = pair(Backing::Pages, Method::Fault);
     let singly = points(Owner::Mapwright, Variant::Singly, &singly);
     line("fault, one by one", RGBColor(240, 160, 150), singly, false);
@@ -77,7 +90,12 @@ fn lines(measurements: &[Measurement]) -> Vec<Line> {
         let chosen = pair(backing, method);
         let mine = points(Owner::Mapwright, Variant::Usual, &chosen);
         line(method.name(), colour, mine, false);
-        line("twin in C", colour, points(Owner::Twin, Variant::Usual, &chosen), true);
+        line(
+            "twin in C",
+            colour,
+            points(Owner::Twin, Variant::Usual, &chosen),
+            true,
+        );
     }
     lines
 }
@@ -94,15 +112,29 @@ where
 {
     root.fill(&WHITE)?;
     let text = |size: i32| (FONT, size).into_font().color(&INK);
-    root.draw(&Text::new("What a page costs to map, use once and unmap", (24, 16), text(24)))?;
+    root.draw(&Text::new(
+        "What a page costs to map, use once and unmap",
+        (24, 16),
+        text(24),
+    ))?;
     let subtitle = format!(
         "{unit} per page: mmap, first touch, munmap.  Rings: the same in C.  \
          Grey: the kernel's own memory, which is also allocated in that time."
     );
     root.draw(&Text::new(subtitle, (24, 48), text(14)))?;
 
-    let x = range(lines.iter().flat_map(|line| &line.points).map(|point| point.0));
-    let y = range(lines.iter().flat_map(|line| &line.points).map(|point| point.1));
+    let x = range(
+        lines
+            .iter()
+            .flat_map(|line| &line.points)
+            .map(|point| point.0),
+    );
+    let y = range(
+        lines
+            .iter()
+            .flat_map(|line| &line.points)
+            .map(|point| point.1),
+    );
     let mut chart = ChartBuilder::on(root)
         .margin_top(78)
         .margin_left(16)
@@ -110,7 +142,10 @@ where
         .margin_bottom(12)
         .x_label_area_size(52)
         .y_label_area_size(70)
-        .build_cartesian_2d((x.0 * 0.8..x.1 * 1.25).log_scale().base(4.0), (y.0 * 0.7..y.1 * 1.5).log_scale())?;
+        .build_cartesian_2d(
+            (x.0 * 0.8..x.1 * 1.25).log_scale().base(4.0),
+            (y.0 * 0.7..y.1 * 1.5).log_scale(),
+        )?;
     chart
         .configure_mesh()
         .bold_line_style(GRID)
@@ -129,12 +164,18 @@ where
     for line in lines {
         if line.ring {
             let style = line.colour.stroke_width(2);
-            chart.draw_series(line.points.iter().map(|point| Circle::new(*point, 6, style)))?;
+            chart.draw_series(
+                line.points
+                    .iter()
+                    .map(|point| Circle::new(*point, 6, style)),
+            )?;
         } else {
             let points = line.points.iter().copied();
             chart.draw_series(LineSeries::new(points, line.colour.stroke_width(2)))?;
             chart.draw_series(
-                line.points.iter().map(|point| Circle::new(*point, 3, line.colour.filled())),
+                line.points
+                    .iter()
+                    .map(|point| Circle::new(*point, 3, line.colour.filled())),
             )?;
         }
     }
@@ -150,7 +191,11 @@ where
     for (((x, _), line), y) in labels.iter().zip(spread(&ends)) {
         let style = (FONT, 15).into_font().color(&line.colour);
         let anchor = text_anchor::Pos::new(text_anchor::HPos::Left, text_anchor::VPos::Center);
-        root.draw(&Text::new(line.label.clone(), (x + 12, y), style.pos(anchor)))?;
+        root.draw(&Text::new(
+            line.label.clone(),
+            (x + 12, y),
+            style.pos(anchor),
+        ))?;
     }
     root.present()?;
     Ok(())
@@ -158,7 +203,9 @@ where
 
 /// The least and the largest.
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
+    let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), v| {
+        (low.min(v), high.max(v))
+    });
     if low > high {
         (1.0, 10.0)
     } else {
@@ -181,7 +228,9 @@ fn spread(places: &[i32]) -> Vec<i32> {
             groups.push((a.0 + b.0, a.1 + b.1));
         }
     }
-    let spread = groups.iter().flat_map(|group| (0..group.1).map(move |i| top(group) + i * LABEL_GAP));
+    let spread = groups
+        .iter()
+        .flat_map(|group| (0..group.1).map(move |i| top(group) + i * LABEL_GAP));
     spread.collect()
 }
 
@@ -204,7 +253,10 @@ mod tests {
         assert_eq!(spread(&[10, 100]), [10, 100]);
         assert_eq!(spread(&[50, 50]), [41, 60]);
         let many = spread(&[10, 12, 14, 16, 300]);
-        assert!(many.windows(2).all(|pair| pair[1] - pair[0] >= LABEL_GAP), "{many:?}");
+        assert!(
+            many.windows(2).all(|pair| pair[1] - pair[0] >= LABEL_GAP),
+            "{many:?}"
+        );
         assert_eq!(many[4], 300);
     }
 

@@ -84,7 +84,11 @@ impl Report {
     pub fn show(&self, sizes: &[u64]) {
         let largest = self.measurements.iter().map(|m| m.bytes).max().unwrap_or(0);
         let usual = [4 << 20, largest];
-        let mut shown: Vec<u64> = if sizes.is_empty() { usual.into() } else { sizes.into() };
+        let mut shown: Vec<u64> = if sizes.is_empty() {
+            usual.into()
+        } else {
+            sizes.into()
+        };
         shown.sort_unstable();
         shown.dedup();
         for bytes in shown {
@@ -101,14 +105,20 @@ impl Report {
     }
 
     fn show_size(&self, bytes: u64) {
-        let mut measured = self.measurements.iter().filter(|m| m.bytes == bytes).peekable();
+        let mut measured = self
+            .measurements
+            .iter()
+            .filter(|m| m.bytes == bytes)
+            .peekable();
         if measured.peek().is_none() {
             return;
         }
         let title = format!("{}, {} per page", style::bytes(bytes), self.unit);
         anstream::println!("{}", style::paint(style::HEADING, title));
         let [create, mmap, first, second, munmap, destroy] = PHASES;
-        let header = ["", "what", create, mmap, first, second, munmap, destroy, "in all"];
+        let header = [
+            "", "what", create, mmap, first, second, munmap, destroy, "in all",
+        ];
         let mut table = style::table(header, 2);
         let mut owner = None;
         for m in measured {

@@ -93,9 +93,9 @@ impl Subject {
 
     /// Each sound pair of the module.
     pub fn pairs(session: &Rc<Session>) -> Vec<Self> {
-        let pairs = Backing::ALL.iter().flat_map(|backing| {
-            Method::ALL.iter().map(move |method| (*backing, *method))
-        });
+        let pairs = Backing::ALL
+            .iter()
+            .flat_map(|backing| Method::ALL.iter().map(move |method| (*backing, *method)));
         pairs
             .filter(|(backing, method)| reason_against(*backing, *method).is_none())
             .map(|(backing, method)| Self::ours(session, backing, method, Variant::Usual))
@@ -126,7 +126,11 @@ impl Subject {
             variant: Variant::Usual,
             source,
         };
-        vec![kernel(Source::Anonymous), kernel(Source::Memfd), kernel(Source::Thp)]
+        vec![
+            kernel(Source::Anonymous),
+            kernel(Source::Memfd),
+            kernel(Source::Thp),
+        ]
     }
 
     /// Its pair, if it has one.
@@ -141,7 +145,12 @@ impl Subject {
     pub fn name(&self) -> String {
         match &self.source {
             Source::Device(_, backing, method) => {
-                format!("{} + {}{}", backing.name(), method.name(), self.variant.suffix())
+                format!(
+                    "{} + {}{}",
+                    backing.name(),
+                    method.name(),
+                    self.variant.suffix()
+                )
             }
             Source::Memfd => "memfd".into(),
             Source::Anonymous => "anonymous".into(),
@@ -161,7 +170,13 @@ impl Subject {
                 match self.create_region(session, *backing, *method, bytes) {
                     Ok(region) => Memory::Region(region),
                     Err(Errno::ENOMEM | Errno::ENOSPC) => return Ok(None),
-                    Err(errno) => return Err(Error::System { what: "CREATE", errno }.into()),
+                    Err(errno) => {
+                        return Err(Error::System {
+                            what: "CREATE",
+                            errno,
+                        }
+                        .into())
+                    }
                 }
             }
             Source::Memfd => {
