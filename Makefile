@@ -131,7 +131,7 @@ unload: ## here: Remove the modules (as root)
 install: ## here: Install modules, command and udev rule (as root, after make and make programs)
 	@test -e $(MODULES)/mapwright.ko || { echo "There is no module for kernel $(KERNELRELEASE) yet: run make first." >&2; exit 1; }
 	@test -e $(BIN)/mapwright || { echo "There is no program yet: run make programs first." >&2; exit 1; }
-	$(KBUILD) --no-print-directory INSTALL_MOD_PATH=$(DESTDIR) modules_install
+	$(KBUILD) --no-print-directory CONFIG_MODULE_SIG_ALL= INSTALL_MOD_PATH=$(DESTDIR) modules_install
 	install -D $(BIN)/mapwright $(DESTDIR)$(PREFIX)/bin/mapwright
 	install -D -m 644 $(REPO)/scripts/70-mapwright.rules $(DESTDIR)/etc/udev/rules.d/70-mapwright.rules
 

@@ -88,17 +88,17 @@ impl Observation {
         let longest = count(self.query.longest_run, "page");
         let verdict = match (self.query.runs, self.query.address_class) {
             (1, AddressClass::DirectMap) => "contiguous",
-            (1, AddressClass::Vmalloc) => "contiguous by luck, as memory is little used yet",
+            (1, AddressClass::Vmalloc) => "contiguous, by luck",
             _ => "scattered",
         };
         line(
             "frames",
             format_args!("{runs}, the longest {longest}: {}", paint(STRONG, verdict)),
         );
-        let legend = if self.query.runs > 1 {
-            "  each new run changes the shade"
-        } else {
-            ""
+        let legend = match (self.query.runs, self.query.address_class) {
+            (1, AddressClass::DirectMap) => "",
+            (1, AddressClass::Vmalloc) => "  memory is little used yet",
+            _ => "  each new run changes the shade",
         };
         more(paint(DIM, format_args!("{}{legend}", self.strip(48))));
     }

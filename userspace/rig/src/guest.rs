@@ -10,6 +10,7 @@ use crate::boot::Guest;
 use crate::cli::Boot;
 use shell_words::quote;
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 /// Where the tiny guest has the modules.
@@ -55,6 +56,9 @@ pub fn script(guest: &Guest, token: &str, kernel_modules: &[String]) -> String {
         "TERM_TYPE",
         &std::env::var("TERM").unwrap_or_else(|_| "dumb".to_owned()),
     );
+    // The guest has only a pipe, but what comes out of it may be seen on a terminal.
+    let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    set("COLOR", if color { "1" } else { "" });
     let command = guest.command.as_deref().unwrap_or_default();
     set("COMMAND", &shell_words::join(command));
 

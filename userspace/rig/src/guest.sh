@@ -6,6 +6,7 @@
 export PATH="$REPO/build/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 export HOME=/root
 export TERM="$TERM_TYPE"
+[ -z "$COLOR" ] || export CLICOLOR_FORCE=1
 export MAPWRIGHT_BOOT="$BOOT"
 if [ -n "$MODULES_DIR" ]; then
 	export MAPWRIGHT_MODULES="$MODULES_DIR"
