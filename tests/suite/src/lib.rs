@@ -9,7 +9,9 @@ mod bare;
 mod cells;
 mod child;
 mod coherence;
+mod failing;
 mod faults;
+mod inject;
 mod life;
 mod limits;
 mod module;
@@ -37,4 +39,5 @@ const SUITES: &[Suite] = &[
     stats::SUITE,
     limits::SUITE,
     module::SUITE,
+    failing::SUITE,
 ];

@@ -7,6 +7,7 @@ use anyhow::{bail, ensure, Result};
 use mapwright::Tables;
 use std::{
     any::Any,
+    cell::RefCell,
     fmt,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
@@ -51,6 +52,7 @@ pub(crate) use suite;
 /// What the tests are told.
 pub struct Context {
     modules: Option<PathBuf>,
+    notes: RefCell<Vec<String>>,
 }
 
 impl Context {
@@ -62,6 +64,11 @@ impl Context {
         let file = dir.join("mapwright.ko");
         ensure!(file.exists(), "{} does not exist", file.display());
         Ok(file)
+    }
+
+    /// Has something told beside the test's result.
+    pub fn note(&self, text: String) {
+        self.notes.borrow_mut().push(text);
     }
 }
 
@@ -98,6 +105,7 @@ pub fn run(filter: &str, modules: Option<&Path>) -> Result<bool> {
     }
     let context = Context {
         modules: modules.map(Path::to_owned),
+        notes: RefCell::default(),
     };
     panic::set_hook(Box::new(|_| ()));
     let mut out = ktap::Writer::new(std::io::stdout());
@@ -109,6 +117,9 @@ pub fn run(filter: &str, modules: Option<&Path>) -> Result<bool> {
         for case in &cases {
             let result = run_case(case, &context);
             all_passed &= !matches!(result, ktap::Outcome::Failed(_));
+            for note in context.notes.take() {
+                group.diagnostic(&note)?;
+            }
             group.result(&case.name, &result)?;
         }
         group.end()?;
