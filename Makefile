@@ -24,6 +24,10 @@ BUILD := $(REPO)/build
 MODULES := $(BUILD)/$(KERNELRELEASE)
 BIN := $(BUILD)/bin
 
+ifeq ($(origin CC),default)
+CC := $(firstword $(shell command -v cc gcc-14 gcc))
+endif
+
 KBUILD := $(MAKE) -C $(KDIR) M=$(REPO) MO=$(MODULES)
 CARGO_TARGET := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 # Programs are static, so that they run in any guest.
@@ -59,7 +63,7 @@ demo: rig-ready ## rig: Boot a machine with the modules and take the guided tour
 
 .PHONY: test
 test: rig-ready ## rig: Run all tests: host unit tests, then the KTAP suite on both boot ways
-	@$(RIG) test $(TEST)
+	@MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(RIG) test $(TEST)
 
 .PHONY: shell
 shell: rig-ready ## rig: A shell in a machine with the modules
@@ -88,10 +92,15 @@ modules: ## here: Build the modules for the running kernel (the default)
 
 .PHONY: programs
 programs: ## here: Build the command mapwright and the test rig
-	@$(CARGO) build $(CARGO_FLAGS)
 	@mkdir -p $(BIN)
+	@$(CARGO) build $(CARGO_FLAGS) -p mapwright-cli -p mapwright-rig
+	@$(CC) -static -O2 -Wall -Wextra -Werror -I$(REPO)/rust/uapi -o $(BIN)/map-example $(REPO)/userspace/examples/map.c
 	@for program in mapwright mapwright-rig; do \
 		ln -sf $(BUILD)/cargo/$(CARGO_TARGET)/release/$$program $(BIN)/$$program; done
+
+.PHONY: header
+header: ## here: Write the C header of the interface again, after a change of rust/uapi
+	@$(CARGO) run --quiet --locked -p mapwright-header
 
 .PHONY: load
 load: ## here: Insert the modules (as root, after make)

@@ -5,10 +5,17 @@
 //! A [`Backing`] owns page frames and has a kernel address for each of them. What maps it keeps it
 //! alive through a [`Mappable`], so that frames are never freed under a mapping.
 
-use crate::caching::Caching;
+use crate::{
+    caching::Caching,
+    histogram::Start, //
+};
 use core::{
     cmp::min,
-    ops::Deref,
+    mem::ManuallyDrop,
+    ops::{
+        Deref,
+        Range, //
+    },
     ptr::NonNull, //
 };
 use kernel::{
@@ -230,13 +237,23 @@ impl Iterator for Runs<'_> {
 /// Called with the lock of an address space held: it must not touch the memory of a program.
 pub trait MappingEvents: Send + Sync + 'static {
     /// A VMA began to map it: `mmap(2)`, `fork(2)`, the split of a VMA, `mremap(2)`.
-    fn vma_opened(&self);
+    fn vma_opened(&self, addresses: Range<usize>);
 
     /// Such a VMA ended.
-    fn vma_closed(&self);
+    fn vma_closed(&self, addresses: Range<usize>);
 
-    /// A page fault was answered with `nr_pages` pages, or refused if that is none.
-    fn faulted(&self, write: bool, nr_pages: usize);
+    /// The page fault that began at `start` was answered with `nr_pages` pages, or refused if that is
+    /// none.
+    fn faulted(&self, start: Start, address: usize, write: bool, nr_pages: usize);
+
+    /// The memory is about to be freed.
+    fn free_begins(&self) -> Start;
+
+    /// The memory, whose freeing began at `start`, has been freed.
+    fn freed(&self, start: Start);
+
+    /// A page fault is about to be answered.
+    fn fault_begins(&self) -> Start;
 
     /// How many pages a page fault maps at most, if they are there: a power of two, at most
     /// [`MAX_FAULT_AROUND`](crate::fault::MAX_FAULT_AROUND).
@@ -247,9 +264,9 @@ pub trait MappingEvents: Send + Sync + 'static {
 ///
 /// Shared as an [`Arc`](kernel::sync::Arc): each VMA that maps it holds a reference. The backing
 /// can be neither changed nor taken out.
-pub struct Mappable<T> {
-    // Before `owner`, so that what the owner accounts for is freed when the owner is told.
-    backing: KBox<dyn Backing>,
+pub struct Mappable<T: MappingEvents> {
+    /// Dropped once, when this is.
+    backing: ManuallyDrop<KBox<dyn Backing>>,
     base_pgoff: usize,
     owner: T,
 }
@@ -259,7 +276,7 @@ impl<T: MappingEvents> Mappable<T> {
     /// begins.
     pub fn new(backing: KBox<dyn Backing>, base_pgoff: usize, owner: T) -> Self {
         Self {
-            backing,
+            backing: ManuallyDrop::new(backing),
             base_pgoff,
             owner,
         }
@@ -273,11 +290,20 @@ impl<T: MappingEvents> Mappable<T> {
 
     /// The memory.
     pub fn memory(&self) -> &dyn Backing {
-        &*self.backing
+        &**self.backing
     }
 }
 
-impl<T> Deref for Mappable<T> {
+impl<T: MappingEvents> Drop for Mappable<T> {
+    fn drop(&mut self) {
+        let start = self.owner.free_begins();
+        // SAFETY: This is the only place that drops it, and it is not used any more.
+        unsafe { ManuallyDrop::drop(&mut self.backing) };
+        self.owner.freed(start);
+    }
+}
+
+impl<T: MappingEvents> Deref for Mappable<T> {
     type Target = T;
 
     fn deref(&self) -> &T {

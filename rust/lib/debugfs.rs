@@ -6,6 +6,7 @@
 //! while a file is open, and closing that file crashes. Here the owner is set, so an open file
 //! holds the module.
 
+use crate::histogram::Switch;
 use core::{
     marker::PhantomData,
     ptr, //
@@ -28,6 +29,9 @@ pub trait Tables: Send + Sync + 'static {
 
     /// The files: name and what writes the text.
     const FILES: &'static [(&'static CStr, fn(&Self, &SeqFile))];
+
+    /// Switches beside them, which root may read and write: name and which.
+    const SWITCHES: &'static [(&'static CStr, fn(&Self) -> &Switch)];
 }
 
 /// What a file's inode points to.
@@ -47,6 +51,7 @@ struct File<T> {
 pub struct Directory<T: Tables> {
     dentry: *mut bindings::dentry,
     files: KVec<File<T>>,
+    tables: Arc<T>,
 }
 
 // SAFETY: A debugfs directory may be removed by any thread.
@@ -66,6 +71,7 @@ impl<T: Tables> Directory<T> {
         Ok(Self {
             dentry: ptr::null_mut(),
             files,
+            tables,
         })
     }
 
@@ -92,6 +98,18 @@ impl<T: Tables> Directory<T> {
                     ptr::from_ref(file).cast_mut().cast::<c_void>(),
                     ptr::null(),
                     Operations::<T>::TABLE,
+                )
+            };
+        }
+        for (name, switch) in T::SWITCHES {
+            // SAFETY: As above. The switch is part of `tables`, which is dropped after the inode was
+            // removed, and may be written at any time. The operations are the kernel's own.
+            unsafe {
+                bindings::debugfs_create_bool(
+                    name.as_char_ptr(),
+                    0o600,
+                    self.dentry,
+                    switch(&self.tables).as_ptr(),
                 )
             };
         }

@@ -10,7 +10,8 @@ use crate::{
         Mappable,
         MappingEvents, //
     },
-    ffi, //
+    ffi,
+    histogram::Start, //
 };
 use core::{
     cmp::{
@@ -64,6 +65,7 @@ pub(crate) const PMD_PAGES: usize = 1 << (bindings::PMD_SHIFT as usize - kernel:
 struct Fault<'a, T: MappingEvents> {
     vmf: *mut bindings::vm_fault,
     mappable: ArcBorrow<'a, Mappable<T>>,
+    start: Start,
 }
 
 impl<T: MappingEvents> Fault<'_, T> {
@@ -73,10 +75,14 @@ impl<T: MappingEvents> Fault<'_, T> {
     unsafe fn from_raw(vmf: *mut bindings::vm_fault) -> Self {
         // SAFETY: By the requirement of this function the private data is a pointer of
         // `Arc::into_raw()`, kept alive by the reference of the VMA.
-        let mappable =
+        let mappable: ArcBorrow<'_, Mappable<T>> =
             unsafe { ArcBorrow::from_raw((*(*vmf).__bindgen_anon_1.vma).vm_private_data.cast()) };
         // INVARIANT: By the requirement of this function.
-        Self { vmf, mappable }
+        Self {
+            vmf,
+            start: mappable.fault_begins(),
+            mappable,
+        }
     }
 
     fn vma(&self) -> *mut bindings::vm_area_struct {
@@ -137,7 +143,8 @@ impl<T: MappingEvents> Fault<'_, T> {
         } else {
             0
         };
-        self.mappable.faulted(self.is_write(), nr_pages);
+        self.mappable
+            .faulted(self.start, self.address(), self.is_write(), nr_pages);
         result
     }
 

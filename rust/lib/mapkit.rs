@@ -9,7 +9,9 @@
 //! - [`fault`]: page faults in VMAs that are filled when they are touched;
 //! - [`debugfs`]: read-only text tables, safe against `rmmod`;
 //! - [`percpu`]: counters that cost next to nothing;
+//! - [`histogram`]: how long things take;
 //! - [`uaccess`]: structures that grow over the years, copied from and to programs;
+//! - [`trace`]: events that trace-cmd, perf and bpftrace see;
 //! - [`capability`], [`errno`], [`sysinfo`], [`text`]: small things on the way.
 //!
 //! It is an rlib linked into each module that uses it, so it has no statics of its own. All `unsafe`
@@ -29,12 +31,14 @@ pub mod errno;
 pub mod fault;
 mod ffi;
 pub mod folios;
+pub mod histogram;
 pub mod pages;
 pub mod percpu;
 pub mod slab;
 pub mod sysinfo;
 mod task;
 pub mod text;
+pub mod trace;
 pub mod uaccess;
 pub mod vma;
 pub mod vmalloc;

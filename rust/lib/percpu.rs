@@ -18,10 +18,10 @@ use kernel::{
 
 /// Names the counters of a set.
 pub trait CounterNames: Copy + 'static {
-    /// All of them. A counter's [`index`](Self::index) is its place in here.
-    const ALL: &'static [Self];
+    /// How many there are.
+    const COUNT: usize;
 
-    /// Its place in [`ALL`](Self::ALL).
+    /// Its number, below [`COUNT`](Self::COUNT).
     fn index(self) -> usize;
 }
 
@@ -32,7 +32,7 @@ pub trait CounterNames: Copy + 'static {
 ///
 /// # Invariants
 ///
-/// `base` is a per-CPU allocation of `N::ALL.len()` times `unsigned long`, and owned.
+/// `base` is a per-CPU allocation of `N::COUNT` times `unsigned long`, and owned.
 pub struct PerCpuCounters<N> {
     base: NonNull<c_ulong>,
     _names: PhantomData<fn(N)>,
@@ -47,7 +47,7 @@ unsafe impl<N> Sync for PerCpuCounters<N> {}
 impl<N: CounterNames> PerCpuCounters<N> {
     /// Allocates the set, all zero. `ENOMEM` if there is no memory for it.
     pub fn new() -> Result<Self> {
-        let bytes = size_of::<c_ulong>().wrapping_mul(N::ALL.len());
+        let bytes = size_of::<c_ulong>().wrapping_mul(N::COUNT);
         // SAFETY: Any size and alignment up to a page are fine; the function may sleep, as may its
         // callers.
         let base = unsafe {
@@ -63,7 +63,7 @@ impl<N: CounterNames> PerCpuCounters<N> {
     /// The per-CPU pointer of a counter, or `None` if its name lies about its index.
     fn counter(&self, name: N) -> Option<*mut c_ulong> {
         let index = name.index();
-        (index < N::ALL.len()).then(|| self.base.as_ptr().wrapping_add(index))
+        (index < N::COUNT).then(|| self.base.as_ptr().wrapping_add(index))
     }
 
     /// Adds `n` to a counter.

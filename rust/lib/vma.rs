@@ -114,8 +114,13 @@ impl<'a> NewVma<'a> {
     /// The threads of this process see page-table entries at once, even before the VMA is in place.
     /// They must be gone before the memory can be.
     fn zap(&self) {
-        let (start, end) = (self.vma.start(), self.vma.end());
+        let Range { start, end } = self.addresses();
         self.vma.zap_vma_range(start, end.wrapping_sub(start));
+    }
+
+    /// The addresses that it covers.
+    fn addresses(&self) -> Range<usize> {
+        self.vma.start()..self.vma.end()
     }
 
     /// Makes sure that it is not and never becomes executable.
@@ -361,7 +366,7 @@ impl<'a, T: MappingEvents> Filling<'a, T> {
     /// The VMA has all that it gets at `mmap(2)`; `F` does the rest.
     fn finish<F: Filler<T> + 'static>(mut self) -> Result<Mapped<'a>> {
         self.finished = true;
-        self.mappable.vma_opened();
+        self.mappable.vma_opened(self.vma.addresses());
         // INVARIANT: The operations are those for a pointer of `Arc::into_raw()` of this type, which
         // has one reference.
         Ok(Mapped {
@@ -393,7 +398,7 @@ pub struct Mapped<'a> {
     vma: NewVma<'a>,
     private: *mut c_void,
     operations: &'static bindings::vm_operations_struct,
-    close: unsafe fn(*mut c_void),
+    close: unsafe fn(*mut c_void, Range<usize>),
 }
 
 impl Mapped<'_> {
@@ -415,8 +420,19 @@ impl Drop for Mapped<'_> {
     fn drop(&mut self) {
         self.vma.zap();
         // SAFETY: By the type invariant, and the reference is not used again.
-        unsafe { (self.close)(self.private) };
+        unsafe { (self.close)(self.private, self.vma.addresses()) };
     }
+}
+
+/// The addresses that a VMA covers.
+///
+/// # Safety
+///
+/// `vma` must be valid and locked for reading.
+unsafe fn addresses(vma: *const bindings::vm_area_struct) -> Range<usize> {
+    // SAFETY: By the requirement of this function.
+    let bounds = unsafe { (*vma).__bindgen_anon_1.__bindgen_anon_1 };
+    bounds.vm_start..bounds.vm_end
 }
 
 /// The `vm_operations_struct` of a VMA that holds a reference to a `Mappable<T>` and is filled by
@@ -442,7 +458,8 @@ impl<T: MappingEvents, F: Filler<T>> Operations<T, F> {
         // alive by the reference of the VMA that this one is a copy of.
         let mappable =
             unsafe { ArcBorrow::<'_, Mappable<T>>::from_raw((*vma).vm_private_data.cast()) };
-        mappable.vma_opened();
+        // SAFETY: By the requirement of this function; the VMA is locked.
+        mappable.vma_opened(unsafe { addresses(vma) });
         // The reference of the new VMA, dropped in `close`.
         let _ = Arc::into_raw(Arc::from(mappable));
     }
@@ -455,7 +472,7 @@ impl<T: MappingEvents, F: Filler<T>> Operations<T, F> {
     unsafe extern "C" fn close(vma: *mut bindings::vm_area_struct) {
         // SAFETY: By the requirement of this function its private data has a reference for this VMA,
         // which is closed only once.
-        unsafe { Self::release((*vma).vm_private_data) };
+        unsafe { Self::release((*vma).vm_private_data, addresses(vma)) };
     }
 
     /// Drops the reference of a VMA.
@@ -464,9 +481,9 @@ impl<T: MappingEvents, F: Filler<T>> Operations<T, F> {
     ///
     /// `private` must be a pointer of `Arc::<Mappable<T>>::into_raw()`, whose reference is not used
     /// again.
-    unsafe fn release(private: *mut c_void) {
+    unsafe fn release(private: *mut c_void, addresses: Range<usize>) {
         // SAFETY: By the requirement of this function.
         let mappable = unsafe { Arc::<Mappable<T>>::from_raw(private.cast()) };
-        mappable.vma_closed();
+        mappable.vma_closed(addresses);
     }
 }

@@ -30,7 +30,8 @@ use kernel::{
 };
 use mapkit::{
     coherent::DmaDevice,
-    debugfs::Tables, //
+    debugfs::Tables,
+    histogram::Switch, //
 };
 
 /// The one device of the module.
@@ -51,10 +52,14 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    pub(crate) fn new(limits: Limits, fault_around: usize) -> impl PinInit<Self, Error> {
+    pub(crate) fn new(
+        limits: Limits,
+        fault_around: usize,
+        timing: bool,
+    ) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             let account = Account::new(limits.total_bytes, u64::MAX)?;
-            let stats = Stats::new()?;
+            let stats = Stats::new(timing)?;
             let dma = Arc::new(DmaDevice::new(c"mapwright")?, GFP_KERNEL)?;
             Ok(try_pin_init!(Self {
                 limits,
@@ -90,6 +95,10 @@ impl Device {
         self.stats.show(m);
     }
 
+    fn show_latency(&self, m: &SeqFile) {
+        self.stats.show_latency(m);
+    }
+
     fn show_regions(&self, m: &SeqFile) {
         Live::show_header(m);
         for live in self.live.lock().values() {
@@ -103,5 +112,8 @@ impl Tables for Device {
     const FILES: &'static [(&'static CStr, fn(&Self, &SeqFile))] = &[
         (c"stats", Self::show_stats),
         (c"regions", Self::show_regions),
+        (c"latency", Self::show_latency),
     ];
+    const SWITCHES: &'static [(&'static CStr, fn(&Self) -> &Switch)] =
+        &[(c"timing", |device| device.stats.latency.clock())];
 }

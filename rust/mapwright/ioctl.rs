@@ -8,12 +8,14 @@ use crate::{
         self,
         Recipe, //
     },
-    session::Session, //
+    session::Session,
+    stats::RegionCounter, //
 };
 use core::cmp::min;
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
+    sync::barrier::smp_mb,
     uaccess::UserPtr, //
 };
 use mapkit::{
@@ -34,6 +36,7 @@ pub(crate) fn dispatch(session: &Session, cmd: u32, arg: UserPtr) -> Result<u32>
         uapi::IOCTL_DESTROY => destroy(session, arg),
         uapi::IOCTL_QUERY => reply(arg, |query| query_region(session, query)),
         uapi::IOCTL_PAGES => reply(arg, |pages| get_pages(session, pages)),
+        uapi::IOCTL_SYNC => sync(session, arg),
         _ => Err(ENOTTY),
     }
 }
@@ -129,9 +132,27 @@ fn query_region(session: &Session, query: &mut uapi::Query) -> Result {
         runs,
         longest_run,
         vmas: region.vmas(),
-        mmaps: region.mmaps(),
+        mmaps: region.count(RegionCounter::Mmaps),
+        faults_read: region.count(RegionCounter::FaultsRead),
+        faults_write: region.count(RegionCounter::FaultsWrite),
+        pages_faulted: region.count(RegionCounter::PagesFaulted),
     };
     Ok(())
+}
+
+fn sync(session: &Session, arg: UserPtr) -> Result<u32> {
+    let (_, sync) = read::<uapi::Sync>(arg)?;
+    let known = uapi::SYNC_FOR_CPU | uapi::SYNC_FOR_DEVICE;
+    if sync.flags == 0 || sync.flags & !known != 0 || sync.bytes == 0 {
+        return Err(EINVAL);
+    }
+    let region = session.by_id(sync.id)?;
+    let end = sync.first.checked_add(sync.bytes).ok_or(EINVAL)?;
+    if end > region.bytes() {
+        return Err(EINVAL);
+    }
+    smp_mb();
+    Ok(0)
 }
 
 fn get_pages(session: &Session, pages: &mut uapi::Pages) -> Result {

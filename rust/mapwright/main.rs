@@ -51,6 +51,10 @@ module! {
             default: 64,
             description: "KiB that a page fault maps at most, of a lazy mapping: up to 256",
         },
+        timing: u8 {
+            default: 1,
+            description: "Whether latencies are measured (later: debugfs mapwright/timing)",
+        },
         session_regions: u32 {
             default: 1024,
             description: "Regions that one open file may hold",
@@ -78,7 +82,8 @@ impl kernel::Module for Mapwright {
             *module_parameters::session_regions.value(),
         );
         let fault_around = fault::window(*module_parameters::fault_around_kib.value());
-        let device = Arc::pin_init(Device::new(limits, fault_around), GFP_KERNEL)?;
+        let timing = *module_parameters::timing.value() != 0;
+        let device = Arc::pin_init(Device::new(limits, fault_around, timing), GFP_KERNEL)?;
         let mut tables = Directory::new(device.clone())?;
         let registration = KBox::pin_init(Registration::new(NAME, MODE, device), GFP_KERNEL)?;
         tables.publish(NAME);

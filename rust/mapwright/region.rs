@@ -10,9 +10,16 @@ use crate::{
         Charge, //
     },
     method,
-    stats::Counter, //
+    stats::{
+        Counter,
+        RegionCounter,
+        Timed, //
+    }, //
 };
-use core::ops::Deref;
+use core::ops::{
+    Deref,
+    Range, //
+};
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
@@ -33,7 +40,10 @@ use mapkit::{
         MappingEvents, //
     },
     errno,
+    histogram::Start,
+    percpu::PerCpuCounters,
     text::Decimal,
+    trace,
     vma::{
         Mapped,
         NewVma, //
@@ -118,8 +128,7 @@ pub(crate) struct Live {
     recipe: Recipe,
     /// VMAs that map it, and `mmap(2)` calls under way.
     vmas: Atomic<i64>,
-    /// Successful `mmap(2)` calls.
-    mmaps: Atomic<i64>,
+    counters: PerCpuCounters<RegionCounter>,
 }
 
 impl Deref for Live {
@@ -136,21 +145,25 @@ impl Live {
         self.vmas.load(Relaxed) as u64
     }
 
-    /// Successful `mmap(2)` calls so far.
-    pub(crate) fn mmaps(&self) -> u64 {
-        self.mmaps.load(Relaxed) as u64
+    /// A counter of its use so far.
+    pub(crate) fn count(&self, counter: RegionCounter) -> u64 {
+        self.counters.sum(counter) as u64
     }
 
     /// Writes the header of the device's table. Names stay the same in later versions.
     pub(crate) fn show_header(m: &SeqFile) {
-        seq_print!(m, "id pid backing method caching bytes offset vmas mmaps\n");
+        seq_print!(m, "id pid backing method caching bytes offset vmas");
+        for counter in RegionCounter::ALL {
+            seq_print!(m, " {}", counter.name());
+        }
+        seq_print!(m, "\n");
     }
 
     /// Writes its line of the device's table.
     pub(crate) fn show(&self, m: &SeqFile) {
         seq_print!(
             m,
-            "{} {} {} {} {} {} {:#x} {} {}\n",
+            "{} {} {} {} {} {} {:#x} {}",
             Decimal(self.id),
             self.pid,
             self.backing.name(),
@@ -159,8 +172,11 @@ impl Live {
             Decimal(self.bytes()),
             self.offset,
             Decimal(self.vmas()),
-            Decimal(self.mmaps()),
         );
+        for counter in RegionCounter::ALL {
+            seq_print!(m, " {}", Decimal(self.count(*counter)));
+        }
+        seq_print!(m, "\n");
     }
 }
 
@@ -183,30 +199,51 @@ impl Deref for Owned {
 impl Drop for Owned {
     fn drop(&mut self) {
         self.device.unlist(self.id);
-        self.device.stats.inc(Counter::RegionsFreed);
-        self.device.stats.add(Counter::PagesFreed, self.nr_pages);
     }
 }
 
 impl MappingEvents for Owned {
-    fn vma_opened(&self) {
+    fn vma_opened(&self, addresses: Range<usize>) {
         self.vmas.add(1, Relaxed);
         self.device.stats.inc(Counter::VmasOpened);
+        trace::mmap(self.id, addresses.start, addresses.end);
     }
 
-    fn vma_closed(&self) {
+    fn vma_closed(&self, addresses: Range<usize>) {
         self.vmas.fetch_sub(1, Relaxed);
         self.device.stats.inc(Counter::VmasClosed);
+        trace::munmap(self.id, addresses.start, addresses.end);
     }
 
-    fn faulted(&self, write: bool, nr_pages: usize) {
+    fn faulted(&self, start: Start, address: usize, write: bool, nr_pages: usize) {
         let stats = &self.device.stats;
-        stats.inc(match (nr_pages, write) {
-            (0, _) => Counter::FaultsFailed,
-            (_, true) => Counter::FaultsWrite,
-            (_, false) => Counter::FaultsRead,
-        });
+        let (of_all, of_region) = match (nr_pages, write) {
+            (0, _) => return stats.inc(Counter::FaultsFailed),
+            (_, true) => (Counter::FaultsWrite, RegionCounter::FaultsWrite),
+            (_, false) => (Counter::FaultsRead, RegionCounter::FaultsRead),
+        };
+        stats.inc(of_all);
         stats.add(Counter::PagesFaulted, nr_pages);
+        self.counters.inc(of_region);
+        self.counters.add(RegionCounter::PagesFaulted, nr_pages);
+        stats.latency.stop(Timed::Fault, start);
+        trace::fault(self.id, address, write, nr_pages);
+    }
+
+    fn free_begins(&self) -> Start {
+        self.device.stats.latency.start()
+    }
+
+    fn freed(&self, start: Start) {
+        let stats = &self.device.stats;
+        stats.latency.stop(Timed::Free, start);
+        stats.inc(Counter::RegionsFreed);
+        stats.add(Counter::PagesFreed, self.nr_pages);
+        trace::destroy(self.id);
+    }
+
+    fn fault_begins(&self) -> Start {
+        self.device.stats.latency.start()
     }
 
     fn fault_around(&self) -> usize {
@@ -226,8 +263,11 @@ pub(crate) fn allocate(
 ) -> Result<Arc<Region>> {
     let session_charge = Charge::new(account, recipe.bytes())?;
     let total_charge = Charge::new(&device.account, recipe.bytes())?;
+    let start = device.stats.latency.start();
     let memory = backing::allocate(device, &recipe)?;
+    device.stats.latency.stop(Timed::Allocate, start);
     let offset = take_offset()?;
+    let base_pgoff = usize::try_from(offset / PAGE_SIZE as u64).map_err(|_| ENOSPC)?;
 
     let live = Live {
         id: device.new_id(),
@@ -235,7 +275,7 @@ pub(crate) fn allocate(
         pid: kernel::current!().group_leader().pid(),
         recipe,
         vmas: Atomic::new(0),
-        mmaps: Atomic::new(0),
+        counters: PerCpuCounters::new()?,
     };
     let live = Arc::new(live, GFP_KERNEL_ACCOUNT)?;
     let node = RBTreeNode::new(live.id, live.clone(), GFP_KERNEL_ACCOUNT)?;
@@ -246,11 +286,18 @@ pub(crate) fn allocate(
         _session_charge: session_charge,
         _total_charge: total_charge,
     };
+    let region = Region::new(memory, base_pgoff, owned);
     device.stats.inc(Counter::RegionsCreated);
     device.stats.add(Counter::PagesAllocated, recipe.nr_pages);
-    let base_pgoff = usize::try_from(offset / PAGE_SIZE as u64).map_err(|_| ENOSPC)?;
-    let region = Arc::new(Region::new(memory, base_pgoff, owned), GFP_KERNEL_ACCOUNT)?;
+    let region = Arc::new(region, GFP_KERNEL_ACCOUNT)?;
     device.list(node);
+    trace::create(
+        region.id,
+        recipe.backing.number(),
+        recipe.method.number(),
+        recipe.caching.number(),
+        recipe.bytes(),
+    );
     Ok(region)
 }
 
@@ -259,8 +306,10 @@ pub(crate) fn allocate(
 /// `EINVAL` if it does not reach that far, and for a private mapping of page frame numbers.
 pub(crate) fn map<'a>(region: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a>> {
     let nr_pages = vma.nr_pages();
+    let start = region.device.stats.latency.start();
     let mapped = method::map(region, vma)?;
-    region.mmaps.add(1, Relaxed);
+    region.device.stats.latency.stop(Timed::Mmap, start);
+    region.counters.inc(RegionCounter::Mmaps);
     region.device.stats.inc(Counter::Mmaps);
     region.device.stats.add(Counter::PagesMapped, nr_pages);
     Ok(mapped)

@@ -9,6 +9,10 @@ use kernel::{
 };
 use mapkit::{
     errno,
+    histogram::{
+        Histograms,
+        BUCKETS, //
+    },
     percpu::{
         CounterNames,
         PerCpuCounters, //
@@ -16,25 +20,29 @@ use mapkit::{
     text::Decimal, //
 };
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal;)*) => {
-        /// The counters since the module was loaded.
+macro_rules! names {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal;)* }) => {
+        $(#[$about])*
         #[derive(Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum Counter {
+        pub(crate) enum $name {
             $($(#[$doc])* $variant,)*
         }
 
-        impl CounterNames for Counter {
-            const ALL: &'static [Self] = &[$(Self::$variant,)*];
+        impl CounterNames for $name {
+            const COUNT: usize = Self::ALL.len();
 
+            #[inline]
             fn index(self) -> usize {
                 self as usize
             }
         }
 
-        impl Counter {
+        impl $name {
+            /// All of them.
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
             /// Its name in the table, which stays the same in later versions.
-            const fn name(self) -> &'static str {
+            pub(crate) const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)*
                 }
@@ -43,7 +51,37 @@ macro_rules! counters {
     };
 }
 
-counters! {
+names! {
+    /// The counters of a region.
+    RegionCounter {
+        /// Successful `mmap(2)` calls.
+        Mmaps = "mmaps";
+        /// Page faults answered for a load.
+        FaultsRead = "faults_read";
+        /// Page faults answered for a store.
+        FaultsWrite = "faults_write";
+        /// Pages that these mapped.
+        PagesFaulted = "pages_faulted";
+    }
+}
+
+names! {
+    /// What is timed.
+    Timed {
+        /// Allocating a region's memory.
+        Allocate = "allocate";
+        /// Freeing it.
+        Free = "free";
+        /// `mmap(2)`, as far as the module is concerned.
+        Mmap = "mmap";
+        /// A page fault, as far as the module is concerned.
+        Fault = "fault";
+    }
+}
+
+names! {
+    /// The counters since the module was loaded.
+    Counter {
     /// Files opened.
     SessionsOpened = "sessions_opened";
     /// Files closed.
@@ -104,17 +142,22 @@ counters! {
     FailedEopnotsupp = "failed_EOPNOTSUPP";
     /// Calls that failed with anything else.
     FailedOther = "failed_other";
+    }
 }
 
 /// The counters of the module.
 pub(crate) struct Stats {
     counters: PerCpuCounters<Counter>,
+    pub(crate) latency: Histograms<Timed>,
 }
 
 impl Stats {
-    pub(crate) fn new() -> Result<Self> {
-        let counters = PerCpuCounters::new()?;
-        Ok(Self { counters })
+    /// All zero, with the clock on or off.
+    pub(crate) fn new(timing: bool) -> Result<Self> {
+        Ok(Self {
+            counters: PerCpuCounters::new()?,
+            latency: Histograms::new(timing)?,
+        })
     }
 
     /// Adds one.
@@ -141,6 +184,22 @@ impl Stats {
         for counter in Counter::ALL {
             let sum = Decimal(self.counters.sum(*counter) as u64);
             seq_print!(m, "{} {}\n", counter.name(), sum);
+        }
+    }
+}
+
+impl Stats {
+    /// Writes the table of latencies: a header line, then a line per bucket that is not empty.
+    pub(crate) fn show_latency(&self, m: &SeqFile) {
+        seq_print!(m, "operation below_ns count\n");
+        for timed in Timed::ALL {
+            for bucket in 0..BUCKETS {
+                let count = self.latency.count(*timed, bucket);
+                if count > 0 {
+                    let below = Decimal(1u64.wrapping_shl(bucket as u32));
+                    seq_print!(m, "{} {} {}\n", timed.name(), below, Decimal(count as u64));
+                }
+            }
         }
     }
 }

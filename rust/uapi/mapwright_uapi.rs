@@ -84,6 +84,14 @@ pub const IOCTL_QUERY: u32 = io(3);
 /// Ioctl request taking [`Pages`].
 pub const IOCTL_PAGES: u32 = io(4);
 
+/// Ioctl request taking [`Sync`].
+pub const IOCTL_SYNC: u32 = io(5);
+
+/// [`Sync::flags`]: what a device wrote is to be seen by the CPU.
+pub const SYNC_FOR_CPU: u32 = 1;
+/// [`Sync::flags`]: what the CPU wrote is to be seen by a device.
+pub const SYNC_FOR_DEVICE: u32 = 2;
+
 /// What a structure of an ioctl has in common: it begins with its size.
 pub trait Request: zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable {
     /// The request number.
@@ -227,8 +235,14 @@ pub struct Query {
     pub vmas: u64,
     /// Successful `mmap(2)` calls on it so far.
     pub mmaps: u64,
+    /// Page faults answered for a load so far.
+    pub faults_read: u64,
+    /// Page faults answered for a store so far.
+    pub faults_write: u64,
+    /// Pages that these mapped.
+    pub pages_faulted: u64,
 }
-request!(Query, IOCTL_QUERY, 80);
+request!(Query, IOCTL_QUERY, 104);
 
 /// [`IOCTL_PAGES`]: which physical page frames a region of this session has. Needs `CAP_SYS_ADMIN`.
 ///
@@ -253,6 +267,31 @@ pub struct Pages {
     pub array: u64,
 }
 request!(Pages, IOCTL_PAGES, 40);
+
+/// [`IOCTL_SYNC`]: makes what one side wrote to a range of a region visible to the other.
+///
+/// The regions of this version are coherent: caches need no care, and the call only orders the
+/// accesses before it against those after it.
+///
+/// Errors: `ENOENT` (this session has no such region), `EINVAL` (neither or unknown flags; `bytes` is
+/// 0; the range is not inside the region).
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Sync {
+    /// Bytes of this structure.
+    pub size: u32,
+    /// [`SYNC_FOR_CPU`], [`SYNC_FOR_DEVICE`] or both.
+    pub flags: u32,
+    /// The region's number.
+    pub id: u64,
+    /// First byte of the range, counted from the region's start.
+    pub first: u64,
+    /// Bytes of the range.
+    pub bytes: u64,
+}
+request!(Sync, IOCTL_SYNC, 32);
 
 /// One page of a region, see [`Pages`].
 #[repr(C)]

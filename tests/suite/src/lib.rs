@@ -9,6 +9,9 @@ mod bare;
 mod cells;
 mod child;
 mod coherence;
+#[cfg(target_arch = "x86_64")]
+mod compat;
+mod examples;
 mod failing;
 mod faults;
 mod inject;
@@ -21,6 +24,7 @@ mod refusals;
 mod runner;
 mod sessions;
 mod stats;
+mod tracing;
 
 pub use runner::{names, run};
 
@@ -30,13 +34,17 @@ use runner::Suite;
 const SUITES: &[Suite] = &[
     bare::SUITE,
     cells::SUITE,
+    examples::SUITE,
     pairs::SUITE,
     coherence::SUITE,
     sessions::SUITE,
+    #[cfg(target_arch = "x86_64")]
+    compat::SUITE,
     refusals::SUITE,
     life::SUITE,
     faults::SUITE,
     stats::SUITE,
+    tracing::SUITE,
     limits::SUITE,
     module::SUITE,
     failing::SUITE,

@@ -37,6 +37,8 @@ suite! { "refusals":
     pages_beyond_the_end_is_einval,
     pages_to_a_bad_array_is_efault,
     pages_stops_at_the_end,
+    sync_of_a_wrong_range_is_einval,
+    sync_of_nothing_is_enoent,
     mmap_too_long_is_einval,
     mmap_beyond_the_end_is_einval,
     mmap_of_no_region_is_einval,
@@ -62,17 +64,18 @@ fn valid_create() -> uapi::Create {
     }
 }
 
-const REQUESTS: [(u32, usize); 5] = [
+const REQUESTS: [(u32, usize); 6] = [
     (uapi::Info::IOCTL, uapi::Info::MIN_SIZE),
     (uapi::Create::IOCTL, uapi::Create::MIN_SIZE),
     (uapi::Destroy::IOCTL, uapi::Destroy::MIN_SIZE),
     (uapi::Query::IOCTL, uapi::Query::MIN_SIZE),
     (uapi::Pages::IOCTL, uapi::Pages::MIN_SIZE),
+    (uapi::Sync::IOCTL, uapi::Sync::MIN_SIZE),
 ];
 
 fn unknown_ioctl_is_enotty(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    for number in [uapi::Info::IOCTL + 5, uapi::Info::IOCTL + 0xff, 0x5401, 0xE800, u32::MAX] {
+    for number in [uapi::Info::IOCTL + 6, uapi::Info::IOCTL + 0xff, 0x5401, 0xE800, u32::MAX] {
         let told = raw::ioctl_bytes(&session, number, 64, &[]);
         ensure!(told.as_ref().err() == Some(&Errno::ENOTTY), "{number:#x}: {told:?}");
     }
@@ -300,6 +303,38 @@ fn pages_stops_at_the_end(_: &Context) -> Result<()> {
     ensure!(pages.count == 3, "{}", pages.count);
     ensure!(array[..3].iter().all(|page| page.dma_addr == uapi::NO_DMA_ADDR));
     ensure!(array[3..].iter().all(|page| *page == untouched), "wrote beyond what it told");
+    Ok(())
+}
+
+fn sync_of_a_wrong_range_is_einval(_: &Context) -> Result<()> {
+    let (session, region) = session_and_region()?;
+    let sync = |flags, first, bytes| {
+        let mut sync = uapi::Sync { id: region.id, flags, first, bytes, ..uapi::Sync::new() };
+        session.request(&mut sync)
+    };
+    for flags in 1..=3 {
+        ensure!(sync(flags, 0, 16384) == Ok(()) && sync(flags, 16383, 1) == Ok(()));
+    }
+    for (flags, first, bytes) in [
+        (0, 0, 1),
+        (4, 0, 1),
+        (1, 0, 0),
+        (1, 0, 16385),
+        (1, 16384, 1),
+        (1, 1, u64::MAX),
+        (1, u64::MAX, 1),
+    ] {
+        let told = sync(flags, first, bytes);
+        ensure!(told == Err(Errno::EINVAL), "{flags} {first} {bytes}: {told:?}");
+    }
+    Ok(())
+}
+
+fn sync_of_nothing_is_enoent(_: &Context) -> Result<()> {
+    let (session, region) = session_and_region()?;
+    session.destroy(&region)?;
+    let mut sync = uapi::Sync { id: region.id, flags: 1, bytes: 1, ..uapi::Sync::new() };
+    ensure!(session.request(&mut sync) == Err(Errno::ENOENT));
     Ok(())
 }
 

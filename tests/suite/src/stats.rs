@@ -13,6 +13,9 @@ use std::fs;
 suite! { "stats":
     counts_are_exact,
     failures_are_counted_by_errno,
+    a_region_has_counters_of_its_own,
+    latencies_add_up,
+    timing_can_be_switched_off,
     tables_begin_with_their_columns,
     tables_cannot_be_written,
 }
@@ -86,19 +89,82 @@ fn failures_are_counted_by_errno(_: &Context) -> Result<()> {
     Ok(())
 }
 
+fn a_region_has_counters_of_its_own(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    let one = session.create(Backing::Pages, Method::Fault, 128 << 10)?;
+    let other = session.create(Backing::Pages, Method::Fault, 128 << 10)?;
+    let map = Map::shared(&session, one.offset, 128 << 10)?;
+    map.load(0);
+    map.store(16 * 4096, 1);
+    let tables = Tables::read()?;
+    let find = |id| tables.regions.iter().find(|region| region.id == id).cloned();
+    let (one_listed, other_listed) = (find(one.id), find(other.id));
+    let counts = one_listed.map(|it| (it.mmaps, it.faults_read, it.faults_write, it.pages_faulted));
+    ensure!(counts == Some((1, 1, 1, 32)), "{counts:?}");
+    let counts = other_listed.map(|it| (it.mmaps, it.faults_read, it.faults_write));
+    ensure!(counts == Some((0, 0, 0)), "{counts:?}");
+    let query = session.query(&one)?;
+    ensure!((query.mmaps, query.faults, query.pages_faulted) == (1, 2, 32), "{query:?}");
+    Ok(())
+}
+
+/// How often each operation was timed.
+fn timed(tables: &Tables, operation: &str) -> u64 {
+    let buckets = tables.latency.iter().filter(|bucket| bucket.operation == operation);
+    buckets.map(|bucket| bucket.count).sum()
+}
+
+fn a_short_life() -> Result<()> {
+    let session = Session::open()?;
+    let region = session.create(Backing::Vmalloc, Method::Fault, 64 << 10)?;
+    Map::shared(&session, region.offset, 64 << 10)?.load(0);
+    Ok(session.destroy(&region)?)
+}
+
+fn latencies_add_up(_: &Context) -> Result<()> {
+    let before = Tables::read()?;
+    for _ in 0..7 {
+        a_short_life()?;
+    }
+    let after = Tables::read()?;
+    for operation in ["allocate", "free", "mmap", "fault"] {
+        let grew = timed(&after, operation) - timed(&before, operation);
+        ensure!(grew == 7, "{operation}: {grew}");
+    }
+    for bucket in &after.latency {
+        ensure!(bucket.below_ns.is_power_of_two(), "{bucket:?}");
+    }
+    Ok(())
+}
+
+fn timing_can_be_switched_off(_: &Context) -> Result<()> {
+    let switch = format!("{DEBUGFS}/timing");
+    ensure!(fs::read_to_string(&switch)?.trim() == "Y");
+    fs::write(&switch, "0")?;
+    let before = Tables::read()?;
+    a_short_life()?;
+    let after = Tables::read()?;
+    fs::write(&switch, "1")?;
+    ensure!(before.latency == after.latency, "timed all the same");
+    ensure!(after.counter("faults_read") - before.counter("faults_read") == 1);
+    Ok(())
+}
+
 fn tables_begin_with_their_columns(_: &Context) -> Result<()> {
     let first_line = |file| -> Result<String> {
         let text = fs::read_to_string(format!("{DEBUGFS}/{file}"))?;
         Ok(text.lines().next().unwrap_or("").to_owned())
     };
     ensure!(first_line("stats")? == "counter value");
-    ensure!(first_line("regions")? == "id pid backing method caching bytes offset vmas mmaps");
+    ensure!(first_line("regions")? == "id pid backing method caching bytes offset vmas \
+        mmaps faults_read faults_write pages_faulted");
+    ensure!(first_line("latency")? == "operation below_ns count");
     Ok(())
 }
 
 fn tables_cannot_be_written(_: &Context) -> Result<()> {
     use std::os::unix::fs::MetadataExt as _;
-    for file in ["stats", "regions"] {
+    for file in ["stats", "regions", "latency"] {
         let mode = fs::metadata(format!("{DEBUGFS}/{file}"))?.mode() & 0o777;
         ensure!(mode == 0o400, "{file} has mode {mode:o}");
     }

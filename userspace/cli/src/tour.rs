@@ -50,7 +50,7 @@ pub fn run() -> Result<()> {
     }
     anstream::println!("\n{}", paint(HEADING, "What the module counted"));
     let tables = Tables::read()?;
-    stat::show_counters(&tables, false);
+    stat::show_counters(&tables, None, false);
     stat::show_regions(&tables);
     anstream::println!(
         "{}",

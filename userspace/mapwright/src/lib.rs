@@ -29,8 +29,8 @@ pub use mapping::{Mapping, Protection};
 pub use mapwright_uapi as uapi;
 pub use mapwright_uapi::{reason_against, reason_against_caching, AddressClass, Backing, Caching, Method};
 pub use observe::{page_faults, pagemap_pfns, vma_of, Vma};
-pub use session::{page_size, Info, Query, Region, Session};
-pub use tables::{LiveRegion, Tables};
+pub use session::{page_size, Info, Query, Region, Session, Side};
+pub use tables::{Bucket, LiveRegion, Tables};
 
 /// Where the module shows its tables.
 pub const DEBUGFS: &str = "/sys/kernel/debug/mapwright";

@@ -33,6 +33,15 @@ pub struct Region {
     pub bytes: u64,
 }
 
+/// Who is to see what the other side wrote, see [`Session::sync`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The CPU.
+    Cpu,
+    /// A device.
+    Device,
+}
+
 /// What the loaded module can do, see [`uapi::Info`].
 pub type Info = uapi::Info;
 
@@ -57,6 +66,10 @@ pub struct Query {
     pub vmas: u64,
     /// Successful `mmap(2)` calls so far.
     pub mmaps: u64,
+    /// Page faults answered so far, for a load or a store.
+    pub faults: u64,
+    /// Pages that these mapped.
+    pub pages_faulted: u64,
 }
 
 impl Session {
@@ -164,6 +177,22 @@ impl Session {
         Ok(array)
     }
 
+    /// Makes what one side wrote to `bytes` bytes of a region, from byte `first` on, visible to the
+    /// other.
+    pub fn sync(&self, region: &Region, first: u64, bytes: u64, side: Side) -> Result<()> {
+        let mut sync = uapi::Sync {
+            id: region.id,
+            first,
+            bytes,
+            flags: match side {
+                Side::Cpu => uapi::SYNC_FOR_CPU,
+                Side::Device => uapi::SYNC_FOR_DEVICE,
+            },
+            ..uapi::Sync::new()
+        };
+        self.request(&mut sync).map_err(system("SYNC"))
+    }
+
     /// Maps all of a region, shared.
     pub fn map(&self, region: &Region, protection: Protection) -> Result<Mapping> {
         let length = usize::try_from(region.bytes).map_err(|_| system("mmap")(Errno::EINVAL))?;
@@ -217,6 +246,8 @@ impl TryFrom<uapi::Query> for Query {
             longest_run: query.longest_run,
             vmas: query.vmas,
             mmaps: query.mmaps,
+            faults: query.faults_read + query.faults_write,
+            pages_faulted: query.pages_faulted,
         })
     }
 }

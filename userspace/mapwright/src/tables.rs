@@ -14,6 +14,19 @@ pub struct Tables {
     pub counters: IndexMap<String, u64>,
     /// Regions that hold memory.
     pub regions: Vec<LiveRegion>,
+    /// How long things took.
+    pub latency: Vec<Bucket>,
+}
+
+/// A bucket of a histogram of latencies, not empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bucket {
+    /// What took that long.
+    pub operation: String,
+    /// Less than that many nanoseconds, and at least half as many.
+    pub below_ns: u64,
+    /// How often.
+    pub count: u64,
 }
 
 /// A line of the table of regions.
@@ -35,6 +48,12 @@ pub struct LiveRegion {
     pub vmas: u64,
     /// Successful `mmap(2)` calls so far.
     pub mmaps: u64,
+    /// Page faults answered for a load so far.
+    pub faults_read: u64,
+    /// Page faults answered for a store so far.
+    pub faults_write: u64,
+    /// Pages that these mapped.
+    pub pages_faulted: u64,
 }
 
 impl Tables {
@@ -43,6 +62,7 @@ impl Tables {
         Ok(Self {
             counters: parse_counters(&read("stats")?)?,
             regions: parse_regions(&read("regions")?)?,
+            latency: parse_latency(&read("latency")?)?,
         })
     }
 
@@ -83,6 +103,21 @@ fn parse_regions(text: &str) -> Result<Vec<LiveRegion>> {
                 bytes: row.number("bytes")?,
                 vmas: row.number("vmas")?,
                 mmaps: row.number("mmaps")?,
+                faults_read: row.number("faults_read")?,
+                faults_write: row.number("faults_write")?,
+                pages_faulted: row.number("pages_faulted")?,
+            })
+        })
+        .collect()
+}
+
+fn parse_latency(text: &str) -> Result<Vec<Bucket>> {
+    Rows::new("latency", text)
+        .map(|row| {
+            Ok(Bucket {
+                operation: row.text("operation")?.to_owned(),
+                below_ns: row.number("below_ns")?,
+                count: row.number("count")?,
             })
         })
         .collect()
@@ -158,11 +193,13 @@ mod tests {
 
     #[test]
     fn columns_may_move_and_grow() {
-        let text = "pid new id backing method caching bytes offset vmas mmaps\n\
-                    7 x 2 pages remap wb 4096 0x40000000 1 5\n";
+        let text = "pid new id backing method caching bytes offset vmas mmaps \
+                    faults_write faults_read pages_faulted\n\
+                    7 x 2 pages remap wb 4096 0x40000000 1 5 6 7 8\n";
         let regions = parse_regions(text).unwrap();
         assert_eq!(regions.len(), 1);
         assert_eq!((regions[0].id, regions[0].pid, regions[0].mmaps), (2, 7, 5));
+        assert_eq!((regions[0].faults_write, regions[0].faults_read), (6, 7));
         assert_eq!(regions[0].backing, "pages");
     }
 

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! How long things take: histograms whose buckets double, and a switch for the clock.
+
+use crate::percpu::{
+    CounterNames,
+    PerCpuCounters, //
+};
+use core::{
+    cell::UnsafeCell,
+    cmp::min, //
+};
+use kernel::{
+    bindings,
+    prelude::*, //
+};
+
+/// Buckets of a histogram. Bucket `n` counts what took less than `2^n` nanoseconds, and at least half
+/// of that; the last one also counts all that took longer.
+pub const BUCKETS: usize = 32;
+
+/// A set of histograms, one for each name in `N`.
+pub struct Histograms<N> {
+    buckets: PerCpuCounters<Bucket<N>>,
+    clock: Switch,
+}
+
+/// A bucket of a histogram of a set.
+#[derive(Clone, Copy)]
+struct Bucket<N> {
+    name: N,
+    bucket: usize,
+}
+
+impl<N: CounterNames> CounterNames for Bucket<N> {
+    const COUNT: usize = N::COUNT * BUCKETS;
+
+    #[inline]
+    fn index(self) -> usize {
+        self.name
+            .index()
+            .wrapping_mul(BUCKETS)
+            .wrapping_add(self.bucket)
+    }
+}
+
+/// A point in time, if the clock is on.
+#[derive(Clone, Copy)]
+pub struct Start(Option<u64>);
+
+impl<N: CounterNames> Histograms<N> {
+    /// Allocates the set, all zero. `ENOMEM` if there is no memory for it.
+    pub fn new(clock_on: bool) -> Result<Self> {
+        Ok(Self {
+            buckets: PerCpuCounters::new()?,
+            clock: Switch::new(clock_on),
+        })
+    }
+
+    /// The switch of the clock. While it is off nothing is added, and that costs a load and a branch.
+    pub fn clock(&self) -> &Switch {
+        &self.clock
+    }
+
+    /// Looks at the clock, before what is measured.
+    #[inline]
+    pub fn start(&self) -> Start {
+        Start(self.clock.is_on().then(now))
+    }
+
+    /// Adds the time since `start` to a histogram.
+    #[inline]
+    pub fn stop(&self, name: N, start: Start) {
+        if let Start(Some(start)) = start {
+            let ns = now().saturating_sub(start);
+            let bucket = min((u64::BITS - ns.leading_zeros()) as usize, BUCKETS - 1);
+            self.buckets.inc(Bucket { name, bucket });
+        }
+    }
+
+    /// How many are in a bucket.
+    pub fn count(&self, name: N, bucket: usize) -> usize {
+        match bucket < BUCKETS {
+            true => self.buckets.sum(Bucket { name, bucket }),
+            false => 0,
+        }
+    }
+}
+
+/// Nanoseconds of a clock that may be read in any context.
+fn now() -> u64 {
+    // SAFETY: May be called in any context.
+    unsafe { bindings::ktime_get_mono_fast_ns() }
+}
+
+/// Something that is on or off, and may be changed at any time.
+#[repr(transparent)]
+pub struct Switch(UnsafeCell<bool>);
+
+// SAFETY: It is only read and written with volatile accesses of a byte, which do not tear.
+unsafe impl Sync for Switch {}
+// SAFETY: It is not tied to a thread.
+unsafe impl Send for Switch {}
+
+impl Switch {
+    /// A switch that is on or off.
+    pub const fn new(on: bool) -> Self {
+        Self(UnsafeCell::new(on))
+    }
+
+    /// Whether it is on.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        // SAFETY: The cell is valid, and whoever else writes to it writes 0 or 1. Read as a number,
+        // so that nothing depends on that.
+        unsafe { self.0.get().cast::<u8>().read_volatile() != 0 }
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut bool {
+        self.0.get()
+    }
+}

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * The interface of /dev/mapwright. Made from mapwright_uapi.rs by `make header`: do not edit.
+ * What the ioctls do and how they fail is said there.
+ */
+#ifndef MAPWRIGHT_H
+#define MAPWRIGHT_H
+
+#include <linux/ioctl.h>
+#include <stdint.h>
+
+#define MAPWRIGHT_DEVICE "/dev/mapwright"
+#define MAPWRIGHT_VERSION 1
+#define MAPWRIGHT_FIRST_OFFSET 0x40000000ULL
+#define MAPWRIGHT_DEFAULT_BYTES 0x100000ULL
+#define MAPWRIGHT_NO_DMA_ADDR 0xffffffffffffffffULL
+#define MAPWRIGHT_SYNC_FOR_CPU 1
+#define MAPWRIGHT_SYNC_FOR_DEVICE 2
+
+enum mapwright_backing {
+	MAPWRIGHT_BACKING_KMALLOC = 0,
+	MAPWRIGHT_BACKING_PAGES = 1,
+	MAPWRIGHT_BACKING_FOLIO = 2,
+	MAPWRIGHT_BACKING_VMALLOC = 3,
+	MAPWRIGHT_BACKING_COHERENT = 4,
+};
+
+enum mapwright_method {
+	MAPWRIGHT_METHOD_REMAP = 0,
+	MAPWRIGHT_METHOD_INSERT = 1,
+	MAPWRIGHT_METHOD_FAULT = 2,
+	MAPWRIGHT_METHOD_FAULT_PFN = 3,
+	MAPWRIGHT_METHOD_HUGE = 4,
+	MAPWRIGHT_METHOD_VMALLOC_REMAP = 5,
+	MAPWRIGHT_METHOD_DMA = 6,
+};
+
+enum mapwright_caching {
+	MAPWRIGHT_CACHING_WB = 0,
+	MAPWRIGHT_CACHING_WC = 1,
+	MAPWRIGHT_CACHING_UC = 2,
+};
+
+enum mapwright_address {
+	MAPWRIGHT_ADDRESS_DIRECT_MAP = 0,
+	MAPWRIGHT_ADDRESS_VMALLOC = 1,
+};
+/**
+ * [`IOCTL_INFO`]: what the loaded module can do, and its limits. Everything but `size` is output.
+ */
+struct mapwright_info {
+        /**
+         * Bytes of this structure.
+         */
+        uint32_t size;
+        /**
+         * Version of the interface that the module speaks, see [`VERSION`].
+         */
+        uint32_t version;
+        /**
+         * Bytes of a page.
+         */
+        uint32_t page_size;
+        /**
+         * Regions that one session may hold.
+         */
+        uint32_t session_regions;
+        /**
+         * Bytes that the regions of one session may hold together.
+         */
+        uint64_t session_bytes;
+        /**
+         * Bytes that all regions may hold together.
+         */
+        uint64_t total_bytes;
+        /**
+         * For each [`Backing`], as a number, the mask of the [`Method`]s that it can be mapped with.
+         */
+        uint32_t methods[8];
+        /**
+         * Mask of the [`Caching`] modes.
+         */
+        uint32_t cachings;
+        /**
+         * Backing of the default region.
+         */
+        uint32_t default_backing;
+        /**
+         * Mapping method of the default region.
+         */
+        uint32_t default_method;
+        /**
+         * Zero.
+         */
+        uint32_t reserved;
+};
+
+/**
+ * [`IOCTL_CREATE`]: makes a region of zeroed memory.
+ *
+ * Errors: `EINVAL` (`bytes` is 0; unknown backing, method or caching; flags), `EOPNOTSUPP` (the
+ * backing cannot be mapped that way or have that memory type, see [`reason_against`] and
+ * [`reason_against_caching`]), `ENOSPC` (over a limit of [`Info`]),
+ * `ENOMEM`.
+ */
+struct mapwright_create {
+        /**
+         * Bytes of this structure.
+         */
+        uint32_t size;
+        /**
+         * Zero.
+         */
+        uint32_t flags;
+        /**
+         * A [`Backing`].
+         */
+        uint32_t backing;
+        /**
+         * A [`Method`].
+         */
+        uint32_t method;
+        /**
+         * A [`Caching`].
+         */
+        uint32_t caching;
+        /**
+         * Zero.
+         */
+        uint32_t reserved;
+        /**
+         * Bytes wanted. On return: bytes made, which is rounded up to whole pages.
+         */
+        uint64_t bytes;
+        /**
+         * On return: the region's number. No two regions ever have the same.
+         */
+        uint64_t id;
+        /**
+         * On return: where to `mmap(2)`, `pread(2)` and `pwrite(2)` it.
+         */
+        uint64_t offset;
+};
+
+/**
+ * [`IOCTL_DESTROY`]: frees a region of this session.
+ *
+ * Errors: `ENOENT` (this session has no such region), `EBUSY` (it is mapped), `EINVAL` (flags).
+ */
+struct mapwright_destroy {
+        /**
+         * Bytes of this structure.
+         */
+        uint32_t size;
+        /**
+         * Zero.
+         */
+        uint32_t flags;
+        /**
+         * The region's number.
+         */
+        uint64_t id;
+};
+
+/**
+ * [`IOCTL_QUERY`]: all about a region of this session. Everything but `size`, `flags` and `id` is
+ * output.
+ *
+ * Errors: `ENOENT` (this session has no such region), `EINVAL` (flags).
+ */
+struct mapwright_query {
+        /**
+         * Bytes of this structure.
+         */
+        uint32_t size;
+        /**
+         * Zero.
+         */
+        uint32_t flags;
+        /**
+         * The region's number, or 0 for the region at `offset`.
+         */
+        uint64_t id;
+        /**
+         * Where it is mapped, read and written. Input when `id` is 0: any offset inside the region.
+         */
+        uint64_t offset;
+        /**
+         * Its size in bytes.
+         */
+        uint64_t bytes;
+        /**
+         * A [`Backing`].
+         */
+        uint32_t backing;
+        /**
+         * A [`Method`].
+         */
+        uint32_t method;
+        /**
+         * A [`Caching`].
+         */
+        uint32_t caching;
+        /**
+         * An [`AddressClass`]: where the kernel's own pointer to the memory lies.
+         */
+        uint32_t address_class;
+        /**
+         * Number of physically contiguous runs that make it up.
+         */
+        uint64_t runs;
+        /**
+         * Pages of the longest run.
+         */
+        uint64_t longest_run;
+        /**
+         * VMAs that map it now, in all processes, and `mmap(2)` calls under way.
+         */
+        uint64_t vmas;
+        /**
+         * Successful `mmap(2)` calls on it so far.
+         */
+        uint64_t mmaps;
+};
+
+/**
+ * [`IOCTL_PAGES`]: which physical page frames a region of this session has. Needs `CAP_SYS_ADMIN`.
+ *
+ * Errors: `EPERM`, `ENOENT` (this session has no such region), `EINVAL` (`first` is beyond its
+ * end; flags), `EFAULT`.
+ */
+struct mapwright_pages {
+        /**
+         * Bytes of this structure.
+         */
+        uint32_t size;
+        /**
+         * Zero.
+         */
+        uint32_t flags;
+        /**
+         * The region's number.
+         */
+        uint64_t id;
+        /**
+         * First page wanted, counted from the region's start.
+         */
+        uint64_t first;
+        /**
+         * Pages wanted. On return: [`PageInfo`]s written, fewer at the region's end.
+         */
+        uint64_t count;
+        /**
+         * Address of an array of `count` [`PageInfo`]s.
+         */
+        uint64_t array;
+};
+
+/**
+ * [`IOCTL_SYNC`]: makes what one side wrote to a range of a region visible to the other.
+ *
+ * The regions of this version are coherent: caches need no care, and the call only orders the
+ * accesses before it against those after it.
+ *
+ * Errors: `ENOENT` (this session has no such region), `EINVAL` (neither or unknown flags; `bytes` is
+ * 0; the range is not inside the region).
+ */
+struct mapwright_sync {
+        /**
+         * Bytes of this structure.
+         */
+        uint32_t size;
+        /**
+         * [`SYNC_FOR_CPU`], [`SYNC_FOR_DEVICE`] or both.
+         */
+        uint32_t flags;
+        /**
+         * The region's number.
+         */
+        uint64_t id;
+        /**
+         * First byte of the range, counted from the region's start.
+         */
+        uint64_t first;
+        /**
+         * Bytes of the range.
+         */
+        uint64_t bytes;
+};
+
+/**
+ * One page of a region, see [`Pages`].
+ */
+struct mapwright_page_info {
+        /**
+         * Page frame number: its physical address in pages.
+         */
+        uint64_t pfn;
+        /**
+         * The address a device uses for it, or [`NO_DMA_ADDR`].
+         */
+        uint64_t dma_addr;
+};
+
+#define MAPWRIGHT_INFO _IO(0xe7, 0)
+#define MAPWRIGHT_CREATE _IO(0xe7, 1)
+#define MAPWRIGHT_DESTROY _IO(0xe7, 2)
+#define MAPWRIGHT_QUERY _IO(0xe7, 3)
+#define MAPWRIGHT_PAGES _IO(0xe7, 4)
+#define MAPWRIGHT_SYNC _IO(0xe7, 5)
+
+#endif /* MAPWRIGHT_H */

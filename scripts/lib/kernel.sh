@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The kernel: which of Debian's to take, its packages, the parts of its source that are kept.
+# To be sourced after toolroot.sh.
+#
+# shellcheck disable=SC2034,SC2153 # variables of the scripts that source each other
+
+readonly TESTED_SERIES=7.2
+
+# Of the source: what rust-headers needs, and what the project reads or runs.
+readonly -a SOURCE_SLICE=(Makefile .rustfmt.toml rust scripts drivers/base drivers/android tools/testing/kunit)
+
+# complete_kernels FLAVOUR <kernel_index: the releases that have everything, as lines
+# "RELEASE VERSION", oldest first. A new version's parts do not arrive all at once.
+complete_kernels() {
+    awk -v flavour="$1" '
+        { have[$1 " " $2] = 1 }
+        $1 ~ "^linux-headers-[0-9].*-" flavour "$" { headers[$1] = $1; version[$1 " " $2] = $2; names[$1 " " $2] = $1 }
+        END {
+            for (key in version) {
+                v = version[key]
+                release = substr(names[key], length("linux-headers-") + 1)
+                abi = substr(release, 1, length(release) - length(flavour) - 1)
+                if (abi !~ /^[0-9.]+[^-]*$/) continue
+                split(abi, n, ".")
+                if (have["linux-headers-" abi "-common " v] && have["linux-kbuild-" abi " " v] &&
+                    have["linux-modules-" release " " v] && have["linux-base-" release " " v] &&
+                    have["linux-source-" n[1] "." n[2] " " v] &&
+                    (have["linux-binary-" release " " v] || have["linux-binary-unsigned-" release " " v]))
+                    print release, v
+            }
+        }' | sort -V
+}
+
+# choose_kernel WANTED FLAVOUR <list of complete_kernels: sets RELEASE and VERSION. WANTED is a
+# series (7.2), a version (7.2.12), a release (7.2.12+deb13-amd64), or empty for the tested series.
+choose_kernel() {
+    local wanted=${1:-$TESTED_SERIES} list line
+    list=$(cat)
+    [[ -n $list ]] ||
+        die "the Debian mirror has no complete set of kernel packages for flavour \"$2\" on $ARCH; see --flavour, or try again later."
+    line=$(matching_kernels "$wanted" <<<"$list" | tail -1)
+    if [[ -z $line && -z $1 ]]; then
+        line=$(tail -1 <<<"$list")
+        say "warning: there is no complete set of packages of Linux $TESTED_SERIES, the series this was tested with;" \
+            "taking ${line%% *}"
+    fi
+    [[ -n $line ]] ||
+        die "the Debian mirror has no complete set of packages for kernel \"$wanted\"; it has" \
+            "$(cut -d' ' -f1 <<<"$list" | paste -sd' '): give one of these with --kernel, or none."
+    read -r RELEASE VERSION <<<"$line"
+}
+
+matching_kernels() {
+    awk -v wanted="$1" '{ rest = substr($1, length(wanted) + 1) }
+        index($1, wanted) == 1 && (rest == "" || rest ~ /^[.+-]/) { print }'
+}
+
+series_of() { cut -d. -f1,2 <<<"$1"; }
+
+# kernel_packages <kernel_index: the lines of the packages of $RELEASE at $VERSION; the source last.
+kernel_packages() {
+    local abi=${RELEASE%-"$FLAVOUR"} index names name
+    index=$(awk -v version="$VERSION" '$2 == version')
+    names=("linux-headers-$RELEASE" "linux-headers-$abi-common" "linux-kbuild-$abi" "linux-base-$RELEASE"
+        "linux-modules-$RELEASE" "linux-binary-$RELEASE" "linux-source-$(series_of "$RELEASE")")
+    for name in "${names[@]}"; do
+        awk -v name="$name" '$1 == name { print; found = 1; exit } END { exit !found }' <<<"$index" ||
+            awk -v name="${name/linux-binary/linux-binary-unsigned}" '$1 == name { print; exit }' <<<"$index"
+    done
+}
+
+in_root() { "$REPO/scripts/in-root" -- "$@"; }
+
+# install_debs PACKAGE...: from the files in $DEBS. To be run as a job.
+install_debs() {
+    local name files=()
+    for name; do
+        files+=("$DEBS/$name"_*.deb)
+    done
+    # An interrupted dpkg is set right first.
+    in_root dpkg --configure -a
+    in_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends \
+        -o Dpkg::Options::=--force-unsafe-io install "${files[@]}" && return
+    # Beyond repair: the next run makes a new root.
+    echo "recipe broken" >"$ROOT/.mapwright-root"
+    return 1
+}
+
+source_is_there() { [[ -e $SOURCE/.complete ]]; }
+
+# Unpacks the parts of the source that are kept, and kunit's own copy. To be run as a job.
+unpack_source() {
+    local package top
+    package=linux-source-$(series_of "$RELEASE")
+    top=("${SOURCE_SLICE[@]/#/$package/}")
+    rm -rf -- "$SOURCE" "$SOURCE.tmp"
+    mkdir -p "$SOURCE.tmp"
+    # shellcheck disable=SC2016 # expanded in the root
+    in_root sh -c 'set -e; deb=$1 inner=$2 into=$3; shift 3
+        dpkg-deb --fsys-tarfile "$deb" | tar -xO -f - "$inner" | xz -dc -T0 |
+            tar -x --no-same-owner --strip-components=1 -C "$into" -f - "$@"' \
+        sh "$DEBS/$package"_*.deb "./usr/src/$package.tar.xz" "$SOURCE.tmp" "${top[@]}"
+    rm -rf -- "$CACHE/kunit.tmp" "$CACHE/kunit"
+    cp -a "$SOURCE.tmp/tools/testing/kunit" "$CACHE/kunit.tmp"
+    mv "$CACHE/kunit.tmp" "$CACHE/kunit"
+    : >"$SOURCE.tmp/.complete"
+    mv "$SOURCE.tmp" "$SOURCE"
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The trace events tell what happens, in order.
+
+use crate::{
+    cells::Cell,
+    raw::Map,
+    runner::{skip, suite, Context},
+};
+use anyhow::{ensure, Result};
+use mapwright::{Backing, Caching, Method, Session};
+use std::{fs, path::Path};
+
+suite! { "tracing":
+    each_step_is_an_event,
+    nothing_is_traced_unless_asked,
+}
+
+const TRACEFS: &str = "/sys/kernel/tracing";
+
+/// A trace buffer of the test's own, removed when dropped.
+struct Instance(String);
+
+impl Instance {
+    fn new() -> Result<Self> {
+        if !Path::new(TRACEFS).join("instances").exists() {
+            return skip("tracefs is not mounted");
+        }
+        let instance = Self(format!("{TRACEFS}/instances/mapwright-{}", std::process::id()));
+        fs::create_dir(&instance.0)?;
+        Ok(instance)
+    }
+
+    fn enable(&self, on: bool) -> Result<()> {
+        let switch = format!("{}/events/mapwright/enable", self.0);
+        Ok(fs::write(switch, if on { "1" } else { "0" })?)
+    }
+
+    /// The events, as `name field=value …`.
+    fn events(&self) -> Result<Vec<String>> {
+        let text = fs::read_to_string(format!("{}/trace", self.0))?;
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let event = |line: &str| line.find("region_").map(|at| line[at..].to_owned());
+        Ok(lines.filter_map(event).collect())
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+const CELL: Cell = Cell {
+    backing: Backing::Vmalloc,
+    method: Method::Fault,
+    caching: Caching::WriteBack,
+};
+
+/// Makes a region, maps it, touches it, unmaps and destroys it. Returns its number and address.
+fn a_short_life() -> Result<(u64, usize)> {
+    let session = Session::open()?;
+    let region = CELL.create(&session, 32 * 4096)?;
+    let map = Map::shared(&session, region.offset, 32 * 4096)?;
+    map.load(0);
+    map.store(20 * 4096, 1);
+    let addr = map.addr;
+    drop(map);
+    session.destroy(&region)?;
+    Ok((region.id, addr))
+}
+
+fn each_step_is_an_event(_: &Context) -> Result<()> {
+    let trace = Instance::new()?;
+    trace.enable(true)?;
+    let (id, start) = a_short_life()?;
+    trace.enable(false)?;
+    let (end, stored) = (start + 32 * 4096, start + 20 * 4096);
+    let expected = [
+        format!("region_create: region={id} backing=3 method=2 caching=0 bytes=131072"),
+        format!("region_mmap: region={id} start={start:#x} end={end:#x}"),
+        format!("region_fault: region={id} address={start:#x} load pages=16"),
+        format!("region_fault: region={id} address={stored:#x} store pages=16"),
+        format!("region_munmap: region={id} start={start:#x} end={end:#x}"),
+        format!("region_destroy: region={id}"),
+    ];
+    let events = trace.events()?;
+    ensure!(events == expected, "{events:#?}");
+    Ok(())
+}
+
+fn nothing_is_traced_unless_asked(_: &Context) -> Result<()> {
+    let trace = Instance::new()?;
+    a_short_life()?;
+    let events = trace.events()?;
+    ensure!(events.is_empty(), "{events:?}");
+    Ok(())
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is the same in both ways to boot.
+
+pub mod tiny;
+pub mod virtme;
+
+use crate::cli::Boot;
+use crate::guest;
+use crate::kvm::Accel;
+use crate::place::{Kernel, Module};
+use std::path::{Path, PathBuf};
+
+pub const QEMU: &str = "qemu-system-x86_64";
+
+/// A guest to be booted.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    pub boot: Boot,
+    pub accel: Accel,
+    pub kernel: Kernel,
+    pub modules: Vec<Module>,
+    pub repository: PathBuf,
+    pub results: Option<PathBuf>,
+    pub qemu: Vec<String>,
+    pub append: Vec<String>,
+    pub memory: String,
+    pub cpus: u32,
+    /// The command; without one, a shell on the terminal.
+    pub command: Option<Vec<String>>,
+    pub verbose: bool,
+}
+
+/// The run's own directory, and the sockets in it which QEMU connects to.
+#[derive(Clone, Debug)]
+pub struct Sockets {
+    pub dir: PathBuf,
+}
+
+impl Sockets {
+    pub fn control(&self) -> PathBuf {
+        self.dir.join("ctl")
+    }
+
+    pub fn out(&self) -> PathBuf {
+        self.dir.join("out")
+    }
+
+    pub fn err(&self) -> PathBuf {
+        self.dir.join("err")
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+}
+
+/// QEMU takes a comma in a value doubled.
+fn value(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+/// The processor and its accelerator. Five-level page tables make TCG nearly twice as slow.
+fn accel_args(accel: Accel) -> Vec<String> {
+    let args: &[&str] = match accel {
+        Accel::Kvm => &["-accel", "kvm", "-cpu", "host"],
+        Accel::Tcg => &["-accel", "tcg,thread=multi", "-cpu", "max,la57=off"],
+    };
+    args.iter().map(|&arg| arg.to_owned()).collect()
+}
+
+/// A directory of the host, for the guest to mount by its tag.
+fn share_args(tag: &str, dir: &Path, readonly: bool) -> Vec<String> {
+    let id = tag.replace('.', "-");
+    let access = if readonly { ",readonly=on" } else { "" };
+    vec![
+        "-fsdev".to_owned(),
+        format!(
+            "local,id={id},path={},security_model=none,multidevs=remap{access}",
+            value(dir)
+        ),
+        "-device".to_owned(),
+        format!("virtio-9p-pci,fsdev={id},mount_tag={tag}"),
+    ]
+}
+
+fn port_args(name: &str, socket: &Path) -> Vec<String> {
+    let id = name.replace('.', "-");
+    vec![
+        "-chardev".to_owned(),
+        format!("socket,id={id},path={}", value(socket)),
+        "-device".to_owned(),
+        format!("virtserialport,bus=mapwright.0,chardev={id},name={name}"),
+    ]
+}
+
+/// The ports to the rig, the results directory, and what the user asked for.
+fn common_args(guest: &Guest, sockets: &Sockets) -> Vec<String> {
+    let mut args = Vec::new();
+    if guest.command.is_some() {
+        args.extend(["-device", "virtio-serial-pci,id=mapwright"].map(str::to_owned));
+        args.extend(port_args(guest::PORT_CONTROL, &sockets.control()));
+        args.extend(port_args(guest::PORT_OUT, &sockets.out()));
+        args.extend(port_args(guest::PORT_ERR, &sockets.err()));
+    }
+    if let Some(dir) = &guest.results {
+        args.extend(share_args(guest::TAG_RESULTS, dir, false));
+    }
+    args.extend(guest.qemu.iter().cloned());
+    args
+}
+
+/// A fault ends the guest at once, and everything the kernel says is in its log.
+fn kernel_args(guest: &Guest) -> Vec<String> {
+    let mut args: Vec<String> = ["loglevel=7", "oops=panic", "panic=-1"]
+        .map(str::to_owned)
+        .to_vec();
+    args.extend(guest.append.iter().cloned());
+    args
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    pub fn guest(boot: Boot) -> Guest {
+        Guest {
+            boot,
+            accel: Accel::Tcg,
+            kernel: Kernel {
+                release: "7.2.12".into(),
+                image: "/usr/lib/modules/7.2.12/vmlinuz".into(),
+                modules: "/usr/lib/modules/7.2.12".into(),
+            },
+            modules: vec![Module {
+                name: "mapwright".into(),
+                file: "/repo/build/7.2.12/mapwright.ko".into(),
+                needs: vec!["vfio".into(), "iommufd".into()],
+                params: vec!["x=1".into()],
+            }],
+            repository: "/re,po".into(),
+            results: Some("/tmp/results".into()),
+            qemu: vec!["-device".into(), "edu".into()],
+            append: vec!["nokaslr".into()],
+            memory: "1G".into(),
+            cpus: 2,
+            command: Some(vec!["true".into()]),
+            verbose: false,
+        }
+    }
+
+    pub fn sockets() -> Sockets {
+        Sockets {
+            dir: "/tmp/mapwright-x".into(),
+        }
+    }
+
+    #[test]
+    fn commas_are_doubled() {
+        let args = share_args("mapwright.repo", Path::new("/a,b"), true).join(" ");
+        assert!(args.contains("path=/a,,b,"), "{args}");
+        assert!(args.contains("readonly=on"), "{args}");
+    }
+
+    #[test]
+    fn a_shell_has_no_ports() {
+        let mut guest = guest(Boot::Tiny);
+        assert_eq!(common_args(&guest, &sockets()).len(), 2 + 3 * 4 + 4 + 2);
+        guest.command = None;
+        guest.results = None;
+        assert_eq!(common_args(&guest, &sockets()), ["-device", "edu"]);
+    }
+}

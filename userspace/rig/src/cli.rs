@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::fmt;
+use std::path::PathBuf;
+
+/// Boots the kernel with the project's modules in a virtual machine, and judges what happens there.
+#[derive(Debug, Parser)]
+#[command(name = "mapwright-rig", version, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Work with one virtual machine
+    #[command(subcommand)]
+    Vm(VmAction),
+    /// Run the unit tests on the host and the test suite in a guest of each kind
+    Test(TestArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum VmAction {
+    /// Boot a guest, insert the modules, run a command, and exit with the command's status
+    ///
+    /// The status is 70 if the command succeeded but the kernel reported a fault, and whenever the
+    /// guest died or hung; 69 if nothing could be run.
+    Run(RunArgs),
+    /// Boot a guest, insert the modules and open a shell in it
+    Shell(ShellArgs),
+}
+
+/// How a guest is booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Boot {
+    /// virtme-ng: the guest's programs are those of the toolchain root
+    Virtme,
+    /// A small initramfs: busybox, the project's own programs and nothing else
+    Tiny,
+}
+
+impl fmt::Display for Boot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Boot::Virtme => "virtme",
+            Boot::Tiny => "tiny",
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct GuestArgs {
+    /// The kernel to boot: its release; without it, the one the modules were built for
+    #[arg(long, env = "MAPWRIGHT_RELEASE", value_name = "RELEASE")]
+    pub kernel: Option<String>,
+    /// Insert every *.ko of this directory; without it, of build/RELEASE
+    #[arg(long, value_name = "DIR")]
+    pub modules: Option<PathBuf>,
+    /// Insert no modules
+    #[arg(long, conflicts_with_all = ["modules", "module_params"])]
+    pub no_modules: bool,
+    /// Parameters for the modules that have them; MODULE.NAME=VALUE is for one of them only
+    #[arg(long, value_name = "NAME=VALUE …", default_value = "")]
+    pub module_params: String,
+    /// More arguments for QEMU
+    #[arg(
+        long,
+        value_name = "ARGS",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
+    pub qemu: String,
+    /// More arguments for the kernel's command line
+    #[arg(long, value_name = "ARGS", default_value = "")]
+    pub append: String,
+    /// The guest's memory
+    #[arg(long, value_name = "SIZE", default_value = "1G")]
+    pub memory: String,
+    /// The guest's processors
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub cpus: u32,
+    /// A directory of the host which the guest may write to, as /results
+    #[arg(long, value_name = "DIR")]
+    pub results: Option<PathBuf>,
+    /// Show how QEMU is started, and the kernel's log as it is written
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// How to boot
+    #[arg(long, env = "VM", default_value_t = Boot::Virtme, value_enum)]
+    pub boot: Boot,
+    #[command(flatten)]
+    pub guest: GuestArgs,
+    /// Stop the guest after this many seconds, boot included
+    #[arg(long, value_name = "SECS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+    /// Show what the kernel reports, but let the command's status decide
+    #[arg(long)]
+    pub allow_warnings: bool,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ShellArgs {
+    /// How to boot
+    #[arg(long, env = "VM", default_value_t = Boot::Virtme, value_enum)]
+    pub boot: Boot,
+    #[command(flatten)]
+    pub guest: GuestArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// Only the tests whose name contains this
+    pub filter: Option<String>,
+    /// How to boot; may be given several times [default: virtme and tiny]
+    #[arg(long, env = "VM", value_enum)]
+    pub boot: Vec<Boot>,
+    /// Leave out the unit tests on the host
+    #[arg(long)]
+    pub no_host: bool,
+    /// Leave out the guests
+    #[arg(long, conflicts_with_all = ["boot", "no_host"])]
+    pub no_guest: bool,
+    #[command(flatten)]
+    pub guest: GuestArgs,
+    /// Stop a guest after this many seconds, boot included
+    #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn run(args: &[&str]) -> RunArgs {
+        let cli = Cli::try_parse_from([&["mapwright-rig", "vm", "run"], args].concat()).unwrap();
+        match cli.action {
+            Action::Vm(VmAction::Run(run)) => run,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_with_options() {
+        let run = run(&[
+            "--boot",
+            "tiny",
+            "--qemu",
+            "-device edu",
+            "--",
+            "ls",
+            "-l",
+            "--all",
+        ]);
+        assert_eq!(run.boot, Boot::Tiny);
+        assert_eq!(run.guest.qemu, "-device edu");
+        assert_eq!(run.command, ["ls", "-l", "--all"]);
+        assert_eq!(run.timeout, 300);
+    }
+
+    #[test]
+    fn refused() {
+        for args in [
+            &["vm", "run"][..],
+            &["vm", "run", "--no-modules", "--modules", "x", "--", "true"],
+            &["vm", "run", "--cpus", "0", "--", "true"],
+            &["vm", "run", "--boot", "grub", "--", "true"],
+        ] {
+            let args = [&["mapwright-rig"], args].concat();
+            assert!(Cli::try_parse_from(&args).is_err(), "{args:?}");
+        }
+    }
+}

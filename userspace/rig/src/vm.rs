@@ -1,0 +1,646 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Boots a guest, follows it to its end, and judges it.
+
+use crate::boot::{tiny, virtme, Guest, Sockets};
+use crate::cli::{Boot, GuestArgs, RunArgs, ShellArgs};
+use crate::judge::{self, judge, Report};
+use crate::{kvm, place, EXIT_JUDGED_BAD};
+use anyhow::{bail, Context, Result};
+use nix::sys::signal::{killpg, Signal};
+use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A guest whose kernel has panicked, or which said that it has ended, is gone after this.
+const GRACE: Duration = Duration::from_secs(10);
+/// What a guest wrote before it died has arrived after this.
+const DRAIN: Duration = Duration::from_secs(2);
+/// So many lines of the log are shown where no report says what happened.
+const LAST_LINES: usize = 20;
+const SHOWN_REPORTS: usize = 3;
+
+/// The command's standard output or standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Out,
+    Err,
+}
+
+/// How a guest ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum How {
+    /// The command's status.
+    Exited(u8),
+    /// The command could not be started: the modules, for example, were not accepted.
+    Refused(String),
+    /// Without a word.
+    Died(String),
+    TimedOut,
+    /// By a signal to the rig.
+    Interrupted(i32),
+}
+
+/// A guest's end, and the kernel's log.
+pub struct Ended {
+    pub how: How,
+    /// Whether the command was started.
+    pub running: bool,
+    pub log: Vec<String>,
+    pub reports: Vec<Report>,
+}
+
+impl Ended {
+    /// Whether the kernel has nothing to be blamed for.
+    pub fn is_clean(&self) -> bool {
+        self.reports.is_empty()
+    }
+}
+
+/// Finds everything a guest needs.
+pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Result<Guest> {
+    let repository = place::repository()?;
+    let kernel = place::kernel(&repository, args.kernel.as_deref())?;
+    let modules = if args.no_modules {
+        Vec::new()
+    } else {
+        let built = || repository.join("build").join(&kernel.release);
+        let dir = args.modules.clone().unwrap_or_else(built);
+        place::modules(&dir, &kernel.release, &args.module_params)?
+    };
+    let results = match &args.results {
+        None => None,
+        Some(dir) => {
+            fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+            Some(dir.canonicalize()?)
+        }
+    };
+    let cache = place::cache().ok();
+    Ok(Guest {
+        boot,
+        accel: kvm::choose(&kernel, cache.as_deref(), args.verbose)?,
+        kernel,
+        modules,
+        repository,
+        results,
+        qemu: shell_words::split(&args.qemu).context("--qemu has an open quote")?,
+        append: shell_words::split(&args.append).context("--append has an open quote")?,
+        memory: args.memory.clone(),
+        cpus: args.cpus,
+        command,
+        verbose: args.verbose,
+    })
+}
+
+/// `vm run`
+pub fn run(args: &RunArgs) -> Result<u8> {
+    let guest = guest(args.boot, &args.guest, Some(args.command.clone()))?;
+    let timeout = Duration::from_secs(args.timeout);
+    let ended = follow(&guest, timeout, &mut |stream, bytes| match stream {
+        Stream::Out => {
+            let mut out = io::stdout().lock();
+            out.write_all(bytes)?;
+            out.flush()
+        }
+        Stream::Err => io::stderr().lock().write_all(bytes),
+    })?;
+    keep_log(&guest.repository.join("build/vm-last.log"), &ended.log);
+    show_reports(&ended);
+    let command = shell_words::join(&args.command);
+    Ok(match &ended.how {
+        How::Exited(0) if !ended.is_clean() && !args.allow_warnings => {
+            eprintln!("mapwright-rig: the command succeeded, but the kernel reported a fault");
+            EXIT_JUDGED_BAD
+        }
+        How::Exited(status) => *status,
+        How::Interrupted(signal) => interrupted(*signal),
+        _ => {
+            eprintln!("{}", describe(&ended, &command, timeout));
+            EXIT_JUDGED_BAD
+        }
+    })
+}
+
+pub fn interrupted(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(u8::MAX)
+}
+
+/// `vm shell`
+pub fn shell(args: &ShellArgs) -> Result<u8> {
+    let guest = guest(args.boot, &args.guest, None)?;
+    let ended = follow(&guest, Duration::from_secs(365 * 24 * 3600), &mut |_, _| {
+        Ok(())
+    })?;
+    keep_log(&guest.repository.join("build/vm-last.log"), &ended.log);
+    show_reports(&ended);
+    match &ended.how {
+        How::Died(why) if !ended.running => {
+            eprintln!("mapwright-rig: {why}");
+            show_last_lines(&ended.log);
+            Ok(EXIT_JUDGED_BAD)
+        }
+        _ if ended.is_clean() => Ok(0),
+        _ => Ok(EXIT_JUDGED_BAD),
+    }
+}
+
+/// One sentence on a guest that did not get to its end, and the log's last lines.
+pub fn describe(ended: &Ended, command: &str, timeout: Duration) -> String {
+    let seconds = timeout.as_secs();
+    let what = match &ended.how {
+        How::Exited(status) => return format!("mapwright-rig: `{command}` ended with {status}"),
+        How::Interrupted(signal) => return format!("mapwright-rig: stopped by signal {signal}"),
+        How::Refused(why) => format!("the guest could not be prepared: {why}"),
+        How::TimedOut if ended.running => format!(
+            "`{command}` did not end within {seconds} s and was stopped; --timeout gives it longer"
+        ),
+        How::TimedOut => format!("the guest did not get to `{command}` within {seconds} s"),
+        How::Died(why) if ended.running => format!("the guest died during `{command}`: {why}"),
+        How::Died(why) => format!("the guest died before `{command}`: {why}"),
+    };
+    let mut text = format!("mapwright-rig: {what}");
+    if ended.is_clean() || ended.how == How::TimedOut {
+        text.push_str(&last_lines(&ended.log));
+    }
+    text
+}
+
+fn last_lines(log: &[String]) -> String {
+    if log.is_empty() {
+        return "\n(the kernel's log is empty)".to_owned();
+    }
+    let last = &log[log.len().saturating_sub(LAST_LINES)..];
+    format!(
+        "\nThe last lines of the kernel's log:\n  {}",
+        last.join("\n  ")
+    )
+}
+
+fn show_last_lines(log: &[String]) {
+    eprintln!("{}", last_lines(log).trim_start());
+}
+
+/// Prints what the kernel reported.
+pub fn show_reports(ended: &Ended) {
+    for report in ended.reports.iter().take(SHOWN_REPORTS) {
+        eprintln!(
+            "mapwright-rig: the kernel reported:\n  {}",
+            report.lines.join("\n  ")
+        );
+    }
+    let more = ended.reports.len().saturating_sub(SHOWN_REPORTS);
+    if more > 0 {
+        eprintln!("mapwright-rig: and {more} more reports");
+    }
+}
+
+/// Keeps the kernel's log; runs at the same time do not mix in it.
+pub fn keep_log(file: &Path, log: &[String]) {
+    let mut text = log.join("\n");
+    text.push('\n');
+    let kept = || -> Result<()> {
+        let dir = file.parent().context("no directory")?;
+        fs::create_dir_all(dir)?;
+        let mut new = tempfile::NamedTempFile::new_in(dir)?;
+        new.write_all(text.as_bytes())?;
+        new.persist(file)?;
+        Ok(())
+    };
+    if let Err(error) = kept() {
+        eprintln!(
+            "mapwright-rig: cannot keep the kernel's log in {}: {error}",
+            file.display()
+        );
+    }
+}
+
+enum Event {
+    /// The guest's control port is connected.
+    Connected(UnixStream),
+    Control(String),
+    Output(Stream, Vec<u8>),
+    Log(String),
+    LogEnded,
+    OutputEnded,
+    Child(ExitStatus),
+    Signal(i32),
+}
+
+type Sink<'a> = dyn FnMut(Stream, &[u8]) -> io::Result<()> + 'a;
+
+/// Boots the guest and follows it to its end.
+pub fn follow(guest: &Guest, timeout: Duration, sink: &mut Sink) -> Result<Ended> {
+    let dir = tempfile::Builder::new()
+        .prefix("mapwright-")
+        .tempdir_in("/tmp")
+        .context("cannot make a directory in /tmp")?;
+    let sockets = Sockets {
+        dir: dir.path().to_owned(),
+    };
+    let token = format!("\u{1}mapwright-end-{}", file_token(dir.path()));
+    let mut command = match guest.boot {
+        Boot::Virtme => virtme::command(guest, &sockets, &token)?,
+        Boot::Tiny => tiny::command(guest, &sockets, &token)?,
+    };
+    if guest.verbose {
+        show_command(&command);
+    }
+
+    let (events, received) = sync_channel(64);
+    listen(&sockets, &events)?;
+    catch_signals(&events)?;
+    let interactive = guest.command.is_none();
+    let group = start(&mut command, interactive, &events)?;
+    let mut run = Run {
+        deadline: Instant::now() + timeout,
+        log: Vec::new(),
+        verbose: guest.verbose && !interactive,
+        interactive,
+        running: interactive,
+        control: None,
+        status: None,
+        refused: None,
+        out: Tail::new(&token),
+        err: Tail::new(&token),
+        answered: false,
+        open: 3,
+        log_open: true,
+    };
+    let how = run.follow(&received, sink);
+    drop(group);
+    let how = how?;
+    // Output and log that were on their way when the guest ended.
+    run.drain(&received, sink)?;
+    let reports = judge(&run.log);
+    Ok(Ended {
+        how,
+        running: run.running,
+        log: run.log,
+        reports,
+    })
+}
+
+fn file_token(dir: &Path) -> String {
+    let nanos = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap_or_default();
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    format!("{name}-{:x}", nanos.as_nanos())
+}
+
+fn show_command(command: &Command) {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    eprintln!("mapwright-rig: {}", shell_words::join(words));
+}
+
+/// Kills the guest and its helpers when it goes out of scope.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // ESRCH: all have ended by themselves.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
+}
+
+fn start(command: &mut Command, interactive: bool, events: &SyncSender<Event>) -> Result<Group> {
+    if !interactive {
+        // Of its own, so that Ctrl-C reaches the rig alone, and everything in it can be killed. A
+        // guest with a shell needs the terminal.
+        command.process_group(0);
+    }
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot run {program}: run this inside the toolchain root"))?;
+    let pid = i32::try_from(child.id()).context("a process id that is none")?;
+    let group = (!interactive).then(|| Pid::from_raw(pid));
+    if let Some(stderr) = child.stderr.take() {
+        let events = events.clone();
+        thread::spawn(move || read_log(stderr, &events));
+    }
+    let events = events.clone();
+    thread::spawn(move || {
+        if let Ok(status) = child.wait() {
+            let _ = events.send(Event::Child(status));
+        }
+    });
+    Ok(Group(group))
+}
+
+fn catch_signals(events: &SyncSender<Event>) -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot catch signals")?;
+    let events = events.clone();
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            if events.send(Event::Signal(signal)).is_err() {
+                break;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// QEMU connects to each socket once.
+fn listen(sockets: &Sockets, events: &SyncSender<Event>) -> Result<()> {
+    let bind = |path: &Path| {
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))
+    };
+    for (path, stream) in [(sockets.out(), Stream::Out), (sockets.err(), Stream::Err)] {
+        let listener = bind(&path)?;
+        let events = events.clone();
+        thread::spawn(move || {
+            if let Ok((socket, _)) = listener.accept() {
+                read_output(socket, stream, &events);
+            }
+            let _ = events.send(Event::OutputEnded);
+        });
+    }
+    let listener = bind(&sockets.control())?;
+    let control = events.clone();
+    thread::spawn(move || {
+        if let Ok((socket, _)) = listener.accept() {
+            if let Ok(answers) = socket.try_clone() {
+                let _ = control.send(Event::Connected(answers));
+            }
+            for line in BufReader::new(socket).lines().map_while(Result::ok) {
+                let _ = control.send(Event::Control(line));
+            }
+        }
+        let _ = control.send(Event::OutputEnded);
+    });
+    let listener = bind(&sockets.log())?;
+    let events = events.clone();
+    thread::spawn(move || {
+        if let Ok((socket, _)) = listener.accept() {
+            read_log(socket, &events);
+        }
+    });
+    Ok(())
+}
+
+fn read_output(mut socket: UnixStream, stream: Stream, events: &SyncSender<Event>) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = socket.read(&mut buffer) {
+        if events
+            .send(Event::Output(stream, buffer[..count].to_vec()))
+            .is_err()
+        {
+            break;
+        }
+    }
+}
+
+fn read_log(from: impl Read, events: &SyncSender<Event>) {
+    let mut from = BufReader::new(from);
+    let mut bytes = Vec::new();
+    while let Ok(1..) = from.read_until(b'\n', &mut bytes) {
+        let text = String::from_utf8_lossy(&bytes);
+        let line = text.trim_end_matches(['\n', '\r']).to_owned();
+        if events.send(Event::Log(line)).is_err() {
+            return;
+        }
+        bytes.clear();
+    }
+    let _ = events.send(Event::LogEnded);
+}
+
+/// Output up to the token that ends it.
+struct Tail {
+    token: Vec<u8>,
+    held: Vec<u8>,
+    ended: bool,
+}
+
+impl Tail {
+    fn new(token: &str) -> Self {
+        Self {
+            token: token.as_bytes().to_vec(),
+            held: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// What can be passed on; what may be the beginning of the token is held back.
+    fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
+        if self.ended {
+            return Vec::new();
+        }
+        let mut all = std::mem::take(&mut self.held);
+        all.extend_from_slice(bytes);
+        let token = &self.token;
+        if let Some(at) = all.windows(token.len()).position(|w| w == &token[..]) {
+            self.ended = true;
+            all.truncate(at);
+            return all;
+        }
+        let longest = token.len().min(all.len() + 1) - 1;
+        let hold = (1..=longest)
+            .rev()
+            .find(|&n| all.ends_with(&token[..n]))
+            .unwrap_or(0);
+        self.held = all.split_off(all.len() - hold);
+        all
+    }
+}
+
+struct Run {
+    deadline: Instant,
+    log: Vec<String>,
+    verbose: bool,
+    interactive: bool,
+    running: bool,
+    control: Option<UnixStream>,
+    status: Option<u8>,
+    refused: Option<String>,
+    out: Tail,
+    err: Tail,
+    answered: bool,
+    /// Ports whose end was not seen yet.
+    open: usize,
+    log_open: bool,
+}
+
+impl Run {
+    fn follow(&mut self, received: &Receiver<Event>, sink: &mut Sink) -> Result<How> {
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            match received.recv_timeout(left) {
+                Err(RecvTimeoutError::Disconnected) => bail!("the rig lost its guest"),
+                Err(RecvTimeoutError::Timeout) => return Ok(self.end()),
+                Ok(Event::Signal(SIGINT)) if self.interactive => {}
+                Ok(Event::Signal(signal)) => return Ok(How::Interrupted(signal)),
+                Ok(Event::Child(status)) => {
+                    // What it said last may still be on its way.
+                    self.drain(received, sink)?;
+                    return Ok(match self.end() {
+                        How::TimedOut => How::Died(self.death(status)),
+                        how => how,
+                    });
+                }
+                Ok(event) => self.take(event, sink)?,
+            }
+        }
+    }
+
+    /// The result, as far as it is known; `TimedOut` if it is not.
+    fn end(&self) -> How {
+        if let Some(why) = &self.refused {
+            return How::Refused(why.clone());
+        }
+        match self.status {
+            Some(status) if self.out.ended && self.err.ended => How::Exited(status),
+            Some(_) => How::Died("the end of its output is missing".to_owned()),
+            None if self.panicked() => How::Died("its kernel panicked".to_owned()),
+            None => How::TimedOut,
+        }
+    }
+
+    fn panicked(&self) -> bool {
+        self.log.iter().any(|line| judge::is_panic(line))
+    }
+
+    fn death(&self, status: ExitStatus) -> String {
+        // QEMU's and virtme-ng's own complaints have no time stamp.
+        let booted = self.log.iter().any(|line| line.starts_with('['));
+        match (status.code(), status.signal()) {
+            _ if !booted => "its virtual machine did not start".to_owned(),
+            (Some(0), _) => "it powered off or rebooted".to_owned(),
+            (_, Some(signal)) => format!("signal {signal} ended its virtual machine"),
+            _ => format!("its virtual machine ended ({status})"),
+        }
+    }
+
+    fn take(&mut self, event: Event, sink: &mut Sink) -> Result<()> {
+        match event {
+            Event::Connected(control) => self.control = Some(control),
+            Event::Control(line) => self.control_line(&line),
+            Event::Output(stream, bytes) => {
+                let tail = match stream {
+                    Stream::Out => &mut self.out,
+                    Stream::Err => &mut self.err,
+                };
+                let bytes = tail.take(&bytes);
+                if !bytes.is_empty() {
+                    sink(stream, &bytes).context("cannot pass the guest's output on")?;
+                }
+            }
+            Event::Log(line) => {
+                if self.verbose {
+                    eprintln!("{line}");
+                }
+                if judge::is_panic(&line) {
+                    self.leave_soon();
+                }
+                self.log.push(line);
+            }
+            Event::LogEnded => self.log_open = false,
+            Event::OutputEnded => self.open = self.open.saturating_sub(1),
+            Event::Child(_) | Event::Signal(_) => {}
+        }
+        self.answer();
+        Ok(())
+    }
+
+    fn control_line(&mut self, line: &str) {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "running" => self.running = true,
+            "fail" => {
+                self.refused.get_or_insert_with(|| rest.trim().to_owned());
+            }
+            "exit" => self.status = rest.trim().parse().ok(),
+            _ => {}
+        }
+    }
+
+    /// Lets the guest go once everything it had to say has arrived.
+    fn answer(&mut self) {
+        let all = self.status.is_some() && self.out.ended && self.err.ended;
+        if self.answered || !(all || self.refused.is_some()) {
+            return;
+        }
+        self.answered = true;
+        if let Some(control) = &mut self.control {
+            // If the guest is gone already, its end is seen anyway.
+            let _ = control.write_all(b"bye\n");
+        }
+        self.leave_soon();
+    }
+
+    fn leave_soon(&mut self) {
+        self.deadline = self.deadline.min(Instant::now() + GRACE);
+    }
+
+    /// Takes what is still on its way from a guest that has ended.
+    fn drain(&mut self, received: &Receiver<Event>, sink: &mut Sink) -> Result<()> {
+        let until = Instant::now() + DRAIN;
+        // The ports of a guest with a shell, or of one that never started, are never opened.
+        let connected = self.control.is_some();
+        while self.log_open || (connected && self.open > 0) {
+            let left = until.saturating_duration_since(Instant::now());
+            match received.recv_timeout(left) {
+                Ok(event) => self.take(event, sink)?,
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(chunks: &[&str]) -> (String, bool) {
+        let mut tail = Tail::new("\u{1}END");
+        let mut all = Vec::new();
+        for chunk in chunks {
+            all.extend(tail.take(chunk.as_bytes()));
+        }
+        (String::from_utf8(all).unwrap(), tail.ended)
+    }
+
+    #[test]
+    fn output_ends_with_its_token() {
+        let whole = ("text\n".to_owned(), true);
+        assert_eq!(taken(&["text\n\u{1}END\n"]), whole);
+        assert_eq!(taken(&["te", "xt\n", "\u{1}", "E", "ND", "\n"]), whole);
+        assert_eq!(taken(&["text\n\u{1}EN", "D\nmore"]), whole);
+        assert_eq!(
+            taken(&["\u{1}\u{1}EN\u{1}END"]),
+            ("\u{1}\u{1}EN".to_owned(), true)
+        );
+        assert_eq!(taken(&["a\u{1}E", "x"]), ("a\u{1}Ex".to_owned(), false));
+        assert_eq!(taken(&["no end"]), ("no end".to_owned(), false));
+        assert_eq!(taken(&[""]), (String::new(), false));
+    }
+
+    #[test]
+    fn a_hang_is_described() {
+        let ended = Ended {
+            how: How::TimedOut,
+            running: true,
+            log: (0..30).map(|n| format!("[ 1.0] line {n}")).collect(),
+            reports: Vec::new(),
+        };
+        let text = describe(&ended, "sleep 99", Duration::from_secs(20));
+        assert!(
+            text.contains("`sleep 99` did not end within 20 s"),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 2 + LAST_LINES);
+        assert!(text.contains("line 10") && !text.contains("line 9\n"));
+    }
+}
