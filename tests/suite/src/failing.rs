@@ -8,7 +8,7 @@ use crate::{
     child,
     inject::{each_failure, Injector, Tally},
     raw::{Map, RW},
-    runner::{Case, Suite},
+    runner::{skip, Case, Context, Suite},
 };
 use anyhow::{bail, ensure, Result};
 use mapwright::{uapi, uapi::Request as _, Method, Region, Session, Tables, DEVICE};
@@ -22,7 +22,7 @@ use nix::{
     },
 };
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     os::fd::AsFd,
 };
 
@@ -75,6 +75,8 @@ fn cases() -> Vec<Case> {
         let subjects = Method::ALL.iter().filter_map(of_method);
         cases.extend(subjects.map(|cell| case(format!("{name}__{}", cell.name()), move || event(cell))));
     }
+    // After all that.
+    cases.push(Case::new("no_page_is_left", no_page_is_left));
     cases
 }
 
@@ -385,4 +387,37 @@ fn mremap(cell: Cell) -> Result<Tally> {
             Ok(())
         },
     )
+}
+
+const PAGE_STACKS: &str = "/sys/kernel/debug/page_owner_stacks/show_stacks";
+/// Functions of the kernel's that keep pages, for themselves or for a while, when they are called for
+/// the module: slabs, page tables, the debugging itself.
+const KEEPERS: &[&str] = &[
+    "allocate_slab", "pte_alloc", "pmd_alloc", "pud_alloc", "p4d_alloc", "change_page_attr", "stack_depot",
+    "kasan_", "pcpu_", "mem_pool",
+];
+
+/// Where the module allocated pages that it still has, by the kernel's own account.
+fn kept_pages() -> Result<Vec<String>> {
+    let Ok(text) = fs::read_to_string(PAGE_STACKS) else {
+        return skip("this kernel does not tell who owns a page: boot a debug kernel with page_owner=on");
+    };
+    let of_module = |stack: &&str| {
+        stack.contains("[mapwright]") && !KEEPERS.iter().any(|keeper| stack.contains(keeper))
+    };
+    Ok(text.split("\n\n").filter(of_module).map(str::to_owned).collect())
+}
+
+fn no_page_is_left(_: &Context) -> Result<()> {
+    let kept = kept_pages()?;
+    ensure!(kept.is_empty(), "pages were not freed:\n{}", kept.join("\n\n"));
+    // Would it have been seen?
+    for cell in Cell::ordinary() {
+        let session = Session::open()?;
+        let region = cell.create(&session, LENGTH as u64)?;
+        let kept = kept_pages()?;
+        ensure!(!kept.is_empty(), "{}: its pages are not seen", cell.name());
+        session.destroy(&region)?;
+    }
+    Ok(())
 }

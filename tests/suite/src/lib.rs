@@ -26,7 +26,7 @@ mod sessions;
 mod stats;
 mod tracing;
 
-pub use runner::{names, run};
+pub use runner::{names, run, Choice};
 
 use runner::Suite;
 
