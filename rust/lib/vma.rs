@@ -360,7 +360,9 @@ impl<'a, T: MappingEvents> Filling<'a, T> {
         let inserted = batch.len.wrapping_sub(left);
         self.next = self.next.wrapping_add(inserted.wrapping_mul(PAGE_SIZE));
         batch.len = 0;
-        to_result(ret)
+        // It also says so when it gets no page for a page table of a higher level. What else it means,
+        // an address outside of the VMA, cannot be.
+        to_result(ret).map_err(|err| if err == EFAULT { ENOMEM } else { err })
     }
 
     /// The VMA has all that it gets at `mmap(2)`; `F` does the rest.
