@@ -58,7 +58,7 @@ IN_ROOT := $(REPO)/scripts/in-root --
 RIG := $(IN_ROOT) $(BIN)/mapwright-rig
 
 .PHONY: demo
-demo: rig-ready ## rig: Boot a machine with the modules and take the guided tour
+demo: ## rig: Boot a machine with the modules and take the guided tour
 	@$(REPO)/scripts/vm run -- mapwright tour
 
 .PHONY: test
@@ -73,7 +73,7 @@ test-debug: rig-ready ## rig: Run the suite on a kernel with KASAN, lockdep, kme
 		$(RIG) test-debug --kernel-dir $$kernel $(TEST)
 
 .PHONY: shell
-shell: rig-ready ## rig: A shell in a machine with the modules
+shell: ## rig: A shell in a machine with the modules
 	@$(REPO)/scripts/vm shell
 
 .PHONY: check
@@ -107,7 +107,7 @@ programs: ## here: Build the command mapwright and the test rig
 
 .PHONY: header
 header: ## here: Write the C header of the interface again, after a change of rust/uapi
-	@$(CARGO) run --quiet --locked -p mapwright-header
+	@cd $(REPO)/userspace && CARGO_TARGET_DIR=$(BUILD)/cargo cargo run --quiet --locked -p mapwright-header
 
 .PHONY: load
 load: ## here: Insert the modules (as root, after make)

@@ -169,9 +169,13 @@ unsafe impl Backing for Coherent {
         }
     }
 
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "`dma_addr_t` has 32 bits on some machines"
+    )]
     fn dma_addr(&self, page: usize) -> Option<u64> {
         let offset = u64::try_from(page).ok()?.checked_mul(PAGE_SIZE as u64)?;
-        u64::from(self.dma_handle)
+        (self.dma_handle as u64)
             .checked_add(offset)
             .filter(|_| page < self.nr_pages)
     }

@@ -22,21 +22,26 @@ use kernel::{
     sync::Arc, //
 };
 
+/// Writes the text of a file.
+pub type Show<T> = fn(&T, &SeqFile);
+/// Tells which switch a file is.
+pub type WhichSwitch<T> = fn(&T) -> &Switch;
+
 /// What the files of a directory show.
-pub trait Tables: Send + Sync + 'static {
+pub trait Tables: Sized + Send + Sync + 'static {
     /// The module whose code this is: `&THIS_MODULE`.
     const MODULE: &'static ThisModule;
 
     /// The files: name and what writes the text.
-    const FILES: &'static [(&'static CStr, fn(&Self, &SeqFile))];
+    const FILES: &'static [(&'static CStr, Show<Self>)];
 
     /// Switches beside them, which root may read and write: name and which.
-    const SWITCHES: &'static [(&'static CStr, fn(&Self) -> &Switch)];
+    const SWITCHES: &'static [(&'static CStr, WhichSwitch<Self>)];
 }
 
 /// What a file's inode points to.
 struct File<T> {
-    show: fn(&T, &SeqFile),
+    show: Show<T>,
     tables: Arc<T>,
 }
 

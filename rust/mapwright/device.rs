@@ -30,8 +30,11 @@ use kernel::{
 };
 use mapkit::{
     coherent::DmaDevice,
-    debugfs::Tables,
-    histogram::Switch, //
+    debugfs::{
+        Show,
+        Tables,
+        WhichSwitch, //
+    }, //
 };
 
 /// The one device of the module.
@@ -109,11 +112,11 @@ impl Device {
 
 impl Tables for Device {
     const MODULE: &'static ThisModule = &THIS_MODULE;
-    const FILES: &'static [(&'static CStr, fn(&Self, &SeqFile))] = &[
+    const FILES: &'static [(&'static CStr, Show<Self>)] = &[
         (c"stats", Self::show_stats),
         (c"regions", Self::show_regions),
         (c"latency", Self::show_latency),
     ];
-    const SWITCHES: &'static [(&'static CStr, fn(&Self) -> &Switch)] =
+    const SWITCHES: &'static [(&'static CStr, WhichSwitch<Self>)] =
         &[(c"timing", |device| device.stats.latency.clock())];
 }

@@ -221,6 +221,18 @@ struct mapwright_query {
          * Successful `mmap(2)` calls on it so far.
          */
         uint64_t mmaps;
+        /**
+         * Page faults answered for a load so far.
+         */
+        uint64_t faults_read;
+        /**
+         * Page faults answered for a store so far.
+         */
+        uint64_t faults_write;
+        /**
+         * Pages that these mapped.
+         */
+        uint64_t pages_faulted;
 };
 
 /**

@@ -62,7 +62,10 @@ fn store_is_read_back_with_read(_: &Context) -> Result<()> {
 
 fn mapping_begins_with_zeros(_: &Context) -> Result<()> {
     let map = Map::shared(&open()?, 0, 1 << 20)?;
-    ensure!((0..map.length).all(|at| map.load(at) == 0), "memory was not zeroed");
+    ensure!(
+        (0..map.length).all(|at| map.load(at) == 0),
+        "memory was not zeroed"
+    );
     Ok(())
 }
 
@@ -117,7 +120,10 @@ fn read_at_the_end_is_eof(_: &Context) -> Result<()> {
 fn write_at_the_end_is_enospc(_: &Context) -> Result<()> {
     let file = open()?;
     let _map = Map::shared(&file, 0, 4096)?;
-    let failed = file.write_at(&[1; 8], 4096).err().and_then(|err| err.raw_os_error());
+    let failed = file
+        .write_at(&[1; 8], 4096)
+        .err()
+        .and_then(|err| err.raw_os_error());
     ensure!(failed == Some(Errno::ENOSPC as i32), "{failed:?}");
     Ok(())
 }
@@ -131,7 +137,10 @@ fn short_read_and_write_at_the_end(_: &Context) -> Result<()> {
 }
 
 fn read_far_away_is_enxio(_: &Context) -> Result<()> {
-    let failed = open()?.read_at(&mut [0; 8], 1 << 40).err().and_then(|err| err.raw_os_error());
+    let failed = open()?
+        .read_at(&mut [0; 8], 1 << 40)
+        .err()
+        .and_then(|err| err.raw_os_error());
     ensure!(failed == Some(Errno::ENXIO as i32), "{failed:?}");
     Ok(())
 }
@@ -149,7 +158,10 @@ fn seek_and_read(_: &Context) -> Result<()> {
 }
 
 fn seek_from_the_end_is_einval(_: &Context) -> Result<()> {
-    let failed = open()?.seek(SeekFrom::End(0)).err().and_then(|err| err.raw_os_error());
+    let failed = open()?
+        .seek(SeekFrom::End(0))
+        .err()
+        .and_then(|err| err.raw_os_error());
     ensure!(failed == Some(Errno::EINVAL as i32), "{failed:?}");
     Ok(())
 }
@@ -186,7 +198,9 @@ fn cat_and_dd(_: &Context) -> Result<()> {
     let read = shell(format!("cat {DEVICE} | wc -c"))?;
     let bytes = String::from_utf8_lossy(&read.stdout).trim().to_owned();
     ensure!(bytes == DEFAULT_BYTES.to_string(), "cat read {bytes} bytes");
-    let write = shell(format!("dd if=/dev/zero of={DEVICE} bs=64K count=4 2>/dev/null"))?;
+    let write = shell(format!(
+        "dd if=/dev/zero of={DEVICE} bs=64K count=4 2>/dev/null"
+    ))?;
     ensure!(write.status.success(), "dd: {}", write.status);
     Ok(())
 }

@@ -9,8 +9,8 @@ use crate::{
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
-    page_faults, reason_against, reason_against_caching, uapi, uapi::Request as _, Backing, Caching,
-    Method, Region, Session,
+    page_faults, reason_against, reason_against_caching, uapi, uapi::Request as _, Backing,
+    Caching, Method, Region, Session,
 };
 use nix::errno::Errno;
 
@@ -32,7 +32,9 @@ impl Cell {
     pub fn all() -> impl Iterator<Item = Self> {
         let words = Backing::ALL.iter().flat_map(|backing| {
             Method::ALL.iter().flat_map(move |method| {
-                Caching::ALL.iter().map(move |caching| (*backing, *method, *caching))
+                Caching::ALL
+                    .iter()
+                    .map(move |caching| (*backing, *method, *caching))
             })
         });
         words.map(|(backing, method, caching)| Self {
@@ -60,7 +62,10 @@ impl Cell {
 
     /// Whether the kernel counts the pages, and can pin them.
     pub fn is_counted(&self) -> bool {
-        matches!(self.method, Method::Insert | Method::Fault | Method::VmallocRemap)
+        matches!(
+            self.method,
+            Method::Insert | Method::Fault | Method::VmallocRemap
+        )
     }
 
     /// `pages_remap_wb`.
@@ -91,7 +96,9 @@ fn cases() -> Vec<Case> {
     Cell::all()
         .map(|cell| match cell.is_sound() {
             true => Case::new(cell.name(), move |_| works(cell)),
-            false => Case::new(format!("{}_is_refused", cell.name()), move |_| is_refused(cell)),
+            false => Case::new(format!("{}_is_refused", cell.name()), move |_| {
+                is_refused(cell)
+            }),
         })
         .collect()
 }
@@ -106,19 +113,27 @@ fn is_refused(cell: Cell) -> Result<()> {
 fn works(cell: Cell) -> Result<()> {
     let session = Session::open()?;
     for bytes in [4096, 3 * 4096, 256 << 10, (2 << 20) + 4096] {
-        let region = cell.create(&session, bytes).with_context(|| format!("{bytes} bytes"))?;
+        let region = cell
+            .create(&session, bytes)
+            .with_context(|| format!("{bytes} bytes"))?;
         let length = usize::try_from(bytes)?;
         let map = Map::shared(&session, region.offset, length)?;
 
         let before = page_faults()?;
         for at in (0..length).step_by(4096) {
-            ensure!(map.load(at) == 0 && map.load(at + 4095) == 0, "byte {at} was not zeroed");
+            ensure!(
+                map.load(at) == 0 && map.load(at + 4095) == 0,
+                "byte {at} was not zeroed"
+            );
         }
         let faults = page_faults()?.0 - before.0;
         let pages = bytes / 4096;
         match cell.is_lazy() {
             // A window of 16 pages; the first and the last may be cut by the VMA's start and end.
-            true => ensure!((1..=pages / 16 + 2).contains(&faults), "{faults} faults, {pages} pages"),
+            true => ensure!(
+                (1..=pages / 16 + 2).contains(&faults),
+                "{faults} faults, {pages} pages"
+            ),
             false => ensure!(faults == 0, "{faults} faults of an eager mapping"),
         }
 
@@ -129,7 +144,10 @@ fn works(cell: Cell) -> Result<()> {
             session.read_at(&region, at as u64, &mut seen)?;
             ensure!(seen == [told], "page {page}: the kernel sees {seen:?}");
             session.write_at(&region, at as u64, &[told ^ 0xfe])?;
-            ensure!(map.load(at) == told ^ 0xfe, "page {page}: the program sees something else");
+            ensure!(
+                map.load(at) == told ^ 0xfe,
+                "page {page}: the program sees something else"
+            );
         }
         drop(map);
         session.destroy(&region)?;

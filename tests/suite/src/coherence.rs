@@ -22,8 +22,10 @@ suite! { "coherence":
     private_insert_is_copied_on_write,
 }
 
-const PAIRS: [(Backing, Method); 2] =
-    [(Backing::Pages, Method::Remap), (Backing::Vmalloc, Method::Insert)];
+const PAIRS: [(Backing, Method); 2] = [
+    (Backing::Pages, Method::Remap),
+    (Backing::Vmalloc, Method::Insert),
+];
 
 /// Runs `f` on a fresh region of 64 KiB of each pair.
 fn on_each_pair(f: impl Fn(&Session, &Region) -> Result<()>) -> Result<()> {

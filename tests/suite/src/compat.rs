@@ -96,7 +96,10 @@ fn every_ioctl_works(_: &Context) -> Result<()> {
         ..uapi::Create::new()
     };
     page.request(&session, &mut create)?;
-    ensure!(create.bytes == 12288 && create.offset >= uapi::FIRST_OFFSET, "{create:?}");
+    ensure!(
+        create.bytes == 12288 && create.offset >= uapi::FIRST_OFFSET,
+        "{create:?}"
+    );
     let region = mapwright::Region {
         id: create.id,
         offset: create.offset,
@@ -104,7 +107,10 @@ fn every_ioctl_works(_: &Context) -> Result<()> {
     };
     session.map(&region, Protection::ReadWrite)?.write(0, &[1]);
 
-    let mut query = uapi::Query { id: region.id, ..uapi::Query::new() };
+    let mut query = uapi::Query {
+        id: region.id,
+        ..uapi::Query::new()
+    };
     page.request(&session, &mut query)?;
     ensure!(query.bytes == 12288 && query.mmaps == 1, "{query:?}");
 
@@ -119,9 +125,17 @@ fn every_ioctl_works(_: &Context) -> Result<()> {
     let told = session.pages(&region, 0, 1)?[0].pfn.to_ne_bytes();
     ensure!(pages.count == 3 && (0..8).all(|i| array.0.load(i) == told[i]));
 
-    let mut sync = uapi::Sync { id: region.id, flags: 3, bytes: 12288, ..uapi::Sync::new() };
+    let mut sync = uapi::Sync {
+        id: region.id,
+        flags: 3,
+        bytes: 12288,
+        ..uapi::Sync::new()
+    };
     page.request(&session, &mut sync)?;
-    let mut destroy = uapi::Destroy { id: region.id, ..uapi::Destroy::new() };
+    let mut destroy = uapi::Destroy {
+        id: region.id,
+        ..uapi::Destroy::new()
+    };
     page.request(&session, &mut destroy)?;
     ensure!(page.request(&session, &mut destroy) == Err(Errno::ENOENT));
     Ok(())
@@ -142,4 +156,3 @@ fn bad_pointer_is_efault(_: &Context) -> Result<()> {
     }
     Ok(())
 }
-

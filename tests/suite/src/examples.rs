@@ -16,13 +16,19 @@ suite! { "examples":
 }
 
 fn run(command: &mut Command) -> Result<Output> {
-    command.output().with_context(|| format!("running {command:?}"))
+    command
+        .output()
+        .with_context(|| format!("running {command:?}"))
 }
 
 fn expect(output: &Output, words: &str) -> Result<()> {
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success() && text.contains(words), "{}: {text}{errors}", output.status);
+    ensure!(
+        output.status.success() && text.contains(words),
+        "{}: {text}{errors}",
+        output.status
+    );
     Ok(())
 }
 
@@ -57,7 +63,10 @@ fn python_without_ioctl(_: &Context) -> Result<()> {
     let Ok(readme) = readme else {
         return skip("the source tree is not the current directory");
     };
-    let program = readme.split("```python\n").nth(1).and_then(|rest| rest.split("```").next());
+    let program = readme
+        .split("```python\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
     let program = program.context("README.md has no Python program")?;
     expect(&run(python3()?.args(["-c", program]))?, "b'hello'")
 }

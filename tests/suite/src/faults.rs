@@ -85,10 +85,18 @@ fn expect(cost: &Cost, faults: u64, pages: u64) -> Result<()> {
 fn fault_maps_a_window_of_16_pages(_: &Context) -> Result<()> {
     for method in [Method::Fault, Method::FaultPfn] {
         for (pages, faults) in [(1, 1), (16, 1), (17, 2), (160, 10)] {
-            expect(&cost(cell(Backing::Pages, method), pages, false)?, faults, pages as u64)?;
+            expect(
+                &cost(cell(Backing::Pages, method), pages, false)?,
+                faults,
+                pages as u64,
+            )?;
         }
     }
-    expect(&cost(cell(Backing::Vmalloc, Method::Fault), 64, false)?, 4, 64)
+    expect(
+        &cost(cell(Backing::Vmalloc, Method::Fault), 64, false)?,
+        4,
+        64,
+    )
 }
 
 fn fault_around_can_be_switched_off(context: &Context) -> Result<()> {
@@ -102,7 +110,11 @@ fn fault_around_can_be_switched_off(context: &Context) -> Result<()> {
 
 fn fault_around_has_a_limit(context: &Context) -> Result<()> {
     with_parameters(context, "fault_around_kib=1000000", || {
-        expect(&cost(cell(Backing::Pages, Method::Fault), 128, false)?, 2, 128)
+        expect(
+            &cost(cell(Backing::Pages, Method::Fault), 128, false)?,
+            2,
+            128,
+        )
     })
 }
 
@@ -142,7 +154,11 @@ fn huge_maps_2_mib_at_once(_: &Context) -> Result<()> {
 
 fn huge_falls_back_where_it_does_not_fit(_: &Context) -> Result<()> {
     // 3 MiB: a huge page, and 16 windows of 16 pages.
-    expect(&cost(cell(Backing::Pages, Method::Huge), 768, false)?, 1 + 16, 768)?;
+    expect(
+        &cost(cell(Backing::Pages, Method::Huge), 768, false)?,
+        1 + 16,
+        768,
+    )?;
     // From the middle of a huge page on: none fits.
     let session = Session::open()?;
     let region = cell(Backing::Pages, Method::Huge).create(&session, 4 << 20)?;
@@ -176,7 +192,11 @@ fn counts_agree_with_getrusage(_: &Context) -> Result<()> {
     for cell in Cell::ordinary().filter(Cell::is_lazy) {
         for (pages, store) in [(1, false), (77, true), (300, false), (900, true)] {
             let cost = cost(cell, pages, store)?;
-            ensure!(cost.faults == cost.module_faults, "{}: {cost:?}", cell.name());
+            ensure!(
+                cost.faults == cost.module_faults,
+                "{}: {cost:?}",
+                cell.name()
+            );
             ensure!(cost.pages == pages as u64, "{}: {cost:?}", cell.name());
         }
     }

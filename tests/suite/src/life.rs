@@ -39,8 +39,14 @@ type Event = (&'static str, fn(&mut Subject) -> Result<()>);
 
 const EVENTS: &[Event] = &[
     ("fork_shares_the_memory", fork_shares_the_memory),
-    ("dontfork_keeps_it_from_the_child", dontfork_keeps_it_from_the_child),
-    ("forked_mapping_outlives_the_parents", forked_mapping_outlives_the_parents),
+    (
+        "dontfork_keeps_it_from_the_child",
+        dontfork_keeps_it_from_the_child,
+    ),
+    (
+        "forked_mapping_outlives_the_parents",
+        forked_mapping_outlives_the_parents,
+    ),
     ("munmap_of_a_half", munmap_of_a_half),
     ("munmap_of_the_middle", munmap_of_the_middle),
     ("mprotect_of_a_part", mprotect_of_a_part),
@@ -60,7 +66,10 @@ const EVENTS: &[Event] = &[
     ("write_from_the_mapping", write_from_the_mapping),
     ("process_vm_readv", process_vm_readv_reads_or_fails),
     ("proc_self_mem", proc_self_mem),
-    ("pin_outlives_munmap_and_destroy", pin_outlives_munmap_and_destroy),
+    (
+        "pin_outlives_munmap_and_destroy",
+        pin_outlives_munmap_and_destroy,
+    ),
     ("exec_ends_it", exec_ends_it),
     ("exit_ends_it", exit_ends_it),
     ("kill_9_ends_it", kill_9_ends_it),
@@ -71,7 +80,9 @@ fn cases() -> Vec<Case> {
         let (name, run) = (*name, *run);
         Cell::ordinary().map(move |cell| {
             let pair = cell.name().trim_end_matches("_wb").to_owned();
-            Case::new(format!("{name}__{pair}"), move |_| run(&mut Subject::new(cell)?))
+            Case::new(format!("{name}__{pair}"), move |_| {
+                run(&mut Subject::new(cell)?)
+            })
         })
     };
     EVENTS.iter().flat_map(of_event).collect()
@@ -118,12 +129,16 @@ impl Subject {
     /// The first byte of a page, as the kernel sees it.
     fn kernel_sees(&self, page: usize) -> Result<u8> {
         let mut seen = [0];
-        self.session.read_at(&self.region, (page * PAGE) as u64, &mut seen)?;
+        self.session
+            .read_at(&self.region, (page * PAGE) as u64, &mut seen)?;
         Ok(seen[0])
     }
 
     fn expect_pages(&self, mut pages: std::ops::Range<usize>) -> Result<()> {
-        ensure!(pages.all(|page| self.map.load(page * PAGE) == value(page)), "other memory");
+        ensure!(
+            pages.all(|page| self.map.load(page * PAGE) == value(page)),
+            "other memory"
+        );
         Ok(())
     }
 }
@@ -139,7 +154,10 @@ fn fork_shares_the_memory(it: &mut Subject) -> Result<()> {
         it.map.store(2 * PAGE, 99);
         Ok(())
     })?;
-    ensure!(it.map.load(2 * PAGE) == 99, "the parent does not see the child's store");
+    ensure!(
+        it.map.load(2 * PAGE) == 99,
+        "the parent does not see the child's store"
+    );
     ensure!(it.vmas()? == 1);
     Ok(())
 }
@@ -178,7 +196,10 @@ fn munmap_of_a_half(it: &mut Subject) -> Result<()> {
     it.map.unmap_part(0, LENGTH / 2)?;
     ensure!(it.vmas()? == 1);
     it.expect_pages(PAGES / 2..PAGES)?;
-    ensure!(it.session.destroy(&it.region).is_err(), "destroyed under half a mapping");
+    ensure!(
+        it.session.destroy(&it.region).is_err(),
+        "destroyed under half a mapping"
+    );
     let killed = child::killed_by(|| {
         it.map.load(0);
         Ok(())
@@ -284,7 +305,10 @@ fn dontneed(it: &mut Subject) -> Result<()> {
         Ok(())
     })?;
     ensure!(killed == Some(Signal::SIGBUS), "{killed:?}");
-    ensure!(it.kernel_sees(3)? == value(3), "the memory itself was thrown away");
+    ensure!(
+        it.kernel_sees(3)? == value(3),
+        "the memory itself was thrown away"
+    );
     Ok(())
 }
 
@@ -298,7 +322,10 @@ fn any_advice_is_survived(it: &mut Subject) -> Result<()> {
         Ok(())
     })?;
     for page in 0..PAGES {
-        ensure!(it.kernel_sees(page)? == value(page), "the memory itself was changed");
+        ensure!(
+            it.kernel_sees(page)? == value(page),
+            "the memory itself was changed"
+        );
     }
     Ok(())
 }
@@ -322,7 +349,13 @@ fn map_populate(it: &mut Subject) -> Result<()> {
 }
 
 fn private(it: &mut Subject) -> Result<()> {
-    let private = Map::new(&it.session, it.region.offset, LENGTH, RW, MapFlags::MAP_PRIVATE);
+    let private = Map::new(
+        &it.session,
+        it.region.offset,
+        LENGTH,
+        RW,
+        MapFlags::MAP_PRIVATE,
+    );
     if !it.is_counted() {
         ensure!(private.err() == Some(Errno::EINVAL));
         return Ok(());
@@ -332,8 +365,14 @@ fn private(it: &mut Subject) -> Result<()> {
     private.store(PAGE, 77);
     private.store(3 * PAGE, 78);
     ensure!(private.load(PAGE) == 77 && private.load(3 * PAGE) == 78);
-    ensure!(it.kernel_sees(1)? == value(1), "a private store reached the region");
-    ensure!(it.kernel_sees(3)? == value(3), "a private store reached the region");
+    ensure!(
+        it.kernel_sees(1)? == value(1),
+        "a private store reached the region"
+    );
+    ensure!(
+        it.kernel_sees(3)? == value(3),
+        "a private store reached the region"
+    );
     it.expect_pages(0..PAGES)
 }
 
@@ -370,7 +409,10 @@ fn process_vm_readv_reads_or_fails(it: &mut Subject) -> Result<()> {
 }
 
 fn proc_self_mem(it: &mut Subject) -> Result<()> {
-    let mem = File::options().read(true).write(true).open("/proc/self/mem")?;
+    let mem = File::options()
+        .read(true)
+        .write(true)
+        .open("/proc/self/mem")?;
     let mut seen = [0; 4];
     let read = mem.read_at(&mut seen, (it.map.addr + PAGE) as u64);
     if !it.is_counted() {
@@ -397,10 +439,15 @@ fn pin_outlives_munmap_and_destroy(it: &mut Subject) -> Result<()> {
     it.session.destroy(&it.region)?;
     // Whoever gets freed pages now would write over them.
     let greedy = Map::anonymous(8 << 20, RW)?;
-    (0..greedy.length).step_by(PAGE).for_each(|at| greedy.store(at, 0xee));
+    (0..greedy.length)
+        .step_by(PAGE)
+        .for_each(|at| greedy.store(at, 0xee));
     let mut seen = vec![0; LENGTH];
     File::from(reader).read_exact(&mut seen)?;
-    ensure!((0..PAGES).all(|page| seen[page * PAGE] == value(page)), "freed under a pin");
+    ensure!(
+        (0..PAGES).all(|page| seen[page * PAGE] == value(page)),
+        "freed under a pin"
+    );
     Ok(())
 }
 

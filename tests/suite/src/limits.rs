@@ -37,7 +37,9 @@ pub fn with_parameters(
 }
 
 fn create(session: &Session, mib: u64) -> Result<Region, Option<Errno>> {
-    session.create(Backing::Vmalloc, Method::Insert, mib << 20).map_err(|err| err.errno())
+    session
+        .create(Backing::Vmalloc, Method::Insert, mib << 20)
+        .map_err(|err| err.errno())
 }
 
 const FULL: Result<Region, Option<Errno>> = Err(Some(Errno::ENOSPC));
@@ -84,7 +86,9 @@ fn a_freed_region_can_be_had_again(context: &Context) -> Result<()> {
     with_parameters(context, "total_limit_mib=4", || {
         for _ in 0..20 {
             let session = Session::open()?;
-            let region = create(&session, 4).ok().context("a freed region was not given back")?;
+            let region = create(&session, 4)
+                .ok()
+                .context("a freed region was not given back")?;
             ensure!(create(&session, 1) == FULL);
             session.destroy(&region)?;
             ensure!(create(&session, 4).is_ok());
@@ -120,10 +124,19 @@ fn the_default_region_counts(context: &Context) -> Result<()> {
 fn half_the_memory_by_default(_: &Context) -> Result<()> {
     let info = Session::open()?.info()?;
     let meminfo = std::fs::read_to_string("/proc/meminfo")?;
-    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib: u64 = total.and_then(|rest| rest.split_whitespace().next()).unwrap_or("0").parse()?;
+    let total = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib: u64 = total
+        .and_then(|rest| rest.split_whitespace().next())
+        .unwrap_or("0")
+        .parse()?;
     let half = kib * 1024 / 2;
-    ensure!(info.total_bytes.abs_diff(half) < 1 << 20, "{} of {half}", info.total_bytes);
+    ensure!(
+        info.total_bytes.abs_diff(half) < 1 << 20,
+        "{} of {half}",
+        info.total_bytes
+    );
     ensure!(info.session_bytes == info.total_bytes);
     Ok(())
 }

@@ -107,7 +107,9 @@ fn stays_while_a_forked_mapping_exists(context: &Context) -> Result<()> {
     let child = crate::child::spawn(|| {
         // The child has a copy of the writing end, too, which would keep the pipe open.
         nix::unistd::close(std::os::fd::AsRawFd::as_raw_fd(&writer))?;
-        nix::unistd::close(std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&session)))?;
+        nix::unistd::close(std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(
+            &session,
+        )))?;
         File::from(reader.try_clone()?).read_to_end(&mut Vec::new())?;
         Ok(())
     })?;
@@ -130,8 +132,15 @@ fn a_second_insertion_is_eexist(context: &Context) -> Result<()> {
 
 fn has_a_licence_and_descriptions(context: &Context) -> Result<()> {
     let module = std::fs::read(context.module()?)?;
-    for text in ["license=GPL", "parm=total_limit_mib:", "parm=session_limit_mib:", "description="] {
-        let found = module.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+    for text in [
+        "license=GPL",
+        "parm=total_limit_mib:",
+        "parm=session_limit_mib:",
+        "description=",
+    ] {
+        let found = module
+            .windows(text.len())
+            .any(|bytes| bytes == text.as_bytes());
         ensure!(found, "modinfo lacks {text}");
     }
     Ok(())

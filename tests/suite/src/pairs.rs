@@ -5,8 +5,8 @@
 use crate::runner::{suite, Context};
 use anyhow::{ensure, Result};
 use mapwright::{
-    page_faults, pagemap_pfns, reason_against, vma_of, AddressClass, Backing,
-    Caching, Method, Protection, Session,
+    page_faults, pagemap_pfns, reason_against, vma_of, AddressClass, Backing, Caching, Method,
+    Protection, Session,
 };
 
 suite! { "pairs":
@@ -52,15 +52,23 @@ fn both_views_agree(backing: Backing, method: Method, class: AddressClass) -> Re
         mapping.read(0, &mut seen);
         ensure!(seen.iter().all(|byte| *byte == 0), "memory was not zeroed");
 
-        let told: Vec<u8> = (0..length).map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect();
+        let told: Vec<u8> = (0..length)
+            .map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8)
+            .collect();
         mapping.write(0, &told);
         session.read_at(&region, 0, &mut seen)?;
-        ensure!(seen == told, "the kernel does not see what the program stored");
+        ensure!(
+            seen == told,
+            "the kernel does not see what the program stored"
+        );
 
         let told: Vec<u8> = told.iter().map(|byte| !byte).collect();
         session.write_at(&region, 0, &told)?;
         mapping.read(0, &mut seen);
-        ensure!(seen == told, "the program does not see what the kernel wrote");
+        ensure!(
+            seen == told,
+            "the program does not see what the kernel wrote"
+        );
 
         let query = session.query(&region)?;
         ensure!((query.vmas, query.mmaps) == (1, 1));
@@ -82,7 +90,9 @@ fn pages_remap_is_hidden_from_the_kernel(_: &Context) -> Result<()> {
     }
     ensure!(!vma.has("mm") && !vma.has("me"), "{:?}", vma.flags);
     ensure!(vma.rss_bytes == 0, "Rss {}", vma.rss_bytes);
-    ensure!(pagemap_pfns(mapping.addr(), 16)?.iter().all(Option::is_none));
+    ensure!(pagemap_pfns(mapping.addr(), 16)?
+        .iter()
+        .all(Option::is_none));
     Ok(())
 }
 
@@ -94,7 +104,11 @@ fn vmalloc_insert_is_counted_by_the_kernel(_: &Context) -> Result<()> {
     for flag in ["mm", "de", "dd"] {
         ensure!(vma.has(flag), "VmFlags lack {flag}: {:?}", vma.flags);
     }
-    ensure!(!vma.has("pf") && !vma.has("io") && !vma.has("me"), "{:?}", vma.flags);
+    ensure!(
+        !vma.has("pf") && !vma.has("io") && !vma.has("me"),
+        "{:?}",
+        vma.flags
+    );
     ensure!(vma.rss_bytes == 64 << 10, "Rss {}", vma.rss_bytes);
     Ok(())
 }
@@ -104,7 +118,10 @@ fn pages_up_to_4_mib_are_contiguous(_: &Context) -> Result<()> {
     for bytes in [4096, 12288, 1 << 20, 4 << 20] {
         let region = session.create(Backing::Pages, Method::Remap, bytes)?;
         let query = session.query(&region)?;
-        ensure!((query.runs, query.longest_run) == (1, bytes / 4096), "{query:?}");
+        ensure!(
+            (query.runs, query.longest_run) == (1, bytes / 4096),
+            "{query:?}"
+        );
         let pages = session.pages(&region, 0, u64::MAX)?;
         ensure!(pages.len() as u64 == bytes / 4096);
         ensure!(pages.windows(2).all(|two| two[1].pfn == two[0].pfn + 1));
@@ -136,7 +153,11 @@ fn vmalloc_frames_are_those_of_the_page_table(_: &Context) -> Result<()> {
     let seen = pagemap_pfns(mapping.addr(), 256)?;
     ensure!(told.len() == 256 && seen.len() == 256);
     for (page, (told, seen)) in told.iter().zip(&seen).enumerate() {
-        ensure!(Some(told.pfn) == *seen, "page {page}: {:#x}, in the table {seen:?}", told.pfn);
+        ensure!(
+            Some(told.pfn) == *seen,
+            "page {page}: {:#x}, in the table {seen:?}",
+            told.pfn
+        );
     }
     Ok(())
 }
@@ -158,7 +179,9 @@ fn info_tells_the_same_table(_: &Context) -> Result<()> {
             ensure!(told == reason_against(*backing, *method).is_none());
         }
     }
-    let cachings = Caching::ALL.iter().fold(0, |mask, caching| mask | caching.bit());
+    let cachings = Caching::ALL
+        .iter()
+        .fold(0, |mask, caching| mask | caching.bit());
     ensure!(info.cachings == cachings, "{:#x}", info.cachings);
     ensure!(u64::from(info.page_size) == mapwright::page_size());
     ensure!(info.version == mapwright::uapi::VERSION);

@@ -75,9 +75,18 @@ const REQUESTS: [(u32, usize); 6] = [
 
 fn unknown_ioctl_is_enotty(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    for number in [uapi::Info::IOCTL + 6, uapi::Info::IOCTL + 0xff, 0x5401, 0xE800, u32::MAX] {
+    for number in [
+        uapi::Info::IOCTL + 6,
+        uapi::Info::IOCTL + 0xff,
+        0x5401,
+        0xE800,
+        u32::MAX,
+    ] {
         let told = raw::ioctl_bytes(&session, number, 64, &[]);
-        ensure!(told.as_ref().err() == Some(&Errno::ENOTTY), "{number:#x}: {told:?}");
+        ensure!(
+            told.as_ref().err() == Some(&Errno::ENOTTY),
+            "{number:#x}: {told:?}"
+        );
     }
     Ok(())
 }
@@ -87,7 +96,10 @@ fn struct_below_its_first_version_is_einval(_: &Context) -> Result<()> {
     for (number, min) in REQUESTS {
         for size in [0, 4, min as u32 - 1] {
             let told = raw::ioctl_bytes(&session, number, size, &[]).err();
-            ensure!(told == Some(Errno::EINVAL), "{number:#x}, size {size}: {told:?}");
+            ensure!(
+                told == Some(Errno::EINVAL),
+                "{number:#x}, size {size}: {told:?}"
+            );
         }
     }
     Ok(())
@@ -98,7 +110,10 @@ fn struct_of_more_than_a_page_is_e2big(_: &Context) -> Result<()> {
     for (number, _) in REQUESTS {
         for size in [mapwright::page_size() as u32 + 1, u32::MAX] {
             let told = raw::ioctl_bytes(&session, number, size, &[]).err();
-            ensure!(told == Some(Errno::E2BIG), "{number:#x}, size {size}: {told:?}");
+            ensure!(
+                told == Some(Errno::E2BIG),
+                "{number:#x}, size {size}: {told:?}"
+            );
         }
     }
     Ok(())
@@ -130,7 +145,10 @@ fn bad_pointer_is_efault(_: &Context) -> Result<()> {
     for (number, _) in REQUESTS {
         for address in [0, 64, usize::MAX - 16] {
             let told = raw::ioctl(&session, number, address);
-            ensure!(told == Err(Errno::EFAULT), "{number:#x}, {address:#x}: {told:?}");
+            ensure!(
+                told == Err(Errno::EFAULT),
+                "{number:#x}, {address:#x}: {told:?}"
+            );
         }
     }
     Ok(())
@@ -150,7 +168,10 @@ fn create_of_a_silly_size_is_enospc(_: &Context) -> Result<()> {
     let session = Session::open()?;
     let limit = session.info()?.total_bytes;
     for bytes in [limit + 1, 1 << 50, i64::MAX as u64, u64::MAX - 1, u64::MAX] {
-        for (backing, method) in [(Backing::Pages, Method::Remap), (Backing::Vmalloc, Method::Insert)] {
+        for (backing, method) in [
+            (Backing::Pages, Method::Remap),
+            (Backing::Vmalloc, Method::Insert),
+        ] {
             let mut create = uapi::Create {
                 backing: backing.number(),
                 method: method.number(),
@@ -170,9 +191,18 @@ fn create_with_an_unknown_word_is_einval(_: &Context) -> Result<()> {
     let session = Session::open()?;
     for number in [100, u32::MAX] {
         let wrong = [
-            uapi::Create { backing: number, ..valid_create() },
-            uapi::Create { method: number, ..valid_create() },
-            uapi::Create { caching: number, ..valid_create() },
+            uapi::Create {
+                backing: number,
+                ..valid_create()
+            },
+            uapi::Create {
+                method: number,
+                ..valid_create()
+            },
+            uapi::Create {
+                caching: number,
+                ..valid_create()
+            },
         ];
         for mut create in wrong {
             let told = session.request(&mut create);
@@ -185,11 +215,20 @@ fn create_with_an_unknown_word_is_einval(_: &Context) -> Result<()> {
 fn create_with_flags_is_einval(_: &Context) -> Result<()> {
     let session = Session::open()?;
     let wrong = [
-        uapi::Create { flags: 1, ..valid_create() },
-        uapi::Create { reserved: 1, ..valid_create() },
+        uapi::Create {
+            flags: 1,
+            ..valid_create()
+        },
+        uapi::Create {
+            reserved: 1,
+            ..valid_create()
+        },
     ];
     for mut create in wrong {
-        ensure!(session.request(&mut create) == Err(Errno::EINVAL), "{create:?}");
+        ensure!(
+            session.request(&mut create) == Err(Errno::EINVAL),
+            "{create:?}"
+        );
     }
     Ok(())
 }
@@ -203,7 +242,10 @@ fn create_that_cannot_answer_makes_nothing(_: &Context) -> Result<()> {
     page.protect(ProtFlags::PROT_READ)?;
     let told = raw::ioctl(&session, uapi::Create::IOCTL, page.addr);
     ensure!(told == Err(Errno::EFAULT), "{told:?}");
-    ensure!(Tables::read()?.regions.is_empty(), "a region that nobody knows of");
+    ensure!(
+        Tables::read()?.regions.is_empty(),
+        "a region that nobody knows of"
+    );
     Ok(())
 }
 
@@ -211,8 +253,14 @@ fn destroy_of_nothing_is_enoent(_: &Context) -> Result<()> {
     let (session, region) = session_and_region()?;
     session.destroy(&region)?;
     for id in [0, region.id, u64::MAX] {
-        let mut destroy = uapi::Destroy { id, ..uapi::Destroy::new() };
-        ensure!(session.request(&mut destroy) == Err(Errno::ENOENT), "region {id}");
+        let mut destroy = uapi::Destroy {
+            id,
+            ..uapi::Destroy::new()
+        };
+        ensure!(
+            session.request(&mut destroy) == Err(Errno::ENOENT),
+            "region {id}"
+        );
     }
     Ok(())
 }
@@ -240,12 +288,29 @@ fn destroy_while_mapped_is_ebusy(_: &Context) -> Result<()> {
 
 fn query_of_nothing_is_enoent(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    for (id, offset) in [(0, 0), (0, 1 << 30), (0, u64::MAX), (12345, 0), (u64::MAX, 0)] {
-        let mut query = uapi::Query { id, offset, ..uapi::Query::new() };
-        ensure!(session.request(&mut query) == Err(Errno::ENOENT), "{id} {offset:#x}");
+    for (id, offset) in [
+        (0, 0),
+        (0, 1 << 30),
+        (0, u64::MAX),
+        (12345, 0),
+        (u64::MAX, 0),
+    ] {
+        let mut query = uapi::Query {
+            id,
+            offset,
+            ..uapi::Query::new()
+        };
+        ensure!(
+            session.request(&mut query) == Err(Errno::ENOENT),
+            "{id} {offset:#x}"
+        );
     }
     let (session, region) = session_and_region()?;
-    let mut flags = uapi::Query { id: region.id, flags: 1, ..uapi::Query::new() };
+    let mut flags = uapi::Query {
+        id: region.id,
+        flags: 1,
+        ..uapi::Query::new()
+    };
     ensure!(session.request(&mut flags) == Err(Errno::EINVAL));
     Ok(())
 }
@@ -255,7 +320,10 @@ fn pages_needs_cap_sys_admin(_: &Context) -> Result<()> {
     ensure!(session.pages(&region, 0, 4)?.len() == 4);
     child::run(|| {
         child::become_nobody()?;
-        let told = session.pages(&region, 0, 4).err().and_then(|err| err.errno());
+        let told = session
+            .pages(&region, 0, 4)
+            .err()
+            .and_then(|err| err.errno());
         ensure!(told == Some(Errno::EPERM), "{told:?}");
         // What tells no physical address is still told.
         session.query(&region)?;
@@ -274,7 +342,10 @@ fn pages_beyond_the_end_is_einval(_: &Context) -> Result<()> {
             array: array.as_mut_ptr() as u64,
             ..uapi::Pages::new()
         };
-        ensure!(session.request(&mut pages) == Err(Errno::EINVAL), "page {first}");
+        ensure!(
+            session.request(&mut pages) == Err(Errno::EINVAL),
+            "page {first}"
+        );
     }
     Ok(())
 }
@@ -282,15 +353,26 @@ fn pages_beyond_the_end_is_einval(_: &Context) -> Result<()> {
 fn pages_to_a_bad_array_is_efault(_: &Context) -> Result<()> {
     let (session, region) = session_and_region()?;
     for array in [0, 64, u64::MAX - 8] {
-        let mut pages = uapi::Pages { id: region.id, count: 4, array, ..uapi::Pages::new() };
-        ensure!(session.request(&mut pages) == Err(Errno::EFAULT), "{array:#x}");
+        let mut pages = uapi::Pages {
+            id: region.id,
+            count: 4,
+            array,
+            ..uapi::Pages::new()
+        };
+        ensure!(
+            session.request(&mut pages) == Err(Errno::EFAULT),
+            "{array:#x}"
+        );
     }
     Ok(())
 }
 
 fn pages_stops_at_the_end(_: &Context) -> Result<()> {
     let (session, region) = session_and_region()?;
-    let untouched = uapi::PageInfo { pfn: 1, dma_addr: 2 };
+    let untouched = uapi::PageInfo {
+        pfn: 1,
+        dma_addr: 2,
+    };
     let mut array = [untouched; 8];
     let mut pages = uapi::Pages {
         id: region.id,
@@ -301,15 +383,26 @@ fn pages_stops_at_the_end(_: &Context) -> Result<()> {
     };
     session.request(&mut pages)?;
     ensure!(pages.count == 3, "{}", pages.count);
-    ensure!(array[..3].iter().all(|page| page.dma_addr == uapi::NO_DMA_ADDR));
-    ensure!(array[3..].iter().all(|page| *page == untouched), "wrote beyond what it told");
+    ensure!(array[..3]
+        .iter()
+        .all(|page| page.dma_addr == uapi::NO_DMA_ADDR));
+    ensure!(
+        array[3..].iter().all(|page| *page == untouched),
+        "wrote beyond what it told"
+    );
     Ok(())
 }
 
 fn sync_of_a_wrong_range_is_einval(_: &Context) -> Result<()> {
     let (session, region) = session_and_region()?;
     let sync = |flags, first, bytes| {
-        let mut sync = uapi::Sync { id: region.id, flags, first, bytes, ..uapi::Sync::new() };
+        let mut sync = uapi::Sync {
+            id: region.id,
+            flags,
+            first,
+            bytes,
+            ..uapi::Sync::new()
+        };
         session.request(&mut sync)
     };
     for flags in 1..=3 {
@@ -325,7 +418,10 @@ fn sync_of_a_wrong_range_is_einval(_: &Context) -> Result<()> {
         (1, u64::MAX, 1),
     ] {
         let told = sync(flags, first, bytes);
-        ensure!(told == Err(Errno::EINVAL), "{flags} {first} {bytes}: {told:?}");
+        ensure!(
+            told == Err(Errno::EINVAL),
+            "{flags} {first} {bytes}: {told:?}"
+        );
     }
     Ok(())
 }
@@ -333,7 +429,12 @@ fn sync_of_a_wrong_range_is_einval(_: &Context) -> Result<()> {
 fn sync_of_nothing_is_enoent(_: &Context) -> Result<()> {
     let (session, region) = session_and_region()?;
     session.destroy(&region)?;
-    let mut sync = uapi::Sync { id: region.id, flags: 1, bytes: 1, ..uapi::Sync::new() };
+    let mut sync = uapi::Sync {
+        id: region.id,
+        flags: 1,
+        bytes: 1,
+        ..uapi::Sync::new()
+    };
     ensure!(session.request(&mut sync) == Err(Errno::ENOENT));
     Ok(())
 }
@@ -381,7 +482,10 @@ fn mmap_misaligned_is_einval(_: &Context) -> Result<()> {
 }
 
 fn mmap_executable_is_eperm(_: &Context) -> Result<()> {
-    for (backing, method) in [(Backing::Pages, Method::Remap), (Backing::Vmalloc, Method::Insert)] {
+    for (backing, method) in [
+        (Backing::Pages, Method::Remap),
+        (Backing::Vmalloc, Method::Insert),
+    ] {
         let session = Session::open()?;
         let region = session.create(backing, method, 4096)?;
         let prot = RW | ProtFlags::PROT_EXEC;
@@ -392,7 +496,10 @@ fn mmap_executable_is_eperm(_: &Context) -> Result<()> {
 }
 
 fn mprotect_executable_is_eacces(_: &Context) -> Result<()> {
-    for (backing, method) in [(Backing::Pages, Method::Remap), (Backing::Vmalloc, Method::Insert)] {
+    for (backing, method) in [
+        (Backing::Pages, Method::Remap),
+        (Backing::Vmalloc, Method::Insert),
+    ] {
         let session = Session::open()?;
         let region = session.create(backing, method, 4096)?;
         let map = Map::shared(&session, region.offset, 4096)?;
@@ -412,7 +519,10 @@ fn private_pfn_map_is_einval(_: &Context) -> Result<()> {
 }
 
 fn mremap_growth_is_efault(_: &Context) -> Result<()> {
-    for (backing, method) in [(Backing::Pages, Method::Remap), (Backing::Vmalloc, Method::Insert)] {
+    for (backing, method) in [
+        (Backing::Pages, Method::Remap),
+        (Backing::Vmalloc, Method::Insert),
+    ] {
         let session = Session::open()?;
         let region = session.create(backing, method, 8192)?;
         let mut map = Map::shared(&session, region.offset, 4096)?;

@@ -19,18 +19,18 @@ pub struct Suite {
     pub cases: fn() -> Vec<Case>,
 }
 
+/// What a test does.
+type Run = dyn Fn(&Context) -> Result<()>;
+
 /// A test.
 pub struct Case {
     pub name: String,
-    pub run: Box<dyn Fn(&Context) -> Result<()>>,
+    pub run: Box<Run>,
 }
 
 impl Case {
     /// A test `name` that does `run`.
-    pub fn new(
-        name: impl Into<String>,
-        run: impl Fn(&Context) -> Result<()> + 'static,
-    ) -> Self {
+    pub fn new(name: impl Into<String>, run: impl Fn(&Context) -> Result<()> + 'static) -> Self {
         Self {
             name: name.into(),
             run: Box::new(run),
@@ -170,7 +170,8 @@ fn run_case(case: &Case, context: &Context) -> ktap::Outcome {
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
 }
 
 /// Fails if a session, a region or a VMA outlived the test.
@@ -188,6 +189,10 @@ fn nothing_is_left() -> Result<()> {
             "the test left something behind: {begun} {begun_count}, {ended} {ended_count}"
         );
     }
-    ensure!(tables.regions.is_empty(), "regions still listed: {:?}", tables.regions);
+    ensure!(
+        tables.regions.is_empty(),
+        "regions still listed: {:?}",
+        tables.regions
+    );
     Ok(())
 }

@@ -55,7 +55,10 @@ fn numbers_and_offsets_are_never_used_again(_: &Context) -> Result<()> {
     let second = create(&session)?;
     ensure!(second.id > first.id && second.offset > first.offset);
     ensure!(Map::shared(&session, first.offset, 4096).err() == Some(Errno::EINVAL));
-    let gone = session.read_at(&first, 0, &mut [0; 8]).err().and_then(|err| err.errno());
+    let gone = session
+        .read_at(&first, 0, &mut [0; 8])
+        .err()
+        .and_then(|err| err.errno());
     ensure!(gone == Some(Errno::ENXIO), "{gone:?}");
     Ok(())
 }
@@ -80,7 +83,10 @@ fn query_by_offset(_: &Context) -> Result<()> {
 }
 
 fn close_before_munmap(_: &Context) -> Result<()> {
-    for (backing, method) in [(Backing::Pages, Method::Remap), (Backing::Vmalloc, Method::Insert)] {
+    for (backing, method) in [
+        (Backing::Pages, Method::Remap),
+        (Backing::Vmalloc, Method::Insert),
+    ] {
         let session = Session::open()?;
         let region = session.create(backing, method, 64 << 10)?;
         let mut mapping = session.map(&region, Protection::ReadWrite)?;
@@ -92,7 +98,10 @@ fn close_before_munmap(_: &Context) -> Result<()> {
         mapping.write(65535, &[1]);
         ensure!(Tables::read()?.live_pages() == 16, "freed under a mapping");
         drop(mapping);
-        ensure!(Tables::read()?.live_pages() == 0, "not freed with the last mapping");
+        ensure!(
+            Tables::read()?.live_pages() == 0,
+            "not freed with the last mapping"
+        );
     }
     Ok(())
 }
@@ -138,7 +147,9 @@ fn table_lists_the_regions(_: &Context) -> Result<()> {
 
 fn many_regions(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    let regions = (0..200).map(|_| create(&session)).collect::<Result<Vec<_>>>()?;
+    let regions = (0..200)
+        .map(|_| create(&session))
+        .collect::<Result<Vec<_>>>()?;
     for (i, region) in regions.iter().enumerate() {
         session.write_at(region, 0, &[i as u8])?;
     }

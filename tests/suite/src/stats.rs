@@ -59,7 +59,11 @@ fn counts_are_exact(_: &Context) -> Result<()> {
         ("bytes_read", 1000),
         ("failed_EINVAL", 0),
     ] {
-        ensure!(grew(counter) == expected, "{counter} grew by {}, not {expected}", grew(counter));
+        ensure!(
+            grew(counter) == expected,
+            "{counter} grew by {}, not {expected}",
+            grew(counter)
+        );
     }
     Ok(())
 }
@@ -84,7 +88,11 @@ fn failures_are_counted_by_errno(_: &Context) -> Result<()> {
         ("failed_ENOMEM", 0),
         ("failed_other", 0),
     ] {
-        ensure!(grew(counter) == expected, "{counter} grew by {}, not {expected}", grew(counter));
+        ensure!(
+            grew(counter) == expected,
+            "{counter} grew by {}, not {expected}",
+            grew(counter)
+        );
     }
     Ok(())
 }
@@ -97,20 +105,32 @@ fn a_region_has_counters_of_its_own(_: &Context) -> Result<()> {
     map.load(0);
     map.store(16 * 4096, 1);
     let tables = Tables::read()?;
-    let find = |id| tables.regions.iter().find(|region| region.id == id).cloned();
+    let find = |id| {
+        tables
+            .regions
+            .iter()
+            .find(|region| region.id == id)
+            .cloned()
+    };
     let (one_listed, other_listed) = (find(one.id), find(other.id));
     let counts = one_listed.map(|it| (it.mmaps, it.faults_read, it.faults_write, it.pages_faulted));
     ensure!(counts == Some((1, 1, 1, 32)), "{counts:?}");
     let counts = other_listed.map(|it| (it.mmaps, it.faults_read, it.faults_write));
     ensure!(counts == Some((0, 0, 0)), "{counts:?}");
     let query = session.query(&one)?;
-    ensure!((query.mmaps, query.faults, query.pages_faulted) == (1, 2, 32), "{query:?}");
+    ensure!(
+        (query.mmaps, query.faults, query.pages_faulted) == (1, 2, 32),
+        "{query:?}"
+    );
     Ok(())
 }
 
 /// How often each operation was timed.
 fn timed(tables: &Tables, operation: &str) -> u64 {
-    let buckets = tables.latency.iter().filter(|bucket| bucket.operation == operation);
+    let buckets = tables
+        .latency
+        .iter()
+        .filter(|bucket| bucket.operation == operation);
     buckets.map(|bucket| bucket.count).sum()
 }
 
@@ -156,8 +176,11 @@ fn tables_begin_with_their_columns(_: &Context) -> Result<()> {
         Ok(text.lines().next().unwrap_or("").to_owned())
     };
     ensure!(first_line("stats")? == "counter value");
-    ensure!(first_line("regions")? == "id pid backing method caching bytes offset vmas \
-        mmaps faults_read faults_write pages_faulted");
+    ensure!(
+        first_line("regions")?
+            == "id pid backing method caching bytes offset vmas \
+        mmaps faults_read faults_write pages_faulted"
+    );
     ensure!(first_line("latency")? == "operation below_ns count");
     Ok(())
 }

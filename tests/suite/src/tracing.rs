@@ -26,7 +26,10 @@ impl Instance {
         if !Path::new(TRACEFS).join("instances").exists() {
             return skip("tracefs is not mounted");
         }
-        let instance = Self(format!("{TRACEFS}/instances/mapwright-{}", std::process::id()));
+        let instance = Self(format!(
+            "{TRACEFS}/instances/mapwright-{}",
+            std::process::id()
+        ));
         fs::create_dir(&instance.0)?;
         Ok(instance)
     }

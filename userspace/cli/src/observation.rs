@@ -44,7 +44,9 @@ impl Observation {
         let mmap_time = start.elapsed();
         let first_touch = touch(&mapping)?;
         let second_touch = touch(&mapping)?;
-        let pages = session.pages(region, 0, u64::MAX).context("page frame numbers need root")?;
+        let pages = session
+            .pages(region, 0, u64::MAX)
+            .context("page frame numbers need root")?;
         let pfns: Vec<u64> = pages.iter().map(|page| page.pfn).collect();
         Ok(Self {
             query: session.query(region)?,
@@ -93,7 +95,11 @@ impl Observation {
             "frames",
             format_args!("{runs}, the longest {longest}: {}", paint(STRONG, verdict)),
         );
-        let legend = if self.query.runs > 1 { "  each new run changes the shade" } else { "" };
+        let legend = if self.query.runs > 1 {
+            "  each new run changes the shade"
+        } else {
+            ""
+        };
         more(paint(DIM, format_args!("{}{legend}", self.strip(48))));
     }
 
@@ -108,14 +114,23 @@ impl Observation {
                 let breaks = (last_page..page).any(|p| self.pfns[p + 1] != self.pfns[p] + 1);
                 shade ^= breaks;
                 last_page = page;
-                if shade { '░' } else { '█' }
+                if shade {
+                    '░'
+                } else {
+                    '█'
+                }
             })
             .collect()
     }
 
     /// Prints the first pages with their frames.
     pub fn show_first_pages(&self) {
-        let header = ["page", "user address", "pfn (module)", "pfn (/proc/self/pagemap)"];
+        let header = [
+            "page",
+            "user address",
+            "pfn (module)",
+            "pfn (/proc/self/pagemap)",
+        ];
         let mut table = table(header, 0);
         for (page, (pfn, seen)) in self.pfns.iter().zip(&self.pagemap).enumerate() {
             let addr = self.mapping.addr() + page * page_size();
@@ -132,24 +147,43 @@ impl Observation {
         }
         let rest = self.pfns.len().saturating_sub(FIRST_PAGES);
         if rest > 0 {
-            more(paint(DIM, format_args!("and {}", count(rest as u64, "more page"))));
+            more(paint(
+                DIM,
+                format_args!("and {}", count(rest as u64, "more page")),
+            ));
         }
     }
 
     /// Prints the VMA and what its flags mean.
     pub fn show_vma(&self) {
         let (start, end) = self.vma.range;
-        line("VMA", format_args!("{start:#x}-{end:#x} {}", self.vma.permissions));
+        line(
+            "VMA",
+            format_args!("{start:#x}-{end:#x} {}", self.vma.permissions),
+        );
         more(format_args!("VmFlags {}", self.vma.flags.join(" ")));
         let (flag, meaning) = if self.vma.has("pf") {
-            ("pf", "page frame numbers only: the kernel does not count or pin these pages")
+            (
+                "pf",
+                "page frame numbers only: the kernel does not count or pin these pages",
+            )
         } else if self.vma.has("mm") {
-            ("mm", "pages with a reference count: the kernel counts them, and can pin them")
+            (
+                "mm",
+                "pages with a reference count: the kernel counts them, and can pin them",
+            )
         } else {
             ("", "an ordinary mapping")
         };
-        more(format_args!("{} {}", paint(STRONG, flag), paint(DIM, meaning)));
-        line("Rss", format_args!("{} counted as resident", bytes(self.vma.rss_bytes)));
+        more(format_args!(
+            "{} {}",
+            paint(STRONG, flag),
+            paint(DIM, meaning)
+        ));
+        line(
+            "Rss",
+            format_args!("{} counted as resident", bytes(self.vma.rss_bytes)),
+        );
     }
 
     /// Prints what it cost.
@@ -229,7 +263,14 @@ fn touch(mapping: &Mapping) -> Result<Touch> {
 
 fn show_exchange(from: &str, how: &str, told: &[u8], to: &str, seen: &[u8]) -> bool {
     let quote = |text| format!("\"{}\"", String::from_utf8_lossy(text));
-    line(from, format_args!("puts  {}  {}", quote(told), paint(DIM, format_args!("({how})"))));
+    line(
+        from,
+        format_args!(
+            "puts  {}  {}",
+            quote(told),
+            paint(DIM, format_args!("({how})"))
+        ),
+    );
     let verdict = match told == seen {
         true => paint(GOOD, "the same bytes"),
         false => paint(BAD, "NOT the same bytes"),

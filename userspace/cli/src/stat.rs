@@ -49,11 +49,20 @@ fn show(tables: &Tables, last: Option<&Tables>, all: bool) {
 
 /// Prints the counters, and how much each grew since `last`.
 pub fn show_counters(tables: &Tables, last: Option<&Tables>, all: bool) {
-    let mut table = style::table(["counter", "since the module was loaded", "since the last look"], 1);
+    let mut table = style::table(
+        [
+            "counter",
+            "since the module was loaded",
+            "since the last look",
+        ],
+        1,
+    );
     for (name, value) in &tables.counters {
         if all || *value > 0 {
             let grew = last.map(|last| value.wrapping_sub(last.counter(name)));
-            let grew = grew.filter(|grew| *grew > 0).map_or(String::new(), |grew| format!("+{grew}"));
+            let grew = grew
+                .filter(|grew| *grew > 0)
+                .map_or(String::new(), |grew| format!("+{grew}"));
             table.add_row([name.clone(), value.to_string(), grew]);
         }
     }
@@ -71,7 +80,9 @@ pub fn show_regions(tables: &Tables) {
         anstream::println!("no region holds memory now");
         return;
     }
-    let header = ["region", "pid", "backing", "method", "caching", "size", "VMAs", "mmaps", "faults"];
+    let header = [
+        "region", "pid", "backing", "method", "caching", "size", "VMAs", "mmaps", "faults",
+    ];
     let mut table = style::table(header, 5);
     for region in &tables.regions {
         table.add_row([

@@ -7,7 +7,9 @@ use comfy_table::{presets::UTF8_FULL_CONDENSED, CellAlignment, Table};
 use std::fmt::Display;
 
 /// A heading.
-pub const HEADING: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Cyan)));
+pub const HEADING: Style = Style::new()
+    .bold()
+    .fg_color(Some(anstyle::Color::Ansi(AnsiColor::Cyan)));
 /// What matters in a line.
 pub const STRONG: Style = Style::new().bold();
 /// What explains.
@@ -15,7 +17,9 @@ pub const DIM: Style = Style::new().dimmed();
 /// What is as it should be.
 pub const GOOD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
 /// What is not.
-pub const BAD: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
+pub const BAD: Style = Style::new()
+    .bold()
+    .fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 
 /// `text` in a style.
 pub fn paint(style: Style, text: impl Display) -> String {
@@ -35,7 +39,10 @@ pub fn more(text: impl Display) {
 /// A number of bytes: `64 KiB`, `1.5 MiB`.
 pub fn bytes(n: u64) -> String {
     let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-    let unit = (1..units.len()).rev().find(|unit| n >= 1 << (10 * unit)).unwrap_or(0);
+    let unit = (1..units.len())
+        .rev()
+        .find(|unit| n >= 1 << (10 * unit))
+        .unwrap_or(0);
     let scaled = n as f64 / (1u64 << (10 * unit)) as f64;
     let decimals = usize::from(scaled.fract() != 0.0);
     format!("{scaled:.decimals$} {}", units[unit])

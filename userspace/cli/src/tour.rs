@@ -26,14 +26,16 @@ const STOPS: [Stop; 2] = [
         backing: Backing::Pages,
         method: Method::Remap,
         title: "contiguous pages, mapped by frame number: remap_pfn_range()",
-        about: "What a driver does with a buffer for its device. The kernel fills in all page-table\n\
+        about:
+            "What a driver does with a buffer for its device. The kernel fills in all page-table\n\
                 entries at mmap, from one frame number, and does not look at the pages.",
     },
     Stop {
         backing: Backing::Vmalloc,
         method: Method::Insert,
         title: "vmalloc memory, mapped page by page: vm_insert_page()",
-        about: "What a driver does with a large buffer of its own. Its pages lie anywhere in memory;\n\
+        about:
+            "What a driver does with a large buffer of its own. Its pages lie anywhere in memory;\n\
                 each is put in by itself, and counted, so that O_DIRECT and pins work on it.",
     },
 ];
@@ -60,7 +62,10 @@ pub fn run() -> Result<()> {
 }
 
 fn visit(session: &Session, number: usize, stop: &Stop) -> Result<()> {
-    anstream::println!("\n{}", paint(HEADING, format_args!("{number}. {}", stop.title)));
+    anstream::println!(
+        "\n{}",
+        paint(HEADING, format_args!("{number}. {}", stop.title))
+    );
     anstream::println!("{}\n", paint(DIM, stop.about));
     let region = session.create(stop.backing, stop.method, BYTES)?;
     let mut seen = Observation::make(session, &region)?;
@@ -69,6 +74,9 @@ fn visit(session: &Session, number: usize, stop: &Stop) -> Result<()> {
     let coherent = seen.show_coherence(session)?;
     seen.show_vma();
     seen.show_cost();
-    ensure!(coherent, "the program and the kernel saw different bytes: please report this");
+    ensure!(
+        coherent,
+        "the program and the kernel saw different bytes: please report this"
+    );
     Ok(())
 }

@@ -17,7 +17,9 @@ fn main() -> Result<()> {
 }
 
 fn uapi_dir() -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "..", "..", "rust", "uapi"].iter().collect()
+    [env!("CARGO_MANIFEST_DIR"), "..", "..", "rust", "uapi"]
+        .iter()
+        .collect()
 }
 
 fn header_path() -> PathBuf {
@@ -44,20 +46,56 @@ fn header() -> Result<String> {
 fn constants(text: &mut String) -> Result<()> {
     writeln!(text, "#define MAPWRIGHT_DEVICE \"/dev/{}\"", uapi::NAME)?;
     writeln!(text, "#define MAPWRIGHT_VERSION {}", uapi::VERSION)?;
-    writeln!(text, "#define MAPWRIGHT_FIRST_OFFSET {:#x}ULL", uapi::FIRST_OFFSET)?;
-    writeln!(text, "#define MAPWRIGHT_DEFAULT_BYTES {:#x}ULL", uapi::DEFAULT_BYTES)?;
-    writeln!(text, "#define MAPWRIGHT_NO_DMA_ADDR {:#x}ULL", uapi::NO_DMA_ADDR)?;
-    writeln!(text, "#define MAPWRIGHT_SYNC_FOR_CPU {}", uapi::SYNC_FOR_CPU)?;
-    writeln!(text, "#define MAPWRIGHT_SYNC_FOR_DEVICE {}", uapi::SYNC_FOR_DEVICE)?;
+    writeln!(
+        text,
+        "#define MAPWRIGHT_FIRST_OFFSET {:#x}ULL",
+        uapi::FIRST_OFFSET
+    )?;
+    writeln!(
+        text,
+        "#define MAPWRIGHT_DEFAULT_BYTES {:#x}ULL",
+        uapi::DEFAULT_BYTES
+    )?;
+    writeln!(
+        text,
+        "#define MAPWRIGHT_NO_DMA_ADDR {:#x}ULL",
+        uapi::NO_DMA_ADDR
+    )?;
+    writeln!(
+        text,
+        "#define MAPWRIGHT_SYNC_FOR_CPU {}",
+        uapi::SYNC_FOR_CPU
+    )?;
+    writeln!(
+        text,
+        "#define MAPWRIGHT_SYNC_FOR_DEVICE {}",
+        uapi::SYNC_FOR_DEVICE
+    )?;
     Ok(())
 }
 
 /// The enumerations, by the names that people use.
 fn words(text: &mut String) -> Result<()> {
-    enumeration(text, "backing", Backing::ALL.iter().map(|it| (it.name(), it.number())))?;
-    enumeration(text, "method", Method::ALL.iter().map(|it| (it.name(), it.number())))?;
-    enumeration(text, "caching", Caching::ALL.iter().map(|it| (it.name(), it.number())))?;
-    enumeration(text, "address", AddressClass::ALL.iter().map(|it| (it.name(), it.number())))
+    enumeration(
+        text,
+        "backing",
+        Backing::ALL.iter().map(|it| (it.name(), it.number())),
+    )?;
+    enumeration(
+        text,
+        "method",
+        Method::ALL.iter().map(|it| (it.name(), it.number())),
+    )?;
+    enumeration(
+        text,
+        "caching",
+        Caching::ALL.iter().map(|it| (it.name(), it.number())),
+    )?;
+    enumeration(
+        text,
+        "address",
+        AddressClass::ALL.iter().map(|it| (it.name(), it.number())),
+    )
 }
 
 fn enumeration<'a>(
@@ -84,7 +122,9 @@ fn structs() -> Result<String> {
         tab_width: 8,
         ..Config::default()
     };
-    for name in ["Info", "Create", "Destroy", "Query", "Pages", "Sync", "PageInfo"] {
+    for name in [
+        "Info", "Create", "Destroy", "Query", "Pages", "Sync", "PageInfo",
+    ] {
         let c_name = match name {
             "PageInfo" => "mapwright_page_info".to_owned(),
             _ => format!("mapwright_{}", name.to_lowercase()),
@@ -94,7 +134,10 @@ fn structs() -> Result<String> {
     }
     config.export.item_types = vec![cbindgen::ItemType::Structs];
     let source = uapi_dir().join("mapwright_uapi.rs");
-    let bindings = Builder::new().with_config(config).with_src(source).generate();
+    let bindings = Builder::new()
+        .with_config(config)
+        .with_src(source)
+        .generate();
     let mut text = Vec::new();
     bindings.context("reading the interface")?.write(&mut text);
     Ok(String::from_utf8(text)?)
@@ -103,7 +146,12 @@ fn structs() -> Result<String> {
 fn requests(text: &mut String) -> Result<()> {
     writeln!(text)?;
     let mut request = |name: &str, number: u32| {
-        writeln!(text, "#define MAPWRIGHT_{name} _IO({:#x}, {})", number >> 8, number & 0xff)
+        writeln!(
+            text,
+            "#define MAPWRIGHT_{name} _IO({:#x}, {})",
+            number >> 8,
+            number & 0xff
+        )
     };
     request("INFO", Info::IOCTL)?;
     request("CREATE", Create::IOCTL)?;
@@ -159,21 +207,42 @@ mod tests {
         check!(Pages, "mapwright_pages": size, flags, id, first, count, array);
         check!(Sync, "mapwright_sync": size, flags, id, first, bytes);
         check!(PageInfo, "mapwright_page_info": pfn, dma_addr);
-        for (name, number) in [("INFO", Info::IOCTL), ("CREATE", Create::IOCTL), ("SYNC", Sync::IOCTL)] {
+        for (name, number) in [
+            ("INFO", Info::IOCTL),
+            ("CREATE", Create::IOCTL),
+            ("SYNC", Sync::IOCTL),
+        ] {
             writeln!(program, "IS(MAPWRIGHT_{name}, {number});").unwrap();
         }
-        writeln!(program, "IS(MAPWRIGHT_METHOD_FAULT_PFN, {});", Method::FaultPfn.number()).unwrap();
+        writeln!(
+            program,
+            "IS(MAPWRIGHT_METHOD_FAULT_PFN, {});",
+            Method::FaultPfn.number()
+        )
+        .unwrap();
 
         let dir = std::env::temp_dir().join(format!("mapwright-header-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let source = dir.join("check.c");
         fs::write(&source, program).unwrap();
         let ran = cc()
-            .args(["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-I"])
+            .args([
+                "-std=c11",
+                "-Wall",
+                "-Wextra",
+                "-Wpedantic",
+                "-Werror",
+                "-fsyntax-only",
+                "-I",
+            ])
             .args([&uapi_dir(), &source])
             .output()
             .unwrap();
         fs::remove_dir_all(&dir).unwrap();
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        assert!(
+            ran.status.success(),
+            "{}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
     }
 }

@@ -6,11 +6,7 @@ use nix::{
     errno::Errno,
     sys::mman::{mmap, munmap, MapFlags, ProtFlags},
 };
-use std::{
-    num::NonZeroUsize,
-    os::fd::BorrowedFd,
-    ptr::NonNull,
-};
+use std::{num::NonZeroUsize, os::fd::BorrowedFd, ptr::NonNull};
 
 /// What a program may do with a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,7 +27,9 @@ impl Vma {
 
 /// The VMA of this process that `addr` is in.
 pub fn vma_of(addr: usize) -> Result<Vma> {
-    let maps = Process::myself().and_then(|me| me.smaps()).map_err(proc_error)?;
+    let maps = Process::myself()
+        .and_then(|me| me.smaps())
+        .map_err(proc_error)?;
     let addr = addr as u64;
     maps.into_iter()
         .find(|map| map.address.0 <= addr && addr < map.address.1)
@@ -104,7 +106,10 @@ pub fn page_faults() -> Result<(u64, u64)> {
         errno,
     })?;
     let count = |n: nix::libc::c_long| u64::try_from(n).unwrap_or(0);
-    Ok((count(usage.minor_page_faults()), count(usage.major_page_faults())))
+    Ok((
+        count(usage.minor_page_faults()),
+        count(usage.major_page_faults()),
+    ))
 }
 
 fn proc_error(err: procfs::ProcError) -> Error {

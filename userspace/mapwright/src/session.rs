@@ -98,10 +98,12 @@ impl Session {
 
     /// Does an ioctl of the interface.
     pub fn request<R: Request>(&self, request: &mut R) -> std::result::Result<(), Errno> {
-        let number = libc::Ioctl::try_from(R::IOCTL).map_err(|_| Errno::EINVAL)?;
+        // The type of the number is not the same in every C library.
+        let number = R::IOCTL as libc::Ioctl;
         // SAFETY: `request` is the structure that belongs to this request number, its `size` says
         // how long it is (every `Request` begins with it), and the kernel writes no more than that.
-        let ret = unsafe { libc::ioctl(self.file.as_raw_fd(), number, std::ptr::from_mut(request)) };
+        let ret =
+            unsafe { libc::ioctl(self.file.as_raw_fd(), number, std::ptr::from_mut(request)) };
         Errno::result(ret).map(drop)
     }
 
@@ -163,7 +165,8 @@ impl Session {
     /// Needs `CAP_SYS_ADMIN`.
     pub fn pages(&self, region: &Region, first: u64, count: u64) -> Result<Vec<PageInfo>> {
         let rest = (region.bytes / page_size()).saturating_sub(first);
-        let length = usize::try_from(count.min(rest)).map_err(|_| system("PAGES")(Errno::EINVAL))?;
+        let length =
+            usize::try_from(count.min(rest)).map_err(|_| system("PAGES")(Errno::EINVAL))?;
         let mut array = vec![PageInfo::default(); length];
         let mut pages = uapi::Pages {
             id: region.id,

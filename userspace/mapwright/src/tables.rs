@@ -73,7 +73,8 @@ impl Tables {
 
     /// Pages that regions hold now.
     pub fn live_pages(&self) -> u64 {
-        self.counter("pages_allocated").wrapping_sub(self.counter("pages_freed"))
+        self.counter("pages_allocated")
+            .wrapping_sub(self.counter("pages_freed"))
     }
 }
 
@@ -163,12 +164,14 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     fn text(&self, column: &str) -> Result<&'a str> {
         let cell = self.cells.iter().find(|(name, _)| *name == column);
-        cell.map(|(_, value)| *value).ok_or_else(|| self.error(format!("no column {column}")))
+        cell.map(|(_, value)| *value)
+            .ok_or_else(|| self.error(format!("no column {column}")))
     }
 
     fn number<T: std::str::FromStr>(&self, column: &str) -> Result<T> {
         let text = self.text(column)?;
-        text.parse().map_err(|_| self.error(format!("{column} is {text}, not a number")))
+        text.parse()
+            .map_err(|_| self.error(format!("{column} is {text}, not a number")))
     }
 
     fn error(&self, detail: String) -> Error {
