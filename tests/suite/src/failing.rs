@@ -32,8 +32,13 @@ pub const SUITE: Suite = Suite {
     cases,
 };
 
+/// A call, by its name.
+type Call = (&'static str, fn() -> Result<Tally>);
+/// A call that is made on a region or a mapping of a cell.
+type CellCall = (&'static str, fn(Cell) -> Result<Tally>);
+
 /// Calls that are the same for every cell.
-const CALLS: &[(&str, fn() -> Result<Tally>)] = &[
+const CALLS: &[Call] = &[
     ("open", open),
     ("info", info),
     ("bare_mmap", bare_mmap),
@@ -42,7 +47,7 @@ const CALLS: &[(&str, fn() -> Result<Tally>)] = &[
 ];
 
 /// Calls for each sound cell.
-const CELL_CALLS: &[(&str, fn(Cell) -> Result<Tally>)] = &[
+const CELL_CALLS: &[CellCall] = &[
     ("create", create),
     ("query", query),
     ("pages", pages),
@@ -53,7 +58,7 @@ const CELL_CALLS: &[(&str, fn(Cell) -> Result<Tally>)] = &[
 ];
 
 /// What happens to mappings, the same for all backings.
-const EVENTS: &[(&str, fn(Cell) -> Result<Tally>)] = &[
+const EVENTS: &[CellCall] = &[
     ("fork", fork),
     ("munmap_of_the_middle", munmap_of_the_middle),
     ("mprotect_of_the_middle", mprotect_of_the_middle),
@@ -67,14 +72,18 @@ fn cases() -> Vec<Case> {
     }
     let sound = || Cell::all().filter(Cell::is_sound);
     for (name, call) in CELL_CALLS {
-        cases.extend(sound().map(|cell| case(format!("{name}__{}", cell.name()), move || call(cell))));
+        cases.extend(
+            sound().map(|cell| case(format!("{name}__{}", cell.name()), move || call(cell))),
+        );
     }
     let lazy = sound().filter(Cell::is_lazy);
     cases.extend(lazy.map(|cell| case(format!("touch__{}", cell.name()), move || touch(cell))));
     for (name, event) in EVENTS {
         let of_method = |method: &Method| Cell::ordinary().find(|cell| cell.method == *method);
         let subjects = Method::ALL.iter().filter_map(of_method);
-        cases.extend(subjects.map(|cell| case(format!("{name}__{}", cell.name()), move || event(cell))));
+        cases.extend(
+            subjects.map(|cell| case(format!("{name}__{}", cell.name()), move || event(cell))),
+        );
     }
     cases.push(Case::new("no_page_is_left", no_page_is_left));
     cases
@@ -85,7 +94,10 @@ fn case(name: String, run: impl Fn() -> Result<Tally> + 'static) -> Case {
     Case::new(name, move |context| {
         let tally = run()?;
         let Tally { reported, survived } = tally;
-        context.note(format!("{} failed: {reported} errors, {survived} made up for", tally.total()));
+        context.note(format!(
+            "{} failed: {reported} errors, {survived} made up for",
+            tally.total()
+        ));
         Ok(())
     })
 }
@@ -282,7 +294,11 @@ fn destroy(cell: Cell) -> Result<Tally> {
 /// The first touch of a lazy mapping. What a fault cannot get, the kernel tries to get again, or kills.
 fn touch(cell: Cell) -> Result<Tally> {
     // Room for a huge page.
-    let bytes = if cell.method == Method::Huge { 4 << 20 } else { LENGTH };
+    let bytes = if cell.method == Method::Huge {
+        4 << 20
+    } else {
+        LENGTH
+    };
     let session = Session::open()?;
     let region = cell.create(&session, bytes as u64)?;
     let map = Map::shared_at(&session, FAR, region.offset, bytes)?;
@@ -339,7 +355,11 @@ fn of_mapping<T>(
     let map = RefCell::new(new_map()?);
     each_failure(
         clean,
-        || map.borrow_mut().as_mut().map_or(Err(Errno::EINVAL), &mut call),
+        || {
+            map.borrow_mut()
+                .as_mut()
+                .map_or(Err(Errno::EINVAL), &mut call)
+        },
         |done| {
             let failed = done.is_none();
             after(done)?;
@@ -368,7 +388,12 @@ fn fork(cell: Cell) -> Result<Tally> {
 }
 
 fn munmap_of_the_middle(cell: Cell) -> Result<Tally> {
-    of_mapping(cell, NO_MEMORY, |map| map.unmap_part(2 * PAGE, PAGE), |_| Ok(()))
+    of_mapping(
+        cell,
+        NO_MEMORY,
+        |map| map.unmap_part(2 * PAGE, PAGE),
+        |_| Ok(()),
+    )
 }
 
 fn mprotect_of_the_middle(cell: Cell) -> Result<Tally> {
@@ -396,19 +421,33 @@ const PAGE_STACKS: &str = "/sys/kernel/debug/page_owner_stacks/show_stacks";
 /// Functions of the kernel's that keep pages, for themselves or for a while, when they are called for
 /// the module: slabs, page tables, the debugging itself.
 const KEEPERS: &[&str] = &[
-    "allocate_slab", "pte_alloc", "pmd_alloc", "pud_alloc", "p4d_alloc", "change_page_attr", "stack_depot",
-    "kasan_", "pcpu_", "mem_pool",
+    "allocate_slab",
+    "pte_alloc",
+    "pmd_alloc",
+    "pud_alloc",
+    "p4d_alloc",
+    "change_page_attr",
+    "stack_depot",
+    "kasan_",
+    "pcpu_",
+    "mem_pool",
 ];
 
 /// Where the module allocated pages that it still has, by the kernel's own account.
 fn kept_pages() -> Result<Vec<String>> {
     let Ok(text) = fs::read_to_string(PAGE_STACKS) else {
-        return skip("this kernel does not tell who owns a page: boot a debug kernel with page_owner=on");
+        return skip(
+            "this kernel does not tell who owns a page: boot a debug kernel with page_owner=on",
+        );
     };
     let of_module = |stack: &&str| {
         stack.contains("[mapwright]") && !KEEPERS.iter().any(|keeper| stack.contains(keeper))
     };
-    Ok(text.split("\n\n").filter(of_module).map(str::to_owned).collect())
+    Ok(text
+        .split("\n\n")
+        .filter(of_module)
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Only what was allocated once before an allocation was failed: the kernel's account takes memory, too.
@@ -417,16 +456,29 @@ fn pages_are_seen(_: &Context) -> Result<()> {
     for cell in Cell::all().filter(Cell::is_sound) {
         let session = Session::open()?;
         let region = cell.create(&session, LENGTH as u64)?;
-        ensure!(!kept_pages()?.is_empty(), "{}: its pages are not seen", cell.name());
+        ensure!(
+            !kept_pages()?.is_empty(),
+            "{}: its pages are not seen",
+            cell.name()
+        );
         session.destroy(&region)?;
         let kept = kept_pages()?;
-        ensure!(kept.is_empty(), "{}: pages were not freed:\n{}", cell.name(), kept.join("\n\n"));
+        ensure!(
+            kept.is_empty(),
+            "{}: pages were not freed:\n{}",
+            cell.name(),
+            kept.join("\n\n")
+        );
     }
     Ok(())
 }
 
 fn no_page_is_left(_: &Context) -> Result<()> {
     let kept = kept_pages()?;
-    ensure!(kept.is_empty(), "pages were not freed:\n{}", kept.join("\n\n"));
+    ensure!(
+        kept.is_empty(),
+        "pages were not freed:\n{}",
+        kept.join("\n\n")
+    );
     Ok(())
 }

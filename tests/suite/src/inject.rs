@@ -42,7 +42,9 @@ impl Injector {
     /// For this process, not its children. A skip where the kernel cannot do that.
     pub fn new() -> Result<Self> {
         if !Path::new(FAIL_NTH).exists() {
-            return skip("this kernel cannot fail allocations (CONFIG_FAULT_INJECTION): see make test-debug");
+            return skip(
+                "this kernel cannot fail allocations (CONFIG_FAULT_INJECTION): see make test-debug",
+            );
         }
         for (dir, knob, value) in KNOBS {
             let path = Path::new(DEBUGFS).join(dir).join(knob);
@@ -62,7 +64,10 @@ impl Injector {
         let read = self.fail_nth.read_at(&mut left, 0);
         // These two calls copy, too, so either can be what fails; then `call` did not.
         let cleared = self.fail_nth.write_all_at(b"0", 0);
-        for failed in [read.as_ref().err(), cleared.as_ref().err()].into_iter().flatten() {
+        for failed in [read.as_ref().err(), cleared.as_ref().err()]
+            .into_iter()
+            .flatten()
+        {
             ensure!(is(failed, Errno::EFAULT), "{FAIL_NTH}: {failed}");
         }
         let was_done = read.is_ok_and(|length| left[..length].trim_ascii() == b"0");
@@ -115,7 +120,10 @@ pub fn each_failure<T>(
             Ok(value) => Some(value),
             Err(errno) => {
                 ensure!(was_done, "{errno} though nothing was made to fail");
-                ensure!(clean.contains(&errno), "allocation {nth} failed, which gave {errno}");
+                ensure!(
+                    clean.contains(&errno),
+                    "allocation {nth} failed, which gave {errno}"
+                );
                 None
             }
         };

@@ -47,7 +47,12 @@ impl Map {
     }
 
     /// A shared one that can be read and written, at an address where nothing is mapped.
-    pub fn shared_at(fd: &impl AsFd, addr: usize, offset: u64, length: usize) -> Result<Self, Errno> {
+    pub fn shared_at(
+        fd: &impl AsFd,
+        addr: usize,
+        offset: u64,
+        length: usize,
+    ) -> Result<Self, Errno> {
         let fd = fd.as_fd().as_raw_fd();
         let flags = libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE;
         let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;

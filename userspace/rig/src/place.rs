@@ -73,7 +73,8 @@ pub fn kernel(repository: &Path, release: Option<&str>) -> Result<Kernel> {
 pub fn kernel_in(dir: &Path) -> Result<Kernel> {
     let file = dir.join("build/include/config/kernel.release");
     let release = fs::read_to_string(&file);
-    let release = release.with_context(|| format!("cannot read {}: is there a kernel?", file.display()))?;
+    let release =
+        release.with_context(|| format!("cannot read {}: is there a kernel?", file.display()))?;
     Ok(Kernel {
         release: release.trim().to_owned(),
         image: dir.join("vmlinuz"),

@@ -98,13 +98,19 @@ pub fn run_debug(args: &TestDebugArgs) -> Result<u8> {
     for name in &args.only {
         if !DEBUG_BOOTS.iter().any(|boot| boot.name == name) {
             let names: Vec<_> = DEBUG_BOOTS.iter().map(|boot| boot.name).collect();
-            bail!("there is no boot named {name}: they are {}", names.join(", "));
+            bail!(
+                "there is no boot named {name}: they are {}",
+                names.join(", ")
+            );
         }
     }
     let chosen = DEBUG_BOOTS.iter().filter(|boot| {
         let named = args.only.is_empty() || args.only.iter().any(|name| name == boot.name);
         // A test is either of that suite or not.
-        let has_tests = args.filter.as_ref().is_none_or(|f| f.starts_with(FAILING) == boot.failing);
+        let has_tests = args
+            .filter
+            .as_ref()
+            .is_none_or(|f| f.starts_with(FAILING) == boot.failing);
         named && has_tests
     });
     let mut totals = Totals::default();
