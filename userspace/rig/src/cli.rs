@@ -200,6 +200,29 @@ mod tests {
     }
 
     #[test]
+    fn debug_boots() {
+        let args = [
+            "mapwright-rig",
+            "test-debug",
+            "--kernel-dir",
+            "/k",
+            "--only",
+            "kasan",
+            "bare.",
+        ];
+        let cli = Cli::try_parse_from(args).unwrap();
+        let Action::TestDebug(test) = cli.action else {
+            panic!("{:?}", cli.action);
+        };
+        assert_eq!(
+            (test.filter.as_deref(), test.timeout),
+            (Some("bare."), 1800)
+        );
+        assert_eq!(test.only, ["kasan"]);
+        assert!(Cli::try_parse_from(&args[..2]).is_err());
+    }
+
+    #[test]
     fn refused() {
         for args in [
             &["vm", "run"][..],
