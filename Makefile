@@ -49,7 +49,8 @@ help: ## anywhere: List what can be made
 	$(call help-for,anywhere)
 	@echo
 	@echo 'Variables: KERNEL=7.2 series for the emulated machine; VM=tiny how it boots;'
-	@echo '           TEST=name only tests whose name contains it; PARAMS="name=value" for make load;'
+	@echo '           TEST=name only tests whose name contains it; SIZE=4K,4M sizes for make bench;'
+	@echo '           PARAMS="name=value" for make load;'
 	@echo '           KDIR=, KERNELRELEASE= kernel to build for; PREFIX=, DESTDIR= for make install'
 
 # ---- On any Debian-like machine -----------------------------------------------------------------
@@ -75,6 +76,21 @@ test-debug: rig-ready ## rig: Run the suite on a kernel with KASAN, lockdep, kme
 .PHONY: shell
 shell: ## rig: A shell in a machine with the modules
 	@$(REPO)/scripts/vm shell
+
+# The modules of the benchmark have a directory of their own: with the twin in C, and below it
+# mapwright.ko without counters. The machine counts instructions.
+BENCH := $(BUILD)/bench
+BENCH_VM := --cpus 1 --memory 2G --qemu '-icount shift=0,sleep=off' --timeout 3600
+
+.PHONY: bench
+bench: rig-ready ## rig: Count the instructions of mapping, beside C and the kernel's own memory
+	@release=$$($(REPO)/scripts/setup --release) && \
+		make="$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules" && \
+		$$make MODULES=$(BENCH)/modules TWIN=1 && \
+		$$make MODULES=$(BENCH)/modules/uncounted COUNTERS=0
+	@$(REPO)/scripts/vm run $(BENCH_VM) --modules $(BENCH)/modules --results $(BENCH) -- \
+		mapwright bench map --json-to /results/map.json --svg /results/map.svg $(if $(SIZE),--size $(SIZE))
+	@echo 'Written: $(BENCH)/map.json and $(BENCH)/map.svg'
 
 .PHONY: check
 check: setup ## rig: Formatting, lints, warnings, shell scripts, house rules

@@ -11,7 +11,10 @@ use crate::{
 };
 use core::{
     cmp::min,
-    mem::ManuallyDrop,
+    mem::{
+        ManuallyDrop,
+        MaybeUninit, //
+    },
     ops::{
         Deref,
         Range, //
@@ -50,6 +53,9 @@ pub struct KernelRange {
     pub len: usize,
 }
 
+/// The `struct page` of a frame.
+pub type StructPage = *mut bindings::page;
+
 /// Where the kernel's own addresses of a backing lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressClass {
@@ -74,7 +80,9 @@ pub enum AddressClass {
 /// - the addresses of `range_at` are valid for reading and writing the frames of `run_at`;
 /// - [`refcounted`](Self::refcounted) is always the same; if it is true, each frame has a `struct
 ///   page` that `vm_insert_page()` takes, a reference to which keeps the frame allocated, and dropping
-///   the backing only drops its own references.
+///   the backing only drops its own references;
+/// - [`struct_pages`](Self::struct_pages) initializes as many of the first slots as it returns with the
+///   `struct page`s of those pages, and tells none unless `refcounted` is true.
 pub unsafe trait Backing: Send + Sync {
     /// Size in pages. Never zero.
     fn nr_pages(&self) -> usize;
@@ -87,6 +95,12 @@ pub unsafe trait Backing: Send + Sync {
 
     /// Whether each frame has a reference count of its own, which mappings may take.
     fn refcounted(&self) -> bool;
+
+    /// Tells the `struct page` of each page from `first` on: of as many as there are slots, or fewer at
+    /// the end. Returns how many; none if this is not [`refcounted`](Self::refcounted).
+    fn struct_pages(&self, _first: usize, _slots: &mut [MaybeUninit<StructPage>]) -> usize {
+        0
+    }
 
     /// Where the addresses of [`range_at`](Self::range_at) lie.
     fn address_class(&self) -> AddressClass;
@@ -135,6 +149,7 @@ impl dyn Backing + '_ {
     }
 
     /// The physically contiguous runs of pages `first..end`, the longest possible.
+    #[inline]
     pub fn runs(&self, first: usize, end: usize) -> Runs<'_> {
         Runs {
             backing: self,
@@ -208,6 +223,7 @@ pub struct Runs<'a> {
 impl Iterator for Runs<'_> {
     type Item = Run;
 
+    #[inline]
     fn next(&mut self) -> Option<Run> {
         let mut run = Run {
             pfn: 0,
@@ -267,6 +283,8 @@ pub trait MappingEvents: Send + Sync + 'static {
 pub struct Mappable<T: MappingEvents> {
     /// Dropped once, when this is.
     backing: ManuallyDrop<KBox<dyn Backing>>,
+    /// As the backing says, which never changes: each fault asks twice.
+    nr_pages: usize,
     base_pgoff: usize,
     owner: T,
 }
@@ -276,6 +294,7 @@ impl<T: MappingEvents> Mappable<T> {
     /// begins.
     pub fn new(backing: KBox<dyn Backing>, base_pgoff: usize, owner: T) -> Self {
         Self {
+            nr_pages: backing.nr_pages(),
             backing: ManuallyDrop::new(backing),
             base_pgoff,
             owner,
@@ -285,7 +304,12 @@ impl<T: MappingEvents> Mappable<T> {
     /// The page of the backing that is at offset `pgoff` of the file, in pages, if there is one.
     pub fn page_at(&self, pgoff: usize) -> Option<usize> {
         let page = pgoff.checked_sub(self.base_pgoff)?;
-        (page < self.backing.nr_pages()).then_some(page)
+        (page < self.nr_pages).then_some(page)
+    }
+
+    /// Size of the memory in pages.
+    pub fn nr_pages(&self) -> usize {
+        self.nr_pages
     }
 
     /// The memory.

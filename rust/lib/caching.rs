@@ -12,11 +12,15 @@ use crate::{
         AddressClass,
         Backing,
         KernelRange,
-        Run, //
+        Run,
+        StructPage, //
     },
     errno, //
 };
-use core::mem::ManuallyDrop;
+use core::mem::{
+    ManuallyDrop,
+    MaybeUninit, //
+};
 use kernel::prelude::*;
 
 /// A memory type.
@@ -100,6 +104,10 @@ unsafe impl<B: Backing> Backing for Recached<B> {
 
     fn range_at(&self, page: usize) -> Option<KernelRange> {
         self.backing.range_at(page)
+    }
+
+    fn struct_pages(&self, first: usize, slots: &mut [MaybeUninit<StructPage>]) -> usize {
+        self.backing.struct_pages(first, slots)
     }
 
     fn refcounted(&self) -> bool {

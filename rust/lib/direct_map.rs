@@ -7,11 +7,15 @@ use crate::{
         AddressClass,
         Backing,
         KernelRange,
-        Run, //
+        Run,
+        StructPage, //
     },
     ffi, //
 };
-use core::ptr::NonNull;
+use core::{
+    mem::MaybeUninit,
+    ptr::NonNull, //
+};
 use kernel::{
     ffi::c_void,
     page::PAGE_SIZE, //
@@ -46,6 +50,29 @@ unsafe impl<T: DirectMapped> Backing for T {
         // SAFETY: `addr` is an address of the direct map, inside an allocated block.
         let pfn = unsafe { ffi::mapkit_virt_to_pfn(addr.as_ptr().cast::<c_void>()) };
         Some(Run { pfn, nr_pages })
+    }
+
+    fn struct_pages(&self, first: usize, slots: &mut [MaybeUninit<StructPage>]) -> usize {
+        let mut told = 0usize;
+        while let Some(rest) = slots.get_mut(told..).filter(|rest| !rest.is_empty()) {
+            let block = match T::REFCOUNTED {
+                true => self.locate(first.wrapping_add(told)),
+                false => None,
+            };
+            let Some((addr, nr_pages)) = block else {
+                break;
+            };
+            // SAFETY: `addr` is an address of the direct map, inside an allocated block.
+            let page = unsafe { ffi::mapkit_virt_to_page(addr.as_ptr().cast::<c_void>()) };
+            let mut page: StructPage = page.cast();
+            for slot in rest.iter_mut().take(nr_pages) {
+                slot.write(page);
+                // The `struct page`s of a block follow each other.
+                page = page.wrapping_add(1);
+                told = told.wrapping_add(1);
+            }
+        }
+        told
     }
 
     fn range_at(&self, page: usize) -> Option<KernelRange> {

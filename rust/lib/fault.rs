@@ -10,7 +10,7 @@ use crate::{
         Mappable,
         MappingEvents, //
     },
-    ffi,
+    batch::Batch,
     histogram::Start, //
 };
 use core::{
@@ -18,8 +18,7 @@ use core::{
         max,
         min, //
     },
-    ops::Range,
-    ptr, //
+    ops::Range, //
 };
 use kernel::{
     bindings,
@@ -29,7 +28,7 @@ use kernel::{
 };
 
 /// The most pages that a fault may map.
-pub const MAX_FAULT_AROUND: usize = 64;
+pub const MAX_FAULT_AROUND: usize = Batch::SIZE;
 
 /// The window for a wish of `kib` KiB: the largest power of two of pages within it, at least one and
 /// at most [`MAX_FAULT_AROUND`].
@@ -127,7 +126,7 @@ impl<T: MappingEvents> Fault<'_, T> {
         let aligned = page & !window.wrapping_sub(1);
         let first = max(aligned, page.saturating_sub(before));
         let last = min(aligned.saturating_add(window), page.saturating_add(after));
-        first..min(last, self.mappable.memory().nr_pages())
+        first..min(last, self.mappable.nr_pages())
     }
 
     /// The user address of a page of the backing, which must be one of [`around`](Self::around).
@@ -173,29 +172,12 @@ impl<T: MappingEvents> Fault<'_, T> {
 
     /// Inserts the pages `range`, until one fails: the C error, and how many were inserted.
     fn insert_range(&self, range: Range<usize>, touched: usize) -> (i32, usize) {
-        let mut pages = [ptr::null_mut::<bindings::page>(); MAX_FAULT_AROUND];
-        let mut nr_pages = 0usize;
-        for (slot, page) in pages.iter_mut().zip(range.clone()) {
-            let Some(run) = self.mappable.memory().run_at(page) else {
-                break;
-            };
-            // SAFETY: The frames of a refcounted backing have a `struct page`.
-            *slot = unsafe { ffi::mapkit_pfn_to_page(run.pfn) }.cast();
-            nr_pages = nr_pages.wrapping_add(1);
-        }
-        let mut left = nr_pages;
-        // SAFETY: The VMA is locked for reading and has `VM_MIXEDMAP`, so its flags are not changed.
-        // `around` made sure that the range is inside it. The pages may be shown to programs, are
-        // allocated and have a reference count of their own by the promise of `Backing`.
-        let err = unsafe {
-            bindings::vm_insert_pages(
-                self.vma(),
-                self.address_of(range.start, touched),
-                pages.as_mut_ptr(),
-                &mut left,
-            )
-        };
-        (err, nr_pages.wrapping_sub(left))
+        let addr = self.address_of(range.start, touched);
+        let mut batch = Batch::new();
+        batch.fill(self.mappable.memory(), range);
+        // SAFETY: The VMA is locked for reading, has `VM_MIXEDMAP`, so that its flags are not changed,
+        // and holds a reference to the memory.
+        unsafe { batch.insert(self.vma(), addr) }
     }
 
     /// Inserts page frame numbers. The VMA must have `VM_PFNMAP` and not be copy-on-write.
@@ -243,18 +225,19 @@ impl<T: MappingEvents> Fault<'_, T> {
     /// The first frame of the aligned block of frames for the huge page that was touched.
     #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
     fn huge_pfn(&self) -> Option<usize> {
-        let touched = self.page()?;
-        let within = self.address() / PAGE_SIZE % PMD_PAGES;
-        let first = touched.checked_sub(within)?;
-        let last = first.checked_add(PMD_PAGES - 1)?;
+        const BYTES: usize = PMD_PAGES * PAGE_SIZE;
+        let from = self.address() & !(BYTES - 1);
+        let last = from | (BYTES - 1);
         // SAFETY: By the type invariant; the bounds do not change while the VMA is locked.
         let (start, end) = unsafe {
             let bounds = (*self.vma()).__bindgen_anon_1.__bindgen_anon_1;
             (bounds.vm_start, bounds.vm_end)
         };
-        if self.address_of(first, touched) < start || self.address_of(last, touched) >= end {
+        if from < start || last >= end {
             return None;
         }
+        let within = self.address().wrapping_sub(from) / PAGE_SIZE;
+        let first = self.page()?.checked_sub(within)?;
         let run = self.mappable.memory().run_at(first)?;
         (run.nr_pages >= PMD_PAGES && run.pfn % PMD_PAGES == 0).then_some(run.pfn)
     }

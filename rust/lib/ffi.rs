@@ -23,10 +23,10 @@ extern "C" {
     /// `mm/vmalloc.c`: frees the former. May sleep.
     pub(crate) fn vfree(addr: *const c_void);
 
-    /// `pfn_to_page()`, as a pointer to a `struct page`.
-    pub(crate) fn mapkit_pfn_to_page(pfn: c_ulong) -> *mut c_void;
+    /// `virt_to_page()`, as a pointer to a `struct page`.
+    pub(crate) fn mapkit_virt_to_page(addr: *const c_void) -> *mut c_void;
 
-    /// `page_to_pfn(virt_to_page(addr))`.
+    /// `PHYS_PFN(__pa(addr))`.
     pub(crate) fn mapkit_virt_to_pfn(addr: *const c_void) -> c_ulong;
 
     /// `folio_alloc()` and `folio_address()`; null without memory.
@@ -65,7 +65,8 @@ extern "C" {
     /// `pgprot_noncached()`.
     pub(crate) fn mapkit_pgprot_noncached(prot: bindings::pgprot_t) -> bindings::pgprot_t;
 
-    /// `this_cpu_add()`.
+    /// `this_cpu_add()`, where `percpu.rs` has none of its own.
+    #[cfg(not(all(CONFIG_X86_64, CONFIG_SMP, not(CONFIG_UML))))]
     pub(crate) fn mapkit_this_cpu_add(counter: *mut c_ulong, n: c_ulong);
 
     /// The sum of a per-CPU counter over all possible CPUs.

@@ -112,6 +112,7 @@ unsafe impl DirectMapped for Folios {
         self.nr_pages
     }
 
+    #[inline]
     fn locate(&self, page: usize) -> Option<(NonNull<u8>, usize)> {
         if page >= self.nr_pages {
             return None;

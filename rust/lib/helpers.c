@@ -10,7 +10,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
-struct page *mapkit_pfn_to_page(unsigned long pfn);
+struct page *mapkit_virt_to_page(const void *addr);
 unsigned long mapkit_virt_to_pfn(const void *addr);
 void *mapkit_folio_alloc(gfp_t gfp, unsigned int order);
 void mapkit_folio_put(void *addr);
@@ -21,14 +21,14 @@ pgprot_t mapkit_pgprot_noncached(pgprot_t prot);
 void mapkit_this_cpu_add(unsigned long __percpu *counter, unsigned long n);
 unsigned long mapkit_percpu_sum(const unsigned long __percpu *counter);
 
-struct page *mapkit_pfn_to_page(unsigned long pfn)
+struct page *mapkit_virt_to_page(const void *addr)
 {
-	return pfn_to_page(pfn);
+	return virt_to_page(addr);
 }
 
 unsigned long mapkit_virt_to_pfn(const void *addr)
 {
-	return page_to_pfn(virt_to_page(addr));
+	return PHYS_PFN(__pa(addr));
 }
 
 void *mapkit_folio_alloc(gfp_t gfp, unsigned int order)

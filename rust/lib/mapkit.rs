@@ -21,6 +21,7 @@
 const __LOG_PREFIX: &[u8] = b"mapkit\0";
 
 pub mod backing;
+mod batch;
 pub mod caching;
 pub mod capability;
 pub mod chardev;

@@ -106,6 +106,7 @@ unsafe impl DirectMapped for Pages {
         self.nr_pages
     }
 
+    #[inline]
     fn locate(&self, page: usize) -> Option<(NonNull<u8>, usize)> {
         if page >= self.nr_pages {
             return None;

@@ -70,6 +70,7 @@ unsafe impl DirectMapped for SlabObject {
         self.nr_pages
     }
 
+    #[inline]
     fn locate(&self, page: usize) -> Option<(NonNull<u8>, usize)> {
         let left = self.nr_pages.checked_sub(page).filter(|left| *left > 0)?;
         let addr = self

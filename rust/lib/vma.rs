@@ -18,6 +18,7 @@ use crate::{
         Mappable,
         MappingEvents, //
     },
+    batch::Batch,
     caching::Caching,
     fault::{
         Eager,
@@ -31,8 +32,7 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    ops::Range,
-    ptr, //
+    ops::Range, //
 };
 use kernel::{
     bindings,
@@ -78,11 +78,13 @@ impl<'a> NewVma<'a> {
     }
 
     /// Pages that it covers.
+    #[inline]
     pub fn nr_pages(&self) -> usize {
         self.vma.end().wrapping_sub(self.vma.start()) / PAGE_SIZE
     }
 
     /// Offset that the program asked for, in pages.
+    #[inline]
     pub fn pgoff(&self) -> usize {
         // SAFETY: By the type invariant the VMA is valid, and nobody else changes it.
         unsafe { (*self.vma.as_ptr()).vm_pgoff }
@@ -91,11 +93,13 @@ impl<'a> NewVma<'a> {
     /// Whether a store would make a private copy of a page: `MAP_PRIVATE` with a chance to write.
     ///
     /// The condition of `is_cow_mapping()` in `include/linux/mm.h`.
+    #[inline]
     pub fn is_copy_on_write(&self) -> bool {
         self.vma.flags() & (flags::SHARED | flags::MAYWRITE) == flags::MAYWRITE
     }
 
     /// Sets the memory type of the pages that will be mapped.
+    #[inline]
     fn set_caching(&self, caching: Caching) {
         let vma = self.vma.as_ptr();
         // SAFETY: The VMA is undergoing initialization and nobody else changes it.
@@ -126,6 +130,7 @@ impl<'a> NewVma<'a> {
     /// Makes sure that it is not and never becomes executable.
     ///
     /// `EPERM` if the program asked for `PROT_EXEC`; a later `mprotect(2)` that does gets `EACCES`.
+    #[inline]
     pub fn deny_exec(&self) -> Result {
         self.vma.try_clear_mayexec().map_err(|_| EPERM)
     }
@@ -172,12 +177,9 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
     /// `ENOMEM` if a page table could not be allocated.
     pub fn remap_pfn_range(self) -> Result<Mapped<'a>> {
         let Self(mut filling) = self;
-        let vma = filling.vma.vma.as_ptr();
-        let mappable = filling.mappable.clone();
-        for run in mappable
-            .memory()
-            .runs(filling.pages.start, filling.pages.end)
-        {
+        let vma = filling.vma();
+        let (first, end) = (filling.pages.start, filling.pages.end);
+        for run in filling.mappable.memory().runs(first, end) {
             let bytes = run.nr_pages.wrapping_mul(PAGE_SIZE);
             // SAFETY: The VMA is undergoing initialization, so this has its lock. The frames may be
             // shown to programs by the promise of `Backing`. They stay allocated while they are
@@ -189,7 +191,7 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
             })?;
             filling.next = filling.next.wrapping_add(bytes);
         }
-        filling.finish::<Eager>()
+        Ok(filling.finish::<Eager>())
     }
 
     /// Maps all of it now, with a call of `dma_mmap_attrs()`.
@@ -197,7 +199,7 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
     /// `EINVAL` if the memory is not DMA memory, or cannot be mapped.
     pub fn dma_mmap(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
-        let vma = filling.vma.vma.as_ptr();
+        let vma = filling.vma();
         // SAFETY: The VMA is undergoing initialization and nobody else changes it. It is not
         // copy-on-write, and `filling.pages` are pages of the backing, as many as the VMA has.
         let mapped = unsafe {
@@ -209,14 +211,14 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
             mapped
         };
         to_result(mapped.ok_or(EINVAL)?)?;
-        filling.finish::<Eager>()
+        Ok(filling.finish::<Eager>())
     }
 
     /// Maps a page when it is touched, and those around it, with `vmf_insert_pfn()`.
     pub fn insert_pfns_on_fault(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
         filling.set_flags(flags::PFNMAP | flags::IO);
-        filling.finish::<WithPfns>()
+        Ok(filling.finish::<WithPfns>())
     }
 
     /// Maps a huge page when it is touched, with `vmf_insert_pfn_pmd()`, where the memory has an
@@ -225,7 +227,7 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
     pub fn insert_huge_pages_on_fault(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
         filling.set_flags(flags::PFNMAP | flags::IO);
-        filling.finish::<WithHugePages>()
+        Ok(filling.finish::<WithHugePages>())
     }
 }
 
@@ -238,19 +240,18 @@ impl<'a, T: MappingEvents> MixedMapVma<'a, T> {
     /// `ENOMEM` if a page table could not be allocated.
     pub fn vm_insert_pages(self) -> Result<Mapped<'a>> {
         let Self(mut filling) = self;
-        let mappable = filling.mappable.clone();
         let mut batch = Batch::new();
-        for page in filling.pages.clone() {
-            let run = mappable.memory().run_at(page).ok_or(EINVAL)?;
-            // SAFETY: The frames of a refcounted backing have a `struct page`.
-            let page = unsafe { ffi::mapkit_pfn_to_page(run.pfn) };
-            if batch.push(page.cast()) {
-                check_not_killed()?;
-                filling.insert(&mut batch)?;
+        let mut pages = filling.pages.clone();
+        while !pages.is_empty() {
+            check_not_killed()?;
+            batch.fill(filling.mappable.memory(), pages.clone());
+            if batch.is_empty() {
+                return Err(EINVAL);
             }
+            filling.insert(&mut batch)?;
+            pages.start = pages.start.saturating_add(batch.len());
         }
-        filling.insert(&mut batch)?;
-        filling.finish::<Eager>()
+        Ok(filling.finish::<Eager>())
     }
 
     /// Maps all of it now, with a call of `remap_vmalloc_range()`.
@@ -258,44 +259,18 @@ impl<'a, T: MappingEvents> MixedMapVma<'a, T> {
     /// `EINVAL` if the memory is not vmalloc memory for user space.
     pub fn remap_vmalloc_range(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
-        let (vma, first) = (filling.vma.vma.as_ptr(), filling.pages.start);
+        let (vma, first) = (filling.vma(), filling.pages.start);
         // SAFETY: The VMA is undergoing initialization, and `filling.pages` are pages of the backing,
         // as many as the VMA has.
         let mapped = unsafe { filling.mappable.memory().remap_vmalloc_range(vma, first) };
         to_result(mapped.ok_or(EINVAL)?)?;
-        filling.finish::<Eager>()
+        Ok(filling.finish::<Eager>())
     }
 
     /// Maps a page when it is touched, and those around it.
     pub fn insert_pages_on_fault(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
-        filling.finish::<WithPages>()
-    }
-}
-
-/// Pages to insert with one call.
-struct Batch {
-    pages: [*mut bindings::page; Self::SIZE],
-    len: usize,
-}
-
-impl Batch {
-    const SIZE: usize = 64;
-
-    fn new() -> Self {
-        Self {
-            pages: [ptr::null_mut(); Self::SIZE],
-            len: 0,
-        }
-    }
-
-    /// Adds a page; returns whether the batch is full.
-    fn push(&mut self, page: *mut bindings::page) -> bool {
-        if let Some(slot) = self.pages.get_mut(self.len) {
-            *slot = page;
-            self.len = self.len.wrapping_add(1);
-        }
-        self.len == Self::SIZE
+        Ok(filling.finish::<WithPages>())
     }
 }
 
@@ -306,13 +281,13 @@ impl Batch {
 ///
 /// What is mapped in the VMA is memory of `mappable`.
 struct Filling<'a, T: MappingEvents> {
-    vma: NewVma<'a>,
+    // Before `mappable`, so that it is dropped first.
+    vma: ZapOnDrop<'a>,
     mappable: Arc<Mappable<T>>,
     /// The pages of the memory that fill the VMA.
     pages: Range<usize>,
     /// The address to map next.
     next: usize,
-    finished: bool,
 }
 
 impl<'a, T: MappingEvents> Filling<'a, T> {
@@ -320,71 +295,65 @@ impl<'a, T: MappingEvents> Filling<'a, T> {
     fn new(vma: NewVma<'a>, mappable: Arc<Mappable<T>>) -> Result<Self> {
         let first = mappable.page_at(vma.pgoff()).ok_or(EINVAL)?;
         let end = first.checked_add(vma.nr_pages()).ok_or(EINVAL)?;
-        if end > mappable.memory().nr_pages() {
+        if end > mappable.nr_pages() {
             return Err(EINVAL);
         }
         let next = vma.vma.start();
         vma.set_caching(mappable.memory().caching());
         // INVARIANT: Nothing is mapped in a `NewVma`.
         Ok(Self {
-            vma,
+            vma: ZapOnDrop(vma),
             mappable,
             pages: first..end,
             next,
-            finished: false,
         })
+    }
+
+    fn vma(&self) -> *mut bindings::vm_area_struct {
+        self.vma.0.vma.as_ptr()
     }
 
     fn set_flags(&self, set: vm_flags_t) {
         // SAFETY: The VMA is undergoing initialization and nobody else changes it.
-        unsafe { (*self.vma.vma.as_ptr()).__bindgen_anon_2.vm_flags |= set };
+        unsafe { (*self.vma()).__bindgen_anon_2.vm_flags |= set };
     }
 
-    /// Inserts a batch at `next`, and empties it. The VMA must have `VM_MIXEDMAP`.
+    /// Inserts a batch of pages of `mappable` at `next`. The VMA must have `VM_MIXEDMAP`.
     fn insert(&mut self, batch: &mut Batch) -> Result {
-        if batch.len == 0 {
-            return Ok(());
-        }
-        let mut left = batch.len;
-        // SAFETY: The VMA is undergoing initialization, so this has its lock, and has `VM_MIXEDMAP`.
-        // The pages may be shown to programs, are allocated and have a reference count of their own
-        // by the promise of `Backing`; the mapping takes a reference of each.
-        let ret = unsafe {
-            bindings::vm_insert_pages(
-                self.vma.vma.as_ptr(),
-                self.next,
-                batch.pages.as_mut_ptr(),
-                &mut left,
-            )
-        };
-        let inserted = batch.len.wrapping_sub(left);
+        // SAFETY: The VMA is undergoing initialization. `self` holds a reference to the memory and
+        // either hands it to the VMA or clears the mapping.
+        let (err, inserted) = unsafe { batch.insert(self.vma(), self.next) };
         self.next = self.next.wrapping_add(inserted.wrapping_mul(PAGE_SIZE));
-        batch.len = 0;
-        // It also says so when it gets no page for a page table of a higher level. What else it means,
-        // an address outside of the VMA, cannot be.
-        to_result(ret).map_err(|err| if err == EFAULT { ENOMEM } else { err })
+        // It also says EFAULT when it gets no page for a page table of a higher level. What else that
+        // means, an address outside of the VMA, cannot be.
+        to_result(err).map_err(|err| if err == EFAULT { ENOMEM } else { err })
     }
 
     /// The VMA has all that it gets at `mmap(2)`; `F` does the rest.
-    fn finish<F: Filler<T> + 'static>(mut self) -> Result<Mapped<'a>> {
-        self.finished = true;
-        self.mappable.vma_opened(self.vma.addresses());
-        // INVARIANT: The operations are those for a pointer of `Arc::into_raw()` of this type, which
-        // has one reference.
-        Ok(Mapped {
-            vma: NewVma { vma: self.vma.vma },
-            private: Arc::into_raw(self.mappable.clone()).cast_mut().cast(),
+    fn finish<F: Filler<T> + 'static>(self) -> Mapped<'a> {
+        let addresses = self.vma.0.addresses();
+        self.mappable.vma_opened(addresses.clone());
+        // INVARIANT: This is what `release` expects, and nobody else has it.
+        let reference = Reference {
+            private: Arc::into_raw(self.mappable).cast_mut().cast(),
+            addresses,
+            release: Operations::<T, F>::release,
+        };
+        // INVARIANT: The operations are those for a pointer of `Arc::into_raw()` of this type.
+        Mapped {
+            vma: self.vma,
+            reference,
             operations: Operations::<T, F>::TABLE,
-            close: Operations::<T, F>::release,
-        })
+        }
     }
 }
 
-impl<T: MappingEvents> Drop for Filling<'_, T> {
+/// A VMA from which all that is mapped is taken out if it is dropped.
+struct ZapOnDrop<'a>(NewVma<'a>);
+
+impl Drop for ZapOnDrop<'_> {
     fn drop(&mut self) {
-        if !self.finished {
-            self.vma.zap();
-        }
+        self.0.zap();
     }
 }
 
@@ -393,36 +362,47 @@ impl<T: MappingEvents> Drop for Filling<'_, T> {
 ///
 /// # Invariants
 ///
-/// `operations` and `close` expect a private data like `private`, which has one reference for the VMA.
-/// What is mapped in the VMA is memory that this reference keeps alive.
+/// `operations` expect a private data like `reference` has. What is mapped in the VMA is memory that
+/// this reference keeps alive.
 #[must_use = "it has to be returned from the mmap hook"]
 pub struct Mapped<'a> {
-    vma: NewVma<'a>,
-    private: *mut c_void,
+    // Before `reference`, so that it is dropped first.
+    vma: ZapOnDrop<'a>,
+    reference: Reference,
     operations: &'static bindings::vm_operations_struct,
-    close: unsafe fn(*mut c_void, Range<usize>),
 }
 
 impl Mapped<'_> {
     /// Gives the VMA its operations and its reference to the memory.
     pub(crate) fn commit(self) {
-        let vma = self.vma.vma.as_ptr();
+        let vma = self.vma.0.vma.as_ptr();
         // SAFETY: The VMA is undergoing initialization and nobody else changes it. By the type
         // invariant the operations and the private data fit each other.
         unsafe {
-            (*vma).vm_private_data = self.private;
+            (*vma).vm_private_data = self.reference.private;
             (*vma).vm_ops = self.operations;
         }
-        // The reference is the VMA's now.
+        // What is mapped stays, and the reference is the VMA's now.
         core::mem::forget(self);
     }
 }
 
-impl Drop for Mapped<'_> {
+/// The reference of a VMA to its memory.
+///
+/// # Invariants
+///
+/// `release` may be called once for `private`.
+struct Reference {
+    private: *mut c_void,
+    addresses: Range<usize>,
+    release: unsafe fn(*mut c_void, Range<usize>),
+}
+
+impl Drop for Reference {
     fn drop(&mut self) {
-        self.vma.zap();
-        // SAFETY: By the type invariant, and the reference is not used again.
-        unsafe { (self.close)(self.private, self.vma.addresses()) };
+        let addresses = self.addresses.clone();
+        // SAFETY: By the type invariant; nobody used it before, nor can after.
+        unsafe { (self.release)(self.private, addresses) };
     }
 }
 

@@ -7,11 +7,15 @@ use crate::{
         AddressClass,
         Backing,
         KernelRange,
-        Run, //
+        Run,
+        StructPage, //
     },
     ffi, //
 };
-use core::ptr::NonNull;
+use core::{
+    mem::MaybeUninit,
+    ptr::NonNull, //
+};
 use kernel::{
     bindings,
     ffi::{
@@ -119,6 +123,22 @@ unsafe impl Backing for Vmalloc {
 
     fn refcounted(&self) -> bool {
         true
+    }
+
+    fn struct_pages(&self, first: usize, slots: &mut [MaybeUninit<StructPage>]) -> usize {
+        let left = self.nr_pages.saturating_sub(first);
+        let mut addr = self
+            .addr
+            .as_ptr()
+            .wrapping_add(first.wrapping_mul(PAGE_SIZE));
+        let mut told = 0usize;
+        for slot in slots.iter_mut().take(left) {
+            // SAFETY: `addr` is inside an area of `__vmalloc()`, where every page is mapped.
+            slot.write(unsafe { bindings::vmalloc_to_page(addr.cast::<c_void>()) });
+            addr = addr.wrapping_add(PAGE_SIZE);
+            told = told.wrapping_add(1);
+        }
+        told
     }
 
     fn address_class(&self) -> AddressClass {

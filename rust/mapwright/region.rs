@@ -126,7 +126,7 @@ pub(crate) struct Live {
     /// Process that made it.
     pid: i32,
     recipe: Recipe,
-    /// VMAs that map it, and `mmap(2)` calls under way.
+    /// VMAs that map it.
     vmas: Atomic<i64>,
     counters: PerCpuCounters<RegionCounter>,
 }
@@ -301,7 +301,8 @@ pub(crate) fn allocate(
     Ok(region)
 }
 
-/// Makes `vma` a mapping of the region, from the VMA's offset on.
+/// Makes `vma` a mapping of the region, from the VMA's offset on. The caller keeps it from being
+/// destroyed meanwhile.
 ///
 /// `EINVAL` if it does not reach that far, and for a private mapping of page frame numbers.
 pub(crate) fn map<'a>(region: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a>> {
@@ -313,28 +314,4 @@ pub(crate) fn map<'a>(region: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a
     region.device.stats.inc(Counter::Mmaps);
     region.device.stats.add(Counter::PagesMapped, nr_pages);
     Ok(mapped)
-}
-
-/// Keeps a region from being destroyed while it is about to be mapped.
-pub(crate) struct Hold(Arc<Region>);
-
-impl Hold {
-    pub(crate) fn new(region: &Arc<Region>) -> Self {
-        region.vmas.add(1, Relaxed);
-        Self(region.clone())
-    }
-}
-
-impl Deref for Hold {
-    type Target = Arc<Region>;
-
-    fn deref(&self) -> &Arc<Region> {
-        &self.0
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.0.vmas.fetch_sub(1, Relaxed);
-    }
 }

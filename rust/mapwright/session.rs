@@ -8,7 +8,6 @@ use crate::{
     limits::Account,
     region::{
         self,
-        Hold,
         Recipe,
         Region, //
     },
@@ -73,8 +72,11 @@ struct Regions {
 impl Regions {
     /// The region that byte `offset` is in or just behind, and how far in.
     fn find(&self, offset: u64) -> Option<(&Arc<Region>, u64)> {
+        // As a rule it is the start of one.
+        if let Some(region) = self.by_offset.get(&offset) {
+            return Some((region, 0));
+        }
         let region = match self.by_offset.cursor_lower_bound(&offset) {
-            Some(cursor) if *cursor.current().0 == offset => self.by_offset.get(&offset),
             Some(cursor) => {
                 let before = cursor.peek_prev().map(|(key, _)| *key);
                 before.and_then(|key| self.by_offset.get(&key))
@@ -157,7 +159,7 @@ impl Session {
     pub(crate) fn destroy(&self, id: u64) -> Result {
         let mut regions = self.regions.lock();
         let region = regions.find_id(id).ok_or(ENOENT)?;
-        // Nobody begins to map it now: that takes a `Hold`, with this lock held.
+        // Nobody maps it now: that takes this lock.
         if region.vmas() > 0 {
             return Err(EBUSY);
         }
@@ -204,9 +206,8 @@ impl Session {
     fn map_at<'a>(&self, vma: NewVma<'a>, offset: u64, bytes: u64) -> Result<Mapped<'a>> {
         let regions = self.regions.lock();
         if let Some((region, _)) = regions.find(offset) {
-            let region = Hold::new(region);
-            drop(regions);
-            return region::map(&region, vma);
+            // With the lock held, so that the region is not destroyed before the VMA counts.
+            return region::map(region, vma);
         }
         let end = offset.checked_add(bytes).ok_or(EINVAL)?;
         if end > uapi::FIRST_OFFSET || regions.by_offset.get(&0).is_some() {

@@ -231,7 +231,7 @@ pub struct Query {
     pub runs: u64,
     /// Pages of the longest run.
     pub longest_run: u64,
-    /// VMAs that map it now, in all processes, and `mmap(2)` calls under way.
+    /// VMAs that map it now, in all processes.
     pub vmas: u64,
     /// Successful `mmap(2)` calls on it so far.
     pub mmaps: u64,

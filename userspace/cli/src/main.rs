@@ -2,8 +2,10 @@
 
 //! `mapwright`: make regions of kernel memory, map them, see what happened.
 
+mod bench;
 mod map;
 mod observation;
+mod size;
 mod stat;
 mod style;
 mod test;
@@ -28,6 +30,8 @@ enum Command {
     Map(map::Args),
     /// Show the module's counters and live regions
     Stat(stat::Args),
+    /// Measure what mapping costs
+    Bench(bench::Args),
     /// Test the loaded module and print KTAP
     Test(test::Args),
 }
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
         Command::Tour => tour::run().map(|()| ExitCode::SUCCESS),
         Command::Map(args) => map::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Stat(args) => stat::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Test(args) => test::run(&args),
     };
     done.unwrap_or_else(|err| {

@@ -2,7 +2,7 @@
 
 //! `mapwright map`: make a region, map it and show everything about it.
 
-use crate::{observation::Observation, style};
+use crate::{observation::Observation, size::size, style};
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
@@ -34,10 +34,6 @@ fn method() -> impl clap::builder::TypedValueParser<Value = Method> {
         .try_map(|name| Method::from_name(&name).ok_or("no such method"))
 }
 
-fn size(text: &str) -> Result<u64, parse_size::Error> {
-    parse_size::Config::new().with_binary().parse_size(text)
-}
-
 pub fn run(args: &Args) -> Result<()> {
     let session = Session::open()?;
     let region = session.create(args.backing, args.method, args.size)?;
@@ -54,17 +50,4 @@ pub fn run(args: &Args) -> Result<()> {
     seen.show_vma();
     seen.show_cost();
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_powers_of_1024() {
-        assert_eq!(size("1M").unwrap(), 1 << 20);
-        assert_eq!(size("4KiB").unwrap(), 4096);
-        assert_eq!(size("123").unwrap(), 123);
-        assert!(size("many").is_err());
-    }
 }

@@ -1,0 +1,624 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mapwright_twin: the mapping methods of mapwright.ko, written in C.
+ *
+ * What the Rust module is measured against: the same memory, mapped by the same calls of the
+ * kernel, with the checks of a careful driver. It speaks the ioctls CREATE and DESTROY of
+ * rust/uapi, for the pairs pages + remap, vmalloc + insert, pages + fault and pages + huge. One
+ * flag is its own: TWIN_SINGLY inserts page by page, and gives one page per fault as textbooks do.
+ *
+ * Not for use: it has no limits, no counters and no read(2), and nothing is accounted for.
+ */
+
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/bits.h>
+#include <linux/cleanup.h>
+#include <linux/fs.h>
+#include <linux/gfp.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/pfn.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+#define TWIN_BLOCK_PAGES	BIT(MAX_PAGE_ORDER)
+#define TWIN_PMD_PAGES		BIT(PMD_SHIFT - PAGE_SHIFT)
+/* Pages that vm_insert_pages() gets at once, at mmap(2) and on a fault. */
+#define TWIN_BATCH		64
+#define TWIN_WINDOW		16
+#define TWIN_FIRST_OFFSET	BIT_ULL(30)
+#define TWIN_MAX_BYTES		BIT_ULL(40)
+#define TWIN_GFP		(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN | \
+				 __GFP_RETRY_MAYFAIL)
+
+/* The interface, as in rust/uapi/mapwright_uapi.rs. */
+enum twin_backing {
+	TWIN_PAGES = 1,
+	TWIN_VMALLOC = 3,
+};
+
+enum twin_method {
+	TWIN_REMAP = 0,
+	TWIN_INSERT = 1,
+	TWIN_FAULT = 2,
+	TWIN_HUGE = 4,
+};
+
+#define TWIN_SINGLY		BIT(0)
+
+struct twin_create {
+	__u32 size;
+	__u32 flags;
+	__u32 backing;
+	__u32 method;
+	__u32 caching;
+	__u32 reserved;
+	__u64 bytes;
+	__u64 id;
+	__u64 offset;
+};
+
+struct twin_destroy {
+	__u32 size;
+	__u32 flags;
+	__u64 id;
+};
+
+#define TWIN_IOC_CREATE		_IO(0xE7, 1)
+#define TWIN_IOC_DESTROY	_IO(0xE7, 2)
+
+/* A region; its session and each VMA hold a reference. */
+struct twin_region {
+	struct kref ref;
+	struct list_head node;
+	u64 id;
+	unsigned long pgoff;
+	unsigned long nr_pages;
+	enum twin_method method;
+	unsigned long window;
+	atomic_t vmas;
+	/* The memory: either of the two. */
+	void *vmalloc;
+	unsigned long nr_blocks;
+	void *blocks[] __counted_by(nr_blocks);
+};
+
+struct twin_session {
+	/* Protects what follows. */
+	struct mutex lock;
+	struct list_head regions;
+	unsigned long next_pgoff;
+	u64 next_id;
+};
+
+static unsigned long twin_block_pages(struct twin_region *region, unsigned long i)
+{
+	return min(TWIN_BLOCK_PAGES, region->nr_pages - i * TWIN_BLOCK_PAGES);
+}
+
+static void twin_region_free(struct kref *ref)
+{
+	struct twin_region *region = container_of(ref, struct twin_region, ref);
+	unsigned long i;
+
+	vfree(region->vmalloc);
+	for (i = 0; i < region->nr_blocks && region->blocks[i]; i++)
+		free_pages_exact(region->blocks[i], twin_block_pages(region, i) * PAGE_SIZE);
+	kfree(region);
+}
+
+static void twin_region_put(struct twin_region *region)
+{
+	kref_put(&region->ref, twin_region_free);
+}
+
+static int twin_region_fill(struct twin_region *region)
+{
+	unsigned long i;
+
+	for (i = 0; i < region->nr_blocks; i++) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		region->blocks[i] = alloc_pages_exact(twin_block_pages(region, i) * PAGE_SIZE,
+						      TWIN_GFP);
+		if (!region->blocks[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static struct twin_region *twin_region_new(const struct twin_create *create)
+{
+	unsigned long nr_pages = create->bytes / PAGE_SIZE;
+	unsigned long nr_blocks = 0;
+	struct twin_region *region;
+	int ret = 0;
+
+	if (create->backing == TWIN_PAGES)
+		nr_blocks = DIV_ROUND_UP(nr_pages, TWIN_BLOCK_PAGES);
+	region = kzalloc(struct_size(region, blocks, nr_blocks),
+			 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!region)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&region->ref);
+	region->nr_pages = nr_pages;
+	region->nr_blocks = nr_blocks;
+	region->method = create->method;
+	region->window = create->flags & TWIN_SINGLY ? 1 : TWIN_WINDOW;
+
+	if (create->backing == TWIN_PAGES) {
+		ret = twin_region_fill(region);
+	} else {
+		region->vmalloc = __vmalloc(nr_pages * PAGE_SIZE, TWIN_GFP);
+		if (!region->vmalloc)
+			ret = -ENOMEM;
+	}
+	if (ret) {
+		twin_region_put(region);
+		return ERR_PTR(ret);
+	}
+	return region;
+}
+
+static void *twin_addr(struct twin_region *region, unsigned long page)
+{
+	return region->blocks[page / TWIN_BLOCK_PAGES] + page % TWIN_BLOCK_PAGES * PAGE_SIZE;
+}
+
+static unsigned long twin_pfn(struct twin_region *region, unsigned long page)
+{
+	return PHYS_PFN(__pa(twin_addr(region, page)));
+}
+
+static struct page *twin_page(struct twin_region *region, unsigned long page)
+{
+	if (region->vmalloc)
+		return vmalloc_to_page(region->vmalloc + page * PAGE_SIZE);
+	return virt_to_page(twin_addr(region, page));
+}
+
+static void twin_vma_open(struct vm_area_struct *vma)
+{
+	struct twin_region *region = vma->vm_private_data;
+
+	kref_get(&region->ref);
+	atomic_inc(&region->vmas);
+}
+
+static void twin_vma_close(struct vm_area_struct *vma)
+{
+	struct twin_region *region = vma->vm_private_data;
+
+	atomic_dec(&region->vmas);
+	twin_region_put(region);
+}
+
+/* The pages around the one that was touched which the window, the VMA and the memory have. */
+static bool twin_around(struct vm_fault *vmf, unsigned long *touched, unsigned long *first,
+			unsigned long *end)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct twin_region *region = vma->vm_private_data;
+	unsigned long before = (vmf->address - vma->vm_start) >> PAGE_SHIFT;
+	unsigned long after = (vma->vm_end - vmf->address) >> PAGE_SHIFT;
+
+	*touched = vmf->pgoff - region->pgoff;
+	if (*touched >= region->nr_pages)
+		return false;
+	*end = (*touched & ~(region->window - 1)) + region->window;
+	*first = max(*end - region->window, *touched - min(before, *touched));
+	*end = min3(*end, *touched + after, region->nr_pages);
+	return true;
+}
+
+static int twin_insert_range(struct vm_fault *vmf, unsigned long touched, unsigned long first,
+			     unsigned long end)
+{
+	struct twin_region *region = vmf->vma->vm_private_data;
+	unsigned long addr = vmf->address - (touched - first) * PAGE_SIZE;
+	unsigned long left = end - first;
+	struct page *pages[TWIN_WINDOW];
+	unsigned long i;
+
+	for (i = 0; i < left; i++)
+		pages[i] = twin_page(region, first + i);
+	return vm_insert_pages(vmf->vma, addr, pages, &left);
+}
+
+static vm_fault_t twin_fault(struct vm_fault *vmf)
+{
+	unsigned long touched, first, end;
+	int err;
+
+	if (!twin_around(vmf, &touched, &first, &end))
+		return VM_FAULT_SIGBUS;
+	err = twin_insert_range(vmf, touched, first, end);
+	/* Some of the window was there already: what was touched matters, and what follows. */
+	if (err == -EBUSY)
+		err = twin_insert_range(vmf, touched, touched, end);
+	return !err || err == -EBUSY ? VM_FAULT_NOPAGE : vmf_error(err);
+}
+
+/* As in textbooks: the kernel does the rest, and again for the next page. */
+static vm_fault_t twin_fault_singly(struct vm_fault *vmf)
+{
+	struct twin_region *region = vmf->vma->vm_private_data;
+	unsigned long page = vmf->pgoff - region->pgoff;
+
+	if (page >= region->nr_pages)
+		return VM_FAULT_SIGBUS;
+	vmf->page = twin_page(region, page);
+	get_page(vmf->page);
+	return 0;
+}
+
+static vm_fault_t twin_fault_pfn(struct vm_fault *vmf)
+{
+	struct twin_region *region = vmf->vma->vm_private_data;
+	unsigned long touched, first, end, page, addr;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+	vm_fault_t inserted;
+
+	if (!twin_around(vmf, &touched, &first, &end))
+		return VM_FAULT_SIGBUS;
+	addr = vmf->address - (touched - first) * PAGE_SIZE;
+	for (page = first; page < end; page++, addr += PAGE_SIZE) {
+		inserted = vmf_insert_pfn(vmf->vma, addr, twin_pfn(region, page));
+		if (page == touched)
+			ret = inserted;
+	}
+	return ret;
+}
+
+static vm_fault_t twin_huge_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct twin_region *region = vma->vm_private_data;
+	unsigned long start = vmf->address & PMD_MASK;
+	unsigned long within = (vmf->address - start) >> PAGE_SHIFT;
+	unsigned long first, pfn;
+
+	if (order != PMD_SHIFT - PAGE_SHIFT)
+		return VM_FAULT_FALLBACK;
+	if (start < vma->vm_start || start + PMD_SIZE > vma->vm_end)
+		return VM_FAULT_FALLBACK;
+	if (vmf->pgoff < region->pgoff + within)
+		return VM_FAULT_FALLBACK;
+	first = vmf->pgoff - region->pgoff - within;
+	if (first >= region->nr_pages ||
+	    first % TWIN_BLOCK_PAGES + TWIN_PMD_PAGES > TWIN_BLOCK_PAGES ||
+	    first + TWIN_PMD_PAGES > region->nr_pages)
+		return VM_FAULT_FALLBACK;
+	pfn = twin_pfn(region, first);
+	if (!IS_ALIGNED(pfn, TWIN_PMD_PAGES))
+		return VM_FAULT_FALLBACK;
+	return vmf_insert_pfn_pmd(vmf, pfn, vmf->flags & FAULT_FLAG_WRITE);
+}
+
+static const struct vm_operations_struct twin_eager_ops = {
+	.open = twin_vma_open,
+	.close = twin_vma_close,
+};
+
+static const struct vm_operations_struct twin_fault_ops = {
+	.open = twin_vma_open,
+	.close = twin_vma_close,
+	.fault = twin_fault,
+};
+
+static const struct vm_operations_struct twin_fault_singly_ops = {
+	.open = twin_vma_open,
+	.close = twin_vma_close,
+	.fault = twin_fault_singly,
+};
+
+static const struct vm_operations_struct twin_huge_ops = {
+	.open = twin_vma_open,
+	.close = twin_vma_close,
+	.fault = twin_fault_pfn,
+	.huge_fault = twin_huge_fault,
+};
+
+static int twin_remap(struct twin_region *region, struct vm_area_struct *vma, unsigned long page)
+{
+	unsigned long addr = vma->vm_start;
+	unsigned long bytes;
+	int ret;
+
+	if (is_cow_mapping(vma->vm_flags))
+		return -EINVAL;
+	for (; addr < vma->vm_end; addr += bytes, page += bytes >> PAGE_SHIFT) {
+		bytes = (TWIN_BLOCK_PAGES - page % TWIN_BLOCK_PAGES) * PAGE_SIZE;
+		bytes = min(bytes, vma->vm_end - addr);
+		ret = remap_pfn_range(vma, addr, twin_pfn(region, page), bytes, vma->vm_page_prot);
+		if (ret)
+			return ret;
+	}
+	vma->vm_ops = &twin_eager_ops;
+	return 0;
+}
+
+static int twin_insert_singly(struct twin_region *region, struct vm_area_struct *vma,
+			      unsigned long page)
+{
+	unsigned long addr;
+	int ret;
+
+	for (addr = vma->vm_start; addr < vma->vm_end; addr += PAGE_SIZE, page++) {
+		ret = vm_insert_page(vma, addr, twin_page(region, page));
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int twin_insert_batches(struct twin_region *region, struct vm_area_struct *vma,
+			       unsigned long page)
+{
+	struct page *pages[TWIN_BATCH];
+	unsigned long addr = vma->vm_start;
+	unsigned long i, nr, left;
+	int ret;
+
+	for (; addr < vma->vm_end; addr += nr * PAGE_SIZE, page += nr) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		nr = min(TWIN_BATCH, (vma->vm_end - addr) >> PAGE_SHIFT);
+		for (i = 0; i < nr; i++)
+			pages[i] = twin_page(region, page + i);
+		left = nr;
+		ret = vm_insert_pages(vma, addr, pages, &left);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int twin_insert(struct twin_region *region, struct vm_area_struct *vma, unsigned long page)
+{
+	int ret;
+
+	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTDUMP);
+	if (region->window == 1)
+		ret = twin_insert_singly(region, vma, page);
+	else
+		ret = twin_insert_batches(region, vma, page);
+	if (!ret)
+		vma->vm_ops = &twin_eager_ops;
+	return ret;
+}
+
+static int twin_on_fault(struct twin_region *region, struct vm_area_struct *vma)
+{
+	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTDUMP);
+	vma->vm_ops = region->window == 1 ? &twin_fault_singly_ops : &twin_fault_ops;
+	return 0;
+}
+
+static int twin_huge(struct vm_area_struct *vma)
+{
+	if (is_cow_mapping(vma->vm_flags))
+		return -EINVAL;
+	vm_flags_set(vma, VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP);
+	vma->vm_ops = &twin_huge_ops;
+	return 0;
+}
+
+static int twin_map(struct twin_region *region, struct vm_area_struct *vma)
+{
+	unsigned long page = vma->vm_pgoff - region->pgoff;
+
+	if (vma_pages(vma) > region->nr_pages - page)
+		return -EINVAL;
+	switch (region->method) {
+	case TWIN_REMAP:
+		return twin_remap(region, vma, page);
+	case TWIN_INSERT:
+		return twin_insert(region, vma, page);
+	case TWIN_FAULT:
+		return twin_on_fault(region, vma);
+	case TWIN_HUGE:
+		return twin_huge(vma);
+	}
+	return -EINVAL;
+}
+
+static struct twin_region *twin_find(struct twin_session *session, unsigned long pgoff)
+{
+	struct twin_region *region;
+
+	list_for_each_entry(region, &session->regions, node)
+		if (pgoff >= region->pgoff && pgoff - region->pgoff < region->nr_pages)
+			return region;
+	return NULL;
+}
+
+static int twin_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct twin_session *session = file->private_data;
+	struct twin_region *region;
+	int ret;
+
+	if (vma->vm_flags & VM_EXEC)
+		return -EPERM;
+	vm_flags_clear(vma, VM_MAYEXEC);
+
+	scoped_guard(mutex, &session->lock) {
+		region = twin_find(session, vma->vm_pgoff);
+		if (!region)
+			return -EINVAL;
+		/* The reference and the count are the VMA's, if all goes well. */
+		kref_get(&region->ref);
+		atomic_inc(&region->vmas);
+	}
+	ret = twin_map(region, vma);
+	if (ret) {
+		/* Entries are visible at once: they have to go before the memory can. */
+		zap_vma_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
+		atomic_dec(&region->vmas);
+		twin_region_put(region);
+		return ret;
+	}
+	vma->vm_private_data = region;
+	return 0;
+}
+
+static bool twin_is_known(const struct twin_create *create)
+{
+	switch (create->method) {
+	case TWIN_REMAP:
+	case TWIN_FAULT:
+	case TWIN_HUGE:
+		return create->backing == TWIN_PAGES;
+	case TWIN_INSERT:
+		return create->backing == TWIN_VMALLOC;
+	}
+	return false;
+}
+
+static int twin_read(void *to, size_t bytes, const void __user *from)
+{
+	u32 size;
+
+	if (get_user(size, (const u32 __user *)from))
+		return -EFAULT;
+	if (size < bytes)
+		return -EINVAL;
+	return copy_struct_from_user(to, bytes, from, size);
+}
+
+static long twin_ioctl_create(struct twin_session *session, void __user *arg)
+{
+	struct twin_create create;
+	struct twin_region *region;
+	unsigned long align;
+	int ret;
+
+	ret = twin_read(&create, sizeof(create), arg);
+	if (ret)
+		return ret;
+	if (create.flags & ~TWIN_SINGLY || create.caching || create.reserved || !create.bytes ||
+	    create.bytes > TWIN_MAX_BYTES)
+		return -EINVAL;
+	if (!twin_is_known(&create))
+		return -EOPNOTSUPP;
+
+	create.bytes = PAGE_ALIGN(create.bytes);
+	region = twin_region_new(&create);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+
+	scoped_guard(mutex, &session->lock) {
+		align = region->nr_pages >= TWIN_PMD_PAGES ? TWIN_PMD_PAGES : 1;
+		region->pgoff = ALIGN(session->next_pgoff, align);
+		region->id = ++session->next_id;
+		session->next_pgoff = region->pgoff + region->nr_pages + 1;
+	}
+	create.id = region->id;
+	create.offset = (u64)region->pgoff << PAGE_SHIFT;
+	if (copy_to_user(arg, &create, sizeof(create))) {
+		twin_region_put(region);
+		return -EFAULT;
+	}
+	guard(mutex)(&session->lock);
+	list_add(&region->node, &session->regions);
+	return 0;
+}
+
+static long twin_ioctl_destroy(struct twin_session *session, void __user *arg)
+{
+	struct twin_region *found = NULL, *region;
+	struct twin_destroy destroy;
+	int ret;
+
+	ret = twin_read(&destroy, sizeof(destroy), arg);
+	if (ret)
+		return ret;
+	if (destroy.flags)
+		return -EINVAL;
+
+	scoped_guard(mutex, &session->lock) {
+		list_for_each_entry(region, &session->regions, node) {
+			if (region->id == destroy.id) {
+				found = region;
+				break;
+			}
+		}
+		if (!found)
+			return -ENOENT;
+		/* Nobody begins to map it now: that takes the lock. */
+		if (atomic_read(&found->vmas))
+			return -EBUSY;
+		list_del(&found->node);
+	}
+	twin_region_put(found);
+	return 0;
+}
+
+static long twin_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct twin_session *session = file->private_data;
+
+	switch (cmd) {
+	case TWIN_IOC_CREATE:
+		return twin_ioctl_create(session, (void __user *)arg);
+	case TWIN_IOC_DESTROY:
+		return twin_ioctl_destroy(session, (void __user *)arg);
+	}
+	return -ENOTTY;
+}
+
+static int twin_open(struct inode *inode, struct file *file)
+{
+	struct twin_session *session;
+
+	session = kzalloc_obj(*session, GFP_KERNEL_ACCOUNT);
+	if (!session)
+		return -ENOMEM;
+	mutex_init(&session->lock);
+	INIT_LIST_HEAD(&session->regions);
+	session->next_pgoff = TWIN_FIRST_OFFSET >> PAGE_SHIFT;
+	file->private_data = session;
+	return 0;
+}
+
+static int twin_release(struct inode *inode, struct file *file)
+{
+	struct twin_session *session = file->private_data;
+	struct twin_region *region, *next;
+
+	list_for_each_entry_safe(region, next, &session->regions, node)
+		twin_region_put(region);
+	mutex_destroy(&session->lock);
+	kfree(session);
+	return 0;
+}
+
+static const struct file_operations twin_fops = {
+	.owner = THIS_MODULE,
+	.open = twin_open,
+	.release = twin_release,
+	.mmap = twin_mmap,
+	.get_unmapped_area = thp_get_unmapped_area,
+	.unlocked_ioctl = twin_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+};
+
+static struct miscdevice twin_misc = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = KBUILD_MODNAME,
+	.fops = &twin_fops,
+	.mode = 0600,
+};
+module_misc_device(twin_misc);
+
+MODULE_AUTHOR("The mapwright developers");
+MODULE_DESCRIPTION("The mapping methods of mapwright in C, to measure it against");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A mapping to be measured: mapped, touched and unmapped when told, by one system call or one tight
+//! loop each.
+
+use anyhow::{Context as _, Result};
+use nix::{
+    libc,
+    sys::mman::{madvise, mmap, mmap_anonymous, munmap, MapFlags, MmapAdvise, ProtFlags},
+};
+use std::{num::NonZeroUsize, os::fd::AsFd, ptr::NonNull};
+
+/// Bytes of a page: what is measured here is x86-64.
+pub const PAGE: usize = 4096;
+
+const RW: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
+
+/// A mapping that can be loaded from and stored to.
+pub struct Area {
+    addr: NonNull<u8>,
+    length: NonZeroUsize,
+}
+
+impl Area {
+    /// Maps `bytes` of a file at `offset`, shared.
+    pub fn shared(file: impl AsFd, offset: u64, bytes: usize) -> Result<Self> {
+        let length = NonZeroUsize::new(bytes).context("nothing to map")?;
+        let offset = libc::off_t::try_from(offset)?;
+        // SAFETY: The kernel chooses an address where nothing is mapped.
+        let addr = unsafe { mmap(None, length, RW, MapFlags::MAP_SHARED, file, offset) }?;
+        Ok(Self {
+            addr: addr.cast(),
+            length,
+        })
+    }
+
+    /// Maps `bytes` of anonymous memory, in huge pages where they fit or in none.
+    pub fn anonymous(bytes: usize, huge: bool) -> Result<Self> {
+        let length = NonZeroUsize::new(bytes).context("nothing to map")?;
+        // SAFETY: The kernel chooses an address where nothing is mapped.
+        let addr = unsafe { mmap_anonymous(None, length, RW, MapFlags::MAP_PRIVATE) }?;
+        let area = Self {
+            addr: addr.cast(),
+            length,
+        };
+        let advice = match huge {
+            true => MmapAdvise::MADV_HUGEPAGE,
+            false => MmapAdvise::MADV_NOHUGEPAGE,
+        };
+        // SAFETY: All of this mapping; the advice changes nothing that a program could see.
+        unsafe { madvise(addr, bytes, advice) }?;
+        Ok(area)
+    }
+
+    /// Stores a byte to each page, in the shortest loop there is.
+    #[inline(never)]
+    pub fn touch(&mut self) {
+        let mut at = self.addr.as_ptr();
+        let end = at.wrapping_add(self.length.get());
+        while at < end {
+            // SAFETY: Inside this mapping, which is writable and which nothing has borrowed from.
+            // The memory may be shared with the kernel, so the store is volatile.
+            unsafe { at.write_volatile(1) };
+            at = at.wrapping_add(PAGE);
+        }
+    }
+
+    /// Unmaps it.
+    pub fn unmap(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Area {
+    fn drop(&mut self) {
+        // SAFETY: All of this mapping, which nothing has borrowed from. It cannot fail for what `mmap`
+        // gave.
+        let _ = unsafe { munmap(self.addr.cast(), self.length.get()) };
+    }
+}

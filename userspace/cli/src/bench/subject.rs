@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What is measured: each sound pair of the module's table, the twin in C, and what the kernel itself
+//! has to offer.
+
+use super::area::Area;
+use anyhow::Result;
+use mapwright::{
+    reason_against, uapi, uapi::Request as _, Backing, Caching, Error, Method, Region, Session,
+};
+use nix::{
+    errno::Errno,
+    sys::memfd::{memfd_create, MFdFlags},
+};
+use serde::Serialize;
+use std::{fs::File, rc::Rc};
+
+/// The device node of the twin.
+pub const TWIN: &str = "/dev/mapwright_twin";
+
+/// The twin's flag for a page at a time, see `tests/twin/mapwright_twin.c`.
+const TWIN_SINGLY: u32 = 1;
+
+/// Whose code is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Owner {
+    /// `mapwright.ko`.
+    Mapwright,
+    /// `mapwright_twin.ko`.
+    Twin,
+    /// Memory that the kernel has for all programs.
+    Kernel,
+}
+
+/// How it differs from the usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Variant {
+    Usual,
+    /// A page at a time: no batches, no fault-around.
+    Singly,
+    /// The module without its counters.
+    Uncounted,
+    /// Both of these.
+    UncountedSingly,
+}
+
+impl Variant {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Usual => "",
+            Self::Singly => ", a page at a time",
+            Self::Uncounted => ", uncounted",
+            Self::UncountedSingly => ", a page at a time, uncounted",
+        }
+    }
+}
+
+/// Something to measure.
+#[derive(Clone)]
+pub struct Subject {
+    pub owner: Owner,
+    pub variant: Variant,
+    source: Source,
+}
+
+#[derive(Clone)]
+enum Source {
+    Device(Rc<Session>, Backing, Method),
+    Memfd,
+    Anonymous,
+    Thp,
+}
+
+/// Memory of a subject, to be mapped.
+pub enum Memory {
+    Region(Region),
+    File(File, u64),
+    /// It comes with the mapping.
+    None(u64),
+}
+
+impl Subject {
+    /// A pair of the module.
+    pub fn ours(session: &Rc<Session>, backing: Backing, method: Method, variant: Variant) -> Self {
+        Self {
+            owner: Owner::Mapwright,
+            variant,
+            source: Source::Device(session.clone(), backing, method),
+        }
+    }
+
+    /// Each sound pair of the module.
+    pub fn pairs(session: &Rc<Session>) -> Vec<Self> {
+        let pairs = Backing::ALL
+            .iter()
+            .flat_map(|backing| Method::ALL.iter().map(move |method| (*backing, *method)));
+        pairs
+            .filter(|(backing, method)| reason_against(*backing, *method).is_none())
+            .map(|(backing, method)| Self::ours(session, backing, method, Variant::Usual))
+            .collect()
+    }
+
+    /// The twin's four paths, and two of them a page at a time.
+    pub fn twins(twin: &Rc<Session>) -> Vec<Self> {
+        let twin = |backing, method, variant| Self {
+            owner: Owner::Twin,
+            variant,
+            source: Source::Device(twin.clone(), backing, method),
+        };
+        vec![
+            twin(Backing::Pages, Method::Remap, Variant::Usual),
+            twin(Backing::Vmalloc, Method::Insert, Variant::Usual),
+            twin(Backing::Pages, Method::Fault, Variant::Usual),
+            twin(Backing::Pages, Method::Huge, Variant::Usual),
+            twin(Backing::Vmalloc, Method::Insert, Variant::Singly),
+            twin(Backing::Pages, Method::Fault, Variant::Singly),
+        ]
+    }
+
+    /// What every program can have.
+    pub fn kernels() -> Vec<Self> {
+        let kernel = |source| Self {
+            owner: Owner::Kernel,
+            variant: Variant::Usual,
+            source,
+        };
+        vec![
+            kernel(Source::Anonymous),
+            kernel(Source::Memfd),
+            kernel(Source::Thp),
+        ]
+    }
+
+    /// Its pair, if it has one.
+    pub fn pair(&self) -> Option<(Backing, Method)> {
+        match &self.source {
+            Source::Device(_, backing, method) => Some((*backing, *method)),
+            _ => None,
+        }
+    }
+
+    /// What people call it, without its owner.
+    pub fn name(&self) -> String {
+        match &self.source {
+            Source::Device(_, backing, method) => {
+                format!(
+                    "{} + {}{}",
+                    backing.name(),
+                    method.name(),
+                    self.variant.suffix()
+                )
+            }
+            Source::Memfd => "memfd".into(),
+            Source::Anonymous => "anonymous".into(),
+            Source::Thp => "anonymous, THP".into(),
+        }
+    }
+
+    /// Whether such an amount makes sense: THP needs room for a huge page.
+    pub fn fits(&self, bytes: u64) -> bool {
+        !matches!(self.source, Source::Thp) || bytes >= 2 << 20
+    }
+
+    /// Makes the memory, or `None` if there is no such amount of it.
+    pub fn create(&self, bytes: u64) -> Result<Option<Memory>> {
+        Ok(Some(match &self.source {
+            Source::Device(session, backing, method) => {
+                match self.create_region(session, *backing, *method, bytes) {
+                    Ok(region) => Memory::Region(region),
+                    Err(Errno::ENOMEM | Errno::ENOSPC) => return Ok(None),
+                    Err(errno) => {
+                        return Err(Error::System {
+                            what: "CREATE",
+                            errno,
+                        }
+                        .into())
+                    }
+                }
+            }
+            Source::Memfd => {
+                let file = File::from(memfd_create(c"mapwright-bench", MFdFlags::MFD_CLOEXEC)?);
+                file.set_len(bytes)?;
+                Memory::File(file, bytes)
+            }
+            Source::Anonymous | Source::Thp => Memory::None(bytes),
+        }))
+    }
+
+    fn create_region(
+        &self,
+        session: &Session,
+        backing: Backing,
+        method: Method,
+        bytes: u64,
+    ) -> std::result::Result<Region, Errno> {
+        let singly = self.owner == Owner::Twin && self.variant == Variant::Singly;
+        let mut create = uapi::Create {
+            flags: if singly { TWIN_SINGLY } else { 0 },
+            backing: backing.number(),
+            method: method.number(),
+            caching: Caching::WriteBack.number(),
+            bytes,
+            ..uapi::Create::new()
+        };
+        session.request(&mut create)?;
+        Ok(Region {
+            id: create.id,
+            offset: create.offset,
+            bytes: create.bytes,
+        })
+    }
+
+    /// Maps all of it.
+    pub fn map(&self, memory: &Memory) -> Result<Area> {
+        match (memory, &self.source) {
+            (Memory::Region(region), Source::Device(session, ..)) => {
+                Area::shared(&**session, region.offset, usize::try_from(region.bytes)?)
+            }
+            (Memory::File(file, bytes), _) => Area::shared(file, 0, usize::try_from(*bytes)?),
+            (Memory::None(bytes), source) => {
+                Area::anonymous(usize::try_from(*bytes)?, matches!(source, Source::Thp))
+            }
+            (Memory::Region(_), _) => unreachable!("only devices make regions"),
+        }
+    }
+
+    /// Frees it.
+    pub fn destroy(&self, memory: Memory) -> Result<()> {
+        if let (Memory::Region(region), Source::Device(session, ..)) = (&memory, &self.source) {
+            session.destroy(region)?;
+        }
+        drop(memory);
+        Ok(())
+    }
+}
