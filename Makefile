@@ -66,6 +66,13 @@ demo: ## rig: Boot a machine with the modules and take the guided tour
 test: rig-ready ## rig: Run all tests: host unit tests, then the KTAP suite on both boot ways
 	@MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(RIG) test $(TEST)
 
+.PHONY: test-debug
+test-debug: rig-ready ## rig: Run the suite on a kernel with KASAN, lockdep, kmemleak, fault injection
+	@kernel=$$($(REPO)/scripts/debug-kernel) && \
+		release=$$(cat $$kernel/build/include/config/kernel.release) && \
+		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
+		$(RIG) test-debug --kernel-dir $$kernel $(TEST)
+
 .PHONY: shell
 shell: ## rig: A shell in a machine with the modules
 	@$(REPO)/scripts/vm shell

@@ -324,7 +324,9 @@ impl<'a, T: MappingEvents> Filling<'a, T> {
         // either hands it to the VMA or clears the mapping.
         let (err, inserted) = unsafe { batch.insert(self.vma(), self.next) };
         self.next = self.next.wrapping_add(inserted.wrapping_mul(PAGE_SIZE));
-        to_result(err)
+        // It also says EFAULT when it gets no page for a page table of a higher level. What else that
+        // means, an address outside of the VMA, cannot be.
+        to_result(err).map_err(|err| if err == EFAULT { ENOMEM } else { err })
     }
 
     /// The VMA has all that it gets at `mmap(2)`; `F` does the rest.

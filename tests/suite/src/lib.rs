@@ -12,7 +12,9 @@ mod coherence;
 #[cfg(target_arch = "x86_64")]
 mod compat;
 mod examples;
+mod failing;
 mod faults;
+mod inject;
 mod life;
 mod limits;
 mod module;
@@ -24,7 +26,7 @@ mod sessions;
 mod stats;
 mod tracing;
 
-pub use runner::{names, run};
+pub use runner::{names, run, Choice};
 
 use runner::Suite;
 
@@ -45,4 +47,5 @@ const SUITES: &[Suite] = &[
     tracing::SUITE,
     limits::SUITE,
     module::SUITE,
+    failing::SUITE,
 ];

@@ -46,6 +46,28 @@ impl Map {
         Ok(Self { addr, length })
     }
 
+    /// A shared one that can be read and written, at an address where nothing is mapped.
+    pub fn shared_at(
+        fd: &impl AsFd,
+        addr: usize,
+        offset: u64,
+        length: usize,
+    ) -> Result<Self, Errno> {
+        let fd = fd.as_fd().as_raw_fd();
+        let flags = libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE;
+        let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
+        // SAFETY: The kernel refuses to replace anything.
+        let got = unsafe { libc::mmap(addr as *mut _, length, RW.bits(), flags, fd, offset) };
+        if got == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        let map = Self {
+            addr: got as usize,
+            length,
+        };
+        (map.addr == addr).then_some(map).ok_or(Errno::EEXIST)
+    }
+
     /// A shared one that can be read and written.
     pub fn shared(fd: &impl AsFd, offset: u64, length: usize) -> Result<Self, Errno> {
         Self::new(fd, offset, length, RW, MapFlags::MAP_SHARED)

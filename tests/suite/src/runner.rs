@@ -7,6 +7,7 @@ use anyhow::{bail, ensure, Result};
 use mapwright::Tables;
 use std::{
     any::Any,
+    cell::RefCell,
     fmt,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
@@ -51,6 +52,7 @@ pub(crate) use suite;
 /// What the tests are told.
 pub struct Context {
     modules: Option<PathBuf>,
+    notes: RefCell<Vec<String>>,
 }
 
 impl Context {
@@ -62,6 +64,11 @@ impl Context {
         let file = dir.join("mapwright.ko");
         ensure!(file.exists(), "{} does not exist", file.display());
         Ok(file)
+    }
+
+    /// Has something told beside the test's result.
+    pub fn note(&self, text: String) {
+        self.notes.borrow_mut().push(text);
     }
 }
 
@@ -82,22 +89,36 @@ pub fn skip<T>(reason: impl Into<String>) -> Result<T> {
     Err(Skip(reason.into()).into())
 }
 
-/// Names of the tests whose `suite.test` name contains `filter`.
-pub fn names(filter: &str) -> Vec<String> {
-    selected(filter)
+/// Which tests: by what their `suite.test` names contain.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<'a> {
+    pub with: &'a str,
+    pub without: Option<&'a str>,
+}
+
+impl Choice<'_> {
+    fn takes(&self, name: &str) -> bool {
+        name.contains(self.with) && !self.without.is_some_and(|text| name.contains(text))
+    }
+}
+
+/// Names of the chosen tests.
+pub fn names(choice: Choice) -> Vec<String> {
+    selected(choice)
         .iter()
         .flat_map(|(suite, cases)| cases.iter().map(|case| full_name(suite, case)))
         .collect()
 }
 
-/// Runs the tests whose `suite.test` name contains `filter`. Returns whether none failed.
-pub fn run(filter: &str, modules: Option<&Path>) -> Result<bool> {
-    let selected = selected(filter);
+/// Runs the chosen tests. Returns whether none failed.
+pub fn run(choice: Choice, modules: Option<&Path>) -> Result<bool> {
+    let selected = selected(choice);
     if selected.is_empty() {
-        bail!("no test's name contains '{filter}': `mapwright test --list` shows them");
+        bail!("no test's name is like that: `mapwright test --list` shows them");
     }
     let context = Context {
         modules: modules.map(Path::to_owned),
+        notes: RefCell::default(),
     };
     panic::set_hook(Box::new(|_| ()));
     let mut out = ktap::Writer::new(std::io::stdout());
@@ -109,6 +130,9 @@ pub fn run(filter: &str, modules: Option<&Path>) -> Result<bool> {
         for case in &cases {
             let result = run_case(case, &context);
             all_passed &= !matches!(result, ktap::Outcome::Failed(_));
+            for note in context.notes.take() {
+                group.diagnostic(&note)?;
+            }
             group.result(&case.name, &result)?;
         }
         group.end()?;
@@ -116,12 +140,12 @@ pub fn run(filter: &str, modules: Option<&Path>) -> Result<bool> {
     Ok(all_passed)
 }
 
-fn selected(filter: &str) -> Vec<(&'static Suite, Vec<Case>)> {
+fn selected(choice: Choice) -> Vec<(&'static Suite, Vec<Case>)> {
     SUITES
         .iter()
         .map(|suite| {
             let mut cases = (suite.cases)();
-            cases.retain(|case| full_name(suite, case).contains(filter));
+            cases.retain(|case| choice.takes(&full_name(suite, case)));
             (suite, cases)
         })
         .filter(|(_, cases)| !cases.is_empty())

@@ -9,6 +9,9 @@ use std::{path::PathBuf, process::ExitCode};
 pub struct Args {
     /// Run only tests whose `suite.test` name contains this
     filter: Option<String>,
+    /// Leave out tests whose `suite.test` name contains this
+    #[arg(long, value_name = "TEXT")]
+    skip: Option<String>,
     /// Print the names of the tests instead of running them
     #[arg(long)]
     list: bool,
@@ -18,14 +21,17 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let filter = args.filter.as_deref().unwrap_or("");
+    let choice = mapwright_suite::Choice {
+        with: args.filter.as_deref().unwrap_or(""),
+        without: args.skip.as_deref(),
+    };
     if args.list {
-        for name in mapwright_suite::names(filter) {
+        for name in mapwright_suite::names(choice) {
             println!("{name}");
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let passed = mapwright_suite::run(filter, args.modules.as_deref())?;
+    let passed = mapwright_suite::run(choice, args.modules.as_deref())?;
     Ok(if passed {
         ExitCode::SUCCESS
     } else {

@@ -20,6 +20,8 @@ pub enum Action {
     Vm(VmAction),
     /// Run the unit tests on the host and the test suite in a guest of each kind
     Test(TestArgs),
+    /// Run the test suite on the kernel of scripts/debug-kernel, in a boot for each of its checkers
+    TestDebug(TestDebugArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -51,11 +53,14 @@ impl fmt::Display for Boot {
     }
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct GuestArgs {
     /// The kernel to boot: its release; without it, the one the modules were built for
     #[arg(long, env = "MAPWRIGHT_RELEASE", value_name = "RELEASE")]
     pub kernel: Option<String>,
+    /// Boot the kernel of this directory, which has vmlinuz, modules.dep and build/, instead
+    #[arg(long, value_name = "DIR")]
+    pub kernel_dir: Option<PathBuf>,
     /// Insert every *.ko of this directory; without it, of build/RELEASE
     #[arg(long, value_name = "DIR")]
     pub modules: Option<PathBuf>,
@@ -137,6 +142,27 @@ pub struct TestArgs {
     pub timeout: u64,
 }
 
+#[derive(Debug, Args)]
+pub struct TestDebugArgs {
+    /// Only the tests whose name contains this
+    pub filter: Option<String>,
+    /// What scripts/debug-kernel printed
+    #[arg(long, value_name = "DIR")]
+    pub kernel_dir: PathBuf,
+    /// Only these boots; may be given several times [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// More arguments for the kernel's command line
+    #[arg(long, value_name = "ARGS", default_value = "")]
+    pub append: String,
+    /// Show how QEMU is started, and the kernel's log as it is written
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Stop a guest after this many seconds, boot included
+    #[arg(long, value_name = "SECS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +197,29 @@ mod tests {
         assert_eq!(run.guest.qemu, "-device edu");
         assert_eq!(run.command, ["ls", "-l", "--all"]);
         assert_eq!(run.timeout, 300);
+    }
+
+    #[test]
+    fn debug_boots() {
+        let args = [
+            "mapwright-rig",
+            "test-debug",
+            "--kernel-dir",
+            "/k",
+            "--only",
+            "kasan",
+            "bare.",
+        ];
+        let cli = Cli::try_parse_from(args).unwrap();
+        let Action::TestDebug(test) = cli.action else {
+            panic!("{:?}", cli.action);
+        };
+        assert_eq!(
+            (test.filter.as_deref(), test.timeout),
+            (Some("bare."), 1800)
+        );
+        assert_eq!(test.only, ["kasan"]);
+        assert!(Cli::try_parse_from(&args[..2]).is_err());
     }
 
     #[test]

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         cli::Action::Vm(cli::VmAction::Run(run)) => vm::run(&run),
         cli::Action::Vm(cli::VmAction::Shell(shell)) => vm::shell(&shell),
         cli::Action::Test(test) => suite::run(&test),
+        cli::Action::TestDebug(test) => suite::run_debug(&test),
     };
     match ended {
         Ok(code) => ExitCode::from(code),

@@ -69,6 +69,19 @@ pub fn kernel(repository: &Path, release: Option<&str>) -> Result<Kernel> {
     })
 }
 
+/// The kernel of a directory that scripts/debug-kernel made.
+pub fn kernel_in(dir: &Path) -> Result<Kernel> {
+    let file = dir.join("build/include/config/kernel.release");
+    let release = fs::read_to_string(&file);
+    let release =
+        release.with_context(|| format!("cannot read {}: is there a kernel?", file.display()))?;
+    Ok(Kernel {
+        release: release.trim().to_owned(),
+        image: dir.join("vmlinuz"),
+        modules: dir.to_owned(),
+    })
+}
+
 fn choose(repository: &Path, found: &[String]) -> Result<String> {
     let is_built = |release: &&String| {
         let dir = repository.join("build").join(release);

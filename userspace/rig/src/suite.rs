@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs all tests: those of the host, and the suite in a guest of each kind.
 
-use crate::cli::{Boot, TestArgs};
+use crate::cli::{Boot, GuestArgs, TestArgs, TestDebugArgs};
 use crate::progress::Progress;
 use crate::vm::{self, How, Stream};
 use crate::{judge::Report as Fault, place};
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use ktap::{Outcome, Parser, Report, Totals};
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// What a guest runs.
 const SUITE: [&str; 2] = ["mapwright", "test"];
+/// What a guest with KASAN's shadow needs.
+const DEBUG_MEMORY: &str = "2G";
 /// So much of a failed build is shown.
 const BUILD_LINES: usize = 40;
 
@@ -30,17 +32,123 @@ pub fn run(args: &TestArgs) -> Result<u8> {
         chosen => chosen,
     };
     for &boot in boots {
-        match in_guest(boot, args)? {
+        let guest = GuestRun {
+            name: boot.to_string(),
+            boot,
+            guest: &args.guest,
+            suite_args: args.filter.iter().cloned().collect(),
+            timeout: Duration::from_secs(args.timeout),
+        };
+        match in_guest(&guest)? {
             Ran::Counted(of_boot) => totals += of_boot,
             Ran::Interrupted(signal) => return Ok(vm::interrupted(signal)),
         }
     }
+    Ok(conclude(totals))
+}
+
+/// Prints the last line; returns the exit status.
+fn conclude(mut totals: Totals) -> u8 {
     if totals.total() == 0 {
         eprintln!("mapwright-rig: no tests were run");
         totals.failed += 1;
     }
     println!("{totals}");
-    Ok(u8::from(totals.failed > 0))
+    u8::from(totals.failed > 0)
+}
+
+/// A boot of the debug kernel.
+struct DebugBoot {
+    name: &'static str,
+    append: &'static str,
+    /// Whether it runs the suite that fails allocations, or all others.
+    failing: bool,
+}
+
+/// The suite that fails allocations.
+const FAILING: &str = "failing.";
+
+/// Checkers that are in each other's way, or would only slow down another, have boots of their own: a
+/// report of KASAN turns lockdep off, and kmemleak only sees what a cache does not hold on to.
+const DEBUG_BOOTS: [DebugBoot; 4] = [
+    DebugBoot {
+        name: "kasan",
+        append: "kasan_multi_shot page_poison=1 kmemleak=off lockdep.prove_locking=0",
+        failing: false,
+    },
+    DebugBoot {
+        name: "lockdep",
+        append: "kmemleak=off",
+        failing: false,
+    },
+    DebugBoot {
+        name: "kmemleak",
+        append: "slab_debug=U lockdep.prove_locking=0",
+        failing: false,
+    },
+    DebugBoot {
+        name: "fail-nth",
+        append: "kasan_multi_shot slab_debug=U page_owner=on lockdep.prove_locking=0",
+        failing: true,
+    },
+];
+
+/// `test-debug`
+pub fn run_debug(args: &TestDebugArgs) -> Result<u8> {
+    for name in &args.only {
+        if !DEBUG_BOOTS.iter().any(|boot| boot.name == name) {
+            let names: Vec<_> = DEBUG_BOOTS.iter().map(|boot| boot.name).collect();
+            bail!(
+                "there is no boot named {name}: they are {}",
+                names.join(", ")
+            );
+        }
+    }
+    let chosen = DEBUG_BOOTS.iter().filter(|boot| {
+        let named = args.only.is_empty() || args.only.iter().any(|name| name == boot.name);
+        // A test is either of that suite or not.
+        let has_tests = args
+            .filter
+            .as_ref()
+            .is_none_or(|f| f.starts_with(FAILING) == boot.failing);
+        named && has_tests
+    });
+    let mut totals = Totals::default();
+    for boot in chosen {
+        let guest = GuestArgs {
+            kernel: None,
+            kernel_dir: Some(args.kernel_dir.clone()),
+            modules: None,
+            no_modules: false,
+            module_params: String::new(),
+            qemu: String::new(),
+            append: format!("{} {}", boot.append, args.append),
+            memory: DEBUG_MEMORY.to_owned(),
+            cpus: 2,
+            results: None,
+            verbose: args.verbose,
+        };
+        let mut suite_args = match (&args.filter, boot.failing) {
+            (Some(filter), _) => vec![filter.clone()],
+            (None, true) => vec![FAILING.to_owned()],
+            (None, false) => vec![],
+        };
+        if !boot.failing {
+            suite_args.extend(["--skip".to_owned(), FAILING.to_owned()]);
+        }
+        let run = GuestRun {
+            name: boot.name.to_owned(),
+            boot: Boot::Tiny,
+            guest: &guest,
+            suite_args,
+            timeout: Duration::from_secs(args.timeout),
+        };
+        match in_guest(&run)? {
+            Ran::Counted(of_boot) => totals += of_boot,
+            Ran::Interrupted(signal) => return Ok(vm::interrupted(signal)),
+        }
+    }
+    Ok(conclude(totals))
 }
 
 /// The unit tests, which cargo runs.
@@ -155,16 +263,25 @@ enum Ran {
     Interrupted(i32),
 }
 
+/// What is to be run in a guest.
+struct GuestRun<'a> {
+    name: String,
+    boot: Boot,
+    guest: &'a GuestArgs,
+    /// Arguments of the suite.
+    suite_args: Vec<String>,
+    timeout: Duration,
+}
+
 /// The suite in a guest. Everything that is wrong besides its tests counts as one more failure.
-fn in_guest(boot: Boot, args: &TestArgs) -> Result<Ran> {
+fn in_guest(run: &GuestRun) -> Result<Ran> {
     let mut command = SUITE.map(str::to_owned).to_vec();
-    command.extend(args.filter.clone());
-    let name = boot.to_string();
-    let guest = vm::guest(boot, &args.guest, Some(command))?;
-    let timeout = Duration::from_secs(args.timeout);
+    command.extend(run.suite_args.iter().cloned());
+    let (name, timeout) = (&run.name, run.timeout);
+    let guest = vm::guest(run.boot, run.guest, Some(command))?;
     let begun = Instant::now();
 
-    let mut progress = Progress::new(&name);
+    let mut progress = Progress::new(name);
     let mut parser = Parser::new();
     let mut ktap = Vec::new();
     let mut parsed = 0;

@@ -68,7 +68,10 @@ impl Ended {
 /// Finds everything a guest needs.
 pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Result<Guest> {
     let repository = place::repository()?;
-    let kernel = place::kernel(&repository, args.kernel.as_deref())?;
+    let kernel = match &args.kernel_dir {
+        Some(dir) => place::kernel_in(dir)?,
+        None => place::kernel(&repository, args.kernel.as_deref())?,
+    };
     let modules = if args.no_modules {
         Vec::new()
     } else {

@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Each allocation that a call makes, failed in turn: every failure is a clean error or is made up for,
+//! nothing is left behind, and the next call works. Needs a kernel for debugging.
+
+use crate::{
+    cells::Cell,
+    child,
+    inject::{each_failure, Injector, Tally},
+    raw::{Map, RW},
+    runner::{skip, Case, Context, Suite},
+};
+use anyhow::{bail, ensure, Result};
+use mapwright::{uapi, uapi::Request as _, Method, Region, Session, Tables, DEVICE};
+use nix::{
+    errno::Errno,
+    sys::{
+        mman::ProtFlags,
+        signal::Signal,
+        uio::{pread, pwrite},
+        wait::{waitpid, WaitStatus},
+    },
+};
+use std::{
+    cell::RefCell,
+    fs::{self, File, OpenOptions},
+    os::fd::AsFd,
+};
+
+pub const SUITE: Suite = Suite {
+    name: "failing",
+    cases,
+};
+
+/// A call, by its name.
+type Call = (&'static str, fn() -> Result<Tally>);
+/// A call that is made on a region or a mapping of a cell.
+type CellCall = (&'static str, fn(Cell) -> Result<Tally>);
+
+/// Calls that are the same for every cell.
+const CALLS: &[Call] = &[
+    ("open", open),
+    ("info", info),
+    ("bare_mmap", bare_mmap),
+    ("bare_read", bare_read),
+    ("bare_write", bare_write),
+];
+
+/// Calls for each sound cell.
+const CELL_CALLS: &[CellCall] = &[
+    ("create", create),
+    ("query", query),
+    ("pages", pages),
+    ("read", read),
+    ("write", write),
+    ("mmap", mmap),
+    ("destroy", destroy),
+];
+
+/// What happens to mappings, the same for all backings.
+const EVENTS: &[CellCall] = &[
+    ("fork", fork),
+    ("munmap_of_the_middle", munmap_of_the_middle),
+    ("mprotect_of_the_middle", mprotect_of_the_middle),
+    ("mremap", mremap),
+];
+
+fn cases() -> Vec<Case> {
+    let mut cases = vec![Case::new("pages_are_seen", pages_are_seen)];
+    for (name, call) in CALLS {
+        cases.push(case((*name).to_owned(), *call));
+    }
+    let sound = || Cell::all().filter(Cell::is_sound);
+    for (name, call) in CELL_CALLS {
+        cases.extend(
+            sound().map(|cell| case(format!("{name}__{}", cell.name()), move || call(cell))),
+        );
+    }
+    let lazy = sound().filter(Cell::is_lazy);
+    cases.extend(lazy.map(|cell| case(format!("touch__{}", cell.name()), move || touch(cell))));
+    for (name, event) in EVENTS {
+        let of_method = |method: &Method| Cell::ordinary().find(|cell| cell.method == *method);
+        let subjects = Method::ALL.iter().filter_map(of_method);
+        cases.extend(
+            subjects.map(|cell| case(format!("{name}__{}", cell.name()), move || event(cell))),
+        );
+    }
+    cases.push(Case::new("no_page_is_left", no_page_is_left));
+    cases
+}
+
+/// A test that tells how many allocations it failed.
+fn case(name: String, run: impl Fn() -> Result<Tally> + 'static) -> Case {
+    Case::new(name, move |context| {
+        let tally = run()?;
+        let Tally { reported, survived } = tally;
+        context.note(format!(
+            "{} failed: {reported} errors, {survived} made up for",
+            tally.total()
+        ));
+        Ok(())
+    })
+}
+
+/// Errors of a call for which there was no memory.
+const NO_MEMORY: &[Errno] = &[Errno::ENOMEM];
+/// Errors of a call that also copies from or to the program.
+const NO_COPY: &[Errno] = &[Errno::ENOMEM, Errno::EFAULT];
+
+const PAGE: usize = 4096;
+/// A run of four pages and one of one, where the backing has blocks.
+const PAGES: usize = 5;
+const LENGTH: usize = PAGES * PAGE;
+
+/// An address far from everything, so that page tables of all levels are missing there.
+const FAR: usize = 16 << 40;
+/// As far, and the page tables of the lowest level are two: when the second is missing, there are
+/// pages in the first.
+const FAR_BORDER: usize = FAR + (2 << 20) - 2 * PAGE;
+
+/// Fails unless there are so many regions, with so many VMAs.
+fn expect(regions: usize, vmas: u64) -> Result<()> {
+    let tables = Tables::read()?;
+    let seen: u64 = tables.regions.iter().map(|region| region.vmas).sum();
+    ensure!(
+        tables.regions.len() == regions && seen == vmas,
+        "not {regions} regions and {vmas} VMAs: {:?}",
+        tables.regions
+    );
+    Ok(())
+}
+
+/// Fails unless a mapping of all of a region is as new.
+fn expect_memory(session: &Session, region: &Region, map: &Map) -> Result<()> {
+    for page in 0..map.length / PAGE {
+        map.store(page * PAGE, 7);
+        let mut seen = [0];
+        session.read_at(region, (page * PAGE) as u64, &mut seen)?;
+        ensure!(seen == [7], "page {page} is other memory");
+    }
+    Ok(())
+}
+
+fn open_device() -> Result<File, Errno> {
+    let opened = OpenOptions::new().read(true).write(true).open(DEVICE);
+    opened.map_err(|err| Errno::from_raw(err.raw_os_error().unwrap_or(0)))
+}
+
+fn open() -> Result<Tally> {
+    each_failure(NO_COPY, open_device, |_| expect(0, 0))
+}
+
+fn info() -> Result<Tally> {
+    let session = Session::open()?;
+    let mut info = uapi::Info::new();
+    each_failure(NO_COPY, || session.request(&mut info), |_| Ok(()))
+}
+
+/// A new session for each time, as its default region is only made once.
+fn bare(call: impl Fn(&File) -> Result<Option<Map>, Errno>) -> Result<Tally> {
+    let file = RefCell::new(open_device()?);
+    each_failure(
+        NO_COPY,
+        || call(&file.borrow()),
+        |done| {
+            let vmas = match &done {
+                Some(Some(map)) => {
+                    map.store(map.length - 1, 7);
+                    1
+                }
+                _ => 0,
+            };
+            let regions = Tables::read()?.regions.len();
+            ensure!(done.is_none() || regions == 1, "{regions} regions");
+            expect(regions, vmas)?;
+            drop(done);
+            file.replace(open_device()?);
+            expect(0, 0)
+        },
+    )
+}
+
+fn bare_mmap() -> Result<Tally> {
+    bare(|file| Map::shared_at(file, FAR_BORDER, 0, LENGTH).map(Some))
+}
+
+fn bare_read() -> Result<Tally> {
+    bare(|file| pread(file, &mut [0; 64], 0).map(|_| None))
+}
+
+fn bare_write() -> Result<Tally> {
+    bare(|file| pwrite(file, &[1; 64], 0).map(|_| None))
+}
+
+fn create(cell: Cell) -> Result<Tally> {
+    let session = Session::open()?;
+    each_failure(
+        NO_COPY,
+        || cell.create(&session, LENGTH as u64),
+        |made| {
+            let Some(region) = made else {
+                return expect(0, 0);
+            };
+            expect(1, 0)?;
+            let map = Map::shared(&session, region.offset, LENGTH)?;
+            expect_memory(&session, &region, &map)?;
+            drop(map);
+            Ok(session.destroy(&region)?)
+        },
+    )
+}
+
+fn query(cell: Cell) -> Result<Tally> {
+    let session = Session::open()?;
+    let region = cell.create(&session, LENGTH as u64)?;
+    let mut query = uapi::Query {
+        id: region.id,
+        ..uapi::Query::new()
+    };
+    each_failure(NO_COPY, || session.request(&mut query), |_| expect(1, 0))
+}
+
+fn pages(cell: Cell) -> Result<Tally> {
+    let session = Session::open()?;
+    let region = cell.create(&session, LENGTH as u64)?;
+    let mut array = [uapi::PageInfo::default(); PAGES];
+    let mut pages = uapi::Pages {
+        id: region.id,
+        count: PAGES as u64,
+        array: array.as_mut_ptr() as u64,
+        ..uapi::Pages::new()
+    };
+    each_failure(NO_COPY, || session.request(&mut pages), |_| expect(1, 0))
+}
+
+fn read(cell: Cell) -> Result<Tally> {
+    let session = Session::open()?;
+    let region = cell.create(&session, LENGTH as u64)?;
+    let mut buffer = [0; LENGTH];
+    let call = || pread(session.as_fd(), &mut buffer, offset(&region)?);
+    each_failure(NO_COPY, call, |_| expect(1, 0))
+}
+
+fn write(cell: Cell) -> Result<Tally> {
+    let session = Session::open()?;
+    let region = cell.create(&session, LENGTH as u64)?;
+    let call = || pwrite(session.as_fd(), &[1; LENGTH], offset(&region)?);
+    each_failure(NO_COPY, call, |_| expect(1, 0))
+}
+
+fn offset(region: &Region) -> Result<i64, Errno> {
+    i64::try_from(region.offset).map_err(|_| Errno::EOVERFLOW)
+}
+
+fn mmap(cell: Cell) -> Result<Tally> {
+    let session = Session::open()?;
+    let region = cell.create(&session, LENGTH as u64)?;
+    each_failure(
+        NO_MEMORY,
+        || Map::shared_at(&session, FAR_BORDER, region.offset, LENGTH),
+        |mapped| {
+            let Some(map) = mapped else {
+                return expect(1, 0);
+            };
+            expect(1, 1)?;
+            expect_memory(&session, &region, &map)
+        },
+    )
+}
+
+/// Destroying needs memory only to find out what is to be destroyed; a new region for each time.
+fn destroy(cell: Cell) -> Result<Tally> {
+    let session = Session::open()?;
+    let region = std::cell::Cell::new(cell.create(&session, LENGTH as u64)?);
+    each_failure(
+        NO_COPY,
+        || {
+            let mut destroy = uapi::Destroy {
+                id: region.get().id,
+                ..uapi::Destroy::new()
+            };
+            session.request(&mut destroy)
+        },
+        |destroyed| {
+            if destroyed.is_some() {
+                expect(0, 0)?;
+                region.set(cell.create(&session, LENGTH as u64)?);
+            }
+            expect(1, 0)
+        },
+    )
+}
+
+/// The first touch of a lazy mapping. What a fault cannot get, the kernel tries to get again, or kills.
+fn touch(cell: Cell) -> Result<Tally> {
+    // Room for a huge page.
+    let bytes = if cell.method == Method::Huge {
+        4 << 20
+    } else {
+        LENGTH
+    };
+    let session = Session::open()?;
+    let region = cell.create(&session, bytes as u64)?;
+    let map = Map::shared_at(&session, FAR, region.offset, bytes)?;
+    let mut tally = Tally::default();
+    for nth in 1..=TOUCHES {
+        // In a child, which has a page table of its own with nothing in it.
+        let child = child::spawn(|| {
+            let (value, was_done) = Injector::new()?.fail(nth, || map.load(0))?;
+            ensure!(value == 0);
+            map.store(0, 0);
+            // What it says only if nothing was left to fail.
+            if !was_done {
+                // SAFETY: Ends this child at once.
+                unsafe { nix::libc::_exit(UNTOUCHED) };
+            }
+            Ok(())
+        })?;
+        match waitpid(child, None)? {
+            WaitStatus::Exited(_, UNTOUCHED) => {
+                expect(1, 1)?;
+                expect_memory(&session, &region, &map)?;
+                return Ok(tally);
+            }
+            WaitStatus::Exited(_, 0) => tally.count(false),
+            WaitStatus::Signaled(_, Signal::SIGBUS | Signal::SIGSEGV | Signal::SIGKILL, _) => {
+                tally.count(true);
+            }
+            status => bail!("allocation {nth} failed, and the child ended with {status:?}"),
+        }
+        expect(1, 1)?;
+    }
+    bail!("after {TOUCHES} failures there still is one more")
+}
+
+/// More allocations than a page fault makes.
+const TOUCHES: u32 = 200;
+/// How a child ends for which nothing was made to fail.
+const UNTOUCHED: i32 = 42;
+
+/// A session with a region and a mapping, to which `call` does something.
+fn of_mapping<T>(
+    cell: Cell,
+    clean: &[Errno],
+    mut call: impl FnMut(&mut Map) -> Result<T, Errno>,
+    mut after: impl FnMut(Option<T>) -> Result<()>,
+) -> Result<Tally> {
+    let session = Session::open()?;
+    let region = cell.create(&session, LENGTH as u64)?;
+    let new_map = || -> Result<Option<Map>> {
+        let map = Map::shared_at(&session, FAR_BORDER, region.offset, LENGTH)?;
+        ensure!((0..PAGES).all(|page| map.load(page * PAGE) < 8));
+        Ok(Some(map))
+    };
+    let map = RefCell::new(new_map()?);
+    each_failure(
+        clean,
+        || {
+            map.borrow_mut()
+                .as_mut()
+                .map_or(Err(Errno::EINVAL), &mut call)
+        },
+        |done| {
+            let failed = done.is_none();
+            after(done)?;
+            let old = map.take().filter(|_| failed);
+            // Then nothing may have happened to it.
+            old.map_or(Ok(()), |old| expect_memory(&session, &region, &old))?;
+            map.replace(new_map()?);
+            expect(1, 1)
+        },
+    )
+}
+
+fn fork(cell: Cell) -> Result<Tally> {
+    let clean = [Errno::ENOMEM, Errno::EAGAIN];
+    let call = |_: &mut Map| {
+        let spawned = child::spawn(|| Ok(()));
+        spawned.map_err(|err| err.downcast::<Errno>().unwrap_or(Errno::UnknownErrno))
+    };
+    of_mapping(cell, &clean, call, |child| {
+        if let Some(child) = child {
+            let ended = waitpid(child, None)?;
+            ensure!(ended == WaitStatus::Exited(child, 0), "{ended:?}");
+        }
+        Ok(())
+    })
+}
+
+fn munmap_of_the_middle(cell: Cell) -> Result<Tally> {
+    of_mapping(
+        cell,
+        NO_MEMORY,
+        |map| map.unmap_part(2 * PAGE, PAGE),
+        |_| Ok(()),
+    )
+}
+
+fn mprotect_of_the_middle(cell: Cell) -> Result<Tally> {
+    let call = |map: &mut Map| map.protect_part(2 * PAGE, PAGE, ProtFlags::PROT_READ);
+    of_mapping(cell, NO_MEMORY, call, |_| Ok(()))
+}
+
+fn mremap(cell: Cell) -> Result<Tally> {
+    let place = RefCell::new(Some(Map::anonymous(LENGTH, RW)?));
+    of_mapping(
+        cell,
+        NO_MEMORY,
+        |map| match place.take() {
+            Some(place) => map.move_onto(place),
+            None => Err(Errno::EINVAL),
+        },
+        |_| {
+            place.replace(Some(Map::anonymous(LENGTH, RW)?));
+            Ok(())
+        },
+    )
+}
+
+const PAGE_STACKS: &str = "/sys/kernel/debug/page_owner_stacks/show_stacks";
+/// Functions of the kernel's that keep pages, for themselves or for a while, when they are called for
+/// the module: slabs, page tables, the debugging itself.
+const KEEPERS: &[&str] = &[
+    "allocate_slab",
+    "pte_alloc",
+    "pmd_alloc",
+    "pud_alloc",
+    "p4d_alloc",
+    "change_page_attr",
+    "stack_depot",
+    "kasan_",
+    "pcpu_",
+    "mem_pool",
+];
+
+/// Where the module allocated pages that it still has, by the kernel's own account.
+fn kept_pages() -> Result<Vec<String>> {
+    let Ok(text) = fs::read_to_string(PAGE_STACKS) else {
+        return skip(
+            "this kernel does not tell who owns a page: boot a debug kernel with page_owner=on",
+        );
+    };
+    let of_module = |stack: &&str| {
+        stack.contains("[mapwright]") && !KEEPERS.iter().any(|keeper| stack.contains(keeper))
+    };
+    Ok(text
+        .split("\n\n")
+        .filter(of_module)
+        .map(str::to_owned)
+        .collect())
+}
+
+/// Only what was allocated once before an allocation was failed: the kernel's account takes memory, too.
+fn pages_are_seen(_: &Context) -> Result<()> {
+    kept_pages()?;
+    for cell in Cell::all().filter(Cell::is_sound) {
+        let session = Session::open()?;
+        let region = cell.create(&session, LENGTH as u64)?;
+        ensure!(
+            !kept_pages()?.is_empty(),
+            "{}: its pages are not seen",
+            cell.name()
+        );
+        session.destroy(&region)?;
+        let kept = kept_pages()?;
+        ensure!(
+            kept.is_empty(),
+            "{}: pages were not freed:\n{}",
+            cell.name(),
+            kept.join("\n\n")
+        );
+    }
+    Ok(())
+}
+
+fn no_page_is_left(_: &Context) -> Result<()> {
+    let kept = kept_pages()?;
+    ensure!(
+        kept.is_empty(),
+        "pages were not freed:\n{}",
+        kept.join("\n\n")
+    );
+    Ok(())
+}
