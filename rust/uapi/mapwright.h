@@ -214,7 +214,7 @@ struct mapwright_query {
          */
         uint64_t longest_run;
         /**
-         * VMAs that map it now, in all processes, and `mmap(2)` calls under way.
+         * VMAs that map it now, in all processes.
          */
         uint64_t vmas;
         /**

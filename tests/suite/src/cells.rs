@@ -4,13 +4,14 @@
 //! mapped and work; the unsound ones are refused.
 
 use crate::{
+    faults::faults_of_loading,
     raw::Map,
     runner::{Case, Suite},
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
-    page_faults, reason_against, reason_against_caching, uapi, uapi::Request as _, Backing,
-    Caching, Method, Region, Session,
+    reason_against, reason_against_caching, uapi, uapi::Request as _, Backing, Caching, Method,
+    Region, Session,
 };
 use nix::errno::Errno;
 
@@ -119,14 +120,13 @@ fn works(cell: Cell) -> Result<()> {
         let length = usize::try_from(bytes)?;
         let map = Map::shared(&session, region.offset, length)?;
 
-        let before = page_faults()?;
+        let faults = faults_of_loading(&map, length)?;
         for at in (0..length).step_by(4096) {
             ensure!(
                 map.load(at) == 0 && map.load(at + 4095) == 0,
                 "byte {at} was not zeroed"
             );
         }
-        let faults = page_faults()?.0 - before.0;
         let pages = bytes / 4096;
         match cell.is_lazy() {
             // A window of 16 pages; the first and the last may be cut by the VMA's start and end.

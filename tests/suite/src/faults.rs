@@ -53,8 +53,8 @@ fn cost(cell: Cell, pages: usize, store: bool) -> Result<Cost> {
     cost_of_touching(&map, 0..pages, store)
 }
 
-fn cost_of_touching(map: &Map, pages: std::ops::Range<usize>, store: bool) -> Result<Cost> {
-    let tables = Tables::read()?;
+/// Loads from, or stores to, each of some pages, and returns the minor faults that took.
+fn faults_of_touching(map: &Map, pages: std::ops::Range<usize>, store: bool) -> Result<u64> {
     let before = page_faults()?;
     for page in pages {
         match store {
@@ -62,11 +62,33 @@ fn cost_of_touching(map: &Map, pages: std::ops::Range<usize>, store: bool) -> Re
             false => drop(map.load(page * PAGE)),
         }
     }
-    let after = page_faults()?;
+    Ok(page_faults()?.0 - before.0)
+}
+
+/// Does the same to memory of no interest, so that the program itself takes no fault when it counts:
+/// for its code, or for its stack after a fork.
+fn warm_up() -> Result<()> {
+    let map = Map::anonymous(4 * PAGE, crate::raw::RW)?;
+    for store in [false, true, false] {
+        faults_of_touching(&map, 0..4, store)?;
+    }
+    Ok(())
+}
+
+/// The minor faults that a load from each page of a mapping takes.
+pub fn faults_of_loading(map: &Map, length: usize) -> Result<u64> {
+    warm_up()?;
+    faults_of_touching(map, 0..length / PAGE, false)
+}
+
+fn cost_of_touching(map: &Map, pages: std::ops::Range<usize>, store: bool) -> Result<Cost> {
+    let tables = Tables::read()?;
+    warm_up()?;
+    let faults = faults_of_touching(map, pages, store)?;
     let now = Tables::read()?;
     let grew = |counter| now.counter(counter) - tables.counter(counter);
     Ok(Cost {
-        faults: after.0 - before.0,
+        faults,
         module_faults: grew(if store { "faults_write" } else { "faults_read" }),
         pages: grew("pages_faulted"),
     })

@@ -33,6 +33,11 @@ const KNOBS: &[(&str, &str, &str)] = &[
 /// More allocations than any single call makes.
 const LIMIT: u32 = 5000;
 
+/// Whether this kernel can fail allocations.
+pub fn is_available() -> bool {
+    Path::new(FAIL_NTH).exists()
+}
+
 /// Makes what this process does in the kernel fail: an allocation, or a copy from or to the program.
 pub struct Injector {
     fail_nth: File,
@@ -41,7 +46,7 @@ pub struct Injector {
 impl Injector {
     /// For this process, not its children. A skip where the kernel cannot do that.
     pub fn new() -> Result<Self> {
-        if !Path::new(FAIL_NTH).exists() {
+        if !is_available() {
             return skip(
                 "this kernel cannot fail allocations (CONFIG_FAULT_INJECTION): see make test-debug",
             );

@@ -6,11 +6,12 @@
 use crate::{
     cells::Cell,
     child,
+    faults::faults_of_loading,
     raw::{self, Map, RW},
     runner::{Case, Suite},
 };
 use anyhow::{ensure, Result};
-use mapwright::{page_faults, vma_of, Method, Region, Session, Tables};
+use mapwright::{vma_of, Method, Region, Session, Tables};
 use nix::{
     errno::Errno,
     libc,
@@ -339,9 +340,8 @@ fn map_populate(it: &mut Subject) -> Result<()> {
     it.map.unmap()?;
     let flags = MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE;
     it.map = Map::new(&it.session, it.region.offset, LENGTH, RW, flags)?;
-    let before = page_faults()?;
+    let faults = faults_of_loading(&it.map, LENGTH)?;
     it.expect_pages(0..PAGES)?;
-    let faults = page_faults()?.0 - before.0;
     // The kernel does not populate what it cannot look at.
     let lazy = matches!(it.cell.method, Method::FaultPfn | Method::Huge);
     ensure!((faults > 0) == lazy, "{faults} faults");

@@ -170,7 +170,11 @@ mod tests {
     #[test]
     fn the_header_is_up_to_date() {
         let written = fs::read_to_string(header_path()).expect("rust/uapi/mapwright.h");
-        assert_eq!(written, header().unwrap(), "run `make header`");
+        let is_current = written == header().unwrap();
+        assert!(
+            is_current,
+            "rust/uapi/mapwright.h is not: run `make header`"
+        );
     }
 
     /// The first C compiler there is.
