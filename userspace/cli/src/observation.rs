@@ -5,8 +5,8 @@
 use crate::style::{bytes, count, line, more, paint, table, BAD, DIM, GOOD, STRONG};
 use anyhow::{Context as _, Result};
 use mapwright::{
-    page_faults, pagemap_pfns, vma_of, AddressClass, Mapping, Protection, Query, Region, Session,
-    Vma,
+    page_faults, pagemap_pfns, settle, vma_of, AddressClass, Mapping, Protection, Query, Region,
+    Session, Vma,
 };
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -39,6 +39,7 @@ pub struct Touch {
 impl Observation {
     /// Maps `region` and touches it twice.
     pub fn make(session: &Session, region: &Region) -> Result<Self> {
+        settle();
         let start = Instant::now();
         let mapping = session.map(region, Protection::ReadWrite)?;
         let mmap_time = start.elapsed();

@@ -30,7 +30,7 @@ pub use mapwright_uapi as uapi;
 pub use mapwright_uapi::{
     reason_against, reason_against_caching, AddressClass, Backing, Caching, Method,
 };
-pub use observe::{page_faults, pagemap_pfns, vma_of, Vma};
+pub use observe::{page_faults, pagemap_pfns, settle, vma_of, Vma};
 pub use session::{page_size, Info, Query, Region, Session, Side};
 pub use tables::{Bucket, LiveRegion, Tables};
 

@@ -98,6 +98,16 @@ fn pfn_of(page: PageInfo) -> Option<u64> {
     }
 }
 
+/// Takes the page faults of the program's own code and data now, so that what is counted next is only
+/// those of the memory in question. Best effort: it needs the right to lock memory.
+pub fn settle() {
+    use nix::sys::mman::{mlockall, munlockall, MlockAllFlags};
+    if mlockall(MlockAllFlags::MCL_CURRENT).is_ok() {
+        // Present is enough; it need not stay locked.
+        let _ = munlockall();
+    }
+}
+
 /// Page faults of this thread so far: (minor, major).
 pub fn page_faults() -> Result<(u64, u64)> {
     use nix::sys::resource::{getrusage, UsageWho};
