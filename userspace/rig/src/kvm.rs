@@ -21,6 +21,8 @@ pub enum Accel {
     Kvm,
     /// QEMU's own translator.
     Tcg,
+    /// The same in one thread, which is how it counts instructions.
+    TcgOneThread,
 }
 
 /// Takes KVM only where a guest was seen to run on it. The answer is remembered in the cache.

@@ -4,6 +4,7 @@
 use crate::boot::{tiny, virtme, Guest, Sockets};
 use crate::cli::{Boot, GuestArgs, RunArgs, ShellArgs};
 use crate::judge::{self, judge, Report};
+use crate::kvm::Accel;
 use crate::{kvm, place, EXIT_JUDGED_BAD};
 use anyhow::{bail, Context, Result};
 use nix::sys::signal::{killpg, Signal};
@@ -87,14 +88,20 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
         }
     };
     let cache = place::cache().ok();
+    let qemu = shell_words::split(&args.qemu).context("--qemu has an open quote")?;
+    // To count instructions is the translator's business, and that of one thread.
+    let accel = match qemu.iter().any(|arg| arg == "-icount") {
+        true => Accel::TcgOneThread,
+        false => kvm::choose(&kernel, cache.as_deref(), args.verbose)?,
+    };
     Ok(Guest {
         boot,
-        accel: kvm::choose(&kernel, cache.as_deref(), args.verbose)?,
+        accel,
         kernel,
         modules,
         repository,
         results,
-        qemu: shell_words::split(&args.qemu).context("--qemu has an open quote")?,
+        qemu,
         append: shell_words::split(&args.append).context("--append has an open quote")?,
         memory: args.memory.clone(),
         cpus: args.cpus,

@@ -64,6 +64,7 @@ fn accel_args(accel: Accel) -> Vec<String> {
     let args: &[&str] = match accel {
         Accel::Kvm => &["-accel", "kvm", "-cpu", "host"],
         Accel::Tcg => &["-accel", "tcg,thread=multi", "-cpu", "max,la57=off"],
+        Accel::TcgOneThread => &["-accel", "tcg,thread=single", "-cpu", "max,la57=off"],
     };
     args.iter().map(|&arg| arg.to_owned()).collect()
 }

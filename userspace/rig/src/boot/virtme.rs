@@ -71,7 +71,7 @@ fn args(guest: &Guest, sockets: &Sockets, script: &Path, virtiofs: bool) -> Vec<
         args.push("--force-9p".to_owned());
     }
     let mut qemu = common_args(guest, sockets);
-    if guest.accel == Accel::Tcg {
+    if guest.accel != Accel::Kvm {
         args.push("--disable-kvm".to_owned());
         qemu = [accel_args(guest.accel), qemu].concat();
     }
