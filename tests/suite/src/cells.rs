@@ -47,7 +47,12 @@ impl Cell {
 
     /// The sound ones whose memory is write-back.
     pub fn ordinary() -> impl Iterator<Item = Self> {
-        Self::all().filter(|cell| cell.is_sound() && cell.caching == Caching::WriteBack)
+        Self::all().filter(Self::is_sound).filter(Self::is_ordinary)
+    }
+
+    /// Whether its memory is write-back.
+    pub fn is_ordinary(&self) -> bool {
+        self.caching == Caching::WriteBack
     }
 
     /// Whether the kernel can do that.

@@ -5,12 +5,15 @@
 //! A file per suite. A test is a function and a line in its suite's list; it needs root and the
 //! module loaded. After each test nothing may be left: no session, no region, no VMA.
 
+mod aio;
 mod bare;
 mod cells;
 mod child;
 mod coherence;
 #[cfg(target_arch = "x86_64")]
 mod compat;
+mod direct;
+mod disk;
 mod examples;
 mod failing;
 mod faults;
@@ -42,6 +45,7 @@ const SUITES: &[Suite] = &[
     compat::SUITE,
     refusals::SUITE,
     life::SUITE,
+    direct::SUITE,
     faults::SUITE,
     stats::SUITE,
     tracing::SUITE,

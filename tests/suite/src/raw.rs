@@ -234,6 +234,22 @@ pub fn read(fd: &impl AsFd, address: usize, length: usize) -> Result<(), Errno> 
     (read as usize == length).then_some(()).ok_or(Errno::EIO)
 }
 
+/// `pwrite(fd, address, length, offset)`, which may be of anything that is mapped, or of nothing.
+pub fn pwrite(fd: &impl AsFd, address: usize, length: usize, offset: i64) -> Result<usize, Errno> {
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: The kernel checks the address, and only reads there.
+    Errno::result(unsafe { libc::pwrite(fd, address as *const _, length, offset) })
+        .map(|bytes| bytes as usize)
+}
+
+/// `pread(fd, address, length, offset)` to a place inside a mapping.
+pub fn pread(fd: &impl AsFd, address: usize, length: usize, offset: i64) -> Result<usize, Errno> {
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: The tests only pass places inside their mappings, of which nothing is borrowed.
+    Errno::result(unsafe { libc::pread(fd, address as *mut _, length, offset) })
+        .map(|bytes| bytes as usize)
+}
+
 /// `vmsplice(fd, address, length)`: the pages themselves go into a pipe.
 pub fn vmsplice(fd: &impl AsFd, address: usize, length: usize) -> Result<usize, Errno> {
     let part = libc::iovec {

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A disk to transfer to and from with `O_DIRECT`: memory of the kernel's `null_blk` behind a real block
+//! device, which takes its data from the pages of the caller itself.
+
+use crate::runner::skip;
+use anyhow::{Context as _, Result};
+use nix::{
+    libc,
+    mount::{mount, MsFlags},
+};
+use std::{
+    fs::{self, File, OpenOptions},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    process::Command,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+const CONFIGFS: &str = "/sys/kernel/config";
+const DRIVER: &str = "/sys/kernel/config/nullb";
+const DIR: &str = "/sys/kernel/config/nullb/mapwright-disk";
+const NODE: &str = "/dev/mapwright-disk";
+
+/// Bytes of a sector: what offsets, lengths and addresses of direct transfers are multiples of.
+pub const SECTOR: usize = 512;
+/// Bytes of the largest single transfer of a [slow](Disk::slow) disk.
+pub const SLOW_TRANSFER: usize = 16 << 10;
+/// Bytes of the disk.
+pub const DISK_BYTES: usize = 16 << 20;
+
+/// A disk full of zeros, which vanishes when this is dropped.
+pub struct Disk {
+    /// Open for reading and writing, with `O_DIRECT`.
+    pub file: File,
+}
+
+impl Disk {
+    /// A disk that is as fast as memory.
+    pub fn new() -> Result<Self> {
+        Self::with(&[])
+    }
+
+    /// A disk that takes 20 milliseconds for each [`SLOW_TRANSFER`] bytes.
+    pub fn slow() -> Result<Self> {
+        let sectors = (SLOW_TRANSFER / SECTOR).to_string();
+        Self::with(&[("max_sectors", &sectors), ("mbps", "1")])
+    }
+
+    fn with(attributes: &[(&str, &str)]) -> Result<Self> {
+        load_driver()?;
+        fs::create_dir(DIR).context("a disk of null_blk cannot be made")?;
+        let made = switch_on(attributes);
+        if made.is_err() {
+            remove();
+        }
+        made.map(|file| Self { file })
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        remove();
+    }
+}
+
+fn switch_on(attributes: &[(&str, &str)]) -> Result<File> {
+    let size = (DISK_BYTES >> 20).to_string();
+    let common = [("memory_backed", "1"), ("size", size.as_str())];
+    for (name, value) in common.iter().chain(attributes).chain(&[("power", "1")]) {
+        fs::write(format!("{DIR}/{name}"), value)
+            .with_context(|| format!("{name} of the disk cannot be {value}"))?;
+    }
+    open_node()
+}
+
+/// Whatever remains is in the way of the next one, which says so.
+fn remove() {
+    let _ = fs::write(format!("{DIR}/power"), "0");
+    let _ = fs::remove_dir(DIR);
+}
+
+/// Makes the driver's directory appear.
+fn load_driver() -> Result<()> {
+    if !Path::new("/sys/module/null_blk").exists() {
+        let modprobe = Command::new("modprobe")
+            .args(["null_blk", "nr_devices=0"])
+            .output()?;
+        if !modprobe.status.success() {
+            return skip("this kernel has no null_blk, a disk to transfer to and from");
+        }
+    }
+    if !Path::new(DRIVER).exists() {
+        mount(
+            Some("configfs"),
+            CONFIGFS,
+            Some("configfs"),
+            MsFlags::empty(),
+            None::<&str>,
+        )
+        .with_context(|| format!("{CONFIGFS} cannot be mounted"))?;
+    }
+    Ok(())
+}
+
+/// devtmpfs works in a thread of its own.
+fn open_node() -> Result<File> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_DIRECT)
+            .open(NODE);
+        match opened {
+            Err(_) if Instant::now() < deadline => sleep(Duration::from_millis(5)),
+            opened => return opened.with_context(|| format!("{NODE} cannot be opened")),
+        }
+    }
+}
