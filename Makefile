@@ -127,16 +127,15 @@ header: ## here: Write the C header of the interface again, after a change of ru
 
 .PHONY: load
 load: ## here: Insert the modules (as root, after make)
-	@test -e $(MODULES)/mapwright.ko || { echo "There is no module for kernel $(KERNELRELEASE) yet: run make first." >&2; exit 1; }
-	insmod $(MODULES)/mapwright.ko $(PARAMS)
+	@$(REPO)/scripts/modules load $(MODULES) $(PARAMS)
 
 .PHONY: unload
 unload: ## here: Remove the modules (as root)
-	rmmod mapwright
+	@$(REPO)/scripts/modules unload $(MODULES)
 
 .PHONY: install
 install: ## here: Install modules, command and udev rule (as root, after make and make programs)
-	@test -e $(MODULES)/mapwright.ko || { echo "There is no module for kernel $(KERNELRELEASE) yet: run make first." >&2; exit 1; }
+	@$(REPO)/scripts/modules list $(MODULES) >/dev/null
 	@test -e $(BIN)/mapwright || { echo "There is no program yet: run make programs first." >&2; exit 1; }
 	$(KBUILD) --no-print-directory CONFIG_MODULE_SIG_ALL= INSTALL_MOD_PATH=$(DESTDIR) modules_install
 	install -D $(BIN)/mapwright $(DESTDIR)$(PREFIX)/bin/mapwright
@@ -145,7 +144,7 @@ install: ## here: Install modules, command and udev rule (as root, after make an
 .PHONY: uninstall
 uninstall: ## here: Undo make install (as root)
 	rm -f $(DESTDIR)$(PREFIX)/bin/mapwright $(DESTDIR)/etc/udev/rules.d/70-mapwright.rules
-	rm -f $(DESTDIR)/lib/modules/$(KERNELRELEASE)/updates/mapwright.ko*
+	rm -f $(addprefix $(DESTDIR)/lib/modules/$(KERNELRELEASE)/updates/,mapwright.ko* mapwright_*.ko*)
 	-test -n '$(DESTDIR)' || depmod $(KERNELRELEASE)
 
 # ---- Anywhere -------------------------------------------------------------------------------------

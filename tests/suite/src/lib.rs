@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What `/dev/mapwright` promises, as KTAP tests on a running kernel.
+//! What the modules promise, as KTAP tests on a running kernel.
 //!
 //! A file per suite. A test is a function and a line in its suite's list; it needs root and the
-//! module loaded. After each test nothing may be left: no session, no region, no VMA.
+//! modules loaded. After each test nothing may be left: no session, no region, no VMA.
 
 mod aio;
 mod bare;
@@ -31,6 +31,7 @@ mod tracing;
 
 pub use runner::{names, run, Choice};
 
+use anyhow::Result;
 use runner::Suite;
 
 /// All suites, in the order they run.
@@ -53,3 +54,6 @@ const SUITES: &[Suite] = &[
     module::SUITE,
     failing::SUITE,
 ];
+
+/// What each module must not hold after a test.
+const LEFT_BEHIND: &[fn() -> Result<()>] = &[stats::nothing_is_left];

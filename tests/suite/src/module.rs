@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The module comes and goes, but never while it is used.
+//! The modules come and go, but never while they are used.
 
 use crate::{
     raw::Map,
@@ -13,15 +13,17 @@ use nix::{
     kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags},
 };
 use std::{
-    ffi::CString,
-    fs::File,
+    ffi::{CStr, CString, OsStr},
+    fs::{self, File},
     io::Read as _,
-    path::Path,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
 suite! { "module":
+    each_is_removed_and_inserted_twice,
     is_inserted_and_removed_twice,
     stays_while_a_file_is_open,
     stays_while_a_mapping_exists,
@@ -31,7 +33,7 @@ suite! { "module":
     has_a_licence_and_descriptions,
 }
 
-const NAME: &std::ffi::CStr = c"mapwright";
+const NAME: &CStr = c"mapwright";
 
 /// Inserts the module with `parameters` and waits for its device node.
 pub fn insert(file: &Path, parameters: &str) -> Result<()> {
@@ -41,13 +43,18 @@ pub fn insert(file: &Path, parameters: &str) -> Result<()> {
     wait_for("the device node", || Path::new(DEVICE).exists())
 }
 
-/// Removes the module, or says why not.
+/// Removes `mapwright`, or says why not.
 pub fn remove() -> Result<(), Errno> {
-    delete_module(NAME, DeleteModuleFlags::O_NONBLOCK)
+    remove_named(NAME)
+}
+
+/// Removes a module, or says why not.
+pub fn remove_named(name: &CStr) -> Result<(), Errno> {
+    delete_module(name, DeleteModuleFlags::O_NONBLOCK)
 }
 
 /// devtmpfs works in a thread of its own.
-fn wait_for(what: &str, done: impl Fn() -> bool) -> Result<()> {
+pub fn wait_for(what: &str, done: impl Fn() -> bool) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !done() {
         if Instant::now() > deadline {
@@ -56,6 +63,39 @@ fn wait_for(what: &str, done: impl Fn() -> bool) -> Result<()> {
         thread::sleep(Duration::from_millis(10));
     }
     Ok(())
+}
+
+/// The modules of the directory that are loaded.
+fn loaded(dir: &Path) -> Result<Vec<(PathBuf, CString)>> {
+    let mut modules = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let file = entry?.path();
+        let Some(name) = file
+            .file_stem()
+            .filter(|_| file.extension() == Some(OsStr::new("ko")))
+        else {
+            continue;
+        };
+        if Path::new("/sys/module").join(name).exists() {
+            modules.push((file.clone(), CString::new(name.as_bytes())?));
+        }
+    }
+    modules.sort();
+    Ok(modules)
+}
+
+fn each_is_removed_and_inserted_twice(context: &Context) -> Result<()> {
+    let modules = loaded(context.modules()?)?;
+    ensure!(!modules.is_empty(), "no module is loaded");
+    for (file, name) in modules {
+        for _ in 0..2 {
+            remove_named(&name).with_context(|| format!("removing {name:?}"))?;
+            finit_module(&File::open(&file)?, c"", ModuleInitFlags::empty())
+                .with_context(|| format!("inserting {}", file.display()))?;
+        }
+        context.note(format!("{}", file.display()));
+    }
+    wait_for("the device node", || Path::new(DEVICE).exists())
 }
 
 fn is_inserted_and_removed_twice(context: &Context) -> Result<()> {

@@ -2,9 +2,8 @@
 
 //! Runs the tests one after the other and prints KTAP.
 
-use crate::SUITES;
+use crate::{LEFT_BEHIND, SUITES};
 use anyhow::{bail, ensure, Result};
-use mapwright::Tables;
 use std::{
     any::Any,
     cell::RefCell,
@@ -56,14 +55,24 @@ pub struct Context {
 }
 
 impl Context {
-    /// The module file, or a skip.
+    /// The file of `mapwright.ko`, or a skip.
     pub fn module(&self) -> Result<PathBuf> {
-        let Some(dir) = &self.modules else {
-            return skip("it inserts and removes the module: say --modules DIR");
-        };
-        let file = dir.join("mapwright.ko");
+        self.module_named("mapwright")
+    }
+
+    /// The file of a module, or a skip.
+    pub fn module_named(&self, name: &str) -> Result<PathBuf> {
+        let file = self.modules()?.join(format!("{name}.ko"));
         ensure!(file.exists(), "{} does not exist", file.display());
         Ok(file)
+    }
+
+    /// The directory that the modules are in, or a skip.
+    pub fn modules(&self) -> Result<&Path> {
+        match &self.modules {
+            Some(dir) => Ok(dir),
+            None => skip("it inserts and removes modules: say --modules DIR"),
+        }
     }
 
     /// Has something told beside the test's result.
@@ -159,7 +168,8 @@ fn full_name(suite: &Suite, case: &Case) -> String {
 fn run_case(case: &Case, context: &Context) -> ktap::Outcome {
     let ran = panic::catch_unwind(AssertUnwindSafe(|| (case.run)(context)));
     let result = ran.unwrap_or_else(|panic| bail!("panicked: {}", panic_text(&*panic)));
-    match result.and_then(|()| nothing_is_left()) {
+    let left = || LEFT_BEHIND.iter().try_for_each(|is_clean| is_clean());
+    match result.and_then(|()| left()) {
         Ok(()) => ktap::Outcome::Passed,
         Err(err) => match err.downcast_ref::<Skip>() {
             Some(skip) => ktap::Outcome::Skipped(skip.to_string()),
@@ -172,27 +182,4 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message")
-}
-
-/// Fails if a session, a region or a VMA outlived the test.
-fn nothing_is_left() -> Result<()> {
-    let tables = Tables::read()?;
-    for (begun, ended) in [
-        ("sessions_opened", "sessions_closed"),
-        ("regions_created", "regions_freed"),
-        ("pages_allocated", "pages_freed"),
-        ("vmas_opened", "vmas_closed"),
-    ] {
-        let (begun_count, ended_count) = (tables.counter(begun), tables.counter(ended));
-        ensure!(
-            begun_count == ended_count,
-            "the test left something behind: {begun} {begun_count}, {ended} {ended_count}"
-        );
-    }
-    ensure!(
-        tables.regions.is_empty(),
-        "regions still listed: {:?}",
-        tables.regions
-    );
-    Ok(())
 }

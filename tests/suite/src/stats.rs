@@ -193,3 +193,26 @@ fn tables_cannot_be_written(_: &Context) -> Result<()> {
     }
     Ok(())
 }
+
+/// Fails if a session, a region or a VMA outlived the test.
+pub fn nothing_is_left() -> Result<()> {
+    let tables = Tables::read()?;
+    for (begun, ended) in [
+        ("sessions_opened", "sessions_closed"),
+        ("regions_created", "regions_freed"),
+        ("pages_allocated", "pages_freed"),
+        ("vmas_opened", "vmas_closed"),
+    ] {
+        let (begun_count, ended_count) = (tables.counter(begun), tables.counter(ended));
+        ensure!(
+            begun_count == ended_count,
+            "the test left something behind: {begun} {begun_count}, {ended} {ended_count}"
+        );
+    }
+    ensure!(
+        tables.regions.is_empty(),
+        "regions still listed: {:?}",
+        tables.regions
+    );
+    Ok(())
+}
