@@ -2,35 +2,21 @@
 
 //! `/dev/mapwright`: kernel memory of any kind, mapped any way the kernel knows.
 //!
-//! How `mmap(2)` gets to `remap_pfn_range()`: `session.rs` finds the region, `method/remap.rs` says
-//! how it is mapped, and mapkit's `vma.rs` calls the kernel.
-//!
-//! Locks, in the order they are taken: the address space of the caller (by the kernel, around
-//! `mmap`), a session's `regions`, the device's `live`. No user memory is touched under the
-//! latter two.
+//! What its files do is in the crate `mapwright_session`.
 
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::Arc,
+    uaccess::UserPtr, //
 };
-use mapkit::{
-    chardev::Registration,
-    debugfs::Directory,
-    fault, //
+use mapkit::coherent::DmaDevice;
+use mapwright_session::{
+    Device,
+    Driver,
+    File,
+    Published,
+    Settings, //
 };
-
-mod backing;
-mod device;
-mod ioctl;
-mod limits;
-mod method;
-mod region;
-mod session;
-mod stats;
-
-use device::Device;
-use limits::Limits;
-use session::Session;
 
 module! {
     type: Mapwright,
@@ -68,28 +54,41 @@ const NAME: &CStr = c"mapwright";
 /// The device node belongs to root, who may give it away.
 const MODE: u16 = 0o600;
 
-/// The loaded module. Fields are dropped in this order.
+/// The loaded module.
 struct Mapwright {
-    _tables: Directory<Device>,
-    _registration: Pin<KBox<Registration<Session>>>,
+    _published: Published<Regions>,
 }
 
 impl kernel::Module for Mapwright {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let limits = Limits::new(
-            *module_parameters::total_limit_mib.value(),
-            *module_parameters::session_limit_mib.value(),
-            *module_parameters::session_regions.value(),
-        );
-        let fault_around = fault::window(*module_parameters::fault_around_kib.value());
-        let timing = *module_parameters::timing.value() != 0;
-        let device = Arc::pin_init(Device::new(limits, fault_around, timing), GFP_KERNEL)?;
-        let mut tables = Directory::new(device.clone())?;
-        let registration = KBox::pin_init(Registration::new(NAME, MODE, device), GFP_KERNEL)?;
-        tables.publish(NAME);
+        let settings = Settings {
+            total_limit_mib: *module_parameters::total_limit_mib.value(),
+            session_limit_mib: *module_parameters::session_limit_mib.value(),
+            session_regions: *module_parameters::session_regions.value(),
+            fault_around_kib: *module_parameters::fault_around_kib.value(),
+            timing: *module_parameters::timing.value() != 0,
+        };
+        let dma = Arc::new(DmaDevice::new(NAME)?, GFP_KERNEL)?;
+        let device = Device::new(&settings, dma)?;
         Ok(Self {
-            _tables: tables,
-            _registration: registration,
+            _published: Published::new(NAME, MODE, device, Regions)?,
         })
+    }
+}
+
+/// Files with regions and nothing else.
+struct Regions;
+
+impl Driver for Regions {
+    const MODULE: &'static ThisModule = &THIS_MODULE;
+
+    type PerFile = ();
+
+    fn open(&self) -> Result {
+        Ok(())
+    }
+
+    fn ioctl(_: &File<Self>, _cmd: u32, _arg: UserPtr) -> Result<u32> {
+        Err(ENOTTY)
     }
 }

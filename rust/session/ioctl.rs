@@ -42,14 +42,15 @@ pub(crate) fn dispatch(session: &Session, cmd: u32, arg: UserPtr) -> Result<u32>
 }
 
 /// Reads the request at `arg`, lets `f` change it and writes it back.
-fn reply<R: Request>(arg: UserPtr, f: impl FnOnce(&mut R) -> Result) -> Result<u32> {
+pub fn reply<R: Request>(arg: UserPtr, f: impl FnOnce(&mut R) -> Result) -> Result<u32> {
     let (user, mut request) = read::<R>(arg)?;
     f(&mut request)?;
     user.write(&request)?;
     Ok(0)
 }
 
-fn read<R: Request>(arg: UserPtr) -> Result<(UserStruct, R)> {
+/// Reads the request at `arg`.
+pub fn read<R: Request>(arg: UserPtr) -> Result<(UserStruct, R)> {
     let user = UserStruct::new(arg, R::MIN_SIZE)?;
     let mut request = R::new();
     user.read(&mut request)?;
@@ -57,7 +58,7 @@ fn read<R: Request>(arg: UserPtr) -> Result<(UserStruct, R)> {
 }
 
 /// `EINVAL` unless all of `reserved` are zero.
-fn expect_zero(reserved: &[u32]) -> Result {
+pub fn expect_zero(reserved: &[u32]) -> Result {
     if reserved.iter().any(|field| *field != 0) {
         return Err(EINVAL);
     }

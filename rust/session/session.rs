@@ -4,15 +4,13 @@
 
 use crate::{
     device::Device,
-    ioctl,
     limits::Account,
     region::{
         self,
         Recipe,
         Region, //
     },
-    stats::Counter,
-    THIS_MODULE, //
+    stats::Counter, //
 };
 use kernel::{
     fs::{
@@ -36,11 +34,9 @@ use kernel::{
         Arc,
         Mutex,
         MutexGuard, //
-    },
-    uaccess::UserPtr, //
+    }, //
 };
 use mapkit::{
-    chardev::CharDevice,
     text::Decimal,
     vma::{
         Mapped,
@@ -49,9 +45,9 @@ use mapkit::{
 };
 use mapwright_uapi as uapi;
 
-/// An open file of `/dev/mapwright`.
+/// The regions of an open file.
 #[pin_data(PinnedDrop)]
-pub(crate) struct Session {
+pub struct Session {
     pub(crate) device: Arc<Device>,
     /// Memory type of the default region.
     default_caching: uapi::Caching,
@@ -234,12 +230,9 @@ impl Session {
     }
 }
 
-impl CharDevice for Session {
-    type Shared = Device;
-
-    const MODULE: &'static ThisModule = &THIS_MODULE;
-
-    fn open(device: &Arc<Device>, file: &File) -> Result<Arc<Self>> {
+impl Session {
+    /// A session of `device`, without regions, for `file` that is being opened.
+    pub(crate) fn new(device: Arc<Device>, file: &File) -> Result<impl PinInit<Self, Error>> {
         let limits = &device.limits;
         let account = Account::new(limits.session_bytes, limits.session_regions.into())?;
         // As users of other buffer drivers expect.
@@ -247,23 +240,20 @@ impl CharDevice for Session {
             true => uapi::Caching::Uncached,
             false => uapi::Caching::WriteBack,
         };
-        let session = Arc::pin_init(
-            pin_init!(Self {
-                device: device.clone(),
-                account,
-                default_caching,
-                regions <- new_mutex!(Regions {
-                    by_offset: RBTree::new(),
-                    next_offset: uapi::FIRST_OFFSET,
-                }),
-            }),
-            GFP_KERNEL_ACCOUNT,
-        )?;
         device.stats.inc(Counter::SessionsOpened);
-        Ok(session)
+        Ok(try_pin_init!(Self {
+            device,
+            account,
+            default_caching,
+            regions <- new_mutex!(Regions {
+                by_offset: RBTree::new(),
+                next_offset: uapi::FIRST_OFFSET,
+            }),
+        }? Error))
     }
 
-    fn mmap<'a>(&self, vma: NewVma<'a>) -> Result<Mapped<'a>> {
+    /// `mmap(2)`.
+    pub(crate) fn mmap<'a>(&self, vma: NewVma<'a>) -> Result<Mapped<'a>> {
         let offset = (vma.pgoff() as u64)
             .checked_mul(PAGE_SIZE as u64)
             .ok_or(EINVAL);
@@ -275,11 +265,8 @@ impl CharDevice for Session {
         self.device.stats.note(mapped)
     }
 
-    fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<u32> {
-        self.device.stats.note(ioctl::dispatch(self, cmd, arg))
-    }
-
-    fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
+    /// `read(2)` at `pos`.
+    pub(crate) fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
         let copied = self.region_at(pos).and_then(|(region, within)| {
             let within = usize::try_from(within).map_err(|_| EINVAL)?;
             region.memory().copy_to_iter(within, iov)
@@ -290,7 +277,8 @@ impl CharDevice for Session {
         Ok(bytes)
     }
 
-    fn write(&self, pos: u64, iov: &mut IovIterSource<'_>) -> Result<usize> {
+    /// `write(2)` at `pos`.
+    pub(crate) fn write(&self, pos: u64, iov: &mut IovIterSource<'_>) -> Result<usize> {
         let copied = self.region_at(pos).and_then(|(region, within)| {
             if within == region.bytes() && !iov.is_empty() {
                 return Err(ENOSPC);
@@ -304,7 +292,8 @@ impl CharDevice for Session {
         Ok(bytes)
     }
 
-    fn show_fdinfo(&self, m: &SeqFile) {
+    /// A line for each region.
+    pub(crate) fn show_fdinfo(&self, m: &SeqFile) {
         for region in self.regions.lock().by_offset.values() {
             seq_print!(
                 m,

@@ -8,8 +8,7 @@ use crate::{
         Limits, //
     },
     region::Live,
-    stats::Stats,
-    THIS_MODULE, //
+    stats::Stats, //
 };
 use kernel::{
     new_mutex,
@@ -30,16 +29,27 @@ use kernel::{
 };
 use mapkit::{
     coherent::DmaDevice,
-    debugfs::{
-        Show,
-        Tables,
-        WhichSwitch, //
-    }, //
+    fault,
+    histogram::Switch, //
 };
 
-/// The one device of the module.
+/// How a device is set up.
+pub struct Settings {
+    /// MiB that all regions may hold together; 0 for half of the memory.
+    pub total_limit_mib: u32,
+    /// MiB that the regions of one session may hold together; 0 for as much as all.
+    pub session_limit_mib: u32,
+    /// Regions that one session may hold.
+    pub session_regions: u32,
+    /// KiB that a page fault of a lazy mapping maps at most.
+    pub fault_around_kib: u32,
+    /// Whether latencies are measured.
+    pub timing: bool,
+}
+
+/// A device whose open files are sessions.
 #[pin_data]
-pub(crate) struct Device {
+pub struct Device {
     pub(crate) limits: Limits,
     pub(crate) stats: Stats,
     /// What is left of the limits in all.
@@ -55,16 +65,18 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    pub(crate) fn new(
-        limits: Limits,
-        fault_around: usize,
-        timing: bool,
-    ) -> impl PinInit<Self, Error> {
-        pin_init::pin_init_scope(move || {
-            let account = Account::new(limits.total_bytes, u64::MAX)?;
-            let stats = Stats::new(timing)?;
-            let dma = Arc::new(DmaDevice::new(c"mapwright")?, GFP_KERNEL)?;
-            Ok(try_pin_init!(Self {
+    /// A device without sessions, whose coherent memory is allocated for `dma`.
+    pub fn new(settings: &Settings, dma: Arc<DmaDevice>) -> Result<Arc<Self>> {
+        let limits = Limits::new(
+            settings.total_limit_mib,
+            settings.session_limit_mib,
+            settings.session_regions,
+        );
+        let fault_around = fault::window(settings.fault_around_kib);
+        let account = Account::new(limits.total_bytes, u64::MAX)?;
+        let stats = Stats::new(settings.timing)?;
+        Arc::pin_init(
+            try_pin_init!(Self {
                 limits,
                 stats,
                 account,
@@ -72,8 +84,9 @@ impl Device {
                 fault_around,
                 next_id: Atomic::new(1),
                 live <- new_mutex!(RBTree::new()),
-            }? Error))
-        })
+            }? Error),
+            GFP_KERNEL,
+        )
     }
 
     /// A number that no region had before.
@@ -94,29 +107,23 @@ impl Device {
         drop(removed);
     }
 
-    fn show_stats(&self, m: &SeqFile) {
+    pub(crate) fn show_stats(&self, m: &SeqFile) {
         self.stats.show(m);
     }
 
-    fn show_latency(&self, m: &SeqFile) {
+    pub(crate) fn show_latency(&self, m: &SeqFile) {
         self.stats.show_latency(m);
     }
 
-    fn show_regions(&self, m: &SeqFile) {
+    pub(crate) fn show_regions(&self, m: &SeqFile) {
         Live::show_header(m);
         for live in self.live.lock().values() {
             live.show(m);
         }
     }
-}
 
-impl Tables for Device {
-    const MODULE: &'static ThisModule = &THIS_MODULE;
-    const FILES: &'static [(&'static CStr, Show<Self>)] = &[
-        (c"stats", Self::show_stats),
-        (c"regions", Self::show_regions),
-        (c"latency", Self::show_latency),
-    ];
-    const SWITCHES: &'static [(&'static CStr, WhichSwitch<Self>)] =
-        &[(c"timing", |device| device.stats.latency.clock())];
+    /// The switch of the clock that measures latencies.
+    pub(crate) fn clock(&self) -> &Switch {
+        self.stats.latency.clock()
+    }
 }

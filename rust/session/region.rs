@@ -53,11 +53,11 @@ use mapwright_uapi as uapi;
 
 /// A region's memory, with what is known of it. It lives until its session has let go of it and the
 /// last VMA that maps it has ended.
-pub(crate) type Region = Mappable<Owned>;
+pub type Region = Mappable<Owned>;
 
 /// What a region is made of.
 #[derive(Clone, Copy)]
-pub(crate) struct Recipe {
+pub struct Recipe {
     pub(crate) backing: uapi::Backing,
     pub(crate) method: uapi::Method,
     pub(crate) caching: uapi::Caching,
@@ -119,7 +119,7 @@ pub(crate) const CACHINGS: u32 = uapi::Caching::WriteBack.bit()
 pub(crate) const CACHINGS: u32 = uapi::Caching::WriteBack.bit();
 
 /// What a region is and how it is used, shared with the device's list.
-pub(crate) struct Live {
+pub struct Live {
     pub(crate) id: u64,
     /// Its place in the session, in bytes.
     pub(crate) offset: u64,
@@ -181,7 +181,7 @@ impl Live {
 }
 
 /// What is given back when a region's memory has been freed.
-pub(crate) struct Owned {
+pub struct Owned {
     live: Arc<Live>,
     device: Arc<Device>,
     _session_charge: Charge,

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The open files of a device, and what a module adds to them.
+
+use crate::{
+    device::Device,
+    ioctl,
+    session::Session, //
+};
+use kernel::{
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    prelude::*,
+    seq_file::SeqFile,
+    sync::Arc,
+    uaccess::UserPtr, //
+};
+use mapkit::{
+    chardev::{
+        CharDevice,
+        Registration, //
+    },
+    debugfs::{
+        Directory,
+        Show,
+        Tables,
+        WhichSwitch, //
+    },
+    vma::{
+        Mapped,
+        NewVma, //
+    }, //
+};
+
+/// What a module adds to the files of a device.
+pub trait Driver: Sized + Send + Sync + 'static {
+    /// The module whose code this is: `&THIS_MODULE`.
+    const MODULE: &'static ThisModule;
+
+    /// What an open file has beside its session. It is dropped before the session is.
+    type PerFile: Send + Sync;
+
+    /// A file is opened.
+    fn open(&self) -> Result<Self::PerFile>;
+
+    /// An ioctl that sessions do not know: `ENOTTY` if the module does not know it either.
+    fn ioctl(file: &File<Self>, cmd: u32, arg: UserPtr) -> Result<u32>;
+}
+
+/// A device with its driver, which its files and tables share.
+pub struct Host<D> {
+    device: Arc<Device>,
+    driver: D,
+}
+
+/// An open file.
+#[pin_data]
+pub struct File<D: Driver> {
+    host: Arc<Host<D>>,
+    per_file: D::PerFile,
+    #[pin]
+    session: Session,
+}
+
+impl<D: Driver> File<D> {
+    /// Its regions.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// What the driver has for it.
+    pub fn per_file(&self) -> &D::PerFile {
+        &self.per_file
+    }
+
+    /// The driver.
+    pub fn driver(&self) -> &D {
+        &self.host.driver
+    }
+}
+
+impl<D: Driver> CharDevice for File<D> {
+    type Shared = Host<D>;
+
+    const MODULE: &'static ThisModule = D::MODULE;
+
+    fn open(host: &Arc<Host<D>>, file: &kernel::fs::File) -> Result<Arc<Self>> {
+        let per_file = host.driver.open()?;
+        let session = Session::new(host.device.clone(), file)?;
+        let host = host.clone();
+        Arc::pin_init(
+            try_pin_init!(Self { host, per_file, session <- session }? Error),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    fn mmap<'a>(&self, vma: NewVma<'a>) -> Result<Mapped<'a>> {
+        self.session.mmap(vma)
+    }
+
+    fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<u32> {
+        let done = match ioctl::dispatch(&self.session, cmd, arg) {
+            Err(err) if err == ENOTTY => D::ioctl(self, cmd, arg),
+            done => done,
+        };
+        self.host.device.stats.note(done)
+    }
+
+    fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
+        self.session.read(pos, iov)
+    }
+
+    fn write(&self, pos: u64, iov: &mut IovIterSource<'_>) -> Result<usize> {
+        self.session.write(pos, iov)
+    }
+
+    fn show_fdinfo(&self, m: &SeqFile) {
+        self.session.show_fdinfo(m);
+    }
+}
+
+impl<D: Driver> Tables for Host<D> {
+    const MODULE: &'static ThisModule = D::MODULE;
+    const FILES: &'static [(&'static CStr, Show<Self>)] = &[
+        (c"stats", |host, m| host.device.show_stats(m)),
+        (c"regions", |host, m| host.device.show_regions(m)),
+        (c"latency", |host, m| host.device.show_latency(m)),
+    ];
+    const SWITCHES: &'static [(&'static CStr, WhichSwitch<Self>)] =
+        &[(c"timing", |host| host.device.clock())];
+}
+
+/// A device that programs can open, with its tables in debugfs. Fields are dropped in this order.
+pub struct Published<D: Driver> {
+    _tables: Directory<Host<D>>,
+    _registration: Pin<KBox<Registration<File<D>>>>,
+}
+
+impl<D: Driver> Published<D> {
+    /// Makes the device node `/dev/NAME` with the permission bits `mode` and the debugfs directory
+    /// of the same name. Files may be opened before this returns.
+    pub fn new(name: &'static CStr, mode: u16, device: Arc<Device>, driver: D) -> Result<Self> {
+        let host = Arc::new(Host { device, driver }, GFP_KERNEL)?;
+        let mut tables = Directory::new(host.clone())?;
+        let registration = KBox::pin_init(Registration::new(name, mode, host), GFP_KERNEL)?;
+        tables.publish(name);
+        Ok(Self {
+            _tables: tables,
+            _registration: registration,
+        })
+    }
+}

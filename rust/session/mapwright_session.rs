@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Open files with regions of memory: what `/dev/mapwright` and the devices of the other modules that
+//! offer regions have in common.
+//!
+//! A module makes a [`Device`] and publishes it with its [`Driver`], which says what is special about
+//! it. Like mapkit, this is an rlib linked into each module that uses it.
+//!
+//! How `mmap(2)` gets to `remap_pfn_range()`: `session.rs` finds the region, `method/remap.rs` says
+//! how it is mapped, and mapkit's `vma.rs` calls the kernel.
+//!
+//! Locks, in the order they are taken: the address space of the caller (by the kernel, around
+//! `mmap`), a session's `regions`, the device's `live`. No user memory is touched under the
+//! latter two.
+
+mod backing;
+mod device;
+mod file;
+pub mod ioctl;
+mod limits;
+mod method;
+mod region;
+mod session;
+mod stats;
+
+pub use device::{
+    Device,
+    Settings, //
+};
+pub use file::{
+    Driver,
+    File,
+    Published, //
+};
+pub use region::Region;
+pub use session::Session;
