@@ -213,7 +213,7 @@ impl dyn Backing + '_ {
     }
 }
 
-/// Iterator over the physically contiguous runs of a backing, made by [`Backing::runs`].
+/// Iterator over the physically contiguous runs of a backing, made by [`runs`](trait.Backing.html#method.runs).
 pub struct Runs<'a> {
     backing: &'a dyn Backing,
     next: usize,
@@ -280,6 +280,52 @@ pub trait MappingEvents: Send + Sync + 'static {
 ///
 /// Shared as an [`Arc`](kernel::sync::Arc): each VMA that maps it holds a reference. The backing
 /// can be neither changed nor taken out.
+///
+/// # Examples
+///
+/// ```
+/// use core::ops::Range;
+/// use kernel::{
+///     prelude::*,
+///     sync::{
+///         atomic::{Atomic, Relaxed},
+///         Arc,
+///     },
+/// };
+/// use mapkit::{
+///     backing::{Mappable, MappingEvents},
+///     histogram::Start,
+///     pages::Pages,
+/// };
+///
+/// /// How many VMAs there are.
+/// struct Vmas(Atomic<i32>);
+///
+/// impl MappingEvents for Vmas {
+///     fn vma_opened(&self, _: Range<usize>) {
+///         self.0.add(1, Relaxed);
+///     }
+///     fn vma_closed(&self, _: Range<usize>) {
+///         self.0.fetch_sub(1, Relaxed);
+///     }
+///     fn faulted(&self, _: Start, _: usize, _: bool, _: usize) {}
+///     fn free_begins(&self) -> Start {
+///         Start::default()
+///     }
+///     fn freed(&self, _: Start) {}
+///     fn fault_begins(&self) -> Start {
+///         Start::default()
+///     }
+///     fn fault_around(&self) -> usize {
+///         16
+///     }
+/// }
+///
+/// fn buffer() -> Result<Arc<Mappable<Vmas>>> {
+///     let pages = KBox::new(Pages::new(16)?, GFP_KERNEL)?;
+///     Ok(Arc::new(Mappable::new(pages, 0, Vmas(Atomic::new(0))), GFP_KERNEL)?)
+/// }
+/// ```
 pub struct Mappable<T: MappingEvents> {
     /// Dropped once, when this is.
     backing: ManuallyDrop<KBox<dyn Backing>>,

@@ -40,6 +40,24 @@ pub enum Caching {
 ///
 /// Of the pages of `backing`, those below `changed` have the type `caching` in the direct map and the
 /// others are write-back. `backing` is in the direct map.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::{
+///     backing::Backing,
+///     caching::{Caching, Recached},
+///     pages::Pages,
+/// };
+///
+/// /// A frame buffer: stores are collected, and whoever maps it gets that, too.
+/// fn frame_buffer() -> Result<Recached<Pages>> {
+///     let memory = Recached::new(Pages::new(1024)?, Caching::WriteCombine)?;
+///     assert!(memory.caching() == Caching::WriteCombine);
+///     Ok(memory)
+/// }
+/// ```
 pub struct Recached<B: Backing> {
     backing: ManuallyDrop<B>,
     caching: Caching,

@@ -39,6 +39,69 @@ use kernel::{
 ///
 /// The methods may run at the same time in several threads. None of them but
 /// [`mmap`](Self::mmap) is called with the lock of the caller's address space held.
+///
+/// # Examples
+///
+/// A file that reads as what was last written to it, a byte:
+///
+/// ```
+/// use kernel::{
+///     fs::File,
+///     iov::{IovIterDest, IovIterSource},
+///     prelude::*,
+///     seq_file::SeqFile,
+///     sync::{
+///         atomic::{Atomic, Relaxed},
+///         Arc,
+///     },
+///     uaccess::UserPtr,
+/// };
+/// use mapkit::{
+///     chardev::{CharDevice, Registration},
+///     vma::{Mapped, NewVma},
+/// };
+///
+/// # // SAFETY: Null stands for what is built in.
+/// # static THIS_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
+/// struct LastByte(Atomic<i32>);
+///
+/// impl CharDevice for LastByte {
+///     type Shared = ();
+///
+///     const MODULE: &'static ThisModule = &THIS_MODULE;
+///
+///     fn open(_: &Arc<()>, _: &File) -> Result<Arc<Self>> {
+///         Ok(Arc::new(Self(Atomic::new(0)), GFP_KERNEL)?)
+///     }
+///
+///     fn mmap<'a>(&self, _: NewVma<'a>) -> Result<Mapped<'a>> {
+///         Err(ENODEV)
+///     }
+///
+///     fn ioctl(&self, _: u32, _: UserPtr) -> Result<u32> {
+///         Err(ENOTTY)
+///     }
+///
+///     fn read(&self, _: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
+///         Ok(iov.copy_to_iter(&[self.0.load(Relaxed) as u8]))
+///     }
+///
+///     fn write(&self, _: u64, iov: &mut IovIterSource<'_>) -> Result<usize> {
+///         let mut byte = [0];
+///         let taken = iov.copy_from_iter(&mut byte);
+///         self.0.store(byte[0].into(), Relaxed);
+///         Ok(taken)
+///     }
+///
+///     fn show_fdinfo(&self, _: &SeqFile) {}
+/// }
+///
+/// /// `/dev/last-byte` exists until this is dropped.
+/// fn register() -> Result<Pin<KBox<Registration<LastByte>>>> {
+///     let shared = Arc::new((), GFP_KERNEL)?;
+///     KBox::pin_init(Registration::new(c"last-byte", 0o600, shared), GFP_KERNEL)
+/// }
+/// ```
 pub trait CharDevice: Sized + Send + Sync + 'static {
     /// What all open files share.
     type Shared: Send + Sync + 'static;

@@ -76,6 +76,24 @@ impl Drop for DmaDevice {
 ///
 /// `addr` and `dma_handle` were given by `dma_alloc_attrs()` for `device` and `nr_pages` pages, which
 /// is not zero, and are owned.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{prelude::*, sync::Arc};
+/// use mapkit::{
+///     backing::Backing,
+///     coherent::{Coherent, DmaDevice},
+/// };
+///
+/// /// Where a device finds 16 pages that the CPU has, too.
+/// fn for_device() -> Result<(Coherent, u64)> {
+///     let device = Arc::new(DmaDevice::new(c"example")?, GFP_KERNEL)?;
+///     let memory = Coherent::new(&device, 16)?;
+///     let dma_addr = memory.dma_addr(0).ok_or(EINVAL)?;
+///     Ok((memory, dma_addr))
+/// }
+/// ```
 pub struct Coherent {
     device: Arc<DmaDevice>,
     addr: NonNull<u8>,

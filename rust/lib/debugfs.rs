@@ -53,6 +53,36 @@ struct File<T> {
 ///
 /// `dentry` is what `debugfs_create_dir()` returned, or null before [`publish`](Self::publish). The
 /// inodes of its files point into `files`, which does not change after that.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{prelude::*, seq_file::SeqFile, seq_print, sync::Arc};
+/// use mapkit::debugfs::{Directory, Show, Tables, WhichSwitch};
+///
+/// # // SAFETY: Null stands for what is built in.
+/// # static THIS_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
+/// struct Answers;
+///
+/// impl Answers {
+///     fn show(&self, m: &SeqFile) {
+///         seq_print!(m, "question answer\neverything 42\n");
+///     }
+/// }
+///
+/// impl Tables for Answers {
+///     const MODULE: &'static ThisModule = &THIS_MODULE;
+///     const FILES: &'static [(&'static CStr, Show<Self>)] = &[(c"answers", Self::show)];
+///     const SWITCHES: &'static [(&'static CStr, WhichSwitch<Self>)] = &[];
+/// }
+///
+/// /// Appears at the end of the module's initialization, and vanishes when it is dropped.
+/// fn directory() -> Result<Directory<Answers>> {
+///     let mut directory = Directory::new(Arc::new(Answers, GFP_KERNEL)?)?;
+///     directory.publish(c"example");
+///     Ok(directory)
+/// }
+/// ```
 pub struct Directory<T: Tables> {
     dentry: *mut bindings::dentry,
     files: KVec<File<T>>,

@@ -32,6 +32,17 @@ pub const MAX_FAULT_AROUND: usize = Batch::SIZE;
 
 /// The window for a wish of `kib` KiB: the largest power of two of pages within it, at least one and
 /// at most [`MAX_FAULT_AROUND`].
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::fault;
+///
+/// // With pages of 4 KiB: 64 KiB are 16 pages, and so are 100 KiB.
+/// assert_eq!(fault::window(64), fault::window(100));
+/// assert_eq!(fault::window(0), 1);
+/// assert_eq!(fault::window(u32::MAX), fault::MAX_FAULT_AROUND);
+/// ```
 pub fn window(kib: u32) -> usize {
     let wish = (kib as usize).saturating_mul(1024) / PAGE_SIZE;
     let mut pages = MAX_FAULT_AROUND;

@@ -30,7 +30,7 @@ use kernel::{
 /// # Invariants
 ///
 /// `nr_pages` is not zero. `blocks` holds the kernel address of each folio, in the order and of the
-/// orders that [`block_pages`] tells; each is owned with one reference.
+/// orders that `block_pages` tells; each is owned with one reference.
 pub struct Folios {
     blocks: KVec<NonNull<c_void>>,
     nr_pages: usize,

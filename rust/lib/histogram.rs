@@ -20,6 +20,31 @@ use kernel::{
 pub const BUCKETS: usize = 32;
 
 /// A set of histograms, one for each name in `N`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::{histogram::Histograms, pages::Pages, percpu::CounterNames};
+///
+/// #[derive(Clone, Copy)]
+/// struct Allocation;
+///
+/// impl CounterNames for Allocation {
+///     const COUNT: usize = 1;
+///
+///     fn index(self) -> usize {
+///         0
+///     }
+/// }
+///
+/// fn timed(latencies: &Histograms<Allocation>) -> Result<Pages> {
+///     let start = latencies.start();
+///     let pages = Pages::new(16)?;
+///     latencies.stop(Allocation, start);
+///     Ok(pages)
+/// }
+/// ```
 pub struct Histograms<N> {
     buckets: PerCpuCounters<Bucket<N>>,
     clock: Switch,
@@ -44,8 +69,8 @@ impl<N: CounterNames> CounterNames for Bucket<N> {
     }
 }
 
-/// A point in time, if the clock is on.
-#[derive(Clone, Copy)]
+/// A point in time, if the clock is on. The default is that it is off.
+#[derive(Clone, Copy, Default)]
 pub struct Start(Option<u64>);
 
 impl<N: CounterNames> Histograms<N> {

@@ -17,6 +17,9 @@
 //! It is an rlib linked into each module that uses it, so it has no statics of its own. All `unsafe`
 //! of those modules is here.
 
+// The kernel's build says so itself, but not to the compiler of the examples.
+#![cfg_attr(doctest, no_std)]
+
 /// What begins the lines that this crate logs.
 const __LOG_PREFIX: &[u8] = b"mapkit\0";
 

@@ -31,6 +31,22 @@ pub const MAX_BLOCK_PAGES: usize = 1 << bindings::MAX_PAGE_ORDER;
 ///
 /// `nr_pages` is not zero. `blocks` has as many blocks as that takes; all but the last are of
 /// [`MAX_BLOCK_PAGES`], and each is owned and was allocated with `alloc_pages_exact()`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::{backing::Backing, pages::Pages};
+///
+/// /// The first frame of 64 KiB.
+/// fn frame() -> Result<usize> {
+///     let pages = Pages::new(16)?;
+///     let run = pages.run_at(0).ok_or(EINVAL)?;
+///     // One block: all of its frames follow each other.
+///     assert!(run.nr_pages == 16);
+///     Ok(run.pfn)
+/// }
+/// ```
 pub struct Pages {
     blocks: KVec<NonNull<c_void>>,
     nr_pages: usize,

@@ -33,6 +33,34 @@ pub trait CounterNames: Copy + 'static {
 /// # Invariants
 ///
 /// `base` is a per-CPU allocation of `N::COUNT` times `unsigned long`, and owned.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::percpu::{CounterNames, PerCpuCounters};
+///
+/// #[derive(Clone, Copy)]
+/// enum Counter {
+///     Loads,
+///     Stores,
+/// }
+///
+/// impl CounterNames for Counter {
+///     const COUNT: usize = 2;
+///
+///     fn index(self) -> usize {
+///         self as usize
+///     }
+/// }
+///
+/// fn loads() -> Result<usize> {
+///     let counters = PerCpuCounters::new()?;
+///     counters.inc(Counter::Loads);
+///     counters.add(Counter::Stores, 3);
+///     Ok(counters.sum(Counter::Loads))
+/// }
+/// ```
 pub struct PerCpuCounters<N> {
     base: NonNull<c_ulong>,
     _names: PhantomData<fn(N)>,

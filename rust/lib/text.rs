@@ -8,6 +8,17 @@ use kernel::fmt;
 ///
 /// `core::fmt` divides 64-bit numbers with a function that 32-bit kernels do not have, and crashes
 /// there. This divides two 32-bit halves.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{seq_file::SeqFile, seq_print};
+/// use mapkit::text::Decimal;
+///
+/// fn show_bytes(m: &SeqFile, bytes: u64) {
+///     seq_print!(m, "{} bytes\n", Decimal(bytes));
+/// }
+/// ```
 pub struct Decimal(pub u64);
 
 /// Digits of the largest `u64`.

@@ -16,6 +16,25 @@ use kernel::{
 };
 
 /// A structure at an address of the calling program, which begins with its size as a `u32`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{prelude::*, uaccess::UserPtr};
+/// use mapkit::uaccess::UserStruct;
+///
+/// /// The first version of this structure was as long as it is now.
+/// const MIN_SIZE: usize = 8;
+///
+/// /// Tells the number of CPUs in the second field of `struct { __u32 size, cpus; }`.
+/// fn tell_cpus(arg: UserPtr, cpus: u32) -> Result {
+///     let user = UserStruct::new(arg, MIN_SIZE)?;
+///     let mut request = [0u32; 2];
+///     user.read(&mut request)?;
+///     request[1] = cpus;
+///     user.write(&request)
+/// }
+/// ```
 pub struct UserStruct {
     addr: UserPtr,
     /// Bytes that the program gave as its size.

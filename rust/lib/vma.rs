@@ -12,6 +12,41 @@
 //!
 //! Both are filled from a [`Mappable`], which the VMA keeps alive until it ends: its `open` and
 //! `close` operations count the references of forked, split and moved VMAs.
+//!
+//! # Examples
+//!
+//! An `mmap` hook that gives a buffer to programs, by its frame numbers where that can be:
+//!
+//! ```
+//! use kernel::{prelude::*, sync::Arc};
+//! use mapkit::{
+//!     backing::{Mappable, MappingEvents},
+//!     vma::{Mapped, NewVma},
+//! };
+//!
+//! fn mmap<'a>(vma: NewVma<'a>, buffer: &Arc<Mappable<impl MappingEvents>>) -> Result<Mapped<'a>> {
+//!     vma.deny_exec()?;
+//!     if vma.is_copy_on_write() {
+//!         // The kernel must be able to copy a page when it is written to.
+//!         vma.into_mixedmap(buffer.clone())?.insert_pages_on_fault()
+//!     } else {
+//!         vma.into_pfnmap(buffer.clone())?.remap_pfn_range()
+//!     }
+//! }
+//! ```
+//!
+//! A VMA of frame numbers has no way to take a page:
+//!
+//! ```compile_fail,E0599
+//! # use kernel::{prelude::*, sync::Arc};
+//! # use mapkit::{
+//! #     backing::{Mappable, MappingEvents},
+//! #     vma::{Mapped, NewVma},
+//! # };
+//! fn mmap<'a>(vma: NewVma<'a>, buffer: Arc<Mappable<impl MappingEvents>>) -> Result<Mapped<'a>> {
+//!     vma.into_pfnmap(buffer)?.vm_insert_pages()
+//! }
+//! ```
 
 use crate::{
     backing::{

@@ -33,6 +33,20 @@ use kernel::{
 ///
 /// `addr` was allocated with `__vmalloc()`, or `vmalloc_user()` if `for_user`, for `nr_pages` pages,
 /// which is not zero, and is owned.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::{backing::Backing, vmalloc::Vmalloc};
+///
+/// /// How many of the frames follow the one before.
+/// fn neighbours() -> Result<usize> {
+///     let memory = Vmalloc::new(256)?;
+///     let memory: &dyn Backing = &memory;
+///     Ok(256 - memory.runs(0, 256).count())
+/// }
+/// ```
 pub struct Vmalloc {
     addr: NonNull<u8>,
     nr_pages: usize,
