@@ -9,6 +9,7 @@ mod aio;
 mod bare;
 mod cells;
 mod child;
+mod claims;
 mod coherence;
 #[cfg(target_arch = "x86_64")]
 mod compat;
@@ -51,6 +52,7 @@ const SUITES: &[Suite] = &[
     stats::SUITE,
     tracing::SUITE,
     limits::SUITE,
+    claims::SUITE,
     module::SUITE,
     failing::SUITE,
 ];

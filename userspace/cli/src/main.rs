@@ -5,6 +5,7 @@
 mod bench;
 mod map;
 mod observation;
+mod prove;
 mod size;
 mod stat;
 mod style;
@@ -32,6 +33,8 @@ enum Command {
     Stat(stat::Args),
     /// Measure what mapping costs
     Bench(bench::Args),
+    /// Judge what textbooks say by the running kernel
+    Prove(prove::Args),
     /// Test the loaded module and print KTAP
     Test(test::Args),
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Map(args) => map::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Stat(args) => stat::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Prove(args) => prove::run(&args),
         Command::Test(args) => test::run(&args),
     };
     done.unwrap_or_else(|err| {

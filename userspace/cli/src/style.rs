@@ -21,6 +21,9 @@ pub const BAD: Style = Style::new()
     .bold()
     .fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 
+/// What is neither.
+pub const WARN: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Yellow)));
+
 /// `text` in a style.
 pub fn paint(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
@@ -34,6 +37,37 @@ pub fn line(name: &str, text: impl Display) {
 /// Prints a line that goes on with the former.
 pub fn more(text: impl Display) {
     anstream::println!("  {:<12}  {text}", "");
+}
+
+/// Prints a paragraph: a name in a column of its own, and lines that fit on the terminal.
+pub fn block(name: &str, text: &str) {
+    let mut lines = wrap(text, 84).into_iter();
+    line(name, lines.next().unwrap_or_default());
+    lines.for_each(more);
+}
+
+/// Lines of at most `width` characters, if no word is longer. What makes colours takes no room.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split_whitespace() {
+        let length = anstream::adapter::strip_str(word)
+            .to_string()
+            .chars()
+            .count();
+        if used > 0 && used + 1 + length > width {
+            lines.push(String::new());
+            used = 0;
+        }
+        if let Some(line) = lines.last_mut() {
+            if used > 0 {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        used += length + usize::from(used > 0);
+    }
+    lines
 }
 
 /// A number of bytes: `64 KiB`, `1.5 MiB`.
@@ -73,6 +107,13 @@ mod tests {
         assert_eq!(bytes(4096), "4 KiB");
         assert_eq!(bytes(3 << 19), "1.5 MiB");
         assert_eq!(bytes(1 << 40), "1 TiB");
+    }
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap(&format!("{} two", paint(GOOD, "one")), 7).len(), 1);
+        assert_eq!(wrap("", 7), [""]);
     }
 
     #[test]

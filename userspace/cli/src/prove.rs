@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `mapwright prove`: what textbooks say, judged by the running kernel.
+
+use crate::style::{self, paint, BAD, DIM, GOOD, HEADING, STRONG, WARN};
+use anstyle::Style;
+use anyhow::{bail, Context as _, Result};
+use comfy_table::{presets::UTF8_FULL_CONDENSED, CellAlignment, ContentArrangement};
+use mapwright_prove::{Claim, Lab, Record, Report, Table, Verdict, CLAIMS};
+use std::{fs, path::PathBuf, process::ExitCode};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Claims, or whole parts: `B4`, `B`
+    #[arg(required_unless_present_any = ["all", "list"], value_name = "CLAIM")]
+    claims: Vec<String>,
+    /// All claims
+    #[arg(long, conflicts_with = "claims")]
+    all: bool,
+    /// List the claims instead of proving them
+    #[arg(long)]
+    list: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Write the JSON to a file, too
+    #[arg(long, value_name = "FILE")]
+    json_to: Option<PathBuf>,
+    /// JSON of boots before this one, to compare with
+    #[arg(long, value_name = "FILE")]
+    earlier: Option<PathBuf>,
+    /// A name for this machine, for the JSON
+    #[arg(long, value_name = "NAME", default_value = "")]
+    shape: String,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let chosen = choose(&args.claims)?;
+    if args.list {
+        list(&chosen);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let earlier = match &args.earlier {
+        Some(file) => serde_json::from_str(&fs::read_to_string(file)?)
+            .with_context(|| format!("reading {}", file.display()))?,
+        None => Vec::new(),
+    };
+    let lab = Lab::here(earlier)?;
+    let mut report = Report {
+        shape: args.shape.clone(),
+        machine: lab.machine.clone(),
+        records: Vec::new(),
+    };
+    let mut failed = Vec::new();
+    for claim in &chosen {
+        match lab.prove(claim) {
+            Ok(record) => {
+                if !args.json {
+                    show(&record);
+                }
+                report.records.push(record);
+            }
+            Err(err) => {
+                eprintln!("mapwright: the experiment of {} failed: {err:#}", claim.id);
+                failed.push(claim.id);
+            }
+        }
+    }
+    let json = serde_json::to_string_pretty(&report)?;
+    if let Some(file) = &args.json_to {
+        fs::write(file, format!("{json}\n"))
+            .with_context(|| format!("writing {}", file.display()))?;
+    }
+    match args.json {
+        true => println!("{json}"),
+        false if chosen.len() > 1 => summary(&report),
+        false => {}
+    }
+    if !failed.is_empty() {
+        eprintln!("mapwright: could not be judged: {}", failed.join(", "));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The claims that are meant; all if nothing is said.
+fn choose(choices: &[String]) -> Result<Vec<&'static Claim>> {
+    for choice in choices {
+        if !CLAIMS.iter().any(|claim| claim.is_in(choice)) {
+            bail!("there is no claim {choice}: mapwright prove --list shows them");
+        }
+    }
+    let is_chosen =
+        |claim: &&&Claim| choices.is_empty() || choices.iter().any(|choice| claim.is_in(choice));
+    Ok(CLAIMS.iter().filter(is_chosen).copied().collect())
+}
+
+fn list(claims: &[&Claim]) {
+    for claim in claims {
+        let id = paint(STRONG, format_args!("{:<4}", claim.id));
+        anstream::println!("{id}  {}", claim.title);
+    }
+}
+
+/// Shows what was found of one claim.
+fn show(record: &Record) {
+    let title = format!("{}  {}", record.id, record.title);
+    anstream::println!("{}", paint(HEADING, title));
+    style::block("claim", &record.says);
+    let finding = &record.finding;
+    for table in &finding.tables {
+        anstream::println!();
+        show_table(table);
+    }
+    if !finding.statements.is_empty() {
+        anstream::println!();
+    }
+    for statement in &finding.statements {
+        let (mark, style) = mark(statement.verdict);
+        anstream::println!("  {} {}", paint(style, mark), statement.says);
+        let verdict = paint(style, statement.verdict);
+        anstream::println!("    {verdict}: {}", statement.seen);
+    }
+    anstream::println!();
+    style::block("verdict", &one_line(record));
+    if !finding.instead.is_empty() {
+        style::block("in truth", &finding.instead);
+    }
+    anstream::println!();
+}
+
+/// A line per claim.
+fn summary(report: &Report) {
+    anstream::println!("{}", paint(HEADING, "Verdicts"));
+    for record in &report.records {
+        let id = paint(STRONG, format_args!("{:<4}", record.id));
+        anstream::println!("{id} {}", one_line(record));
+    }
+}
+
+/// The verdict and the deciding figure.
+fn one_line(record: &Record) -> String {
+    let (_, style) = mark(record.verdict);
+    let verdict = paint(style, record.verdict);
+    let but = record.but();
+    let but = match but.is_empty() {
+        true => String::new(),
+        false => paint(DIM, format_args!(" ({but})")),
+    };
+    format!("{verdict}{but}: {}", record.finding.figure)
+}
+
+fn mark(verdict: Verdict) -> (char, Style) {
+    match verdict {
+        Verdict::Confirmed => ('✓', GOOD),
+        Verdict::Refuted => ('✗', BAD),
+        Verdict::Outdated => ('↻', WARN),
+        Verdict::Config => ('◦', WARN),
+        Verdict::NotTestableHere => ('–', DIM),
+    }
+}
+
+/// The evidence; columns of numbers are aligned to the right.
+fn show_table(table: &Table) {
+    anstream::println!("  {}", paint(DIM, &table.title));
+    let mut shown = comfy_table::Table::new();
+    shown
+        .load_preset(UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(&table.columns)
+        .add_rows(&table.rows);
+    for (i, column) in shown.column_iter_mut().enumerate() {
+        let cells = || table.rows.iter().filter_map(|row| row.get(i));
+        let number =
+            |cell: &String| cell.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+');
+        if cells().all(|cell| cell.is_empty() || number(cell)) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    anstream::println!("{shown}");
+}

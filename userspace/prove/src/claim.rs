@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A claim: what the documents say, and the experiment that judges it.
+
+use crate::{Finding, Lab, Need};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+/// What the documents say of one system of the kernel, and how to find out.
+pub struct Claim {
+    /// Part and number: `B4`.
+    pub id: &'static str,
+    /// What it is about, in a few words.
+    pub title: &'static str,
+    /// What the documents say, in a sentence or two.
+    pub says: &'static str,
+    /// What the experiment cannot be done without. Root is always needed.
+    pub needs: &'static [Need],
+    /// The machines that `make prove` does it in, one after the other.
+    pub shapes: &'static [Shape],
+    /// The experiment.
+    pub prove: fn(&Lab) -> Result<Finding>,
+}
+
+impl Claim {
+    /// Whether `choice` is this claim, or the part that it is in: `B4`, `b4`, `B`.
+    pub fn is_in(&self, choice: &str) -> bool {
+        let part = self.id.trim_end_matches(|c: char| c.is_ascii_digit());
+        self.id.eq_ignore_ascii_case(choice) || part.eq_ignore_ascii_case(choice)
+    }
+}
+
+/// A machine that the rig can boot. What each is made of is in the rig's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// As for all else: two processors, 1 GiB, four levels of page tables, a kernel at random addresses.
+    Normal,
+    /// The same again: other random addresses.
+    Again,
+    /// The kernel is where it was linked to be.
+    Nokaslr,
+    /// Five levels of page tables.
+    FiveLevels,
+    /// Two NUMA nodes.
+    Numa,
+    /// 2 GiB of memory.
+    TwoGib,
+    /// SLUB checks each object.
+    SlubDebug,
+    /// The kernel of scripts/debug-kernel, looking for leaks.
+    DebugKernel,
+    /// QEMU's `edu` device, which does DMA, and no IOMMU.
+    Edu,
+    /// The same behind an IOMMU.
+    EduIommu,
+    /// The same behind an IOMMU that maps each address to itself.
+    EduPassthrough,
+}
+
+impl Shape {
+    /// All of them, in the order in which they are booted.
+    pub const ALL: [Self; 11] = [
+        Self::Normal,
+        Self::Again,
+        Self::Nokaslr,
+        Self::FiveLevels,
+        Self::Numa,
+        Self::TwoGib,
+        Self::SlubDebug,
+        Self::DebugKernel,
+        Self::Edu,
+        Self::EduIommu,
+        Self::EduPassthrough,
+    ];
+
+    /// Its name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Again => "again",
+            Self::Nokaslr => "nokaslr",
+            Self::FiveLevels => "five-levels",
+            Self::Numa => "numa",
+            Self::TwoGib => "two-gib",
+            Self::SlubDebug => "slub-debug",
+            Self::DebugKernel => "debug-kernel",
+            Self::Edu => "edu",
+            Self::EduIommu => "edu-iommu",
+            Self::EduPassthrough => "edu-passthrough",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::CLAIMS;
+
+    #[test]
+    fn each_id_is_once_there_and_says_which_part() {
+        for (i, claim) in CLAIMS.iter().enumerate() {
+            let same = |other: &&&crate::Claim| other.id == claim.id;
+            assert_eq!(CLAIMS.iter().filter(same).count(), 1, "{}", claim.id);
+            assert!(claim.is_in(&claim.id[..1]), "claim {i}: {}", claim.id);
+            assert!(!claim.shapes.is_empty(), "{} is never proved", claim.id);
+        }
+    }
+
+    #[test]
+    fn a_claim_is_chosen_by_id_or_part() {
+        let claim = CLAIMS.iter().find(|claim| claim.id == "B13").unwrap();
+        assert!(claim.is_in("b13") && claim.is_in("B"));
+        assert!(!claim.is_in("B1") && !claim.is_in("C") && !claim.is_in(""));
+    }
+}

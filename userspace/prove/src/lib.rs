@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What textbooks say of Linux's memory management, judged by the running kernel.
+//!
+//! A [`Claim`] is what a document says, and an experiment. The experiment reads or provokes the real
+//! thing and returns a [`Finding`]: evidence in small tables, and statements, each with a
+//! [`Verdict`] computed from the evidence. It does not fail because a textbook is wrong; it fails
+//! when it cannot be done, or contradicts itself.
+//!
+//! A claim is a file in `claims/` and a line in its `mod.rs`.
+
+mod claim;
+mod claims;
+mod finding;
+mod lab;
+mod machine;
+mod need;
+mod read;
+mod report;
+mod verdict;
+
+pub use claim::{Claim, Shape};
+pub use claims::CLAIMS;
+pub use finding::{not_testable, Finding, Statement, Table};
+pub use lab::Lab;
+pub use machine::Machine;
+pub use need::Need;
+pub use report::{Record, Report};
+pub use verdict::Verdict;
