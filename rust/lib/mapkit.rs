@@ -10,6 +10,7 @@
 //! - [`debugfs`]: read-only text tables, safe against `rmmod`;
 //! - [`percpu`]: counters that cost next to nothing;
 //! - [`histogram`]: how long things take;
+//! - [`param`]: parameters of a module that are words;
 //! - [`uaccess`]: structures that grow over the years, copied from and to programs;
 //! - [`trace`]: events that trace-cmd, perf and bpftrace see;
 //! - [`capability`], [`errno`], [`sysinfo`], [`text`]: small things on the way.
@@ -37,6 +38,7 @@ mod ffi;
 pub mod folios;
 pub mod histogram;
 pub mod pages;
+pub mod param;
 pub mod percpu;
 pub mod slab;
 pub mod sysinfo;

@@ -9,8 +9,12 @@ use kernel::{
     sync::Arc,
     uaccess::UserPtr, //
 };
-use mapkit::coherent::DmaDevice;
+use mapkit::{
+    coherent::DmaDevice,
+    param, //
+};
 use mapwright_session::{
+    DefaultRegion,
     Device,
     Driver,
     File,
@@ -67,6 +71,7 @@ impl kernel::Module for Mapwright {
             session_regions: *module_parameters::session_regions.value(),
             fault_around_kib: *module_parameters::fault_around_kib.value(),
             timing: *module_parameters::timing.value() != 0,
+            default_region: default_region()?,
         };
         let dma = Arc::new(DmaDevice::new(NAME)?, GFP_KERNEL)?;
         let device = Device::new(&settings, dma)?;
@@ -74,6 +79,16 @@ impl kernel::Module for Mapwright {
             _published: Published::new(NAME, MODE, device, Regions)?,
         })
     }
+}
+
+/// From the parameters that `params.c` declares. `EINVAL` if they are not a sound combination.
+fn default_region() -> Result<DefaultRegion> {
+    let word = |name| param::word(&THIS_MODULE, name).ok_or(EINVAL);
+    let (backing, method) = (word(c"default_backing")?, word(c"default_method")?);
+    DefaultRegion::from_names(backing, method, word(c"default_caching")?).map_err(|reason| {
+        pr_err!("{reason}\n");
+        EINVAL
+    })
 }
 
 /// Files with regions and nothing else.

@@ -3,6 +3,7 @@
 //! What all sessions share: limits, counters, the list of live regions.
 
 use crate::{
+    default::DefaultRegion,
     limits::{
         Account,
         Limits, //
@@ -45,6 +46,8 @@ pub struct Settings {
     pub fault_around_kib: u32,
     /// Whether latencies are measured.
     pub timing: bool,
+    /// What a program gets without asking.
+    pub default_region: DefaultRegion,
 }
 
 /// A device whose open files are sessions.
@@ -58,6 +61,7 @@ pub struct Device {
     pub(crate) dma: Arc<DmaDevice>,
     /// Pages that a page fault maps at most.
     pub(crate) fault_around: usize,
+    pub(crate) default_region: DefaultRegion,
     next_id: Atomic<i64>,
     /// Regions that hold memory, by their number.
     #[pin]
@@ -75,6 +79,7 @@ impl Device {
         let fault_around = fault::window(settings.fault_around_kib);
         let account = Account::new(limits.total_bytes, u64::MAX)?;
         let stats = Stats::new(settings.timing)?;
+        let default_region = settings.default_region;
         Arc::pin_init(
             try_pin_init!(Self {
                 limits,
@@ -82,6 +87,7 @@ impl Device {
                 account,
                 dma,
                 fault_around,
+                default_region,
                 next_id: Atomic::new(1),
                 live <- new_mutex!(RBTree::new()),
             }? Error),

@@ -67,6 +67,7 @@ pub fn expect_zero(reserved: &[u32]) -> Result {
 
 fn get_info(session: &Session, info: &mut uapi::Info) -> Result {
     let limits = &session.device.limits;
+    let default = &session.device.default_region;
     let mut methods = [0; 8];
     for (mask, backing) in methods.iter_mut().zip(uapi::Backing::ALL) {
         *mask = uapi::methods_of(*backing);
@@ -80,9 +81,9 @@ fn get_info(session: &Session, info: &mut uapi::Info) -> Result {
         total_bytes: limits.total_bytes,
         methods,
         cachings: region::CACHINGS,
-        default_backing: region::DEFAULT_BACKING.number(),
-        default_method: region::DEFAULT_METHOD.number(),
-        reserved: 0,
+        default_backing: default.backing.number(),
+        default_method: default.method.number(),
+        default_caching: default.caching.number(),
     };
     Ok(())
 }

@@ -14,6 +14,7 @@
 //! latter two.
 
 mod backing;
+mod default;
 mod device;
 mod file;
 pub mod ioctl;
@@ -23,6 +24,10 @@ mod region;
 mod session;
 mod stats;
 
+pub use default::{
+    DefaultRegion,
+    NoDefault, //
+};
 pub use device::{
     Device,
     Settings, //

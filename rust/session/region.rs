@@ -4,6 +4,7 @@
 
 use crate::{
     backing,
+    default::DefaultRegion,
     device::Device,
     limits::{
         Account,
@@ -91,11 +92,11 @@ impl Recipe {
     }
 
     /// What a default region of `bytes` is made of.
-    pub(crate) fn default_region(bytes: u64, caching: uapi::Caching) -> Result<Self> {
+    pub(crate) fn default_region(default: &DefaultRegion, bytes: u64) -> Result<Self> {
         Self::new(
-            DEFAULT_BACKING.number(),
-            DEFAULT_METHOD.number(),
-            caching.number(),
+            default.backing.number(),
+            default.method.number(),
+            default.caching.number(),
             bytes,
         )
     }
@@ -106,10 +107,6 @@ impl Recipe {
     }
 }
 
-/// Backing of the default region.
-pub(crate) const DEFAULT_BACKING: uapi::Backing = uapi::Backing::Pages;
-/// Mapping method of the default region.
-pub(crate) const DEFAULT_METHOD: uapi::Method = uapi::Method::Remap;
 /// Mask of the caching modes that can be had.
 #[cfg(CONFIG_X86)]
 pub(crate) const CACHINGS: u32 = uapi::Caching::WriteBack.bit()

@@ -3,6 +3,7 @@
 //! A session: an open file, with its regions.
 
 use crate::{
+    default::DefaultRegion,
     device::Device,
     limits::Account,
     region::{
@@ -49,8 +50,8 @@ use mapwright_uapi as uapi;
 #[pin_data(PinnedDrop)]
 pub struct Session {
     pub(crate) device: Arc<Device>,
-    /// Memory type of the default region.
-    default_caching: uapi::Caching,
+    /// What the default region is made of.
+    default_region: DefaultRegion,
     /// What is left of the session's limits.
     account: Arc<Account>,
     #[pin]
@@ -141,7 +142,7 @@ impl Session {
     }
 
     fn prepare_default(&self, bytes: u64) -> Result<Unpublished> {
-        self.prepare_at(Recipe::default_region(bytes, self.default_caching)?, || {
+        self.prepare_at(Recipe::default_region(&self.default_region, bytes)?, || {
             Ok(0)
         })
     }
@@ -219,10 +220,6 @@ impl Session {
         vma: NewVma<'a>,
         bytes: u64,
     ) -> Result<Mapped<'a>> {
-        // It will be mapped by frame numbers: do not allocate what cannot be.
-        if vma.is_copy_on_write() {
-            return Err(EINVAL);
-        }
         let made = self.prepare_default(bytes)?;
         let mapped = region::map(&made.region, vma)?;
         regions.by_offset.insert(made.node);
@@ -236,15 +233,15 @@ impl Session {
         let limits = &device.limits;
         let account = Account::new(limits.session_bytes, limits.session_regions.into())?;
         // As users of other buffer drivers expect.
-        let default_caching = match file.flags() & O_SYNC == O_SYNC {
-            true => uapi::Caching::Uncached,
-            false => uapi::Caching::WriteBack,
-        };
+        let mut default_region = device.default_region;
+        if file.flags() & O_SYNC == O_SYNC {
+            default_region.caching = uapi::Caching::Uncached;
+        }
         device.stats.inc(Counter::SessionsOpened);
         Ok(try_pin_init!(Self {
             device,
             account,
-            default_caching,
+            default_region,
             regions <- new_mutex!(Regions {
                 by_offset: RBTree::new(),
                 next_offset: uapi::FIRST_OFFSET,

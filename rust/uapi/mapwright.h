@@ -90,9 +90,9 @@ struct mapwright_info {
          */
         uint32_t default_method;
         /**
-         * Zero.
+         * Memory type of the default region, unless the file was opened with `O_SYNC`.
          */
-        uint32_t reserved;
+        uint32_t default_caching;
 };
 
 /**

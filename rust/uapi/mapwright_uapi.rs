@@ -12,7 +12,8 @@
 //! region is.
 //!
 //! With no ioctl at all, `mmap(2)`, `read(2)` or `write(2)` at an offset below [`FIRST_OFFSET`]
-//! makes the session's *default region* at offset 0.
+//! makes the session's *default region* at offset 0. The module's parameters say what it is made of; in a
+//! file opened with `O_SYNC` it is uncached, or these give `EOPNOTSUPP` if it cannot be.
 //!
 //! # The ioctls
 //!
@@ -146,8 +147,8 @@ pub struct Info {
     pub default_backing: u32,
     /// Mapping method of the default region.
     pub default_method: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Memory type of the default region, unless the file was opened with `O_SYNC`.
+    pub default_caching: u32,
 }
 request!(Info, IOCTL_INFO, 80);
 

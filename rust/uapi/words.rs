@@ -15,6 +15,9 @@ macro_rules! words {
             /// All of them, in the order of their numbers.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
+            /// What people call them, in the same order.
+            pub const NAMES: &'static [&'static str] = &[$($text,)*];
+
             /// The one that the interface calls `number`.
             pub const fn from_number(number: u32) -> Option<Self> {
                 match number {

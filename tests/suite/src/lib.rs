@@ -13,6 +13,7 @@ mod claims;
 mod coherence;
 #[cfg(target_arch = "x86_64")]
 mod compat;
+mod defaults;
 mod direct;
 mod disk;
 mod examples;
@@ -53,6 +54,7 @@ const SUITES: &[Suite] = &[
     tracing::SUITE,
     limits::SUITE,
     claims::SUITE,
+    defaults::SUITE,
     module::SUITE,
     failing::SUITE,
 ];

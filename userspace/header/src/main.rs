@@ -202,7 +202,7 @@ mod tests {
             };
         }
         check!(Info, "mapwright_info": size, version, page_size, session_regions, session_bytes,
-            total_bytes, methods, cachings, default_backing, default_method, reserved);
+            total_bytes, methods, cachings, default_backing, default_method, default_caching);
         check!(Create, "mapwright_create": size, flags, backing, method, caching, reserved, bytes, id,
             offset);
         check!(Destroy, "mapwright_destroy": size, flags, id);

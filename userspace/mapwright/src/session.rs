@@ -217,6 +217,13 @@ impl Session {
     }
 }
 
+impl From<File> for Session {
+    /// An open file of the device, however it was opened.
+    fn from(file: File) -> Self {
+        Self { file }
+    }
+}
+
 impl AsFd for Session {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Parameters of a module that are words. The `kernel` crate has only numbers.
+
+use core::ptr;
+use kernel::{
+    bindings,
+    ffi::c_char,
+    prelude::*, //
+};
+
+/// The word that a module was given for its parameter `name`, or that it has by default.
+///
+/// The parameter is declared in C, with `module_param(name, charp, 0444)`. `None` if there is no such one,
+/// if it may be written to after the module was loaded, or if its value is not text.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::param;
+///
+/// fn is_loud(module: &'static ThisModule) -> Result<bool> {
+///     match param::word(module, c"volume") {
+///         Some("loud") => Ok(true),
+///         Some("quiet") | None => Ok(false),
+///         Some(_) => Err(EINVAL),
+///     }
+/// }
+/// ```
+pub fn word(module: &'static ThisModule, name: &CStr) -> Option<&'static str> {
+    let module = module.as_ptr();
+    if module.is_null() {
+        return None;
+    }
+    // SAFETY: A module that is loaded, which `ThisModule` stands for, has so many parameters there, which
+    // do not change.
+    let parameters =
+        unsafe { core::slice::from_raw_parts((*module).kp, (*module).num_kp as usize) };
+    let parameter = parameters.iter().find(|parameter| {
+        // SAFETY: The name of a parameter is a string.
+        name == unsafe { CStr::from_char_ptr(parameter.name) }
+    })?;
+    let is_word = ptr::eq(parameter.ops, &raw const bindings::param_ops_charp);
+    if !is_word || parameter.perm & WRITABLE != 0 {
+        return None;
+    }
+    // SAFETY: Parameters with these operations are pointers to a string, or null.
+    let value: *const c_char = unsafe { *parameter.__bindgen_anon_1.arg.cast::<*const c_char>() };
+    if value.is_null() {
+        return None;
+    }
+    // SAFETY: It is a string. Nobody may change it, so it lives as long as the module.
+    unsafe { CStr::from_char_ptr(value) }.to_str().ok()
+}
+
+/// The permission bits of who may write.
+const WRITABLE: u16 = 0o222;

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The region that a program gets without asking, which the administrator chooses.
+
+use crate::region::CACHINGS;
+use kernel::fmt;
+use mapwright_uapi::{
+    reason_against,
+    reason_against_caching,
+    Backing,
+    Caching,
+    Method, //
+};
+
+/// What default regions are made of: a combination that is sound.
+#[derive(Clone, Copy)]
+pub struct DefaultRegion {
+    pub(crate) backing: Backing,
+    pub(crate) method: Method,
+    /// Unless the file was opened with `O_SYNC`, which means uncached.
+    pub(crate) caching: Caching,
+}
+
+impl DefaultRegion {
+    /// The combination with these names, or why there is none.
+    pub fn from_names<'a>(
+        backing: &'a str,
+        method: &'a str,
+        caching: &'a str,
+    ) -> core::result::Result<Self, NoDefault<'a>> {
+        let unknown = |name, names| NoDefault::Unknown { name, names };
+        let backing = Backing::from_name(backing).ok_or(unknown(backing, Backing::NAMES))?;
+        let method = Method::from_name(method).ok_or(unknown(method, Method::NAMES))?;
+        let caching = Caching::from_name(caching).ok_or(unknown(caching, Caching::NAMES))?;
+        let unsound = |asked, reason| NoDefault::Unsound {
+            backing,
+            asked,
+            reason,
+        };
+        if let Some(reason) = reason_against(backing, method) {
+            return Err(unsound(method.name(), reason));
+        }
+        if let Some(reason) = reason_against_caching(backing, caching) {
+            return Err(unsound(caching.name(), reason));
+        }
+        if caching.bit() & CACHINGS == 0 {
+            let reason = "this architecture cannot change the memory type of memory";
+            return Err(unsound(caching.name(), reason));
+        }
+        Ok(Self {
+            backing,
+            method,
+            caching,
+        })
+    }
+}
+
+/// Why there is no such default region, as a sentence.
+pub enum NoDefault<'a> {
+    /// There is no such word.
+    Unknown {
+        /// It.
+        name: &'a str,
+        /// Those that there are.
+        names: &'static [&'static str],
+    },
+    /// The words do not go together.
+    Unsound {
+        /// The backing asked for.
+        backing: Backing,
+        /// What it cannot have.
+        asked: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
+}
+
+impl fmt::Display for NoDefault<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { name, names } => {
+                f.write_str("the default region cannot be ")?;
+                f.write_str(name)?;
+                f.write_str(", only one of")?;
+                for name in *names {
+                    f.write_str(" ")?;
+                    f.write_str(name)?;
+                }
+                Ok(())
+            }
+            Self::Unsound {
+                backing,
+                asked,
+                reason,
+            } => {
+                for part in [
+                    "the default region cannot be ",
+                    backing.name(),
+                    " and ",
+                    asked,
+                    ": ",
+                ] {
+                    f.write_str(part)?;
+                }
+                f.write_str(reason)
+            }
+        }
+    }
+}
