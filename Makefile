@@ -50,6 +50,7 @@ help: ## anywhere: List what can be made
 	@echo
 	@echo 'Variables: KERNEL=7.2 series for the emulated machine; VM=tiny how it boots;'
 	@echo '           TEST=name only tests whose name contains it; SIZE=4K,4M sizes for make bench;'
+	@echo '           CLAIM=B4 only this claim for make prove;'
 	@echo '           PARAMS="name=value" for make load;'
 	@echo '           KDIR=, KERNELRELEASE= kernel to build for; PREFIX=, DESTDIR= for make install'
 
@@ -72,6 +73,13 @@ test-debug: rig-ready ## rig: Run the suite on a kernel with KASAN, lockdep, kme
 		release=$$(cat $$kernel/build/include/config/kernel.release) && \
 		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
 		$(RIG) test-debug --kernel-dir $$kernel $(TEST)
+
+.PHONY: prove
+prove: rig-ready ## rig: Judge what textbooks say by the kernel, in all machines that it takes
+	@if kernel=$$($(REPO)/scripts/debug-kernel --check); then \
+		release=$$(cat $$kernel/build/include/config/kernel.release) && \
+		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules; \
+	fi && MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(RIG) prove $${kernel:+--debug-kernel $$kernel} $(CLAIM)
 
 .PHONY: shell
 shell: ## rig: A shell in a machine with the modules

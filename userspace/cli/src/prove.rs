@@ -55,8 +55,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     for claim in &chosen {
         match lab.prove(claim) {
             Ok(record) => {
-                if !args.json {
-                    show(&record);
+                match args.json {
+                    true => eprintln!("{}: {}", record.id, record.verdict),
+                    false => show(&record),
                 }
                 report.records.push(record);
             }

@@ -22,6 +22,8 @@ pub enum Action {
     Test(TestArgs),
     /// Run the test suite on the kernel of scripts/debug-kernel, in a boot for each of its checkers
     TestDebug(TestDebugArgs),
+    /// Boot the machines that claims are proved in, and judge what textbooks say
+    Prove(ProveArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -160,6 +162,28 @@ pub struct TestDebugArgs {
     pub verbose: bool,
     /// Stop a guest after this many seconds, boot included
     #[arg(long, value_name = "SECS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct ProveArgs {
+    /// Claims, or whole parts: `B4`, `B` [default: all]
+    #[arg(value_name = "CLAIM")]
+    pub claims: Vec<String>,
+    /// Only these machines; may be given several times [default: all that are needed]
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// The kernel to boot: its release; without it, the one the modules were built for
+    #[arg(long, env = "MAPWRIGHT_RELEASE", value_name = "RELEASE")]
+    pub kernel: Option<String>,
+    /// What scripts/debug-kernel printed; without it, what needs that kernel is not testable
+    #[arg(long, value_name = "DIR")]
+    pub debug_kernel: Option<PathBuf>,
+    /// Show how QEMU is started, and the kernel's log as it is written
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Stop a machine after this many seconds, boot included
+    #[arg(long, value_name = "SECS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
 }
 

@@ -7,9 +7,13 @@ mod cli;
 mod guest;
 mod judge;
 mod kvm;
+mod page;
 mod place;
 mod progress;
+mod prove;
+mod shape;
 mod suite;
+mod verdicts;
 mod vm;
 
 use clap::Parser;
@@ -32,6 +36,7 @@ fn main() -> ExitCode {
         cli::Action::Vm(cli::VmAction::Run(run)) => vm::run(&run),
         cli::Action::Vm(cli::VmAction::Shell(shell)) => vm::shell(&shell),
         cli::Action::Test(test) => suite::run(&test),
+        cli::Action::Prove(prove) => prove::run(&prove),
         cli::Action::TestDebug(test) => suite::run_debug(&test),
     };
     match ended {

@@ -77,23 +77,22 @@ fn prove(lab: &Lab) -> Result<Finding> {
         1 => Verdict::Outdated,
         _ => Verdict::Confirmed,
     };
-    Ok(Finding::new(format!(
-        "{running} is there, to choose from: {}",
-        choices.join(", ")
-    ))
-    .statement(
-        "There are three to choose from",
-        choice,
-        format!("the build knows {}", choices.join(", ")),
-    )
-    .statement(
-        "SLUB is the default",
-        Verdict::of(running == "SLUB"),
-        format!("{running} runs"),
-    )
-    .table(table)
-    .instead(
-        "SLOB left the kernel with Linux 6.4, SLAB with 6.8. Tiny systems have SLUB with \
+    Ok(
+        Finding::new(format!("to choose from: {}", choices.join(", ")))
+            .statement(
+                "There are three to choose from",
+                choice,
+                format!("the build knows {}", choices.join(", ")),
+            )
+            .statement(
+                "SLUB is the default",
+                Verdict::of(running == "SLUB"),
+                format!("{running} runs"),
+            )
+            .table(table)
+            .instead(
+                "SLOB left the kernel with Linux 6.4, SLAB with 6.8. Tiny systems have SLUB with \
              CONFIG_SLUB_TINY.",
-    ))
+            ),
+    )
 }

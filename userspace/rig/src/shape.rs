@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The machines that claims are proved in: what each is made of.
+
+use crate::cli::{GuestArgs, ProveArgs};
+use mapwright_prove::Shape;
+use std::path::Path;
+
+/// What a machine is made of, beside what all have.
+pub struct Build {
+    pub shape: Shape,
+    /// What is special about it, for a person.
+    pub about: &'static str,
+    pub memory: &'static str,
+    pub qemu: &'static str,
+    pub append: &'static str,
+    /// Whether its kernel is that of scripts/debug-kernel.
+    pub debug_kernel: bool,
+}
+
+const USUAL: Build = Build {
+    shape: Shape::Normal,
+    about: "two processors, 1 GiB, four levels of page tables",
+    memory: "1G",
+    qemu: "",
+    append: "",
+    debug_kernel: false,
+};
+
+/// The table: a line per machine.
+const BUILDS: [Build; Shape::ALL.len()] = [
+    USUAL,
+    Build {
+        shape: Shape::Again,
+        about: "the same, booted again: other random addresses",
+        ..USUAL
+    },
+    Build {
+        shape: Shape::Nokaslr,
+        about: "no random addresses",
+        append: "nokaslr",
+        ..USUAL
+    },
+    Build {
+        shape: Shape::FiveLevels,
+        about: "five levels of page tables",
+        // The last -cpu counts.
+        qemu: "-cpu max",
+        ..USUAL
+    },
+    Build {
+        shape: Shape::Numa,
+        about: "two NUMA nodes, each with a processor and 512 MiB",
+        qemu:
+            "-object memory-backend-ram,id=m0,size=512M -object memory-backend-ram,id=m1,size=512M \
+               -numa node,nodeid=0,cpus=0,memdev=m0 -numa node,nodeid=1,cpus=1,memdev=m1",
+        ..USUAL
+    },
+    Build {
+        shape: Shape::TwoGib,
+        about: "2 GiB of memory",
+        memory: "2G",
+        ..USUAL
+    },
+    Build {
+        shape: Shape::SlubDebug,
+        about: "SLUB checks each object: slab_debug=FZPU",
+        append: "slab_debug=FZPU",
+        ..USUAL
+    },
+    Build {
+        shape: Shape::DebugKernel,
+        about: "the kernel of scripts/debug-kernel: KASAN, kmemleak",
+        memory: "2G",
+        append: "kasan_multi_shot slab_debug=U lockdep.prove_locking=0",
+        debug_kernel: true,
+        ..USUAL
+    },
+    Build {
+        shape: Shape::Edu,
+        about: "QEMU's edu device, which does DMA",
+        qemu: "-device edu",
+        ..USUAL
+    },
+    Build {
+        shape: Shape::EduIommu,
+        about: "the edu device behind an IOMMU",
+        qemu: "-M q35,kernel-irqchip=split -device intel-iommu,intremap=off -device edu",
+        append: "intel_iommu=on iommu.strict=1",
+        ..USUAL
+    },
+    Build {
+        shape: Shape::EduPassthrough,
+        about: "the edu device behind an IOMMU that maps each address to itself: iommu=pt",
+        qemu: "-M q35,kernel-irqchip=split -device intel-iommu,intremap=off -device edu",
+        append: "intel_iommu=on iommu=pt",
+        ..USUAL
+    },
+];
+
+/// What `shape` is made of.
+pub fn build_of(shape: Shape) -> &'static Build {
+    let found = BUILDS.iter().find(|build| build.shape == shape);
+    found.unwrap_or(&BUILDS[0])
+}
+
+impl Build {
+    /// The guest's arguments.
+    pub fn guest(&self, args: &ProveArgs, results: &Path) -> GuestArgs {
+        let (kernel, kernel_dir) = match self.debug_kernel {
+            true => (None, args.debug_kernel.clone()),
+            false => (args.kernel.clone(), None),
+        };
+        GuestArgs {
+            kernel,
+            kernel_dir,
+            modules: None,
+            no_modules: false,
+            module_params: String::new(),
+            qemu: self.qemu.to_owned(),
+            append: self.append.to_owned(),
+            memory: self.memory.to_owned(),
+            cpus: 2,
+            results: Some(results.to_owned()),
+            verbose: args.verbose,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_machine_has_a_line() {
+        for shape in Shape::ALL {
+            assert_eq!(build_of(shape).shape, shape, "{} has none", shape.name());
+        }
+    }
+}
