@@ -9,6 +9,8 @@ use crate::{
         KernelRange,
         Run, //
     },
+    blocks::GFP_FOR_PROGRAMS,
+    extent::Extent,
     ffi, //
 };
 use core::ptr::NonNull;
@@ -74,8 +76,8 @@ impl Drop for DmaDevice {
 ///
 /// # Invariants
 ///
-/// `addr` and `dma_handle` were given by `dma_alloc_attrs()` for `device` and `nr_pages` pages, which
-/// is not zero, and are owned.
+/// `extent`, which is not empty, and `dma_handle` were given by `dma_alloc_attrs()` for `device`, and are
+/// owned.
 ///
 /// # Examples
 ///
@@ -96,9 +98,8 @@ impl Drop for DmaDevice {
 /// ```
 pub struct Coherent {
     device: Arc<DmaDevice>,
-    addr: NonNull<u8>,
+    extent: Extent,
     dma_handle: bindings::dma_addr_t,
-    nr_pages: usize,
 }
 
 // SAFETY: DMA memory is not tied to a thread.
@@ -115,49 +116,31 @@ impl Coherent {
             return Err(EINVAL);
         }
         let bytes = nr_pages.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
-        let gfp = bindings::GFP_KERNEL_ACCOUNT
-            | bindings::__GFP_ZERO
-            | bindings::__GFP_NOWARN
-            | ffi::__GFP_RETRY_MAYFAIL;
         let mut dma_handle = 0;
         // SAFETY: The device is registered and stays so while `device` is held. Any size and these
         // flags are fine; the function may sleep, as may its callers.
-        let addr =
-            unsafe { bindings::dma_alloc_attrs(device.as_raw(), bytes, &mut dma_handle, gfp, 0) };
+        let addr = unsafe {
+            bindings::dma_alloc_attrs(device.as_raw(), bytes, &mut dma_handle, GFP_FOR_PROGRAMS, 0)
+        };
         // INVARIANT: The memory was just allocated with this size.
         Ok(Self {
             device: device.clone(),
-            addr: NonNull::new(addr.cast()).ok_or(ENOMEM)?,
+            extent: Extent::new(addr, nr_pages)?,
             dma_handle,
-            nr_pages,
         })
-    }
-
-    fn bytes(&self) -> usize {
-        self.nr_pages.wrapping_mul(PAGE_SIZE)
-    }
-
-    fn locate(&self, page: usize) -> Option<NonNull<u8>> {
-        if page >= self.nr_pages {
-            return None;
-        }
-        NonNull::new(
-            self.addr
-                .as_ptr()
-                .wrapping_add(page.wrapping_mul(PAGE_SIZE)),
-        )
     }
 }
 
-// SAFETY: The memory is owned and zeroed, lives until `drop`, and `locate` stays inside it. The CPU
+// SAFETY: The memory is owned and zeroed, lives until `drop`, and `extent` stays inside it. The CPU
 // address is valid for all of it.
 unsafe impl Backing for Coherent {
     fn nr_pages(&self) -> usize {
-        self.nr_pages
+        self.extent.nr_pages()
     }
 
     fn run_at(&self, page: usize) -> Option<Run> {
-        let addr = self.locate(page)?.as_ptr().cast::<c_void>();
+        let (addr, _) = self.extent.locate(page)?;
+        let addr = addr.as_ptr().cast::<c_void>();
         let pfn = match self.address_class() {
             // SAFETY: `addr` is inside an allocated area of the vmalloc area, where every page is
             // mapped.
@@ -169,9 +152,7 @@ unsafe impl Backing for Coherent {
     }
 
     fn range_at(&self, page: usize) -> Option<KernelRange> {
-        let addr = self.locate(page)?;
-        let len = self.nr_pages.wrapping_sub(page).wrapping_mul(PAGE_SIZE);
-        Some(KernelRange { addr, len })
+        self.extent.range_at(page)
     }
 
     fn refcounted(&self) -> bool {
@@ -181,7 +162,7 @@ unsafe impl Backing for Coherent {
 
     fn address_class(&self) -> AddressClass {
         // SAFETY: Any pointer may be asked about.
-        match unsafe { bindings::is_vmalloc_addr(self.addr.as_ptr().cast::<c_void>()) } {
+        match unsafe { bindings::is_vmalloc_addr(self.extent.as_ptr()) } {
             true => AddressClass::Vmalloc,
             false => AddressClass::DirectMap,
         }
@@ -195,7 +176,7 @@ unsafe impl Backing for Coherent {
         let offset = u64::try_from(page).ok()?.checked_mul(PAGE_SIZE as u64)?;
         (self.dma_handle as u64)
             .checked_add(offset)
-            .filter(|_| page < self.nr_pages)
+            .filter(|_| page < self.extent.nr_pages())
     }
 
     unsafe fn dma_mmap(&self, vma: *mut bindings::vm_area_struct) -> Option<c_int> {
@@ -204,9 +185,9 @@ unsafe impl Backing for Coherent {
             bindings::dma_mmap_attrs(
                 self.device.as_raw(),
                 vma,
-                self.addr.as_ptr().cast::<c_void>(),
+                self.extent.as_ptr(),
                 self.dma_handle,
-                self.bytes(),
+                self.extent.bytes(),
                 0,
             )
         })
@@ -220,8 +201,8 @@ impl Drop for Coherent {
         unsafe {
             bindings::dma_free_attrs(
                 self.device.as_raw(),
-                self.bytes(),
-                self.addr.as_ptr().cast::<c_void>(),
+                self.extent.bytes(),
+                self.extent.as_ptr(),
                 self.dma_handle,
                 0,
             )

@@ -3,7 +3,7 @@
 //! Safe wrappers for mapping memory, of what the `kernel` crate lacks.
 //!
 //! - [`chardev`]: a character device whose open files and mappings keep its module loaded;
-//! - [`backing`]: memory that can be mapped, from [`pages`], [`folios`], [`slab`]
+//! - [`backing`]: memory that can be mapped, from [`pages`], [`folios`] (both are [`blocks`]), [`slab`]
 //!   or [`vmalloc`];
 //! - [`vma`]: the VMA of an `mmap(2)` call as types that only allow what is sound for it;
 //! - [`fault`]: page faults in VMAs that are filled when they are touched;
@@ -26,6 +26,7 @@ const __LOG_PREFIX: &[u8] = b"mapkit\0";
 
 pub mod backing;
 mod batch;
+pub mod blocks;
 pub mod caching;
 pub mod capability;
 pub mod chardev;
@@ -33,6 +34,7 @@ pub mod coherent;
 pub mod debugfs;
 mod direct_map;
 pub mod errno;
+mod extent;
 pub mod fault;
 mod ffi;
 pub mod folios;

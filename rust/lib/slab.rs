@@ -3,13 +3,14 @@
 //! A `kmalloc()` object, as a [`Backing`](crate::backing::Backing).
 
 use crate::{
+    blocks::GFP_FOR_PROGRAMS,
     direct_map::DirectMapped,
+    extent::Extent,
     ffi, //
 };
 use core::ptr::NonNull;
 use kernel::{
     bindings,
-    ffi::c_void,
     page::PAGE_SIZE,
     prelude::*, //
 };
@@ -19,10 +20,9 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `addr` is an object of `kmalloc()` of `nr_pages` pages, aligned to a page, and owned.
+/// `extent` is an object of `kmalloc()`, aligned to a page, and owned.
 pub struct SlabObject {
-    addr: NonNull<u8>,
-    nr_pages: usize,
+    extent: Extent,
 }
 
 // SAFETY: A `kmalloc()` object is not tied to a thread.
@@ -40,15 +40,10 @@ impl SlabObject {
             return Err(EINVAL);
         }
         let bytes = nr_pages.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
-        let gfp = bindings::GFP_KERNEL_ACCOUNT
-            | bindings::__GFP_ZERO
-            | bindings::__GFP_NOWARN
-            | ffi::__GFP_RETRY_MAYFAIL;
         // SAFETY: Any size and these flags are fine; the function may sleep, as may its callers.
-        let addr = unsafe { ffi::mapkit_kmalloc(bytes, gfp) }.cast::<u8>();
+        let addr = unsafe { ffi::mapkit_kmalloc(bytes, GFP_FOR_PROGRAMS) };
         let object = Self {
-            addr: NonNull::new(addr).ok_or(ENOMEM)?,
-            nr_pages,
+            extent: Extent::new(addr, nr_pages)?,
         };
         // `kmalloc()` aligns to the largest power of two that divides the size. Were it not so, the
         // first and last page would hold somebody else's data.
@@ -67,17 +62,12 @@ unsafe impl DirectMapped for SlabObject {
     const REFCOUNTED: bool = false;
 
     fn nr_pages(&self) -> usize {
-        self.nr_pages
+        self.extent.nr_pages()
     }
 
     #[inline]
     fn locate(&self, page: usize) -> Option<(NonNull<u8>, usize)> {
-        let left = self.nr_pages.checked_sub(page).filter(|left| *left > 0)?;
-        let addr = self
-            .addr
-            .as_ptr()
-            .wrapping_add(page.wrapping_mul(PAGE_SIZE));
-        Some((NonNull::new(addr)?, left))
+        self.extent.locate(page)
     }
 }
 
@@ -85,6 +75,6 @@ impl Drop for SlabObject {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the object is owned; `self` is going away, so it is used no
         // more.
-        unsafe { bindings::kfree(self.addr.as_ptr().cast::<c_void>()) };
+        unsafe { bindings::kfree(self.extent.as_ptr()) };
     }
 }

@@ -10,12 +10,11 @@ use crate::{
         Run,
         StructPage, //
     },
+    blocks::GFP_FOR_PROGRAMS,
+    extent::Extent,
     ffi, //
 };
-use core::{
-    mem::MaybeUninit,
-    ptr::NonNull, //
-};
+use core::mem::MaybeUninit;
 use kernel::{
     bindings,
     ffi::{
@@ -31,8 +30,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `addr` was allocated with `__vmalloc()`, or `vmalloc_user()` if `for_user`, for `nr_pages` pages,
-/// which is not zero, and is owned.
+/// `extent` was allocated with `__vmalloc()`, or `vmalloc_user()` if `for_user`, is not empty, and is
+/// owned.
 ///
 /// # Examples
 ///
@@ -48,8 +47,7 @@ use kernel::{
 /// }
 /// ```
 pub struct Vmalloc {
-    addr: NonNull<u8>,
-    nr_pages: usize,
+    extent: Extent,
     for_user: bool,
 }
 
@@ -68,16 +66,11 @@ impl Vmalloc {
             return Err(EINVAL);
         }
         let bytes = nr_pages.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
-        let gfp = bindings::GFP_KERNEL_ACCOUNT
-            | bindings::__GFP_ZERO
-            | bindings::__GFP_NOWARN
-            | ffi::__GFP_RETRY_MAYFAIL;
         // SAFETY: Any size and these flags are fine; the function may sleep, as may its callers.
-        let addr = unsafe { ffi::__vmalloc_noprof(bytes, gfp) };
+        let addr = unsafe { ffi::__vmalloc_noprof(bytes, GFP_FOR_PROGRAMS) };
         // INVARIANT: The memory was just allocated with this size.
         Ok(Self {
-            addr: NonNull::new(addr.cast()).ok_or(ENOMEM)?,
-            nr_pages,
+            extent: Extent::new(addr, nr_pages)?,
             for_user: false,
         })
     }
@@ -95,44 +88,29 @@ impl Vmalloc {
         let addr = unsafe { ffi::vmalloc_user_noprof(bytes) };
         // INVARIANT: The memory was just allocated with this size.
         Ok(Self {
-            addr: NonNull::new(addr.cast()).ok_or(ENOMEM)?,
-            nr_pages,
+            extent: Extent::new(addr, nr_pages)?,
             for_user: true,
         })
     }
-
-    /// The address of page `page`.
-    fn locate(&self, page: usize) -> Option<NonNull<u8>> {
-        if page >= self.nr_pages {
-            return None;
-        }
-        NonNull::new(
-            self.addr
-                .as_ptr()
-                .wrapping_add(page.wrapping_mul(PAGE_SIZE)),
-        )
-    }
 }
 
-// SAFETY: The pages are owned and zeroed, live until `drop`, and `locate` stays inside them.
+// SAFETY: The pages are owned and zeroed, live until `drop`, and `extent` stays inside them.
 // `__vmalloc()` fills the area with order-0 pages of the page allocator (it splits larger ones),
 // each with its own reference count, which `vfree()` drops one of.
 unsafe impl Backing for Vmalloc {
     fn nr_pages(&self) -> usize {
-        self.nr_pages
+        self.extent.nr_pages()
     }
 
     fn run_at(&self, page: usize) -> Option<Run> {
-        let addr = self.locate(page)?;
+        let (addr, _) = self.extent.locate(page)?;
         // SAFETY: `addr` is inside an area of `__vmalloc()`, where every page is mapped.
         let pfn = unsafe { bindings::vmalloc_to_pfn(addr.as_ptr().cast::<c_void>()) };
         Some(Run { pfn, nr_pages: 1 })
     }
 
     fn range_at(&self, page: usize) -> Option<KernelRange> {
-        let addr = self.locate(page)?;
-        let len = self.nr_pages.wrapping_sub(page).wrapping_mul(PAGE_SIZE);
-        Some(KernelRange { addr, len })
+        self.extent.range_at(page)
     }
 
     fn refcounted(&self) -> bool {
@@ -140,11 +118,10 @@ unsafe impl Backing for Vmalloc {
     }
 
     fn struct_pages(&self, first: usize, slots: &mut [MaybeUninit<StructPage>]) -> usize {
-        let left = self.nr_pages.saturating_sub(first);
-        let mut addr = self
-            .addr
-            .as_ptr()
-            .wrapping_add(first.wrapping_mul(PAGE_SIZE));
+        let Some((addr, left)) = self.extent.locate(first) else {
+            return 0;
+        };
+        let mut addr = addr.as_ptr();
         let mut told = 0usize;
         for slot in slots.iter_mut().take(left) {
             // SAFETY: `addr` is inside an area of `__vmalloc()`, where every page is mapped.
@@ -166,11 +143,7 @@ unsafe impl Backing for Vmalloc {
     ) -> Option<c_int> {
         // SAFETY: By the requirement of this function, and the type invariant.
         self.for_user.then(|| unsafe {
-            ffi::remap_vmalloc_range(
-                vma.cast::<c_void>(),
-                self.addr.as_ptr().cast::<c_void>(),
-                first,
-            )
+            ffi::remap_vmalloc_range(vma.cast::<c_void>(), self.extent.as_ptr(), first)
         })
     }
 }
@@ -179,6 +152,6 @@ impl Drop for Vmalloc {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the memory is owned and came from `__vmalloc()`; `self` is
         // going away, so it is used no more. This may sleep, as may all who drop a backing.
-        unsafe { ffi::vfree(self.addr.as_ptr().cast::<c_void>()) };
+        unsafe { ffi::vfree(self.extent.as_ptr()) };
     }
 }
