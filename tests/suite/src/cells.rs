@@ -82,18 +82,12 @@ impl Cell {
 
     /// Makes a region of it.
     pub fn create(&self, session: &Session, bytes: u64) -> Result<Region, Errno> {
-        let mut create = uapi::Create {
+        session.create_as(uapi::Create {
             backing: self.backing.number(),
             method: self.method.number(),
             caching: self.caching.number(),
             bytes,
             ..uapi::Create::new()
-        };
-        session.request(&mut create)?;
-        Ok(Region {
-            id: create.id,
-            offset: create.offset,
-            bytes: create.bytes,
         })
     }
 }

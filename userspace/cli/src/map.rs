@@ -6,7 +6,7 @@ use crate::{observation::Observation, size::size, style};
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
-use mapwright::{Backing, Method, Session};
+use mapwright::{Backing, Caching, Method, Session};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -16,6 +16,9 @@ pub struct Args {
     /// How it gets into the address space
     #[arg(long, default_value = "remap", value_parser = method())]
     method: Method,
+    /// The memory type it is mapped with
+    #[arg(long, default_value = "wb", value_parser = caching())]
+    caching: Caching,
     /// How much, in bytes or with K, M, G (powers of 1024)
     #[arg(long, default_value = "1M", value_parser = size)]
     size: u64,
@@ -34,15 +37,21 @@ fn method() -> impl clap::builder::TypedValueParser<Value = Method> {
         .try_map(|name| Method::from_name(&name).ok_or("no such method"))
 }
 
+fn caching() -> impl clap::builder::TypedValueParser<Value = Caching> {
+    PossibleValuesParser::new(Caching::ALL.iter().map(|word| word.name()))
+        .try_map(|name| Caching::from_name(&name).ok_or("no such memory type"))
+}
+
 pub fn run(args: &Args) -> Result<()> {
     let session = Session::open()?;
-    let region = session.create(args.backing, args.method, args.size)?;
+    let region = session.create_cached(args.backing, args.method, args.caching, args.size)?;
     let seen = Observation::make(&session, &region)?;
     if args.json {
         println!("{:#}", seen.to_json());
         return Ok(());
     }
-    let title = format!("{} + {}", args.backing.name(), args.method.name());
+    let words = [args.backing.name(), args.method.name(), args.caching.name()];
+    let title = words.join(" + ");
     anstream::println!("{}", style::paint(style::HEADING, title));
     seen.show_region();
     seen.show_frames();

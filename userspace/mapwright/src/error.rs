@@ -2,7 +2,7 @@
 
 //! What can go wrong, each with what to do about it.
 
-use mapwright_uapi::{Backing, Method};
+use mapwright_uapi::{reason_against, reason_against_caching, Backing, Caching, Method};
 use nix::errno::Errno;
 
 /// A result of this library.
@@ -26,12 +26,12 @@ pub enum Error {
     },
 
     /// The backing cannot be mapped that way.
-    #[error("{} cannot be mapped with {}: {reason}", .backing.name(), .method.name())]
+    #[error("{} cannot be mapped with {what}: {reason}", .backing.name())]
     Unsupported {
         /// The backing asked for.
         backing: Backing,
-        /// The method asked for.
-        method: Method,
+        /// The name of the method or of the memory type asked for.
+        what: &'static str,
         /// Why not.
         reason: &'static str,
     },
@@ -79,6 +79,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// What cannot be of a combination that the module refused, and why.
+    pub(crate) fn unsupported(backing: Backing, method: Method, caching: Caching) -> Self {
+        let of_method = reason_against(backing, method).map(|reason| (method.name(), reason));
+        let of_caching =
+            || reason_against_caching(backing, caching).map(|reason| (caching.name(), reason));
+        let refused = (
+            caching.name(),
+            "the loaded module cannot do that on this machine",
+        );
+        let (what, reason) = of_method.or_else(of_caching).unwrap_or(refused);
+        Self::Unsupported {
+            backing,
+            what,
+            reason,
+        }
+    }
+
     /// The error number behind it, if there is one.
     pub fn errno(&self) -> Option<Errno> {
         match self {

@@ -3,9 +3,7 @@
 //! An open device and its regions.
 
 use crate::{Error, Mapping, Protection, Result, DEVICE};
-use mapwright_uapi::{
-    self as uapi, reason_against, AddressClass, Backing, Caching, Method, PageInfo, Request,
-};
+use mapwright_uapi::{self as uapi, AddressClass, Backing, Caching, Method, PageInfo, Request};
 use nix::{errno::Errno, libc};
 use std::{
     fs::{File, OpenOptions},
@@ -116,22 +114,34 @@ impl Session {
 
     /// Makes a region of at least `bytes` zeroed bytes, mapped write-back.
     pub fn create(&self, backing: Backing, method: Method, bytes: u64) -> Result<Region> {
-        let mut create = uapi::Create {
+        self.create_cached(backing, method, Caching::WriteBack, bytes)
+    }
+
+    /// Makes a region of at least `bytes` zeroed bytes, mapped with that memory type.
+    pub fn create_cached(
+        &self,
+        backing: Backing,
+        method: Method,
+        caching: Caching,
+        bytes: u64,
+    ) -> Result<Region> {
+        let create = uapi::Create {
             backing: backing.number(),
             method: method.number(),
-            caching: Caching::WriteBack.number(),
+            caching: caching.number(),
             bytes,
             ..uapi::Create::new()
         };
-        self.request(&mut create).map_err(|errno| match errno {
-            Errno::EOPNOTSUPP => Error::Unsupported {
-                backing,
-                method,
-                reason: reason_against(backing, method).unwrap_or("the loaded module refuses it"),
-            },
+        self.create_as(create).map_err(|errno| match errno {
+            Errno::EOPNOTSUPP => Error::unsupported(backing, method, caching),
             Errno::ENOSPC => Error::OverLimit { what: "the region" },
             errno => system("CREATE")(errno),
-        })?;
+        })
+    }
+
+    /// Makes a region as a request says, with the kernel's own errors.
+    pub fn create_as(&self, mut create: uapi::Create) -> std::result::Result<Region, Errno> {
+        self.request(&mut create)?;
         Ok(Region {
             id: create.id,
             offset: create.offset,

@@ -196,19 +196,13 @@ impl Subject {
         bytes: u64,
     ) -> std::result::Result<Region, Errno> {
         let singly = self.owner == Owner::Twin && self.variant == Variant::Singly;
-        let mut create = uapi::Create {
+        session.create_as(uapi::Create {
             flags: if singly { TWIN_SINGLY } else { 0 },
             backing: backing.number(),
             method: method.number(),
             caching: Caching::WriteBack.number(),
             bytes,
             ..uapi::Create::new()
-        };
-        session.request(&mut create)?;
-        Ok(Region {
-            id: create.id,
-            offset: create.offset,
-            bytes: create.bytes,
         })
     }
 
