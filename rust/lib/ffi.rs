@@ -7,6 +7,7 @@ use kernel::{
     bindings,
     ffi::{
         c_int,
+        c_long,
         c_uint,
         c_ulong,
         c_void, //
@@ -71,4 +72,91 @@ extern "C" {
 
     /// The sum of a per-CPU counter over all possible CPUs.
     pub(crate) fn mapkit_percpu_sum(counter: *const c_ulong) -> c_ulong;
+}
+
+/// `struct mapkit_frame` of `inspect.h`.
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct Frame {
+    pub(crate) page: c_ulong,
+    pub(crate) head_pfn: c_ulong,
+    pub(crate) flags: c_ulong,
+    pub(crate) refcount: c_int,
+    pub(crate) mapcount: c_int,
+    pub(crate) order: c_uint,
+    pub(crate) node: c_uint,
+    pub(crate) zone: c_uint,
+    pub(crate) migratetype: bindings::migratetype,
+    pub(crate) zone_name: [u8; 8],
+}
+
+/// `struct mapkit_area` of `inspect.h`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct AreaBounds {
+    pub(crate) start: c_ulong,
+    pub(crate) last: c_ulong,
+}
+
+/// `MAPKIT_AREAS` of `inspect.h`.
+pub(crate) const AREAS: usize = 10;
+
+extern "C" {
+    /// `local_irq_save()`.
+    #[cfg(CONFIG_MMU_GATHER_RCU_TABLE_FREE)]
+    pub(crate) fn mapkit_local_irq_save() -> c_ulong;
+
+    /// `local_irq_restore()`.
+    #[cfg(CONFIG_MMU_GATHER_RCU_TABLE_FREE)]
+    pub(crate) fn mapkit_local_irq_restore(flags: c_ulong);
+
+    /// `mmap_write_lock_killable()` of a `struct mm_struct`.
+    #[cfg(not(CONFIG_MMU_GATHER_RCU_TABLE_FREE))]
+    pub(crate) fn mapkit_mmap_write_lock_killable(mm: *mut c_void) -> c_int;
+
+    /// `mmap_write_unlock()` of a `struct mm_struct`.
+    #[cfg(not(CONFIG_MMU_GATHER_RCU_TABLE_FREE))]
+    pub(crate) fn mapkit_mmap_write_unlock(mm: *mut c_void);
+
+    /// Copies `size` bytes at a physical address that are in one page of memory.
+    pub(crate) fn mapkit_read_memory(phys: u64, to: *mut c_void, size: usize) -> c_int;
+
+    /// Whether a frame has the `struct page` of memory in use.
+    pub(crate) fn mapkit_is_memory(pfn: c_ulong) -> bool;
+
+    /// `copy_from_kernel_nofault()` of one byte.
+    pub(crate) fn mapkit_probe_kernel(addr: c_ulong) -> c_long;
+
+    /// `get_user_pages_remote()` of one page of a `struct mm_struct`, let go at once: its frame.
+    pub(crate) fn mapkit_counted_pfn(mm: *mut c_void, addr: c_ulong) -> c_long;
+
+    /// What the `struct page` of a frame says, if it has one.
+    pub(crate) fn mapkit_frame_of(pfn: c_ulong, frame: *mut Frame) -> bool;
+
+    /// Where the areas of the kernel's address space are; fills `AREAS` elements.
+    pub(crate) fn mapkit_areas(areas: *mut AreaBounds);
+
+    /// `PGDIR_SHIFT`.
+    pub(crate) fn mapkit_pgdir_shift() -> c_uint;
+
+    /// Physical address of the top table of a `struct mm_struct`.
+    pub(crate) fn mapkit_top_table(mm: *mut c_void) -> u64;
+
+    /// Physical address of a top table with all of the kernel's entries.
+    pub(crate) fn mapkit_kernel_table(mm: *mut c_void) -> u64;
+
+    /// Physical address of the top table that the CPU uses in user mode, if it is another, else 0.
+    pub(crate) fn mapkit_user_mode_table(mm: *mut c_void) -> u64;
+
+    /// CR3, TTBR0.
+    pub(crate) fn mapkit_table_register() -> u64;
+
+    /// The bits of an entry that hold a physical address.
+    pub(crate) fn mapkit_frame_mask() -> u64;
+
+    /// The CPU's table of memory types.
+    pub(crate) fn mapkit_memory_types() -> u64;
+
+    /// Whether entries hold physical addresses as the kernel counts them.
+    pub(crate) fn mapkit_tables_are_physical() -> bool;
 }

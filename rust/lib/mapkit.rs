@@ -7,6 +7,8 @@
 //!   or [`vmalloc`];
 //! - [`vma`]: the VMA of an `mmap(2)` call as types that only allow what is sound for it;
 //! - [`fault`]: page faults in VMAs that are filled when they are touched;
+//! - [`page_table`]: the page tables of a process or of the kernel, read while they are in use;
+//! - [`frame`], [`area`]: what the kernel says of a page frame, and where it has what;
 //! - [`debugfs`]: read-only text tables, safe against `rmmod`;
 //! - [`percpu`]: counters that cost next to nothing;
 //! - [`histogram`]: how long things take;
@@ -24,6 +26,7 @@
 /// What begins the lines that this crate logs.
 const __LOG_PREFIX: &[u8] = b"mapkit\0";
 
+pub mod area;
 pub mod backing;
 mod batch;
 pub mod blocks;
@@ -38,7 +41,9 @@ mod extent;
 pub mod fault;
 mod ffi;
 pub mod folios;
+pub mod frame;
 pub mod histogram;
+pub mod page_table;
 pub mod pages;
 pub mod param;
 pub mod percpu;

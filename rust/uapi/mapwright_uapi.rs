@@ -33,8 +33,9 @@ use zerocopy_derive::{
     KnownLayout, //
 };
 
-mod pairs;
+#[macro_use]
 mod words;
+mod pairs;
 
 pub use pairs::{
     methods_of,
@@ -120,6 +121,8 @@ macro_rules! request {
         const _: () = assert!(core::mem::size_of::<$name>() >= $min);
     };
 }
+
+pub mod inspect;
 
 /// [`IOCTL_INFO`]: what the loaded module can do, and its limits. Everything but `size` is output.
 #[repr(C)]

@@ -20,16 +20,19 @@ mod examples;
 mod failing;
 mod faults;
 mod inject;
+mod inspect;
 mod life;
 mod limits;
 mod module;
 mod pairs;
+mod random;
 mod raw;
 mod refusals;
 mod runner;
 mod sessions;
 mod stats;
 mod tracing;
+mod walk;
 
 pub use runner::{names, run, Choice};
 
@@ -51,6 +54,8 @@ const SUITES: &[Suite] = &[
     direct::SUITE,
     faults::SUITE,
     stats::SUITE,
+    inspect::SUITE,
+    walk::SUITE,
     tracing::SUITE,
     limits::SUITE,
     claims::SUITE,

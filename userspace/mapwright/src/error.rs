@@ -68,6 +68,27 @@ pub enum Error {
         detail: String,
     },
 
+    /// The process does not exist, or is ending.
+    #[error("there is no process {pid}, or it is ending")]
+    NoProcess {
+        /// Its number.
+        pid: u32,
+    },
+
+    /// Page tables cannot be walked for this address.
+    #[error("no page table can map the address {address:#x}, or the process is a kernel thread, which has none of its own")]
+    NotTranslated {
+        /// The address.
+        address: u64,
+    },
+
+    /// The kernel has no memory there.
+    #[error("no memory has the page frame number {pfn:#x}")]
+    NoFrame {
+        /// The number asked for.
+        pfn: u64,
+    },
+
     /// Any other failure of a system call.
     #[error("{what} failed: {errno}")]
     System {
@@ -104,6 +125,9 @@ impl Error {
             Self::Unsupported { .. } => Some(Errno::EOPNOTSUPP),
             Self::OverLimit { .. } => Some(Errno::ENOSPC),
             Self::StillMapped { .. } => Some(Errno::EBUSY),
+            Self::NoProcess { .. } => Some(Errno::ESRCH),
+            Self::NotTranslated { .. } => Some(Errno::EINVAL),
+            Self::NoFrame { .. } => Some(Errno::ENXIO),
             Self::System { errno, .. } => Some(*errno),
             Self::NoTables { .. } | Self::Unexpected { .. } => None,
         }

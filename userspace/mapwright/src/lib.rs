@@ -18,7 +18,9 @@
 //! # }
 //! ```
 
+mod device;
 mod error;
+pub mod inspect;
 mod mapping;
 mod observe;
 mod session;
@@ -33,6 +35,8 @@ pub use mapwright_uapi::{
 pub use observe::{page_faults, pagemap_pfns, settle, vma_of, Vma};
 pub use session::{page_size, Info, Query, Region, Session, Side};
 pub use tables::{Bucket, LiveRegion, Tables};
+
+pub use inspect::Inspector;
 
 /// Where the module shows its tables.
 pub const DEBUGFS: &str = "/sys/kernel/debug/mapwright";

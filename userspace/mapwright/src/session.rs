@@ -2,13 +2,13 @@
 
 //! An open device and its regions.
 
-use crate::{Error, Mapping, Protection, Result, DEVICE};
+use crate::{device, Error, Mapping, Protection, Result, DEVICE};
 use mapwright_uapi::{self as uapi, AddressClass, Backing, Caching, Method, PageInfo, Request};
-use nix::{errno::Errno, libc};
+use nix::errno::Errno;
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd},
+        fd::{AsFd, BorrowedFd},
         unix::fs::FileExt,
     },
     path::Path,
@@ -78,31 +78,13 @@ impl Session {
 
     /// Opens the device node `path` for reading and writing.
     pub fn open_at(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let opened = OpenOptions::new().read(true).write(true).open(path);
-        let file = opened.map_err(|err| {
-            let name = path.display().to_string();
-            match Errno::from_raw(err.raw_os_error().unwrap_or(0)) {
-                Errno::ENOENT | Errno::ENXIO | Errno::ENODEV => Error::NotLoaded { path: name },
-                Errno::EACCES | Errno::EPERM => Error::NoPermission { path: name },
-                errno => Error::System {
-                    what: "opening the device",
-                    errno,
-                },
-            }
-        })?;
+        let file = device::open(path.as_ref())?;
         Ok(Self { file })
     }
 
     /// Does an ioctl of the interface.
     pub fn request<R: Request>(&self, request: &mut R) -> std::result::Result<(), Errno> {
-        // The type of the number is not the same in every C library.
-        let number = R::IOCTL as libc::Ioctl;
-        // SAFETY: `request` is the structure that belongs to this request number, its `size` says
-        // how long it is (every `Request` begins with it), and the kernel writes no more than that.
-        let ret =
-            unsafe { libc::ioctl(self.file.as_raw_fd(), number, std::ptr::from_mut(request)) };
-        Errno::result(ret).map(drop)
+        device::request(&self.file, request)
     }
 
     /// What the module can do, and its limits.

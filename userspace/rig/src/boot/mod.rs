@@ -112,7 +112,7 @@ fn common_args(guest: &Guest, sockets: &Sockets) -> Vec<String> {
 
 /// A fault ends the guest at once, and everything the kernel says is in its log.
 fn kernel_args(guest: &Guest) -> Vec<String> {
-    let mut args: Vec<String> = ["loglevel=7", "oops=panic", "panic=-1"]
+    let mut args: Vec<String> = ["loglevel=7", "no_hash_pointers", "oops=panic", "panic=-1"]
         .map(str::to_owned)
         .to_vec();
     args.extend(guest.append.iter().cloned());

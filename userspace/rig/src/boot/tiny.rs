@@ -236,7 +236,7 @@ mod tests {
             "-kernel /usr/lib/modules/7.2.12/vmlinuz",
             "path=/re,,po,security_model=none,multidevs=remap,readonly=on",
             "-serial chardev:log -fsdev",
-            "-append console=ttyS0 loglevel=7 oops=panic panic=-1 nokaslr",
+            "-append console=ttyS0 loglevel=7 no_hash_pointers oops=panic panic=-1 nokaslr",
             "-m 1G -smp 2",
             "-device edu",
         ] {

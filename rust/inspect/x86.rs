@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The page tables of x86-64: five levels or four, of 512 entries of eight bytes.
+//!
+//! Bits of an entry: Intel SDM volume 3A, section 4.5; what Linux uses the bits for that the CPU
+//! ignores: `arch/x86/include/asm/pgtable_types.h`.
+
+use crate::{
+    uapi::{
+        EntryFlag,
+        EntryKind,
+        Level,
+        MemoryType, //
+    },
+    walk::{
+        Entry,
+        Format, //
+    }, //
+};
+use mapkit::page_table;
+
+const PRESENT: u64 = 1 << 0;
+const WRITE_THROUGH: u64 = 1 << 3;
+const CACHE_DISABLE: u64 = 1 << 4;
+/// Of an entry above the last level: it maps memory.
+const PAGE_SIZE: u64 = 1 << 7;
+/// Of an entry of the last level: third bit of its memory type.
+const PAT: u64 = 1 << 7;
+/// Of an entry above the last level: third bit of its memory type.
+const PAT_LARGE: u64 = 1 << 12;
+/// Linux, when the entry is not present: the page is there, but not to be used.
+const PROT_NONE: u64 = 1 << 8;
+
+/// What the single bits mean.
+const FLAGS: [(u32, EntryFlag); 10] = [
+    (0, EntryFlag::Present),
+    (1, EntryFlag::Writable),
+    (2, EntryFlag::User),
+    (5, EntryFlag::Accessed),
+    (6, EntryFlag::Dirty),
+    (8, EntryFlag::Global),
+    (9, EntryFlag::Special),
+    (10, EntryFlag::UffdWp),
+    (11, EntryFlag::SoftDirty),
+    (63, EntryFlag::NoExecute),
+];
+
+/// The flags of an entry that points to a table: the CPU ignores the others.
+const TABLE_FLAGS: u32 = EntryFlag::Present.bit()
+    | EntryFlag::Writable.bit()
+    | EntryFlag::User.bit()
+    | EntryFlag::Accessed.bit()
+    | EntryFlag::NoExecute.bit();
+
+/// Lowest bit of an address that selects a PGD entry, with five levels.
+const FIVE_LEVELS: u32 = 48;
+
+/// The levels from the top.
+pub(crate) fn formats() -> [Format; 5] {
+    let format = |level, shift| Format {
+        level,
+        shift,
+        bits: 9,
+        entry_size: 8,
+    };
+    let top = page_table::top_shift();
+    [
+        format(Level::Pgd, top),
+        Format {
+            bits: if top == FIVE_LEVELS { 9 } else { 0 },
+            ..format(Level::P4d, 39)
+        },
+        format(Level::Pud, 30),
+        format(Level::Pmd, 21),
+        format(Level::Pte, 12),
+    ]
+}
+
+/// Number of bits of a virtual address that are translated.
+pub(crate) fn address_bits() -> u32 {
+    page_table::top_shift().wrapping_add(9)
+}
+
+/// Whether an address is canonical: the bits above the translated ones are all like the highest of them.
+pub(crate) fn is_translated(address: u64) -> bool {
+    let above = 64u32.wrapping_sub(address_bits());
+    let extended = (address.wrapping_shl(above) as i64).wrapping_shr(above);
+    extended as u64 == address
+}
+
+/// Bytes that an entry of a level maps, where it can.
+fn page_size(level: Level) -> Option<u64> {
+    match level {
+        Level::Pte => Some(1 << 12),
+        Level::Pmd => Some(1 << 21),
+        Level::Pud => Some(1 << 30),
+        Level::P4d | Level::Pgd => None,
+    }
+}
+
+/// What an entry of a level means.
+pub(crate) fn decode(level: Level, value: u64) -> Entry {
+    let mut entry = Entry {
+        kind: EntryKind::Empty,
+        flags: 0,
+        physical: 0,
+        page_size: 0,
+        memory_type: None,
+    };
+    let size = page_size(level).filter(|_| level == Level::Pte || value & PAGE_SIZE != 0);
+    match (value & PRESENT != 0, size) {
+        (true, Some(size)) => {
+            entry.kind = EntryKind::Page;
+            entry.flags = flags_of(value);
+            if level != Level::Pte {
+                entry.flags |= EntryFlag::Large.bit();
+            }
+            entry.physical = frame_of(value, size);
+            entry.page_size = size;
+            entry.memory_type = memory_type(level, value);
+        }
+        (true, None) => {
+            entry.kind = EntryKind::Table;
+            entry.flags = flags_of(value) & TABLE_FLAGS;
+            entry.physical = value & page_table::frame_mask();
+        }
+        (false, Some(size)) if value & PROT_NONE != 0 => {
+            entry.kind = EntryKind::Blocked;
+            entry.flags = flags_of(value) & !EntryFlag::Global.bit();
+            // Stored inverted, so that a CPU that speculates past the missing bit finds no memory.
+            entry.physical = frame_of(!value, size);
+            entry.page_size = size;
+        }
+        (false, _) if value != 0 => entry.kind = EntryKind::NotPresent,
+        _ => {}
+    }
+    entry
+}
+
+fn flags_of(value: u64) -> u32 {
+    FLAGS
+        .iter()
+        .filter(|(bit, _)| value.wrapping_shr(*bit) & 1 != 0)
+        .fold(0, |flags, (_, flag)| flags | flag.bit())
+}
+
+fn frame_of(value: u64, size: u64) -> u64 {
+    value & page_table::frame_mask() & !size.wrapping_sub(1)
+}
+
+/// Three bits of the entry select one of the eight types in the page attribute table.
+fn memory_type(level: Level, value: u64) -> Option<MemoryType> {
+    let pat = if level == Level::Pte { PAT } else { PAT_LARGE };
+    let mut number = 0u32;
+    for (bit, mask) in [WRITE_THROUGH, CACHE_DISABLE, pat].into_iter().enumerate() {
+        if value & mask != 0 {
+            number |= 1u32.wrapping_shl(bit as u32);
+        }
+    }
+    let types = page_table::memory_types();
+    // SDM volume 3A, table 11-10.
+    match types.wrapping_shr(number.wrapping_mul(8)) & 7 {
+        0 => Some(MemoryType::Uncached),
+        1 => Some(MemoryType::WriteCombine),
+        4 => Some(MemoryType::WriteThrough),
+        5 => Some(MemoryType::WriteProtected),
+        6 => Some(MemoryType::WriteBack),
+        7 => Some(MemoryType::UncachedMinus),
+        _ => None,
+    }
+}

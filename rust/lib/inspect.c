@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * C wrappers for looking at page tables, page frames and the address space's layout: macros and
+ * static inline functions that Rust cannot call. What depends on the architecture is at the end.
+ */
+
+#include <linux/highmem.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
+#include <linux/rcupdate.h>
+#include <linux/uaccess.h>
+#include <asm/fixmap.h>
+#include "inspect.h"
+
+unsigned long mapkit_local_irq_save(void)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	return flags;
+}
+
+void mapkit_local_irq_restore(unsigned long flags)
+{
+	local_irq_restore(flags);
+}
+
+int mapkit_mmap_write_lock_killable(struct mm_struct *mm)
+{
+	return mmap_write_lock_killable(mm);
+}
+
+void mapkit_mmap_write_unlock(struct mm_struct *mm)
+{
+	mmap_write_unlock(mm);
+}
+
+/* Reads memory, and only memory, at a physical address. It may be changed or freed meanwhile. */
+int mapkit_read_memory(u64 phys, void *to, size_t size)
+{
+	struct page *page = pfn_to_online_page(PHYS_PFN(phys));
+	void *from;
+	int ret;
+
+	if (!page || offset_in_page(phys) + size > PAGE_SIZE)
+		return -ENXIO;
+	from = kmap_local_page(page);
+	ret = copy_from_kernel_nofault(to, from + offset_in_page(phys), size);
+	kunmap_local(from);
+	return ret;
+}
+
+bool mapkit_is_memory(unsigned long pfn)
+{
+	return pfn_to_online_page(pfn);
+}
+
+/* Loads a byte as the kernel does: -EFAULT if the load faults. */
+long mapkit_probe_kernel(unsigned long addr)
+{
+	u8 byte;
+
+	return copy_from_kernel_nofault(&byte, (void *)addr, sizeof(byte));
+}
+
+/* The frame that get_user_pages() finds at an address, without faulting it in. */
+long mapkit_counted_pfn(struct mm_struct *mm, unsigned long addr)
+{
+	struct page *page;
+	long ret;
+
+	ret = mmap_read_lock_killable(mm);
+	if (ret)
+		return ret;
+	ret = get_user_pages_remote(mm, addr, 1, FOLL_NOFAULT, &page, NULL);
+	mmap_read_unlock(mm);
+	if (ret != 1)
+		return ret ?: -EFAULT;
+	ret = page_to_pfn(page);
+	put_page(page);
+	return ret;
+}
+
+/* As get_pfnblock_migratetype(), which is not exported. */
+static enum migratetype migratetype_of(struct page *page, unsigned long pfn)
+{
+	unsigned long bits = 0;
+	unsigned long *map;
+
+#ifdef CONFIG_SPARSEMEM
+	struct mem_section_usage *usage;
+
+	/* Freed by RCU when memory is taken away. */
+	rcu_read_lock();
+	usage = READ_ONCE(__pfn_to_section(pfn)->usage);
+	map = usage ? usage->pageblock_flags : NULL;
+	pfn &= PAGES_PER_SECTION - 1;
+#else
+	rcu_read_lock();
+	map = page_zone(page)->pageblock_flags;
+	pfn -= pageblock_start_pfn(page_zone(page)->zone_start_pfn);
+#endif
+	if (map) {
+		unsigned long bit = (pfn >> pageblock_order) * NR_PAGEBLOCK_BITS;
+
+		bits = READ_ONCE(map[bit / BITS_PER_LONG]) >> (bit % BITS_PER_LONG);
+	}
+	rcu_read_unlock();
+#ifdef CONFIG_MEMORY_ISOLATION
+	if (bits & PAGEBLOCK_ISO_MASK)
+		return MIGRATE_ISOLATE;
+#endif
+	return bits & PAGEBLOCK_MIGRATETYPE_MASK;
+}
+
+/* As folio_precise_page_mapcount() of fs/proc, for a page that nobody holds. */
+static int mapcount_of(const struct page *page, struct page *head, unsigned int order)
+{
+	int count = atomic_read(&page->_mapcount) + 1;
+
+	if (page_mapcount_is_type(count))
+		count = 0;
+	if (order > 1 || (IS_ENABLED(CONFIG_64BIT) && order))
+		count += atomic_read(&((struct folio *)head)->_entire_mapcount) + 1;
+	return count;
+}
+
+/*
+ * Nobody holds the page, so that looking at it does not change its count: what is told may mix
+ * moments, but is only ever read from struct pages.
+ */
+bool mapkit_frame_of(unsigned long pfn, struct mapkit_frame *frame)
+{
+	struct page *page = pfn_to_online_page(pfn);
+	struct page *head;
+
+	if (!page)
+		return false;
+	head = compound_head(page);
+	frame->page = (unsigned long)page;
+	frame->head_pfn = page_to_pfn(head);
+	frame->flags = READ_ONCE(page->flags.f);
+	frame->refcount = atomic_read(&head->_refcount);
+	frame->order = compound_order(head);
+	frame->mapcount = mapcount_of(page, head, frame->order);
+	frame->node = page_to_nid(page);
+	frame->zone = page_zonenum(page);
+	frame->migratetype = migratetype_of(page, pfn);
+	strscpy(frame->zone_name, page_zone(page)->name ?: "", sizeof(frame->zone_name));
+	return true;
+}
+
+static void set_area(struct mapkit_area *area, unsigned long start, unsigned long end)
+{
+	area->start = start;
+	area->last = end - 1;
+}
+
+#ifdef CONFIG_X86_64
+
+#include <asm/cpu_entry_area.h>
+#include <asm/msr.h>
+#include <asm/pgtable_areas.h>
+#ifdef CONFIG_KASAN
+#include <asm/kasan.h>
+#endif
+
+unsigned int mapkit_pgdir_shift(void)
+{
+	return PGDIR_SHIFT;
+}
+
+u64 mapkit_top_table(struct mm_struct *mm)
+{
+	return __pa(mm->pgd);
+}
+
+/* Every process has the kernel's entries in its top table. */
+u64 mapkit_kernel_table(struct mm_struct *mm)
+{
+	return __pa(mm->pgd);
+}
+
+/* What the CPU walks in user mode where the kernel hides itself, else 0. */
+u64 mapkit_user_mode_table(struct mm_struct *mm)
+{
+#ifdef CONFIG_MITIGATION_PAGE_TABLE_ISOLATION
+	if (boot_cpu_has(X86_FEATURE_PTI))
+		return __pa(kernel_to_user_pgdp(mm->pgd));
+#endif
+	return 0;
+}
+
+u64 mapkit_table_register(void)
+{
+	return __read_cr3();
+}
+
+u64 mapkit_frame_mask(void)
+{
+	return PTE_PFN_MASK;
+}
+
+/* The page attribute table: eight memory types of a byte each. */
+u64 mapkit_memory_types(void)
+{
+	u64 types = 0x0007040600070406ULL;
+
+	if (boot_cpu_has(X86_FEATURE_PAT))
+		rdmsrq(MSR_IA32_CR_PAT, types);
+	return types;
+}
+
+/* A paravirtualized Xen guest's entries hold the machine's frames instead. */
+bool mapkit_tables_are_physical(void)
+{
+	return !boot_cpu_has(X86_FEATURE_XENPV);
+}
+
+void mapkit_areas(struct mapkit_area areas[MAPKIT_AREAS])
+{
+	unsigned long end = (unsigned long)high_memory;
+
+	set_area(&areas[MAPKIT_DIRECT_MAP], PAGE_OFFSET, end);
+	set_area(&areas[MAPKIT_VMALLOC], VMALLOC_START, VMALLOC_END + 1);
+	set_area(&areas[MAPKIT_VMEMMAP], VMEMMAP_START,
+		 (unsigned long)(vmemmap + (__pa(end - 1) >> PAGE_SHIFT) + 1));
+	set_area(&areas[MAPKIT_MODULES], MODULES_VADDR, MODULES_END);
+	set_area(&areas[MAPKIT_KERNEL_IMAGE], __START_KERNEL_map,
+		 __START_KERNEL_map + KERNEL_IMAGE_SIZE);
+	set_area(&areas[MAPKIT_FIXMAP], FIXADDR_TOT_START, FIXADDR_TOP);
+	set_area(&areas[MAPKIT_CPU_ENTRY], CPU_ENTRY_AREA_BASE,
+		 CPU_ENTRY_AREA_BASE + CPU_ENTRY_AREA_MAP_SIZE);
+#ifdef CONFIG_KASAN
+	set_area(&areas[MAPKIT_KASAN], KASAN_SHADOW_START, KASAN_SHADOW_END);
+#endif
+	set_area(&areas[MAPKIT_LDT], LDT_BASE_ADDR, LDT_END_ADDR);
+}
+
+#endif /* CONFIG_X86_64 */
+
+#ifdef CONFIG_ARM
+
+#include <asm/highmem.h>
+#include <asm/proc-fns.h>
+
+unsigned int mapkit_pgdir_shift(void)
+{
+	return PGDIR_SHIFT;
+}
+
+u64 mapkit_top_table(struct mm_struct *mm)
+{
+	return __pa(mm->pgd);
+}
+
+/* A process gets the kernel's newer entries only when it needs them; TTBR1 has them all. */
+u64 mapkit_kernel_table(struct mm_struct *mm)
+{
+#ifdef CONFIG_ARM_LPAE
+	return __pa(mm->pgd);
+#else
+	unsigned long table;
+
+	asm("mrc p15, 0, %0, c2, c0, 1" : "=r" (table));
+	return table & ~0x3fffUL;
+#endif
+}
+
+u64 mapkit_user_mode_table(struct mm_struct *mm)
+{
+	return 0;
+}
+
+u64 mapkit_table_register(void)
+{
+#ifdef CONFIG_ARM_LPAE
+	return cpu_get_ttbr(0);
+#else
+	unsigned long table;
+
+	asm("mrc p15, 0, %0, c2, c0, 0" : "=r" (table));
+	return table;
+#endif
+}
+
+u64 mapkit_frame_mask(void)
+{
+	return PHYS_MASK & PAGE_MASK;
+}
+
+/*
+ * The memory types by number: of a long descriptor MAIR0 and MAIR1, a byte each; of a short one the
+ * primary region remap register, two bits each.
+ */
+u64 mapkit_memory_types(void)
+{
+	u32 low, high;
+
+	asm("mrc p15, 0, %0, c10, c2, 0" : "=r" (low));
+	asm("mrc p15, 0, %0, c10, c2, 1" : "=r" (high));
+	return (u64)high << 32 | low;
+}
+
+bool mapkit_tables_are_physical(void)
+{
+	return true;
+}
+
+void mapkit_areas(struct mapkit_area areas[MAPKIT_AREAS])
+{
+	set_area(&areas[MAPKIT_DIRECT_MAP], PAGE_OFFSET, (unsigned long)high_memory);
+	set_area(&areas[MAPKIT_VMALLOC], VMALLOC_START, VMALLOC_END);
+	set_area(&areas[MAPKIT_MODULES], MODULES_VADDR, MODULES_END);
+	set_area(&areas[MAPKIT_FIXMAP], FIXADDR_START, FIXADDR_END);
+#ifdef CONFIG_KASAN
+	set_area(&areas[MAPKIT_KASAN], KASAN_SHADOW_START, KASAN_SHADOW_END);
+#endif
+#ifdef CONFIG_HIGHMEM
+	set_area(&areas[MAPKIT_PKMAP], PKMAP_ADDR(0), PKMAP_ADDR(LAST_PKMAP));
+#endif
+}
+
+#endif /* CONFIG_ARM */

@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `/dev/mapwright-inspect`: page frames, the layout, what it refuses, and walks while the tables
+//! change.
+
+use crate::{
+    child,
+    random::Random,
+    raw::{self, Map, RW},
+    runner::{suite, Context},
+};
+use anyhow::{ensure, Context as _, Result};
+use mapwright::{
+    inspect::{Area, Inspector, MigrateType, Target},
+    uapi::{inspect as uapi, Request},
+    Backing, Method, Session,
+};
+use nix::{
+    errno::Errno,
+    libc,
+    sys::{
+        signal::{kill, Signal},
+        wait::waitpid,
+    },
+    unistd::Pid,
+};
+use std::{
+    fs,
+    io::Read as _,
+    os::fd::{AsFd as _, AsRawFd as _},
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+suite! { "inspect":
+    a_frame_agrees_with_kpageflags_and_kpagecount,
+    a_frame_of_ours_is_counted_and_unmovable,
+    no_frame_beyond_memory_is_enxio,
+    the_layout_holds_what_the_kernel_says_of_itself,
+    it_needs_cap_sys_admin,
+    no_such_process_is_esrch,
+    a_process_that_ended_is_esrch,
+    a_kernel_thread_is_einval,
+    unknown_flags_are_einval,
+    a_wrong_size_is_refused,
+    unknown_ioctl_is_enotty,
+    a_bad_pointer_is_efault,
+    it_has_no_memory_to_map_or_read,
+    walks_race_with_a_process_that_changes,
+}
+
+fn a_frame_agrees_with_kpageflags_and_kpagecount(_: &Context) -> Result<()> {
+    let inspector = Inspector::open()?;
+    let map = Map::anonymous(64 << 10, RW)?;
+    map.advise(libc::MADV_NOHUGEPAGE)?;
+    map.store(0, 1);
+    // Neither on its way to a list nor written to by others.
+    map.lock()?;
+    let walk = inspector.walk(Target::Myself, map.addr as u64)?;
+    let pfn = walk.pfn().context("no page")?;
+    let frame = inspector.frame(pfn)?;
+    let number_in = |file: &str| -> Result<u64> {
+        let mut bytes = [0; 8];
+        std::os::unix::fs::FileExt::read_exact_at(&fs::File::open(file)?, &mut bytes, pfn * 8)?;
+        Ok(u64::from_ne_bytes(bytes))
+    };
+    let (flags, count) = (
+        number_in("/proc/kpageflags")?,
+        number_in("/proc/kpagecount")?,
+    );
+    ensure!(
+        frame.page_flags.bits() == flags,
+        "{:#x}, but kpageflags {flags:#x}",
+        frame.page_flags
+    );
+    ensure!(
+        count == 1 && frame.mapcount == 1,
+        "kpagecount {count}, {frame:?}"
+    );
+    ensure!(
+        frame.refcount >= 1 && frame.order == 0 && frame.head == pfn,
+        "{frame:?}"
+    );
+    ensure!(!frame.zone.is_empty(), "{frame:?}");
+    Ok(())
+}
+
+fn a_frame_of_ours_is_counted_and_unmovable(_: &Context) -> Result<()> {
+    let (inspector, session) = (Inspector::open()?, Session::open()?);
+    let region = session.create(Backing::Folio, Method::Insert, 64 << 10)?;
+    let map = Map::shared(&session, region.offset, 64 << 10)?;
+    let pages = session.pages(&region, 0, u64::MAX)?;
+    let first = inspector.frame(pages[0].pfn)?;
+    let third = inspector.frame(pages[2].pfn)?;
+    ensure!(first.order == 4 && first.head == pages[0].pfn, "{first:?}");
+    ensure!(third.order == 4 && third.head == pages[0].pfn, "{third:?}");
+    // One each for the module and for every mapped page.
+    ensure!(first.refcount == 17, "{first:?}");
+    ensure!(first.migrate_type == MigrateType::Unmovable, "{first:?}");
+    let apart = third.struct_page - first.struct_page;
+    ensure!(apart > 0 && apart % 2 == 0, "{apart} bytes for two pages");
+    drop(map);
+    ensure!(inspector.frame(pages[0].pfn)?.refcount == 1);
+    Ok(())
+}
+
+fn no_frame_beyond_memory_is_enxio(_: &Context) -> Result<()> {
+    let inspector = Inspector::open()?;
+    for pfn in [1 << 35, 1 << 40, 1 << 52, u64::MAX] {
+        let told = inspector.frame(pfn);
+        let errno = told.as_ref().err().and_then(mapwright::Error::errno);
+        ensure!(errno == Some(Errno::ENXIO), "{pfn:#x}: {told:?}");
+    }
+    Ok(())
+}
+
+fn the_layout_holds_what_the_kernel_says_of_itself(context: &Context) -> Result<()> {
+    let layout = Inspector::open()?.layout()?;
+    for pair in layout.areas.windows(2) {
+        ensure!(
+            pair[0].start <= pair[0].last && pair[0].last < pair[1].start,
+            "{pair:x?}"
+        );
+    }
+    // Where things are, from the kernel's symbols.
+    let symbols = fs::read_to_string("/proc/kallsyms")?;
+    let mut checked = 0;
+    for (name, area) in [
+        ("_text", Area::KernelImage),
+        ("_end", Area::KernelImage),
+        ("init_task", Area::KernelImage),
+    ] {
+        let line = symbols
+            .lines()
+            .find(|line| line.ends_with(&format!(" {name}")));
+        let Some(line) = line else { continue };
+        let address = u64::from_str_radix(line.split(' ').next().unwrap_or(""), 16)?;
+        ensure!(
+            layout.area_of(address) == Some(area),
+            "{name} at {address:#x} is in {:?}",
+            layout.area_of(address)
+        );
+        checked += 1;
+    }
+    for line in symbols.lines().filter(|line| line.ends_with("[mapwright]")) {
+        let address = u64::from_str_radix(line.split(' ').next().unwrap_or(""), 16)?;
+        let class = layout.area_of(address);
+        ensure!(class == Some(Area::Modules), "{line} is in {class:?}");
+        checked += 1;
+    }
+    context.note(format!("{checked} symbols"));
+    ensure!(checked > 10, "only {checked} symbols");
+    Ok(())
+}
+
+/// The error number of an ioctl of the inspector.
+fn refused<R: Request>(inspector: &Inspector, mut request: R) -> Option<Errno> {
+    inspector.request(&mut request).err()
+}
+
+fn it_needs_cap_sys_admin(_: &Context) -> Result<()> {
+    let inspector = Inspector::open()?;
+    child::run(|| {
+        child::become_nobody()?;
+        ensure!(refused(&inspector, uapi::Walk::new()) == Some(Errno::EPERM));
+        ensure!(refused(&inspector, uapi::Frame::new()) == Some(Errno::EPERM));
+        ensure!(refused(&inspector, uapi::Layout::new()) == Some(Errno::EPERM));
+        let opened = Inspector::open();
+        let errno = opened.as_ref().err().and_then(mapwright::Error::errno);
+        ensure!(errno == Some(Errno::EACCES), "{opened:?}");
+        Ok(())
+    })
+}
+
+fn of_process(pid: u32) -> uapi::Walk {
+    uapi::Walk {
+        pid,
+        ..uapi::Walk::new()
+    }
+}
+
+fn no_such_process_is_esrch(_: &Context) -> Result<()> {
+    let inspector = Inspector::open()?;
+    for pid in [u32::MAX, i32::MAX as u32, 1 << 31, 4_194_303] {
+        let errno = refused(&inspector, of_process(pid));
+        ensure!(errno == Some(Errno::ESRCH), "{pid}: {errno:?}");
+    }
+    Ok(())
+}
+
+fn a_process_that_ended_is_esrch(_: &Context) -> Result<()> {
+    let inspector = Inspector::open()?;
+    let child = child::spawn(|| Ok(()))?;
+    let ended = || -> Result<bool> {
+        let stat = fs::read_to_string(format!("/proc/{child}/stat"))?;
+        Ok(stat.contains(") Z "))
+    };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !ended()? {
+        ensure!(Instant::now() < deadline, "the child does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // It has a number still, but no memory.
+    let errno = refused(&inspector, of_process(child.as_raw() as u32));
+    waitpid(child, None)?;
+    ensure!(errno == Some(Errno::ESRCH), "{errno:?}");
+    Ok(())
+}
+
+fn a_kernel_thread_is_einval(_: &Context) -> Result<()> {
+    let inspector = Inspector::open()?;
+    // kthreadd.
+    let errno = refused(&inspector, of_process(2));
+    ensure!(errno == Some(Errno::EINVAL), "{errno:?}");
+    Ok(())
+}
+
+fn unknown_flags_are_einval(_: &Context) -> Result<()> {
+    let inspector = Inspector::open()?;
+    let kernel = uapi::WALK_KERNEL;
+    for flags in [
+        1 << 4,
+        1 << 31,
+        kernel | uapi::WALK_COUNTED,
+        kernel | uapi::WALK_USER_MODE,
+        uapi::WALK_PROBE,
+    ] {
+        let errno = refused(
+            &inspector,
+            uapi::Walk {
+                flags,
+                ..uapi::Walk::new()
+            },
+        );
+        ensure!(errno == Some(Errno::EINVAL), "{flags:#x}: {errno:?}");
+    }
+    let of_kernel = uapi::Walk {
+        flags: kernel,
+        ..of_process(1)
+    };
+    ensure!(refused(&inspector, of_kernel) == Some(Errno::EINVAL));
+    let frame = uapi::Frame {
+        flags: 1,
+        ..uapi::Frame::new()
+    };
+    ensure!(refused(&inspector, frame) == Some(Errno::EINVAL));
+    let layout = uapi::Layout {
+        flags: 1,
+        ..uapi::Layout::new()
+    };
+    ensure!(refused(&inspector, layout) == Some(Errno::EINVAL));
+    Ok(())
+}
+
+fn a_wrong_size_is_refused(_: &Context) -> Result<()> {
+    let inspector = Inspector::open()?;
+    for (number, size) in [
+        (uapi::IOCTL_WALK, uapi::Walk::MIN_SIZE as u32),
+        (uapi::IOCTL_FRAME, uapi::Frame::MIN_SIZE as u32),
+        (uapi::IOCTL_LAYOUT, uapi::Layout::MIN_SIZE as u32),
+    ] {
+        for (size, expected) in [
+            (0, Some(Errno::EINVAL)),
+            (size - 1, Some(Errno::EINVAL)),
+            (size, None),
+            (size + 100, None),
+            (4097, Some(Errno::E2BIG)),
+        ] {
+            let told = raw::ioctl_bytes(&inspector, number, size, &[]).err();
+            ensure!(told == expected, "{number:#x}, size {size}: {told:?}");
+        }
+        let beyond = vec![1u8; size as usize + 4];
+        let told = raw::ioctl_bytes(&inspector, number, size + 8, &beyond).err();
+        ensure!(told == Some(Errno::E2BIG), "{number:#x}: {told:?}");
+    }
+    Ok(())
+}
+
+fn unknown_ioctl_is_enotty(_: &Context) -> Result<()> {
+    let inspector = Inspector::open()?;
+    for number in [
+        0,
+        uapi::IOCTL_WALK - 1,
+        uapi::IOCTL_LAYOUT + 1,
+        mapwright::uapi::IOCTL_INFO,
+    ] {
+        let told = raw::ioctl(&inspector, number, 0);
+        ensure!(told == Err(Errno::ENOTTY), "{number:#x}: {told:?}");
+    }
+    Ok(())
+}
+
+fn a_bad_pointer_is_efault(_: &Context) -> Result<()> {
+    let inspector = Inspector::open()?;
+    for address in [0, 64, usize::MAX - 64, 1 << 62] {
+        let told = raw::ioctl(&inspector, uapi::IOCTL_WALK, address);
+        ensure!(told == Err(Errno::EFAULT), "{address:#x}: {told:?}");
+    }
+    Ok(())
+}
+
+fn it_has_no_memory_to_map_or_read(_: &Context) -> Result<()> {
+    let inspector = Inspector::open()?;
+    let mapped = Map::shared(&inspector, 0, 4096).err();
+    ensure!(mapped == Some(Errno::ENODEV), "mmap: {mapped:?}");
+    let mut file = fs::File::from(inspector.as_fd().try_clone_to_owned()?);
+    let read = file.read(&mut [0; 8]);
+    ensure!(
+        read.as_ref()
+            .is_err_and(|err| err.raw_os_error() == Some(libc::EINVAL)),
+        "{read:?}"
+    );
+    Ok(())
+}
+
+/// How long the race lasts.
+const RACE: Duration = Duration::from_secs(4);
+
+/// What the processes of the race share: the number of the one whose memory changes, and where.
+struct Shared(Map);
+
+impl Shared {
+    fn new() -> Result<Self> {
+        let none = nix::sys::memfd::memfd_create(c"race", nix::sys::memfd::MFdFlags::empty())?;
+        Errno::result(
+            // SAFETY: A file of our own.
+            unsafe { libc::ftruncate(none.as_raw_fd(), 4096) },
+        )?;
+        Ok(Self(Map::shared(&none, 0, 4096)?))
+    }
+
+    fn number(&self, which: usize) -> &AtomicU64 {
+        assert!(which < 8, "a page has more, but no more are used");
+        // SAFETY: Aligned, inside a mapping that lives as long as `self`, and only used like this.
+        unsafe { &*((self.0.addr + 8 * which) as *const AtomicU64) }
+    }
+}
+
+/// Maps, touches, unmaps and forks until it is killed.
+fn change(shared: &Shared) -> Result<()> {
+    let mut random = Random::new(u64::from(std::process::id()));
+    loop {
+        let map = Map::anonymous(4 << 20, RW)?;
+        shared.number(1).store(map.addr as u64, Ordering::Relaxed);
+        let advice = random.pick(&[libc::MADV_HUGEPAGE, libc::MADV_NOHUGEPAGE]);
+        map.advise(*advice)?;
+        for _ in 0..64 {
+            map.store(random.below(4 << 20) as usize, 1);
+        }
+        if random.below(4) == 0 {
+            // A child with a copy, which goes at once.
+            child::run(|| Ok(()))?;
+            map.store(0, 2);
+        }
+        let part = random.below(3) as usize * (1 << 20);
+        match random.below(3) {
+            0 => map.advise_part(part, 1 << 20, libc::MADV_DONTNEED)?,
+            1 => map.unmap_part(part, 1 << 20)?,
+            _ => map.protect_part(part, 1 << 20, nix::sys::mman::ProtFlags::PROT_NONE)?,
+        }
+        if random.below(8) == 0 {
+            // The next one goes on.
+            return Ok(());
+        }
+    }
+}
+
+/// Starts one process after the other that changes its memory.
+fn change_for_ever(shared: &Shared) -> Result<()> {
+    loop {
+        let child = child::spawn(|| change(shared))?;
+        shared
+            .number(0)
+            .store(child.as_raw() as u64, Ordering::Relaxed);
+        waitpid(child, None)?;
+    }
+}
+
+/// Walks for as long as the race lasts; counts clean answers and clean refusals.
+fn walk_on(shared: &Shared, seed: u64) -> Result<()> {
+    let inspector = Inspector::open()?;
+    let vmalloc = inspector.layout()?;
+    let vmalloc = vmalloc
+        .area(Area::Vmalloc)
+        .context("no vmalloc area")?
+        .start;
+    let mut random = Random::new(seed);
+    let deadline = Instant::now() + RACE;
+    while Instant::now() < deadline {
+        let pid = shared.number(0).load(Ordering::Relaxed) as u32;
+        let base = shared.number(1).load(Ordering::Relaxed);
+        let address = base + random.below(8 << 20);
+        let answer = match random.below(8) {
+            0 => inspector.walk(Target::Kernel, vmalloc + random.below(1 << 30)),
+            1 => inspector
+                .walk_counted(Target::Process(pid), address)
+                .map(|(walk, _)| walk),
+            _ => inspector.walk(Target::Process(pid), address),
+        };
+        let which = match answer.as_ref().map_err(mapwright::Error::errno) {
+            Ok(walk) => {
+                if let Some(pfn) = walk.pfn() {
+                    // Whatever it is by now.
+                    let _ = inspector.frame(pfn);
+                }
+                2
+            }
+            Err(Some(Errno::ESRCH)) => 3,
+            Err(Some(Errno::EAGAIN)) => 4,
+            Err(_) => anyhow::bail!("{address:#x} of {pid}: {answer:?}"),
+        };
+        shared.number(which).fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+fn walks_race_with_a_process_that_changes(context: &Context) -> Result<()> {
+    let shared = Shared::new()?;
+    let changer = child::spawn(|| {
+        // The whole family goes when the test ends.
+        nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+        change_for_ever(&shared)
+    })?;
+    let second = child::spawn(|| walk_on(&shared, 11))?;
+    let first = walk_on(&shared, 12);
+    let second = waitpid(second, None)?;
+    let killed = kill(Pid::from_raw(-changer.as_raw()), Signal::SIGKILL);
+    waitpid(changer, None)?;
+    killed?;
+    first?;
+    ensure!(
+        matches!(second, nix::sys::wait::WaitStatus::Exited(_, 0)),
+        "the other walker: {second:?}"
+    );
+    let count = |which| shared.number(which).load(Ordering::Relaxed);
+    context.note(format!(
+        "{} walks, {} of a process that had ended, {} whose tables changed all the time",
+        count(2),
+        count(3),
+        count(4)
+    ));
+    ensure!(count(2) > 100, "only {} walks", count(2));
+    Ok(())
+}

@@ -1,0 +1,570 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Walks of the page tables tell what the kernel's other interfaces tell.
+
+use crate::{
+    cells::Cell,
+    random::Random,
+    raw::{Map, RW},
+    runner::{skip, suite, Context},
+};
+use anyhow::{bail, ensure, Context as _, Result};
+use mapwright::{
+    inspect::{Area, EntryKind, Inspector, Layout, Level, Probe, Target, Walk},
+    pagemap_pfns, Session,
+};
+use nix::{
+    errno::Errno,
+    libc,
+    sys::mman::{MapFlags, ProtFlags},
+};
+use std::{
+    fs::{self, File},
+    path::Path,
+};
+
+suite! { "walk":
+    agrees_with_pagemap_and_get_user_pages,
+    finds_every_region_of_ours_where_the_module_put_it,
+    ends_at_the_pmd_for_a_huge_page,
+    tells_a_blocked_page_from_an_empty_entry,
+    agrees_with_the_direct_map_s_arithmetic,
+    agrees_with_vmallocinfo,
+    agrees_with_the_kernel_s_page_table_dump,
+    finds_nothing_at_the_guard_page_of_vmalloc_memory,
+}
+
+const PAGE: u64 = 4096;
+const HUGE: usize = 2 << 20;
+/// Random addresses of a test.
+const ADDRESSES: usize = 10_000;
+
+/// A mapping of this process, with what is to be expected of its pages.
+struct Sample {
+    name: String,
+    map: Map,
+    /// Page frames by number only: hidden from pagemap, refused by `get_user_pages()`. The frames that
+    /// the module says it has.
+    hidden: Option<Vec<u64>>,
+}
+
+impl Sample {
+    fn new(name: &str, map: Map) -> Self {
+        Self {
+            name: name.to_owned(),
+            map,
+            hidden: None,
+        }
+    }
+
+    fn holds(&self, address: u64) -> bool {
+        let start = self.map.addr as u64;
+        (start..start + self.map.length as u64).contains(&address)
+    }
+}
+
+/// Stores to each page of a part of a mapping.
+fn fill(map: &Map, from: usize, to: usize) {
+    for at in (from..to).step_by(PAGE as usize) {
+        map.store(at, 1);
+    }
+}
+
+/// Anonymous memory with 2 MiB pages, if the machine has them free.
+fn huge_anonymous() -> Result<Map> {
+    let map = Map::anonymous(4 * HUGE, RW)?;
+    map.advise(libc::MADV_HUGEPAGE)?;
+    fill(&map, 0, map.length);
+    Ok(map)
+}
+
+/// Two pages of the hugetlb pool, if it can be filled.
+fn hugetlb() -> Result<Option<Map>> {
+    let pool = "/proc/sys/vm/nr_hugepages";
+    if fs::write(pool, "2").is_err() || fs::read_to_string(pool)?.trim() != "2" {
+        return Ok(None);
+    }
+    let none = File::open("/dev/null")?;
+    let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS | MapFlags::MAP_HUGETLB;
+    let map = Map::new(&none, 0, 2 * HUGE, RW, flags)?;
+    // The second page stays untouched.
+    map.store(HUGE / 2, 1);
+    Ok(Some(map))
+}
+
+/// Memory of the kinds that every program has.
+fn ordinary_samples(context: &Context) -> Result<Vec<Sample>> {
+    let anonymous = Map::anonymous(1 << 20, RW)?;
+    anonymous.advise(libc::MADV_NOHUGEPAGE)?;
+    fill(&anonymous, 0, anonymous.length);
+
+    let sparse = Map::anonymous(1 << 20, RW)?;
+    sparse.advise(libc::MADV_NOHUGEPAGE)?;
+    for at in (0..sparse.length).step_by(3 * PAGE as usize) {
+        sparse.store(at, 1);
+    }
+    // A page that is only read is the zero page.
+    std::hint::black_box(sparse.load(PAGE as usize));
+
+    let blocked = Map::anonymous(256 << 10, RW)?;
+    fill(&blocked, 0, blocked.length);
+    blocked.protect(ProtFlags::PROT_NONE)?;
+
+    let holes = Map::anonymous(1 << 20, RW)?;
+    fill(&holes, 0, holes.length);
+    holes.unmap_part(256 << 10, 128 << 10)?;
+    holes.advise_part(512 << 10, 128 << 10, libc::MADV_DONTNEED)?;
+
+    let program = File::open("/proc/self/exe")?;
+    let length = (program.metadata()?.len() as usize).min(1 << 20) & !(PAGE as usize - 1);
+    let file = Map::new(
+        &program,
+        0,
+        length,
+        ProtFlags::PROT_READ,
+        MapFlags::MAP_PRIVATE,
+    )?;
+    for at in (0..length).step_by(2 * PAGE as usize) {
+        std::hint::black_box(file.load(at));
+    }
+
+    let memory = nix::sys::memfd::memfd_create(c"walk", nix::sys::memfd::MFdFlags::empty())?;
+    let memory = File::from(memory);
+    memory.set_len(512 << 10)?;
+    let shared = Map::shared(&memory, 0, 512 << 10)?;
+    fill(&shared, 0, 300 << 10);
+
+    let mut samples = vec![
+        Sample::new("anonymous", anonymous),
+        Sample::new("sparse", sparse),
+        Sample::new("PROT_NONE", blocked),
+        Sample::new("with holes", holes),
+        Sample::new("file", file),
+        Sample::new("memfd", shared),
+        Sample::new("huge anonymous", huge_anonymous()?),
+    ];
+    match hugetlb()? {
+        Some(map) => samples.push(Sample::new("hugetlb", map)),
+        None => context.note("without hugetlb pages: the pool cannot be filled here".into()),
+    }
+    Ok(samples)
+}
+
+/// A region of ours for each sound cell, mapped and touched.
+fn our_samples(session: &Session) -> Result<Vec<Sample>> {
+    let mut samples = Vec::new();
+    for cell in Cell::all().filter(Cell::is_sound) {
+        let bytes = 64 << 10;
+        let region = cell.create(session, bytes)?;
+        let map = Map::shared(session, region.offset, bytes as usize)?;
+        fill(&map, 0, map.length);
+        let frames = session.pages(&region, 0, u64::MAX)?;
+        samples.push(Sample {
+            name: cell.name(),
+            map,
+            hidden: (!cell.is_counted()).then(|| frames.iter().map(|page| page.pfn).collect()),
+        });
+    }
+    Ok(samples)
+}
+
+/// What the kernel's other interfaces say of an address must be what the walk says.
+fn compare(inspector: &Inspector, samples: &[Sample], address: u64) -> Result<()> {
+    let pid = std::process::id();
+    let (walk, counted) = inspector.walk_counted(Target::Process(pid), address)?;
+    // A later one may be in the hole of an earlier one.
+    let sample = samples.iter().rev().find(|sample| sample.holds(address));
+    let name = sample.map_or("nothing of ours", |sample| &sample.name);
+    let pfn = walk.pfn();
+    let hidden = sample.and_then(|sample| sample.hidden.as_ref().map(|pfns| (sample, pfns)));
+    if let Some((sample, pfns)) = hidden {
+        let page = (address as usize - sample.map.addr) / PAGE as usize;
+        ensure!(
+            pfn == Some(pfns[page]),
+            "{name}: the module has {:#x}, the walk {walk:x?}",
+            pfns[page]
+        );
+        ensure!(
+            counted == Err(Errno::EFAULT),
+            "{name}: get_user_pages() gave {counted:x?}"
+        );
+        return Ok(());
+    }
+    let seen = pagemap_pfns(address as usize, 1)?[0];
+    ensure!(
+        pfn == seen,
+        "{name}: pagemap says {seen:x?}, the walk {walk:x?}"
+    );
+    // What cannot be used is not given.
+    let usable = pfn.filter(|_| walk.is_present());
+    ensure!(
+        counted.ok() == usable,
+        "{name}: get_user_pages() says {counted:x?}, the walk {walk:x?}"
+    );
+    Ok(())
+}
+
+/// The kernel may move a page between two questions: what differs is asked again.
+fn settle(mut ask: impl FnMut() -> Result<()>) -> Result<()> {
+    for _ in 0..3 {
+        if ask().is_ok() {
+            return Ok(());
+        }
+    }
+    ask()
+}
+
+fn agrees_with_pagemap_and_get_user_pages(context: &Context) -> Result<()> {
+    let inspector = Inspector::open()?;
+    let session = Session::open()?;
+    let mut samples = ordinary_samples(context)?;
+    samples.extend(our_samples(&session)?);
+    let mut random = Random::new(1);
+    let (mut present, mut absent, mut refused) = (0, 0, 0);
+    let top = 1u64 << (inspector.layout()?.address_bits - 1);
+    for _ in 0..ADDRESSES {
+        let address = match random.below(20) {
+            0 => random.below(top),
+            1 => random.next() % (u64::MAX - 2 * top) + top,
+            _ => {
+                let map = &random.pick(&samples).map;
+                map.addr as u64 + random.below(map.length as u64)
+            }
+        };
+        if (top..u64::MAX - top).contains(&address) {
+            // Not canonical.
+            let told = inspector.walk(Target::Myself, address);
+            let errno = told.as_ref().err().and_then(mapwright::Error::errno);
+            ensure!(errno == Some(Errno::EINVAL), "{address:#x}: {told:x?}");
+            refused += 1;
+            continue;
+        }
+        settle(|| compare(&inspector, &samples, address))
+            .with_context(|| format!("address {address:#x}"))?;
+        match inspector.walk(Target::Myself, address)?.is_present() {
+            true => present += 1,
+            false => absent += 1,
+        }
+    }
+    context.note(format!(
+        "{present} addresses with a page, {absent} without, {refused} that no page table can map"
+    ));
+    ensure!(present > ADDRESSES / 2 && absent > ADDRESSES / 20 && refused > 100);
+    drop(samples);
+    // Back to an empty pool.
+    let _ = fs::write("/proc/sys/vm/nr_hugepages", "0");
+    Ok(())
+}
+
+fn finds_every_region_of_ours_where_the_module_put_it(_: &Context) -> Result<()> {
+    let (inspector, session) = (Inspector::open()?, Session::open()?);
+    for cell in Cell::all().filter(Cell::is_sound) {
+        let region = cell.create(&session, 256 << 10)?;
+        let map = Map::shared(&session, region.offset, 256 << 10)?;
+        fill(&map, 0, map.length);
+        for (page, frame) in session.pages(&region, 0, u64::MAX)?.iter().enumerate() {
+            let address = (map.addr + page * PAGE as usize) as u64;
+            let walk = inspector.walk(Target::Myself, address)?;
+            ensure!(
+                walk.pfn() == Some(frame.pfn) && walk.is_user() && walk.is_writable(),
+                "{}, page {page}: {:#x}, but {walk:x?}",
+                cell.name(),
+                frame.pfn
+            );
+            ensure!(!walk.is_executable(), "{}: {walk:x?}", cell.name());
+        }
+    }
+    Ok(())
+}
+
+fn ends_at_the_pmd_for_a_huge_page(_: &Context) -> Result<()> {
+    let (inspector, map) = (Inspector::open()?, huge_anonymous()?);
+    let middle = (map.addr + map.length / 2) & !(HUGE - 1);
+    let walk = inspector.walk(Target::Myself, middle as u64)?;
+    let last = walk.last().context("no level")?;
+    if last.level != Level::Pmd {
+        return skip("the kernel had no 2 MiB page free, or does not use them");
+    }
+    ensure!(
+        last.kind == EntryKind::Page && walk.page_size == HUGE as u64,
+        "{walk:x?}"
+    );
+    let next = inspector.walk(Target::Myself, middle as u64 + 5 * PAGE + 7)?;
+    ensure!(
+        next.physical == walk.physical.map(|physical| physical + 5 * PAGE + 7),
+        "{next:x?}"
+    );
+    Ok(())
+}
+
+fn tells_a_blocked_page_from_an_empty_entry(_: &Context) -> Result<()> {
+    let (inspector, map) = (Inspector::open()?, Map::anonymous(64 << 10, RW)?);
+    map.advise(libc::MADV_NOHUGEPAGE)?;
+    map.store(0, 1);
+    let kind = |at: usize| -> Result<(EntryKind, Option<u64>)> {
+        let walk = inspector.walk(Target::Myself, (map.addr + at) as u64)?;
+        Ok((walk.last().context("no level")?.kind, walk.pfn()))
+    };
+    let (before, pfn) = kind(0)?;
+    ensure!(before == EntryKind::Page && pfn.is_some());
+    map.protect(ProtFlags::PROT_NONE)?;
+    ensure!(kind(0)? == (EntryKind::Blocked, pfn), "{:x?}", kind(0)?);
+    ensure!(kind(4096)? == (EntryKind::Empty, None));
+    Ok(())
+}
+
+/// First and last address of memory, from `/proc/iomem`.
+fn memory_ranges() -> Result<Vec<(u64, u64)>> {
+    let text = fs::read_to_string("/proc/iomem")?;
+    let mut ranges = Vec::new();
+    for line in text
+        .lines()
+        .filter(|line| !line.starts_with(' ') && line.ends_with(": System RAM"))
+    {
+        let range = line.split(' ').next().unwrap_or("");
+        let (first, last) = range.split_once('-').context("/proc/iomem")?;
+        ranges.push((
+            u64::from_str_radix(first, 16)?,
+            u64::from_str_radix(last, 16)?,
+        ));
+    }
+    ensure!(!ranges.is_empty(), "/proc/iomem tells no memory");
+    Ok(ranges)
+}
+
+fn area(layout: &Layout, area: Area) -> Result<(u64, u64)> {
+    let range = layout.area(area);
+    let range = range.with_context(|| format!("the layout has no {}", area.name()))?;
+    Ok((range.start, range.last))
+}
+
+fn agrees_with_the_direct_map_s_arithmetic(context: &Context) -> Result<()> {
+    let inspector = Inspector::open()?;
+    let (start, last) = area(&inspector.layout()?, Area::DirectMap)?;
+    let memory = memory_ranges()?;
+    let mut random = Random::new(2);
+    let mut by_size = std::collections::BTreeMap::new();
+    for _ in 0..2000 {
+        let (first, end) = *random.pick(&memory);
+        let physical = first + random.below(end - first + 1);
+        let address = start + physical;
+        ensure!(address <= last, "{physical:#x} is beyond the direct map");
+        let walk = inspector.walk(Target::Kernel, address)?;
+        if walk.physical.is_some() {
+            ensure!(walk.physical == Some(physical), "{address:#x}: {walk:x?}");
+            ensure!(!walk.is_user(), "user mode may use {walk:x?}");
+        }
+        *by_size.entry(walk.page_size).or_insert(0) += 1;
+    }
+    let unmapped = by_size.get(&0).copied().unwrap_or(0);
+    context.note(format!("addresses by page size: {by_size:?}"));
+    ensure!(
+        unmapped < 100,
+        "{unmapped} of 2000 addresses are not mapped"
+    );
+    Ok(())
+}
+
+/// The areas that `/proc/vmallocinfo` tells: first address, bytes, the rest of the line. A skip where it
+/// hides the addresses.
+fn vmalloc_areas() -> Result<Vec<(u64, u64, String)>> {
+    let text = fs::read_to_string("/proc/vmallocinfo")?;
+    let mut areas = Vec::new();
+    for line in text.lines() {
+        let (range, rest) = line.split_once(' ').context("/proc/vmallocinfo")?;
+        let (first, end) = range.split_once('-').context("/proc/vmallocinfo")?;
+        let first = u64::from_str_radix(first.trim_start_matches("0x"), 16)?;
+        let end = u64::from_str_radix(end.trim_start_matches("0x"), 16)?;
+        areas.push((first, end.wrapping_sub(first), rest.trim().to_owned()));
+    }
+    let is_hashed = |(first, _, _): &(u64, u64, String)| first >> (u64::BITS - 1) == 0;
+    if cfg!(target_pointer_width = "64") && areas.iter().all(is_hashed) {
+        return skip("/proc/vmallocinfo hides the addresses: boot with no_hash_pointers");
+    }
+    Ok(areas)
+}
+
+/// What `/proc/vmallocinfo` tells of one area, against walks.
+fn check_area(inspector: &Inspector, first: u64, bytes: u64, about: &str) -> Result<()> {
+    let number = |name: &str| about.split(' ').find_map(|word| word.strip_prefix(name));
+    let walk = |at: u64| inspector.walk(Target::Kernel, first + at);
+    if let Some(physical) = number("phys=") {
+        let physical = u64::from_str_radix(physical.trim_start_matches("0x"), 16)?;
+        let found = walk(0)?;
+        ensure!(found.physical == Some(physical), "{about}: {found:x?}");
+    }
+    if let Some(pages) = number("pages=") {
+        let pages: u64 = pages.parse()?;
+        for page in 0..pages {
+            let found = walk(page * PAGE)?;
+            let pfn = found
+                .pfn()
+                .with_context(|| format!("{about}: {found:x?}"))?;
+            inspector.frame(pfn)?;
+        }
+        // The rest is the guard page.
+        for at in (pages * PAGE..bytes).step_by(PAGE as usize) {
+            let found = walk(at)?;
+            ensure!(found.physical.is_none(), "{about}, guard page: {found:x?}");
+        }
+    }
+    Ok(())
+}
+
+fn agrees_with_vmallocinfo(context: &Context) -> Result<()> {
+    let inspector = Inspector::open()?;
+    let layout = inspector.layout()?;
+    let before = vmalloc_areas()?;
+    let results: Vec<_> = before
+        .iter()
+        .map(|(first, bytes, about)| check_area(&inspector, *first, *bytes, about))
+        .collect();
+    let after = vmalloc_areas()?;
+    let (mut checked, mut pages) = (0, 0);
+    for (area, result) in before.iter().zip(results) {
+        // Others come and go.
+        if !after.contains(area) {
+            continue;
+        }
+        result?;
+        let class = layout.area_of(area.0);
+        ensure!(
+            matches!(class, Some(Area::Vmalloc | Area::Modules)),
+            "{:#x} is in {class:?}",
+            area.0
+        );
+        checked += 1;
+        pages += area.1 / PAGE;
+    }
+    context.note(format!("{checked} areas of {pages} pages"));
+    ensure!(checked > 20, "only {checked} areas");
+    Ok(())
+}
+
+/// A line of the kernel's own dump of its page tables: addresses, and the level whose entries map
+/// them, or none.
+struct Dumped {
+    first: u64,
+    end: u64,
+    level: Option<Level>,
+    writable: bool,
+    executable: bool,
+}
+
+/// Reads lines like `0xffff888000000000-0xffff888000099000  612K  RW  GLB NX pte`.
+fn parse_dump(text: &str) -> Result<Vec<Dumped>> {
+    let mut lines = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with("0x")) {
+        let mut words = line.split_whitespace();
+        let (first, end) = words
+            .next()
+            .and_then(|range| range.split_once('-'))
+            .with_context(|| format!("the dump has the line {line:?}"))?;
+        let address = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16);
+        let words: Vec<&str> = words.collect();
+        // A range with no attributes between its size and its level maps nothing.
+        let attributes = words.get(1..words.len().saturating_sub(1)).unwrap_or(&[]);
+        let level = match words.last() {
+            _ if attributes.is_empty() => None,
+            Some(&"pte") => Some(Level::Pte),
+            Some(&"pmd") => Some(Level::Pmd),
+            Some(&"pud") => Some(Level::Pud),
+            _ => None,
+        };
+        lines.push(Dumped {
+            first: address(first)?,
+            end: address(end)?,
+            level,
+            writable: attributes.contains(&"RW"),
+            executable: attributes.contains(&"x"),
+        });
+    }
+    Ok(lines)
+}
+
+fn differs(walk: &Walk, line: &Dumped) -> bool {
+    let mapped = walk.last().filter(|_| walk.is_present());
+    mapped.map(|step| step.level) != line.level
+        || (line.level.is_some()
+            && (walk.is_executable() != line.executable || walk.is_writable() != line.writable))
+}
+
+fn agrees_with_the_kernel_s_page_table_dump(context: &Context) -> Result<()> {
+    let file = Path::new("/sys/kernel/debug/page_tables/kernel");
+    if !file.exists() {
+        return skip(
+            "this kernel has no dump of its page tables (CONFIG_PTDUMP_DEBUGFS); `make test-debug` has it",
+        );
+    }
+    let inspector = Inspector::open()?;
+    let mut random = Random::new(3);
+    let (mut checked, mut different) = (0, Vec::new());
+    let lines = parse_dump(&fs::read_to_string(file)?)?;
+    let kernel: Vec<_> = lines.iter().filter(|line| line.first >> 63 == 1).collect();
+    for line in &kernel {
+        let pages = (line.end.wrapping_sub(line.first) / PAGE).max(1);
+        for _ in 0..3 {
+            let address = line.first + random.below(pages) * PAGE;
+            let walk = inspector.walk(Target::Kernel, address)?;
+            if differs(&walk, line) {
+                different.push((address, walk));
+            }
+            checked += 1;
+        }
+    }
+    // What changed since the dump was made is not wrong: a second one says so.
+    let again = parse_dump(&fs::read_to_string(file)?)?;
+    for (address, _) in different {
+        let line = again
+            .iter()
+            .find(|line| line.first <= address && (address < line.end || line.end == 0))
+            .with_context(|| format!("{address:#x} is not in the dump"))?;
+        let walk = inspector.walk(Target::Kernel, address)?;
+        if differs(&walk, line) {
+            bail!(
+                "{address:#x}: the dump says {:?}, the walk {walk:x?}",
+                line.level
+            );
+        }
+    }
+    context.note(format!("{checked} addresses in {} ranges", kernel.len()));
+    ensure!(checked > 100, "the dump has only {checked} addresses");
+    Ok(())
+}
+
+/// The first page from `start` on whose entry is as wanted. Goes over whole empty tables at once.
+fn find_page(
+    inspector: &Inspector,
+    start: u64,
+    end: u64,
+    wanted: impl Fn(&Walk) -> bool,
+) -> Result<Option<u64>> {
+    let mut address = start;
+    while address < end {
+        let walk = inspector.walk(Target::Kernel, address)?;
+        if wanted(&walk) {
+            return Ok(Some(address));
+        }
+        let covered = 1 << walk.last().map_or(12, |step| step.shift);
+        address = (address & !(covered - 1)) + covered;
+    }
+    Ok(None)
+}
+
+fn finds_nothing_at_the_guard_page_of_vmalloc_memory(_: &Context) -> Result<()> {
+    let inspector = Inspector::open()?;
+    let (start, end) = area(&inspector.layout()?, Area::Vmalloc)?;
+    // The last page of memory before a hole, somewhere in the area.
+    let is_memory = |walk: &Walk| walk.pfn().is_some_and(|pfn| inspector.frame(pfn).is_ok());
+    let first = find_page(&inspector, start, end, is_memory)?.context("no vmalloc memory")?;
+    let guard = find_page(&inspector, first, end, |walk| walk.physical.is_none())?
+        .context("no guard page")?;
+    let (walk, inside) = inspector.probe(first)?;
+    ensure!(inside == Probe::Loaded, "{inside:?}: {walk:x?}");
+    let (walk, beyond) = inspector.probe(guard)?;
+    ensure!(
+        beyond == Probe::Faulted && walk.physical.is_none(),
+        "{beyond:?}: {walk:x?}"
+    );
+    Ok(())
+}
