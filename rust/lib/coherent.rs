@@ -58,7 +58,7 @@ impl DmaDevice {
         })
     }
 
-    fn as_raw(&self) -> *mut bindings::device {
+    pub(crate) fn as_raw(&self) -> *mut bindings::device {
         // SAFETY: By the type invariant it is valid; no reference is made.
         unsafe { &raw mut (*self.device.as_ptr()).dev }
     }

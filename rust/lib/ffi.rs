@@ -39,6 +39,42 @@ extern "C" {
     /// `fatal_signal_pending(current)`.
     pub(crate) fn mapkit_fatal_signal_pending() -> bool;
 
+    /// `signal_pending(current)`.
+    pub(crate) fn mapkit_signal_pending() -> bool;
+
+    /// `cond_resched()`.
+    pub(crate) fn mapkit_cond_resched();
+
+    /// `node_online(node)`.
+    pub(crate) fn mapkit_node_online(node: c_uint) -> bool;
+
+    /// `num_possible_cpus()`.
+    pub(crate) fn mapkit_num_possible_cpus() -> c_uint;
+
+    /// `per_cpu_ptr()` of the first possible CPU.
+    pub(crate) fn mapkit_first_cpu_ptr(object: *mut c_void) -> *mut c_void;
+
+    /// `get_cycles()`.
+    pub(crate) fn mapkit_get_cycles() -> u64;
+
+    /// `page_address()` of a `struct page`; null if it has none.
+    pub(crate) fn mapkit_page_address(page: *const c_void) -> *mut c_void;
+
+    /// `page_to_pfn()` of a `struct page`.
+    pub(crate) fn mapkit_page_to_pfn(page: *const c_void) -> c_ulong;
+
+    /// `page_zonenum()` of a `struct page`.
+    pub(crate) fn mapkit_page_zonenum(page: *const c_void) -> c_uint;
+
+    /// `page_to_nid()` of a `struct page`.
+    pub(crate) fn mapkit_page_to_nid(page: *const c_void) -> c_uint;
+
+    /// `mm/vmalloc.c`: pages mapped contiguously, from a node if it has any, or null.
+    pub(crate) fn vmalloc_node_noprof(size: c_ulong, node: c_int) -> *mut c_void;
+
+    /// `mm/vmalloc.c`: the same, zeroed.
+    pub(crate) fn vzalloc_node_noprof(size: c_ulong, node: c_int) -> *mut c_void;
+
     /// `kmalloc()`.
     pub(crate) fn mapkit_kmalloc(size: usize, gfp: bindings::gfp_t) -> *mut c_void;
 
@@ -159,4 +195,38 @@ extern "C" {
 
     /// Whether entries hold physical addresses as the kernel counts them.
     pub(crate) fn mapkit_tables_are_physical() -> bool;
+}
+
+/// `kmalloc_node()`, whose parameters depend on the kernel's configuration.
+///
+/// # Safety
+///
+/// The node must exist.
+#[inline]
+pub(crate) unsafe fn kmalloc_node(bytes: usize, gfp: bindings::gfp_t, node: c_int) -> *mut c_void {
+    // SAFETY: Any size is fine; no buckets are the usual ones.
+    #[cfg(CONFIG_SLAB_BUCKETS)]
+    let object =
+        unsafe { bindings::__kmalloc_node_noprof(bytes, core::ptr::null_mut(), gfp, node) };
+    // SAFETY: Any size is fine.
+    #[cfg(not(CONFIG_SLAB_BUCKETS))]
+    let object = unsafe { bindings::__kmalloc_node_noprof(bytes, gfp, node) };
+    object
+}
+
+/// `kvmalloc_node()`, whose parameters depend on the kernel's configuration.
+///
+/// # Safety
+///
+/// The node must exist or be `NUMA_NO_NODE`.
+#[inline]
+pub(crate) unsafe fn kvmalloc_node(bytes: usize, gfp: bindings::gfp_t, node: c_int) -> *mut c_void {
+    // SAFETY: Any size is fine; no buckets are the usual ones.
+    #[cfg(CONFIG_SLAB_BUCKETS)]
+    let object =
+        unsafe { bindings::__kvmalloc_node_noprof(bytes, core::ptr::null_mut(), 1, gfp, node) };
+    // SAFETY: Any size is fine.
+    #[cfg(not(CONFIG_SLAB_BUCKETS))]
+    let object = unsafe { bindings::__kvmalloc_node_noprof(bytes, 1, gfp, node) };
+    object
 }

@@ -6,15 +6,27 @@
  */
 
 #include <linux/mm.h>
+#include <linux/nodemask.h>
 #include <linux/percpu.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/timex.h>
 
 struct page *mapkit_virt_to_page(const void *addr);
 unsigned long mapkit_virt_to_pfn(const void *addr);
 void *mapkit_folio_alloc(gfp_t gfp, unsigned int order);
 void mapkit_folio_put(void *addr);
 bool mapkit_fatal_signal_pending(void);
+bool mapkit_signal_pending(void);
+void mapkit_cond_resched(void);
+bool mapkit_node_online(unsigned int node);
+unsigned int mapkit_num_possible_cpus(void);
+void *mapkit_first_cpu_ptr(void __percpu *object);
+u64 mapkit_get_cycles(void);
+void *mapkit_page_address(const struct page *page);
+unsigned long mapkit_page_to_pfn(const struct page *page);
+unsigned int mapkit_page_zonenum(const struct page *page);
+unsigned int mapkit_page_to_nid(const struct page *page);
 void *mapkit_kmalloc(size_t size, gfp_t gfp);
 pgprot_t mapkit_pgprot_writecombine(pgprot_t prot);
 pgprot_t mapkit_pgprot_noncached(pgprot_t prot);
@@ -46,6 +58,56 @@ void mapkit_folio_put(void *addr)
 bool mapkit_fatal_signal_pending(void)
 {
 	return fatal_signal_pending(current);
+}
+
+bool mapkit_signal_pending(void)
+{
+	return signal_pending(current);
+}
+
+void mapkit_cond_resched(void)
+{
+	cond_resched();
+}
+
+bool mapkit_node_online(unsigned int node)
+{
+	return node < MAX_NUMNODES && node_online(node);
+}
+
+unsigned int mapkit_num_possible_cpus(void)
+{
+	return num_possible_cpus();
+}
+
+void *mapkit_first_cpu_ptr(void __percpu *object)
+{
+	return per_cpu_ptr(object, cpumask_first(cpu_possible_mask));
+}
+
+u64 mapkit_get_cycles(void)
+{
+	return get_cycles();
+}
+
+void *mapkit_page_address(const struct page *page)
+{
+	return page_address(page);
+}
+
+unsigned long mapkit_page_to_pfn(const struct page *page)
+{
+	return page_to_pfn(page);
+}
+
+unsigned int mapkit_page_zonenum(const struct page *page)
+{
+	return page_zonenum(page);
+}
+
+unsigned int mapkit_page_to_nid(const struct page *page)
+{
+	return page_to_nid(page);
 }
 
 void *mapkit_kmalloc(size_t size, gfp_t gfp)

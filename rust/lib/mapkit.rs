@@ -10,12 +10,14 @@
 //! - [`page_table`]: the page tables of a process or of the kernel, read while they are in use;
 //! - [`frame`], [`area`]: what the kernel says of a page frame, and where it has what;
 //! - [`debugfs`]: read-only text tables, safe against `rmmod`;
+//! - [`source`]: the kernel's allocators as things of one kind, and loops that exercise them;
+//! - [`budget`]: amounts that are used up;
 //! - [`percpu`]: counters that cost next to nothing;
 //! - [`histogram`]: how long things take;
 //! - [`param`]: parameters of a module that are words;
 //! - [`uaccess`]: structures that grow over the years, copied from and to programs;
 //! - [`trace`]: events that trace-cmd, perf and bpftrace see;
-//! - [`capability`], [`errno`], [`sysinfo`], [`text`]: small things on the way.
+//! - [`capability`], [`errno`], [`sysinfo`], [`task`], [`text`]: small things on the way.
 //!
 //! It is an rlib linked into each module that uses it, so it has no statics of its own. All `unsafe`
 //! of those modules is here.
@@ -30,6 +32,7 @@ pub mod area;
 pub mod backing;
 mod batch;
 pub mod blocks;
+pub mod budget;
 pub mod caching;
 pub mod capability;
 pub mod chardev;
@@ -48,8 +51,9 @@ pub mod pages;
 pub mod param;
 pub mod percpu;
 pub mod slab;
+pub mod source;
 pub mod sysinfo;
-mod task;
+pub mod task;
 pub mod text;
 pub mod trace;
 pub mod uaccess;

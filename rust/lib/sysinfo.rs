@@ -2,8 +2,10 @@
 
 //! What the machine has.
 
+use crate::ffi;
 use kernel::{
     bindings,
+    ffi::c_int,
     page::PAGE_SIZE, //
 };
 
@@ -14,4 +16,39 @@ pub fn total_ram_bytes() -> u64 {
     unsafe { bindings::si_meminfo(&mut info) };
     // `si_meminfo()` counts in pages.
     (info.totalram as u64).saturating_mul(PAGE_SIZE as u64)
+}
+
+/// A node that was online when this was made.
+#[derive(Clone, Copy)]
+pub struct OnlineNode(u32);
+
+impl OnlineNode {
+    /// The node of this number, if it is online.
+    pub fn new(number: u32) -> Option<Self> {
+        // SAFETY: Any number may be asked about.
+        unsafe { ffi::mapkit_node_online(number) }.then_some(Self(number))
+    }
+
+    /// Its number, as C has it.
+    pub(crate) fn number(self) -> c_int {
+        self.0 as c_int
+    }
+}
+
+/// CPUs that the machine can ever have.
+pub fn possible_cpus() -> u32 {
+    // SAFETY: Only reads.
+    unsafe { ffi::mapkit_num_possible_cpus() }
+}
+
+/// The CPU's cycle counter, or 0 if it has none.
+pub fn cycles() -> u64 {
+    // SAFETY: May be called in any context.
+    unsafe { ffi::mapkit_get_cycles() }
+}
+
+/// Nanoseconds of a clock that may be read in any context.
+pub fn nanoseconds() -> u64 {
+    // SAFETY: May be called in any context.
+    unsafe { bindings::ktime_get_mono_fast_ns() }
 }

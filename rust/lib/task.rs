@@ -3,7 +3,31 @@
 //! The calling task.
 
 use crate::ffi;
-use kernel::prelude::*;
+use kernel::{
+    bindings,
+    prelude::*, //
+};
+
+/// `EINTR` if a signal waits for the calling task: long work should not go on.
+pub fn check_no_signal() -> Result {
+    // SAFETY: May be called by any task in process context.
+    match unsafe { ffi::mapkit_signal_pending() } {
+        true => Err(EINTR),
+        false => Ok(()),
+    }
+}
+
+/// Lets other tasks run if it is their turn. To be called now and then by long work.
+pub fn let_others_run() {
+    // SAFETY: May be called by any task in process context that may sleep.
+    unsafe { ffi::mapkit_cond_resched() };
+}
+
+/// Number of the CPU that runs the calling task, at least for a moment.
+pub fn cpu() -> u32 {
+    // SAFETY: May be called in any context.
+    unsafe { bindings::raw_smp_processor_id() }
+}
 
 /// `EINTR` if the calling task is being killed: long work should not go on.
 pub(crate) fn check_not_killed() -> Result {

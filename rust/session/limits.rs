@@ -4,15 +4,12 @@
 
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        Arc, //
-    }, //
+    sync::Arc, //
 };
-use mapkit::sysinfo;
+use mapkit::{
+    budget::Budget,
+    sysinfo, //
+};
 
 /// The limits, fixed when the module is loaded.
 pub(crate) struct Limits {
@@ -40,40 +37,6 @@ impl Limits {
             session_bytes,
             session_regions,
         }
-    }
-}
-
-/// An amount that can be taken from until it is used up.
-struct Budget {
-    used: Atomic<i64>,
-    limit: i64,
-}
-
-impl Budget {
-    fn new(limit: u64) -> Self {
-        Self {
-            used: Atomic::new(0),
-            limit: i64::try_from(limit).unwrap_or(i64::MAX),
-        }
-    }
-
-    /// Takes `amount`; `ENOSPC` if less is left.
-    fn take(&self, amount: i64) -> Result {
-        let mut used = self.used.load(Relaxed);
-        loop {
-            let sum = used.checked_add(amount).ok_or(ENOSPC)?;
-            if sum > self.limit {
-                return Err(ENOSPC);
-            }
-            match self.used.cmpxchg(used, sum, Relaxed) {
-                Ok(_) => return Ok(()),
-                Err(now) => used = now,
-            }
-        }
-    }
-
-    fn give_back(&self, amount: i64) {
-        self.used.fetch_sub(amount, Relaxed);
     }
 }
 

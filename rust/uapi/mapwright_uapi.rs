@@ -122,6 +122,7 @@ macro_rules! request {
     };
 }
 
+pub mod alloc;
 pub mod inspect;
 
 /// [`IOCTL_INFO`]: what the loaded module can do, and its limits. Everything but `size` is output.

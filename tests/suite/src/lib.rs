@@ -6,6 +6,7 @@
 //! modules loaded. After each test nothing may be left: no session, no region, no VMA.
 
 mod aio;
+mod alloc;
 mod bare;
 mod cells;
 mod child;
@@ -60,9 +61,10 @@ const SUITES: &[Suite] = &[
     limits::SUITE,
     claims::SUITE,
     defaults::SUITE,
+    alloc::SUITE,
     module::SUITE,
     failing::SUITE,
 ];
 
 /// What each module must not hold after a test.
-const LEFT_BEHIND: &[fn() -> Result<()>] = &[stats::nothing_is_left];
+const LEFT_BEHIND: &[fn() -> Result<()>] = &[stats::nothing_is_left, alloc::nothing_is_left];

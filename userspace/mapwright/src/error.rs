@@ -89,6 +89,35 @@ pub enum Error {
         pfn: u64,
     },
 
+    /// The plan cannot be run as it is.
+    #[error("such a plan cannot be run: {reason}")]
+    PlanRefused {
+        /// Why not.
+        reason: &'static str,
+    },
+
+    /// The plan could need more than the module may use.
+    #[error("the plan could need {needed} bytes, and of the module's budget of {budget} bytes {used} are used: allocate less, or load mapwright_alloc with a larger budget_mib")]
+    OverBudget {
+        /// Bytes that it could need.
+        needed: u64,
+        /// Bytes that are used.
+        used: u64,
+        /// Bytes that may be used.
+        budget: u64,
+    },
+
+    /// A signal came.
+    #[error("a signal ended the plan: everything it had allocated was freed")]
+    Interrupted,
+
+    /// No such CPU.
+    #[error("CPU {cpu} does not exist, is offline, or is not for this process: see /sys/devices/system/cpu/online")]
+    NoCpu {
+        /// Its number.
+        cpu: u32,
+    },
+
     /// Any other failure of a system call.
     #[error("{what} failed: {errno}")]
     System {
@@ -128,6 +157,9 @@ impl Error {
             Self::NoProcess { .. } => Some(Errno::ESRCH),
             Self::NotTranslated { .. } => Some(Errno::EINVAL),
             Self::NoFrame { .. } => Some(Errno::ENXIO),
+            Self::PlanRefused { .. } | Self::NoCpu { .. } => Some(Errno::EINVAL),
+            Self::OverBudget { .. } => Some(Errno::ENOSPC),
+            Self::Interrupted => Some(Errno::EINTR),
             Self::System { errno, .. } => Some(*errno),
             Self::NoTables { .. } | Self::Unexpected { .. } => None,
         }

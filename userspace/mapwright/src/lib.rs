@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+pub mod alloc;
 mod device;
 mod error;
 pub mod inspect;

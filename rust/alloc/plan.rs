@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A plan: from its numbers to a source of objects, and from what came of it back to numbers.
+
+use crate::{
+    device::Device,
+    file::Holding,
+    pattern::{
+        self,
+        Spent,
+        Tally,
+        Turns, //
+    },
+    totals::Objects,
+    watch::{
+        Recorder,
+        Timed, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    str::CString,
+    sync::Arc, //
+};
+use mapkit::{
+    budget::Taken,
+    source::{
+        Cache,
+        CacheFlags,
+        CacheOnNode,
+        CacheOptions,
+        CoherentSource,
+        Gfp,
+        Kmalloc,
+        KmallocOnNode,
+        Krealloc,
+        Kvmalloc,
+        Nothing,
+        PageBlocks,
+        PageBlocksOnNode,
+        PerCpu,
+        Slots,
+        Source,
+        SplitBlocks,
+        Unwatched,
+        Vmalloc,
+        VmallocOnNode,
+        Watch, //
+    },
+    sysinfo::OnlineNode,
+    task, //
+};
+use mapwright_uapi::alloc as uapi;
+use uapi::{
+    Allocator,
+    Pattern, //
+};
+
+/// What a plan leaves beside numbers.
+pub(crate) struct Outcome {
+    pub(crate) records: KVVec<uapi::Record>,
+    pub(crate) holding: Option<Holding>,
+}
+
+/// Runs a plan, and fills in what came of it. Errors as of [`uapi::Run`].
+pub(crate) fn run(device: &Arc<Device>, run: &mut uapi::Run) -> Result<Outcome> {
+    let info = device.info(0);
+    if uapi::reason_against(run, &info).is_some() {
+        return Err(EINVAL);
+    }
+    let allocator = Allocator::from_number(run.allocator).ok_or(EINVAL)?;
+    let bytes = uapi::bytes_needed(run, &info);
+    let plan = Plan {
+        allocator,
+        pattern: pattern::from_number(run.pattern)?,
+        turns: Turns {
+            count: run.count as usize,
+            chunk: pattern::chunk(uapi::bytes_needed(&uapi::Run { batch: 1, ..*run }, &info)),
+            hold: run.flags & uapi::HOLD != 0,
+            seed: run.seed,
+        },
+        too_large: run.bytes.max(run.old_bytes) > info.kmalloc_max_bytes
+            && matches!(
+                allocator,
+                Allocator::Kmalloc | Allocator::Kzalloc | Allocator::Krealloc
+            ),
+        taken: Taken::new(&device.budget, bytes.saturating_add(bookkeeping(run)))?,
+        device,
+        run,
+    };
+    plan.with_source()
+}
+
+/// Bytes for records and places, of which the empty loop has as many again.
+fn bookkeeping(run: &uapi::Run) -> u64 {
+    let records = u64::from(run.nr_records).wrapping_mul(size_of::<uapi::Record>() as u64);
+    let place = Slots::<CoherentSource>::bytes_of_one() as u64;
+    let places = u64::from(run.batch).wrapping_mul(place.wrapping_mul(2));
+    records.saturating_add(places)
+}
+
+/// A plan that can be run.
+struct Plan<'a> {
+    device: &'a Arc<Device>,
+    run: &'a mut uapi::Run,
+    allocator: Allocator,
+    pattern: Pattern,
+    turns: Turns,
+    /// The allocator never gives so much.
+    too_large: bool,
+    taken: Taken,
+}
+
+impl Plan<'_> {
+    /// Runs it with the allocator it asks for.
+    fn with_source(self) -> Result<Outcome> {
+        let gfp = gfp(self.run)?;
+        let bytes = usize::try_from(self.run.bytes).map_err(|_| ENOSPC)?;
+        let old_bytes = usize::try_from(self.run.old_bytes).map_err(|_| ENOSPC)?;
+        let zeroed = gfp | Gfp::ZERO;
+        let node = match u32::try_from(self.run.node) {
+            Ok(number) => Some(OnlineNode::new(number).ok_or(EINVAL)?),
+            Err(_) => None,
+        };
+        match (self.allocator, node) {
+            (Allocator::Kmalloc, None) => self.with(Kmalloc::new(bytes, gfp)),
+            (Allocator::Kmalloc, Some(node)) => self.with(KmallocOnNode::new(bytes, gfp, node)),
+            (Allocator::Kzalloc, None) => self.with(Kmalloc::new(bytes, zeroed)),
+            (Allocator::Kzalloc, Some(node)) => self.with(KmallocOnNode::new(bytes, zeroed, node)),
+            (Allocator::Krealloc, _) => self.with(Krealloc::new(old_bytes, bytes, gfp)),
+            (Allocator::Kvmalloc, node) => self.with(Kvmalloc::new(bytes, gfp, node)),
+            (Allocator::Vmalloc, None) => self.with(Vmalloc::new(bytes, gfp)),
+            (Allocator::Vzalloc, None) => self.with(Vmalloc::new(bytes, zeroed)),
+            (Allocator::Vmalloc, Some(node)) => {
+                self.with(VmallocOnNode::new(bytes, gfp.has(Gfp::ZERO), node))
+            }
+            (Allocator::Vzalloc, Some(node)) => self.with(VmallocOnNode::new(bytes, true, node)),
+            (Allocator::Pages, node) => self.with_pages(gfp, node),
+            (Allocator::KmemCache, node) => self.with_cache(bytes, gfp, node),
+            (Allocator::PerCpu, _) => {
+                let align = self.run.align as usize;
+                self.with(PerCpu::new(bytes, align, gfp)?)
+            }
+            (Allocator::Coherent, _) => {
+                let source = CoherentSource::new(&self.device.dma, bytes, gfp);
+                self.with(source)
+            }
+        }
+    }
+
+    fn with_pages(self, gfp: Gfp, node: Option<OnlineNode>) -> Result<Outcome> {
+        let order = self.run.order;
+        match (node, self.run.flags & uapi::SPLIT != 0) {
+            (None, false) => self.with(PageBlocks::new(order, gfp)?),
+            (None, true) => self.with(SplitBlocks::new(PageBlocks::new(order, gfp)?)?),
+            (Some(node), false) => self.with(PageBlocksOnNode::new(order, gfp, node)?),
+            (Some(node), true) => self.with(SplitBlocks::on_node(PageBlocksOnNode::new(
+                order, gfp, node,
+            )?)?),
+        }
+    }
+
+    fn with_cache(self, bytes: usize, gfp: Gfp, node: Option<OnlineNode>) -> Result<Outcome> {
+        let number = self.device.new_cache_number();
+        let name = CString::try_from_fmt(fmt!("mapwright_alloc-{number}"))?;
+        let options = CacheOptions {
+            bytes,
+            align: self.run.align,
+            flags: cache_flags(self.run.cache_flags),
+        };
+        self.run.cache_number = number;
+        let cache = Cache::new(&name, options, gfp)?;
+        match node {
+            None => self.with(cache),
+            Some(node) => self.with(CacheOnNode::new(cache, node)),
+        }
+    }
+
+    /// Runs it with `source`.
+    fn with<S: Source>(mut self, source: S) -> Result<Outcome> {
+        if self.run.flags & uapi::FREE_NULL != 0 {
+            source.free_null();
+        }
+        self.run.first_cpu = task::cpu();
+        let mut records = KVVec::new();
+        let slots = if self.run.nr_records > 0 {
+            let mut recorder = Recorder::new(self.run.nr_records as usize, self.run.flags)?;
+            let (_, slots) = self.exercise(source, &mut recorder)?;
+            records = recorder.into_records();
+            slots
+        } else if self.run.flags & uapi::HISTOGRAM != 0 {
+            self.exercise_timed(source)?
+        } else {
+            let (tally, slots) = self.exercise(source, &mut Unwatched)?;
+            self.tell_cost(&tally, &mut Unwatched)?;
+            slots
+        };
+        self.run.last_cpu = task::cpu();
+        self.run.nr_records = u32::try_from(records.len()).unwrap_or(u32::MAX);
+        let holding = match slots.filter(|_| self.turns.hold) {
+            Some(slots) => Some(Holding::new(
+                KBox::new(slots, GFP_KERNEL_ACCOUNT)?,
+                self.taken,
+                self.allocator,
+                self.device.clone(),
+            )),
+            None => None,
+        };
+        Ok(Outcome { records, holding })
+    }
+
+    /// Runs the loop with each operation timed.
+    fn exercise_timed<S: Source>(&mut self, source: S) -> Result<Option<Slots<S>>> {
+        let (mut allocating, mut freeing) = ([0; uapi::BUCKETS], [0; uapi::BUCKETS]);
+        let mut watch = Timed {
+            allocating: &mut allocating,
+            freeing: &mut freeing,
+        };
+        let (tally, slots) = self.exercise(source, &mut watch)?;
+        self.run.allocating_histogram = allocating;
+        self.run.freeing_histogram = freeing;
+        // What it adds to these is not told.
+        let mut watch = Timed {
+            allocating: &mut allocating,
+            freeing: &mut freeing,
+        };
+        self.tell_cost(&tally, &mut watch)?;
+        Ok(slots)
+    }
+
+    /// Runs the loop, and counts what came of it.
+    fn exercise<S: Source, W: Watch>(
+        &mut self,
+        source: S,
+        watch: &mut W,
+    ) -> Result<(Tally, Option<Slots<S>>)> {
+        let mut tally = Tally::default();
+        let result = self.run_loop(source, watch, &mut tally);
+        let held = match &result {
+            Ok(Some(slots)) if self.turns.hold => slots.held(),
+            _ => 0,
+        };
+        let totals = &self.device.totals;
+        totals.add(self.allocator, Objects::Allocated, tally.allocated);
+        totals.add(self.allocator, Objects::Failed, tally.failed);
+        // What is not held is free when this plan ends.
+        let freed = tally.allocated.wrapping_sub(held);
+        totals.add(self.allocator, Objects::Freed, freed);
+        let slots = result?;
+        self.run.allocated = tally.allocated as u64;
+        self.run.freed = tally.freed as u64;
+        (self.run.failed_memory, self.run.failed_size) = match self.too_large {
+            false => (tally.failed as u64, 0),
+            true => (0, tally.failed as u64),
+        };
+        Ok((tally, slots))
+    }
+
+    /// Runs the same loop with no allocator in it, and tells what both cost.
+    fn tell_cost<W: Watch>(&mut self, tally: &Tally, watch: &mut W) -> Result {
+        let mut empty = Tally::default();
+        self.run_loop(Nothing, watch, &mut empty)?;
+        self.run.allocating = cost(tally.allocating, empty.allocating);
+        self.run.freeing = cost(tally.freeing, empty.freeing);
+        Ok(())
+    }
+
+    /// The loop. Returns the places, if it has some.
+    fn run_loop<S: Source, W: Watch>(
+        &self,
+        source: S,
+        watch: &mut W,
+        tally: &mut Tally,
+    ) -> Result<Option<Slots<S>>> {
+        if self.pattern == Pattern::Pairs {
+            pattern::pairs(&source, self.turns, watch, tally)?;
+            return Ok(None);
+        }
+        let mut slots = Slots::new(source, self.run.batch as usize)?;
+        match self.pattern {
+            Pattern::Random => pattern::random(&mut slots, self.turns, watch, tally)?,
+            _ => pattern::batches(&mut slots, self.turns, watch, tally)?,
+        }
+        Ok(Some(slots))
+    }
+}
+
+fn cost(spent: Spent, empty: Spent) -> uapi::Cost {
+    uapi::Cost {
+        ns: spent.ns,
+        empty_ns: empty.ns,
+        cycles: spent.cycles,
+        empty_cycles: empty.cycles,
+    }
+}
+
+/// The GFP flags by their words.
+fn gfp(run: &uapi::Run) -> Result<Gfp> {
+    let base = match uapi::Gfp::from_number(run.gfp).ok_or(EINVAL)? {
+        uapi::Gfp::Kernel => Gfp::KERNEL,
+        uapi::Gfp::Atomic => Gfp::ATOMIC,
+        uapi::Gfp::Nowait => Gfp::NOWAIT,
+        uapi::Gfp::Noio => Gfp::NOIO,
+        uapi::Gfp::Nofs => Gfp::NOFS,
+        uapi::Gfp::User => Gfp::USER,
+        uapi::Gfp::Highuser => Gfp::HIGHUSER,
+        uapi::Gfp::Dma => Gfp::DMA,
+        uapi::Gfp::Dma32 => Gfp::DMA32,
+    };
+    let asked = |modifier: &&uapi::Modifier| run.modifiers & modifier.bit() != 0;
+    let modifiers = uapi::Modifier::ALL.iter().filter(asked);
+    Ok(modifiers.fold(base, |gfp, modifier| {
+        gfp | match modifier {
+            uapi::Modifier::Zero => Gfp::ZERO,
+            uapi::Modifier::Account => Gfp::ACCOUNT,
+            uapi::Modifier::Thisnode => Gfp::THISNODE,
+            uapi::Modifier::Comp => Gfp::COMP,
+            uapi::Modifier::Movable => Gfp::MOVABLE,
+            uapi::Modifier::Reclaimable => Gfp::RECLAIMABLE,
+            uapi::Modifier::RetryMayfail => Gfp::RETRY_MAYFAIL,
+        }
+    }))
+}
+
+/// The flags of a cache by their words.
+fn cache_flags(mask: u32) -> CacheFlags {
+    let asked = |flag: &&uapi::CacheFlag| mask & flag.bit() != 0;
+    let flags = uapi::CacheFlag::ALL.iter().filter(asked);
+    flags.fold(CacheFlags::default(), |flags, flag| {
+        flags
+            | match flag {
+                uapi::CacheFlag::HwcacheAlign => CacheFlags::HWCACHE_ALIGN,
+                uapi::CacheFlag::Dma => CacheFlags::DMA,
+                uapi::CacheFlag::Dma32 => CacheFlags::DMA32,
+                uapi::CacheFlag::ReclaimAccount => CacheFlags::RECLAIM_ACCOUNT,
+                uapi::CacheFlag::Account => CacheFlags::ACCOUNT,
+                uapi::CacheFlag::NoMerge => CacheFlags::NO_MERGE,
+                uapi::CacheFlag::RedZone => CacheFlags::RED_ZONE,
+                uapi::CacheFlag::Poison => CacheFlags::POISON,
+                uapi::CacheFlag::StoreUser => CacheFlags::STORE_USER,
+                uapi::CacheFlag::ConsistencyChecks => CacheFlags::CONSISTENCY_CHECKS,
+            }
+    })
+}

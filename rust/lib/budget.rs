@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Amounts that are used up.
+
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
+};
+
+/// An amount that can be taken from until it is used up.
+pub struct Budget {
+    used: Atomic<i64>,
+    limit: i64,
+}
+
+impl Budget {
+    /// A budget of `limit`, or `i64::MAX` if that is less.
+    pub fn new(limit: u64) -> Self {
+        Self {
+            used: Atomic::new(0),
+            limit: i64::try_from(limit).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// Takes `amount`; `ENOSPC` if less is left.
+    pub fn take(&self, amount: i64) -> Result {
+        let mut used = self.used.load(Relaxed);
+        loop {
+            let sum = used.checked_add(amount).ok_or(ENOSPC)?;
+            if sum > self.limit {
+                return Err(ENOSPC);
+            }
+            match self.used.cmpxchg(used, sum, Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(now) => used = now,
+            }
+        }
+    }
+
+    /// Gives back what was taken.
+    pub fn give_back(&self, amount: i64) {
+        self.used.fetch_sub(amount, Relaxed);
+    }
+
+    /// What may be used in all.
+    pub fn limit(&self) -> u64 {
+        self.limit.unsigned_abs()
+    }
+
+    /// What is used now.
+    pub fn used(&self) -> u64 {
+        u64::try_from(self.used.load(Relaxed)).unwrap_or(0)
+    }
+}
+
+/// An amount that was taken, given back when this is dropped.
+pub struct Taken {
+    budget: Arc<Budget>,
+    amount: i64,
+}
+
+impl Taken {
+    /// Takes `amount` of `budget`; `ENOSPC` if less is left.
+    pub fn new(budget: &Arc<Budget>, amount: u64) -> Result<Self> {
+        let amount = i64::try_from(amount).map_err(|_| ENOSPC)?;
+        budget.take(amount)?;
+        Ok(Self {
+            budget: budget.clone(),
+            amount,
+        })
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.budget.give_back(self.amount);
+    }
+}

@@ -1,0 +1,609 @@
+// SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note
+
+//! The interface of `/dev/mapwright-alloc`: allocation plans, run by the kernel's allocators.
+//!
+//! A plan says which allocator gives how many objects of what size, with which flags and in which
+//! pattern; [`IOCTL_RUN`] runs it in the calling thread, on the CPU that it is pinned to, and reports
+//! what came of it. A signal ends it with `EINTR`. Whatever happens, everything is freed, unless the
+//! plan holds its objects ([`HOLD`]): then they live until [`IOCTL_RELEASE`], or until the file is
+//! closed.
+//!
+//! Nothing but the memory of such objects is ever used, and no more than the module's budget. Neither
+//! warns the kernel, nor calls the OOM killer: `__GFP_NOWARN` and (unless [`Modifier::RetryMayfail`] is
+//! asked for) `__GFP_NORETRY` are always added.
+//!
+//! The rules for the structures are those of `/dev/mapwright`.
+
+use crate::{
+    io,
+    Request, //
+};
+use zerocopy_derive::{
+    FromBytes,
+    Immutable,
+    IntoBytes,
+    KnownLayout, //
+};
+
+/// Name of the device node below `/dev`.
+pub const NAME: &str = "mapwright-alloc";
+
+/// Name of the module's directory in debugfs.
+pub const DEBUGFS_NAME: &str = "mapwright_alloc";
+
+/// Version of the interface that this file describes. It grows by one with each addition.
+pub const VERSION: u32 = 1;
+
+/// Ioctl request taking [`Info`].
+pub const IOCTL_INFO: u32 = io(0x20);
+/// Ioctl request taking [`Run`].
+pub const IOCTL_RUN: u32 = io(0x21);
+/// Ioctl request taking [`Release`].
+pub const IOCTL_RELEASE: u32 = io(0x22);
+
+/// [`Run::node`]: any node, the nearest first.
+pub const ANY_NODE: i32 = -1;
+
+/// [`Record::dma_addr`] of what is mapped for no device.
+pub const NO_DMA_ADDR: u64 = u64::MAX;
+
+/// Buckets of a histogram. Bucket `n` counts what took less than `2^n` nanoseconds and at least half of
+/// that; the last one also counts all that took longer.
+pub const BUCKETS: usize = 32;
+
+/// [`Run::flags`]: what is allocated at the end stays so, see [`Release`].
+pub const HOLD: u32 = 1;
+/// [`Run::flags`]: a size of 0 is meant ([`Allocator::Kmalloc`], [`Kzalloc`](Allocator::Kzalloc) and
+/// [`Kvmalloc`](Allocator::Kvmalloc) have an answer to it).
+pub const SIZE_ZERO: u32 = 2;
+/// [`Run::flags`]: a [`Record`] per page rather than per object.
+pub const EACH_PAGE: u32 = 4;
+/// [`Run::flags`]: each recorded object is filled with [`FILL_BYTE`], after it was looked at.
+pub const FILL: u32 = 8;
+/// [`Run::flags`]: blocks of pages are split with `split_page()` and freed page by page.
+pub const SPLIT: u32 = 16;
+/// [`Run::flags`]: at the end a null pointer is freed, too, which has to be harmless.
+pub const FREE_NULL: u32 = 32;
+/// [`Run::flags`]: each operation is timed, for the histograms. Its cost is part of the empty loop's.
+pub const HISTOGRAM: u32 = 64;
+
+/// All of [`Run::flags`].
+pub const FLAGS: u32 = HOLD | SIZE_ZERO | EACH_PAGE | FILL | SPLIT | FREE_NULL | HISTOGRAM;
+
+/// Largest [`Run::align`]: the smallest page of any machine.
+pub const MAX_ALIGN: u32 = 4096;
+
+/// See [`FILL`].
+pub const FILL_BYTE: u8 = 0xA5;
+
+words! {
+    /// Who gives the memory.
+    Allocator {
+        /// `kmalloc()`: from a slab of the next size class, or whole pages above the largest.
+        Kmalloc = 0, "kmalloc";
+        /// `kzalloc()`: the same, zeroed.
+        Kzalloc = 1, "kzalloc";
+        /// `krealloc()` of an object of [`Run::old_bytes`] bytes.
+        Krealloc = 2, "krealloc";
+        /// `kvmalloc()`: `kmalloc()`, or `vmalloc()` if that fails.
+        Kvmalloc = 3, "kvmalloc";
+        /// `vmalloc()`: single pages, contiguous only in the kernel's virtual addresses.
+        Vmalloc = 4, "vmalloc";
+        /// `vzalloc()`: the same, zeroed.
+        Vzalloc = 5, "vzalloc";
+        /// `alloc_pages()`: 2^[`Run::order`] pages, physically contiguous.
+        Pages = 6, "pages";
+        /// `kmem_cache_alloc()` from a cache made for the plan.
+        KmemCache = 7, "kmem_cache";
+        /// `__alloc_percpu()`: an object for each possible CPU.
+        PerCpu = 8, "percpu";
+        /// `dma_alloc_coherent()`.
+        Coherent = 9, "coherent";
+    }
+}
+
+words! {
+    /// What an allocation may do and where its memory may be: the GFP flags that are used alone.
+    Gfp {
+        /// `GFP_KERNEL`: may sleep, reclaim, start I/O and call into file systems.
+        Kernel = 0, "kernel";
+        /// `GFP_ATOMIC`: may not sleep, but use reserves.
+        Atomic = 1, "atomic";
+        /// `GFP_NOWAIT`: may not sleep.
+        Nowait = 2, "nowait";
+        /// `GFP_NOIO`: may sleep, but not start I/O.
+        Noio = 3, "noio";
+        /// `GFP_NOFS`: may sleep, but not call into file systems.
+        Nofs = 4, "nofs";
+        /// `GFP_USER`: for user space, obeying cpusets.
+        User = 5, "user";
+        /// `GFP_HIGHUSER`: the same, and may be in high memory.
+        Highuser = 6, "highuser";
+        /// `GFP_KERNEL | GFP_DMA`: in the lowest zone.
+        Dma = 7, "dma";
+        /// `GFP_KERNEL | GFP_DMA32`: below 4 GiB.
+        Dma32 = 8, "dma32";
+    }
+}
+
+words! {
+    /// GFP flags that are used beside one of [`Gfp`].
+    Modifier {
+        /// `__GFP_ZERO`: zeroed.
+        Zero = 0, "zero";
+        /// `__GFP_ACCOUNT`: charged to the caller's memory cgroup.
+        Account = 1, "account";
+        /// `__GFP_THISNODE`: from the node asked for or not at all.
+        Thisnode = 2, "thisnode";
+        /// `__GFP_COMP`: a compound page.
+        Comp = 3, "comp";
+        /// `__GFP_MOVABLE`: from the blocks for pages that can be moved.
+        Movable = 4, "movable";
+        /// `__GFP_RECLAIMABLE`: from the blocks for caches that can be shrunk.
+        Reclaimable = 5, "reclaimable";
+        /// `__GFP_RETRY_MAYFAIL`: tries harder, but fails rather than call the OOM killer.
+        RetryMayfail = 6, "retry-mayfail";
+    }
+}
+
+words! {
+    /// Flags of a [`Allocator::KmemCache`] plan's cache.
+    CacheFlag {
+        /// `SLAB_HWCACHE_ALIGN`: objects begin at cache lines.
+        HwcacheAlign = 0, "hwcache-align";
+        /// `SLAB_CACHE_DMA`: in the lowest zone.
+        Dma = 1, "dma";
+        /// `SLAB_CACHE_DMA32`: below 4 GiB.
+        Dma32 = 2, "dma32";
+        /// `SLAB_RECLAIM_ACCOUNT`: objects can be reclaimed.
+        ReclaimAccount = 3, "reclaim-account";
+        /// `SLAB_ACCOUNT`: charged to the caller's memory cgroup.
+        Account = 4, "account";
+        /// `SLAB_NO_MERGE`: a cache of its own, even if there is one like it.
+        NoMerge = 5, "no-merge";
+        /// `SLAB_RED_ZONE`: guarded on both sides. Like the next three it turns on the kernel's slab
+        /// debugging until the next boot, for such caches only.
+        RedZone = 6, "red-zone";
+        /// `SLAB_POISON`: filled with a pattern while free.
+        Poison = 7, "poison";
+        /// `SLAB_STORE_USER`: remembers who allocated and freed.
+        StoreUser = 8, "store-user";
+        /// `SLAB_CONSISTENCY_CHECKS`: checked whenever one is allocated or freed.
+        ConsistencyChecks = 9, "consistency-checks";
+    }
+}
+
+words! {
+    /// In which order objects are allocated and freed.
+    Pattern {
+        /// Each is freed before the next is allocated.
+        Pairs = 0, "pairs";
+        /// [`Run::batch`] are allocated, then these are freed in the same order; and again.
+        Batches = 1, "batches";
+        /// One of [`Run::batch`] places is drawn, and what is there is freed, or an object allocated
+        /// there if it is empty.
+        Random = 2, "random";
+    }
+}
+
+words! {
+    /// A zone of a node's memory.
+    Zone {
+        /// `ZONE_DMA`: on x86, below 16 MiB.
+        Dma = 0, "DMA";
+        /// `ZONE_DMA32`: below 4 GiB.
+        Dma32 = 1, "DMA32";
+        /// `ZONE_NORMAL`: all that the direct map has beyond.
+        Normal = 2, "Normal";
+        /// `ZONE_HIGHMEM`: what the direct map does not have.
+        HighMem = 3, "HighMem";
+        /// `ZONE_MOVABLE`: what can be taken out.
+        Movable = 4, "Movable";
+        /// `ZONE_DEVICE`: memory of a device.
+        Device = 5, "Device";
+    }
+}
+
+/// [`IOCTL_INFO`]: what the loaded module can do, and its limits. Everything but `size` is output.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Info {
+    /// Bytes of this structure.
+    pub size: u32,
+    /// Version of the interface that the module speaks, see [`VERSION`].
+    pub version: u32,
+    /// Bytes of a page.
+    pub page_size: u32,
+    /// Largest order of a block of pages: `MAX_PAGE_ORDER`.
+    pub max_order: u32,
+    /// Bytes that all plans may hold together.
+    pub budget_bytes: u64,
+    /// Bytes that they hold now.
+    pub used_bytes: u64,
+    /// Largest `kmalloc()` that comes from a slab: `KMALLOC_MAX_CACHE_SIZE`.
+    pub slab_max_bytes: u64,
+    /// Largest `kmalloc()`: `KMALLOC_MAX_SIZE`.
+    pub kmalloc_max_bytes: u64,
+    /// Largest per-CPU object: `PCPU_MIN_UNIT_SIZE`.
+    pub percpu_max_bytes: u32,
+    /// CPUs that each have their own copy of a per-CPU object.
+    pub possible_cpus: u32,
+    /// Mask of the first 64 nodes: those that are online.
+    pub online_nodes: u64,
+}
+request!(Info, IOCTL_INFO, 64);
+
+/// [`IOCTL_RUN`]: a plan, and what came of it.
+///
+/// Errors: `EINVAL` (see [`reason_against`]), `ENOSPC` (it could need more than what is left of the
+/// budget, see [`bytes_needed`]), `EPERM` (records without `CAP_SYS_ADMIN`), `ENOMEM` (no memory for what
+/// the plan itself needs: its cache, room for pointers), `EINTR` (a signal came), `EFAULT`. That an
+/// allocation fails is no error of the plan's: it is counted.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Run {
+    /// Bytes of this structure.
+    pub size: u32,
+    /// [`HOLD`] and the others.
+    pub flags: u32,
+    /// An [`Allocator`].
+    pub allocator: u32,
+    /// A [`Pattern`].
+    pub pattern: u32,
+    /// A [`Gfp`].
+    pub gfp: u32,
+    /// Mask of [`Modifier`]s.
+    pub modifiers: u32,
+    /// Bytes of an object; 0 with [`Allocator::Pages`].
+    pub bytes: u64,
+    /// [`Allocator::Krealloc`]: bytes of the object before; 0 with others.
+    pub old_bytes: u64,
+    /// [`Allocator::Pages`]: the order; 0 with others.
+    pub order: u32,
+    /// [`Allocator::KmemCache`]: mask of [`CacheFlag`]s; 0 with others.
+    pub cache_flags: u32,
+    /// [`Allocator::KmemCache`] and [`Allocator::PerCpu`]: a power of two up to a page that an object's
+    /// address is a multiple of, or 0 for what is usual; 0 with others.
+    pub align: u32,
+    /// The node to allocate from, or [`ANY_NODE`].
+    pub node: i32,
+    /// Allocations to make; of [`Pattern::Random`], operations in all.
+    pub count: u32,
+    /// Objects that are alive at the same time, see [`Pattern`]; 0 with [`Pattern::Pairs`].
+    pub batch: u32,
+    /// What [`Pattern::Random`] draws from: the same seed gives the same operations.
+    pub seed: u64,
+    /// Address of an array of [`Record`]s for the first allocations, in their order. With records,
+    /// nothing is timed. Needs `CAP_SYS_ADMIN`.
+    pub records: u64,
+    /// Records that the array has room for, or 0. On return: records written.
+    pub nr_records: u32,
+
+    /// On return: the number in the name of the plan's cache, `mapwright_alloc-NUMBER`.
+    pub cache_number: u32,
+    /// On return: allocations that succeeded.
+    pub allocated: u64,
+    /// On return: objects that were freed, without those that still lived at the end.
+    pub freed: u64,
+    /// On return: allocations that failed for lack of memory.
+    pub failed_memory: u64,
+    /// On return: allocations that failed because the allocator never gives so much at once.
+    pub failed_size: u64,
+    /// On return: the CPU that the plan began on.
+    pub first_cpu: u32,
+    /// On return: the CPU that the plan ended on.
+    pub last_cpu: u32,
+    /// On return: what allocating cost; with [`Pattern::Pairs`] and [`Pattern::Random`], all operations.
+    pub allocating: Cost,
+    /// On return: what freeing cost; with [`Pattern::Pairs`] and [`Pattern::Random`], nothing.
+    pub freeing: Cost,
+    /// On return, with [`HISTOGRAM`]: how long allocations took.
+    pub allocating_histogram: [u32; BUCKETS],
+    /// On return, with [`HISTOGRAM`]: how long it took to free.
+    pub freeing_histogram: [u32; BUCKETS],
+}
+request!(Run, IOCTL_RUN, 448);
+
+/// What all turns of a loop cost, and those of the same loop with no allocator in it.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Cost {
+    /// Nanoseconds.
+    pub ns: u64,
+    /// Nanoseconds of the empty loop.
+    pub empty_ns: u64,
+    /// Cycles of the CPU's time-stamp counter; 0 where there is none.
+    pub cycles: u64,
+    /// Cycles of the empty loop.
+    pub empty_cycles: u64,
+}
+
+/// [`IOCTL_RELEASE`]: frees everything that plans of this file hold. Everything but `size` and `flags`
+/// is output.
+///
+/// Errors: `EINVAL` (flags).
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Release {
+    /// Bytes of this structure.
+    pub size: u32,
+    /// Zero.
+    pub flags: u32,
+    /// Objects freed.
+    pub freed: u64,
+}
+request!(Release, IOCTL_RELEASE, 16);
+
+/// [`Record::flags`]: all bytes asked for were zero.
+pub const ZEROED: u32 = 1;
+/// [`Record::flags`]: `krealloc()` gave another address than the object had before.
+pub const MOVED: u32 = 2;
+/// [`Record::flags`]: what `krealloc()` gave begins with the bytes of the object before.
+pub const KEPT: u32 = 4;
+
+/// What an allocation gave, or a page of it ([`EACH_PAGE`]).
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Record {
+    /// The kernel's address: of a per-CPU object, the copy of the first possible CPU; 0 of a page in
+    /// high memory. A size of 0 gives `ZERO_SIZE_PTR`.
+    pub address: u64,
+    /// Page frame number of its first page.
+    pub pfn: u64,
+    /// The address a device uses for it, or [`NO_DMA_ADDR`].
+    pub dma_addr: u64,
+    /// Bytes that were given, which may be more than were asked for: `ksize()`, or whole pages.
+    pub actual_bytes: u64,
+    /// Which allocation of the plan, from 0.
+    pub index: u32,
+    /// Pages that it touches.
+    pub pages: u32,
+    /// Physically contiguous runs that these make up.
+    pub runs: u32,
+    /// Pages of the longest run.
+    pub longest_run: u32,
+    /// A [`Zone`]: of its first page.
+    pub zone: u32,
+    /// Number of the node of its first page.
+    pub node: u32,
+    /// An [`AddressClass`](crate::AddressClass).
+    pub address_class: u32,
+    /// [`ZEROED`] and the others; 0 with [`EACH_PAGE`].
+    pub flags: u32,
+}
+
+/// Why a plan cannot be run, in a sentence, or `None` if it can. The module answers `EINVAL`.
+pub fn reason_against(run: &Run, info: &Info) -> Option<&'static str> {
+    let (Some(allocator), Some(pattern), Some(gfp)) = (
+        Allocator::from_number(run.allocator),
+        Pattern::from_number(run.pattern),
+        Gfp::from_number(run.gfp),
+    ) else {
+        return Some("there is no such allocator, pattern or set of GFP flags");
+    };
+    against_numbers(run, info, pattern)
+        .or_else(|| against_size(run, info, allocator))
+        .or_else(|| against_gfp(run, allocator, gfp))
+        .or_else(|| against_options(run, allocator))
+}
+
+/// The reason of the first rule that is broken.
+fn first_broken<const N: usize>(rules: [(bool, &'static str); N]) -> Option<&'static str> {
+    let mut broken = rules.into_iter().filter(|(is_broken, _)| *is_broken);
+    broken.next().map(|(_, reason)| reason)
+}
+
+fn against_numbers(run: &Run, info: &Info, pattern: Pattern) -> Option<&'static str> {
+    let is_online = match u32::try_from(run.node) {
+        Ok(node) => node < u64::BITS && (info.online_nodes >> node) & 1 == 1,
+        Err(_) => true,
+    };
+    let is_pairs = pattern == Pattern::Pairs;
+    let has = |flags: u32| run.flags & flags != 0;
+    first_broken([
+        (has(!FLAGS), "it has flags that the module does not know"),
+        (run.count == 0, "a plan makes at least one allocation"),
+        (run.node < ANY_NODE, "a node's number is not negative"),
+        (!is_online, "the machine has no such node, or it is offline"),
+        (
+            is_pairs && run.batch != 0,
+            "pairs are alive one at a time: there is no batch",
+        ),
+        (
+            !is_pairs && run.batch == 0,
+            "at least one object is alive at a time: the batch cannot be 0",
+        ),
+        (
+            is_pairs && has(HOLD),
+            "pairs are freed at once: there is nothing to hold",
+        ),
+        (
+            has(EACH_PAGE | FILL) && run.nr_records == 0,
+            "only what is recorded is looked at page by page, or filled",
+        ),
+        (
+            has(EACH_PAGE) && has(FILL),
+            "objects are filled as a whole, not page by page",
+        ),
+        (
+            has(HISTOGRAM) && run.nr_records != 0,
+            "nothing is timed when objects are recorded",
+        ),
+        (
+            run.seed != 0 && pattern != Pattern::Random,
+            "only the random pattern draws from a seed",
+        ),
+    ])
+}
+
+fn against_size(run: &Run, info: &Info, allocator: Allocator) -> Option<&'static str> {
+    use Allocator::{Kmalloc, KmemCache, Krealloc, Kvmalloc, Kzalloc, Pages, PerCpu};
+
+    let means_zero = run.flags & SIZE_ZERO != 0;
+    let knows_zero = matches!(allocator, Kmalloc | Kzalloc | Kvmalloc);
+    let is_pages = allocator == Pages;
+    first_broken([
+        (
+            means_zero && (!knows_zero || run.bytes != 0),
+            "only kmalloc, kzalloc and kvmalloc have an answer to a size of 0",
+        ),
+        (
+            (allocator == Krealloc) != (run.old_bytes != 0),
+            "krealloc, and nothing else, begins with an object of some bytes",
+        ),
+        (
+            is_pages && run.order > info.max_order,
+            "the page allocator has no blocks of such an order",
+        ),
+        (
+            is_pages && run.bytes != 0,
+            "pages are asked for by their order, not by a size",
+        ),
+        (!is_pages && run.order != 0, "only pages have an order"),
+        (
+            !is_pages && run.bytes == 0 && !means_zero,
+            "an object has at least one byte",
+        ),
+        (
+            allocator == KmemCache && run.bytes > info.slab_max_bytes,
+            "a plan's cache has objects of at most what kmalloc takes from a slab",
+        ),
+        (
+            allocator == PerCpu && run.bytes > u64::from(info.percpu_max_bytes),
+            "a per-CPU object is at most as large as a unit of the per-CPU allocator",
+        ),
+    ])
+}
+
+fn against_gfp(run: &Run, allocator: Allocator, gfp: Gfp) -> Option<&'static str> {
+    use Allocator::{Coherent, KmemCache, Krealloc, Kvmalloc, Pages, PerCpu, Vmalloc, Vzalloc};
+
+    let has = |modifier: Modifier| run.modifiers & modifier.bit() != 0;
+    let known = Modifier::ALL.iter().fold(0, |mask, it| mask | it.bit());
+    let is_pages = allocator == Pages;
+    let for_pages = has(Modifier::Comp) || has(Modifier::Movable) || has(Modifier::Reclaimable);
+    let may_vmalloc = matches!(allocator, Kvmalloc | Vmalloc | Vzalloc);
+    let chooses = matches!(allocator, Coherent | PerCpu);
+    let cannot_wait = matches!(gfp, Gfp::Atomic | Gfp::Nowait);
+    first_broken([
+        (
+            run.modifiers & !known != 0,
+            "it has GFP flags that the module does not know",
+        ),
+        (
+            gfp == Gfp::Highuser && !is_pages,
+            "only pages can be in high memory: the other allocators need an address",
+        ),
+        (
+            gfp == Gfp::Dma32 && !is_pages,
+            "only pages can be asked for below 4 GiB: slabs have no such class",
+        ),
+        (
+            gfp == Gfp::Dma && may_vmalloc,
+            "vmalloc takes pages from any zone",
+        ),
+        (
+            gfp == Gfp::Dma && allocator == KmemCache,
+            "a cache has its zone: say it with the cache's flags",
+        ),
+        (
+            gfp == Gfp::Dma && chooses,
+            "the allocator chooses the zone itself",
+        ),
+        (
+            for_pages && !is_pages,
+            "compound pages and migrate types are for the page allocator",
+        ),
+        (
+            has(Modifier::Movable) && has(Modifier::Reclaimable),
+            "a page is either movable or reclaimable",
+        ),
+        (
+            has(Modifier::Thisnode) && (may_vmalloc || chooses || allocator == Krealloc),
+            "the allocator cannot be bound to a node",
+        ),
+        (
+            has(Modifier::RetryMayfail) && cannot_wait,
+            "what may not sleep cannot try harder",
+        ),
+    ])
+}
+
+fn against_options(run: &Run, allocator: Allocator) -> Option<&'static str> {
+    use Allocator::{Coherent, KmemCache, Krealloc, Pages, PerCpu, Vmalloc, Vzalloc};
+
+    let known = CacheFlag::ALL.iter().fold(0, |mask, it| mask | it.bit());
+    let zones = CacheFlag::Dma.bit() | CacheFlag::Dma32.bit();
+    let on_a_node = run.node != ANY_NODE;
+    let plain = run.gfp == Gfp::Kernel.number() && run.modifiers & !Modifier::Zero.bit() == 0;
+    let comp = run.modifiers & Modifier::Comp.bit() != 0;
+    let can_align = matches!(allocator, KmemCache | PerCpu);
+    let cannot_free_null = matches!(allocator, Pages | KmemCache | Coherent);
+    first_broken([
+        (
+            on_a_node && matches!(allocator, Krealloc | PerCpu | Coherent),
+            "the allocator chooses the node itself",
+        ),
+        (
+            on_a_node && matches!(allocator, Vmalloc | Vzalloc) && !plain,
+            "on a node, the kernel's vmalloc functions take no GFP flags",
+        ),
+        (
+            run.cache_flags != 0 && allocator != KmemCache,
+            "only a cache has flags of its own",
+        ),
+        (
+            run.cache_flags & !known != 0,
+            "it has flags of a cache that the module does not know",
+        ),
+        (run.cache_flags & zones == zones, "a cache has one zone"),
+        (
+            run.align != 0 && !can_align,
+            "only caches and per-CPU objects are aligned as asked for",
+        ),
+        (
+            run.align != 0 && (!run.align.is_power_of_two() || run.align > MAX_ALIGN),
+            "an alignment is a power of two up to 4096",
+        ),
+        (
+            run.flags & SPLIT != 0 && (allocator != Pages || comp),
+            "only blocks of pages that are not compound can be split",
+        ),
+        (
+            run.flags & FREE_NULL != 0 && cannot_free_null,
+            "the allocator's function to free does not take a null pointer",
+        ),
+    ])
+}
+
+/// The most bytes that a plan could hold at a time, as the allocator rounds them; what it needs for its
+/// own bookkeeping is not counted.
+pub fn bytes_needed(run: &Run, info: &Info) -> u64 {
+    // A power of two, so that nothing is divided: 32-bit kernels cannot do that with 64 bits.
+    let page = u64::from(info.page_size).max(1);
+    let pages = |bytes: u64| bytes.saturating_add(page - 1) & !(page - 1);
+    let slab = |bytes: u64| match bytes {
+        0 => 0,
+        _ if bytes <= info.slab_max_bytes => bytes.checked_next_power_of_two().unwrap_or(u64::MAX),
+        _ => pages(bytes).checked_next_power_of_two().unwrap_or(u64::MAX),
+    };
+    let object = match Allocator::from_number(run.allocator) {
+        Some(Allocator::Pages) => page.checked_shl(run.order).unwrap_or(u64::MAX),
+        Some(Allocator::Vmalloc | Allocator::Vzalloc) => pages(run.bytes),
+        Some(Allocator::PerCpu) => run.bytes.saturating_mul(u64::from(info.possible_cpus)),
+        // Both are there while one is copied to the other.
+        Some(Allocator::Krealloc) => slab(run.bytes).saturating_add(slab(run.old_bytes)),
+        _ => slab(run.bytes),
+    };
+    object.saturating_mul(u64::from(run.batch.max(1)))
+}
