@@ -39,6 +39,9 @@ host_arch() {
     esac
 }
 
+# Is $ARCH, which modules are built for, another architecture than this machine's?
+is_cross() { [[ $ARCH != "$(host_arch)" ]]; }
+
 # UNSHARE: how to get mounts of one's own. For an ordinary user, with a root's powers over their own
 # files. In a chroot whose / is no mount point, unshare cannot make all mounts private; there they
 # must have been so before (setup makes sure).

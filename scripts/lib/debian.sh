@@ -31,8 +31,8 @@ own_apt_settings() {
     common_apt_settings
     cat <<CONF
 #clear APT::Architectures;
-APT::Architecture "$ARCH";
-APT::Architectures { "$ARCH"; };
+APT::Architecture "$HOST_ARCH";
+APT::Architectures { "$HOST_ARCH"; "$ARCH"; };
 Dir::State "$APT/state";
 Dir::State::status "$APT/status";
 Dir::Cache "$APT/cache";
@@ -55,12 +55,19 @@ make_apt() {
 
 own_apt() { APT_CONFIG=$APT/apt.conf "$@"; }
 
-sources() { # URI SUITE...
-    local uri=$1 suite
-    shift
+sources() { # URI ARCHITECTURE SUITE...
+    local uri=$1 arch=$2 suite
+    shift 2
     for suite; do
-        echo "deb [signed-by=$KEYRING] $uri $suite main"
+        echo "deb [arch=$arch signed-by=$KEYRING] $uri $suite main"
     done
+}
+
+# Where our apt looks: the backports and, for another architecture, what that has besides kernels.
+# Without "whole", the other architecture's backports are left out.
+own_sources() { # URI [whole]
+    sources "$1" "$HOST_ARCH" "$SUITE-backports"
+    ! is_cross || sources "$1" "$ARCH" "$SUITE" ${2:+"$SUITE-backports"}
 }
 
 # The mirrors that the machine's own apt uses for Debian, one a line.
@@ -86,6 +93,18 @@ default_mirror() {
     rm -rf -- "$list"
 }
 
+# Some mirrors have had another architecture's index older than its signature for days, which
+# nothing can be checked by. Then a kernel whose checksums are recorded here is taken.
+recorded_kernel() { echo "$LIB/kernel-$ARCH"; }
+takes_recorded_kernel() { [[ -e $APT/recorded ]]; }
+
+take_recorded_kernel() { # URI
+    is_cross && [[ -e $(recorded_kernel) ]] || return 1
+    echo "-- without the backports of $ARCH"
+    own_sources "$1" >"$APT/sources.list"
+    with_retries index own_apt apt-get -q update --error-on=any && cp "$(recorded_kernel)" "$APT/recorded"
+}
+
 # Finds a mirror that serves the suites, fetches its index of the backports, and leaves its address
 # in $APT/mirror. To be run as a job named "index".
 fetch_index() {
@@ -93,29 +112,34 @@ fetch_index() {
     for whose in host_mirrors default_mirror; do
         for uri in $("$whose"); do
             echo "-- trying $uri"
-            sources "$uri" "$SUITE-backports" >"$APT/sources.list"
-            if with_retries index own_apt apt-get -q update --error-on=any; then
-                echo "$uri" >"$APT/mirror"
-                return 0
-            fi
-            # Only a mirror that has no such suite is a reason to ask another one.
-            [[ $(cause_of "$(job_log index)") == missing ]] || return 1
+            echo "$uri" >"$APT/mirror"
+            own_sources "$uri" whole >"$APT/sources.list"
+            ! with_retries index own_apt apt-get -q update --error-on=any || return 0
+            case $(cause_of "$(job_log index)") in
+                # Only a mirror that has no such suite is a reason to ask another one.
+                missing) ;;
+                sync) take_recorded_kernel "$uri" && return ;;
+                *) return 1 ;;
+            esac
         done
     done
     return 1
 }
 
-# The index as lines "PACKAGE VERSION SHA256 SIZE", of the kernel's packages.
+# The index as lines "PACKAGE VERSION SHA256 SIZE", of the kernel's packages. The tools among them
+# are those that run on this machine.
 kernel_index() {
     # shellcheck disable=SC2016 # apt's own variables
     own_apt apt-get indextargets --format '$(CREATED_BY) $(FILENAME)' | sed -n 's/^Packages //p' | while IFS= read -r file; do
         /usr/lib/apt/apt-helper cat-file "$file"
-    done | awk '
+    done | awk -v host="$HOST_ARCH" '
         $1 == "Package:" { package = $2 }
+        $1 == "Architecture:" { arch = $2 }
         $1 == "Version:" { version = $2 }
         $1 == "Size:" { size = $2 }
         $1 == "SHA256:" { sha256 = $2 }
-        /^$/ { if (package ~ /^linux-/) print package, version, sha256, size }'
+        /^$/ { if (package ~ /^linux-/ && !(package ~ /^linux-kbuild-/ && arch != host)) print package, version, sha256, size }'
+    ! takes_recorded_kernel || grep -v '^#' "$APT/recorded"
 }
 
 # fetch_packages DIRECTORY "PACKAGE VERSION SHA256 SIZE"...: to be run as a job. Files that are there
@@ -147,6 +171,22 @@ has_file() {
 
 # A 404 means that the index is old: one fresh look at it.
 fetch_or_refresh() {
-    own_apt apt-get -q download "$@" && return
-    own_apt apt-get -q update --error-on=any && own_apt apt-get -q download "$@"
+    local package indexed=()
+    for package; do
+        if takes_recorded_kernel && grep -q "^${package%%=*} ${package#*=} " "$APT/recorded"; then
+            fetch_recorded "${package%%=*}" "${package#*=}" || return
+        else
+            indexed+=("$package")
+        fi
+    done
+    ((${#indexed[@]})) || return 0
+    own_apt apt-get -q download "${indexed[@]}" && return
+    own_apt apt-get -q update --error-on=any && own_apt apt-get -q download "${indexed[@]}"
+}
+
+# A package that no index lists, from its place in the archive.
+fetch_recorded() { # PACKAGE VERSION
+    local file=$1_$2_$ARCH.deb
+    own_apt /usr/lib/apt/apt-helper download-file "$(cat "$APT/mirror")/pool/main/l/linux/$file" "$PWD/$file" \
+        "SHA256:$(awk -v package="$1" '$1 == package { print $3 }' "$APT/recorded")"
 }

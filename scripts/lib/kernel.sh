@@ -88,6 +88,20 @@ install_debs() {
     return 1
 }
 
+# unpack_debs PACKAGE...: the same for packages of another architecture, which dpkg would not install.
+# To be run as a job.
+unpack_debs() {
+    local name
+    mkdir -p "$(dirname "$(unpacked x)")"
+    for name; do
+        dpkg-deb --extract "$DEBS/$name"_*.deb "$ROOT"
+    done
+    in_root depmod "$RELEASE"
+    for name; do
+        echo "installed $VERSION" >"$(unpacked "$name")"
+    done
+}
+
 source_is_there() { [[ -e $SOURCE/.complete ]]; }
 
 # Unpacks the parts of the source that are kept, and kunit's own copy. To be run as a job.

@@ -25,6 +25,15 @@ readonly -a ROOT_LEAVES_OUT=(
     path-include=/usr/src/rustc-*/library/*
 )
 
+# What building for another architecture and emulating it takes: programs of this machine's
+# architecture, and files of the other.
+cross_packages() {
+    case $ARCH in
+        armhf) echo gcc-14-arm-linux-gnueabihf libc6-dev-armhf-cross qemu-system-arm device-tree-compiler ;;
+    esac
+}
+readonly -a FOREIGN_PACKAGES=(libstd-rust-dev busybox-static)
+
 readonly VIRTME=virtme-ng==1.42
 readonly VIRTME_SHA256=99589f1f5d74249038fe3c52aad9d3c33cb82a2d9617997511d4489fc709a707
 
@@ -58,10 +67,43 @@ mmdebstrap_root() {
     for leave in "${ROOT_LEAVES_OUT[@]}"; do
         options+=(--dpkgopt="$leave")
     done
-    sources "$uri" "$SUITE" "$SUITE-backports" >"$APT/root-sources"
+    sources "$uri" "$HOST_ARCH" "$SUITE" "$SUITE-backports" >"$APT/root-sources"
     mmdebstrap --mode=root --variant=apt --architectures="$HOST_ARCH" --format=directory --skip=cleanup/apt/lists \
         --aptopt="$APT/root.conf" "${options[@]}" --include="$(IFS=, && echo "${ROOT_PACKAGES[*]}")" \
         "$SUITE" "$ROOT.tmp" - <"$APT/root-sources"
+}
+
+# Of packages that are unpacked in the root without dpkg, the versions are noted here.
+unpacked() { echo "$ROOT/var/lib/mapwright/$1"; }
+
+cross_is_there() { [[ $(cat "$(unpacked "cross-$ARCH")" 2>/dev/null) == "$(cross_packages) ${FOREIGN_PACKAGES[*]}" ]]; }
+
+# To be run as a job named "cross".
+install_cross() {
+    local qemu packages
+    # All of QEMU's programs are of one version.
+    qemu=$(in_root dpkg-query -W -f '${Version}' qemu-system-common)
+    read -ra packages < <(cross_packages)
+    packages=("${packages[@]/%qemu-system-arm/qemu-system-arm=$qemu}")
+    with_retries cross install_in_root "${packages[@]}"
+    mkdir -p "$DEBS"
+    cd "$DEBS"
+    with_retries cross own_apt apt-get -q download "${FOREIGN_PACKAGES[@]/%/:$ARCH}"
+    dpkg-deb --extract libstd-rust-dev_*_"$ARCH".deb "$ROOT"
+    # The root has a busybox of its own.
+    dpkg-deb --fsys-tarfile busybox-static_*_"$ARCH".deb | tar -xO ./usr/bin/busybox >"$ROOT/usr/bin/busybox-$ARCH"
+    chmod 755 "$ROOT/usr/bin/busybox-$ARCH"
+    mkdir -p "$(dirname "$(unpacked x)")"
+    echo "$(cross_packages) ${FOREIGN_PACKAGES[*]}" >"$(unpacked "cross-$ARCH")"
+}
+
+# With a fresh index, if the one in the root is too old.
+install_in_root() { # PACKAGE...
+    local install=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends
+        -o Dpkg::Options::=--force-unsafe-io install "$@")
+    in_root dpkg --configure -a
+    in_root "${install[@]}" && return
+    in_root apt-get -q update --error-on=any && in_root "${install[@]}"
 }
 
 virtme_is_there() { [[ -x $ROOT/usr/local/bin/vng ]]; }

@@ -119,7 +119,10 @@ const PAGES: usize = 5;
 const LENGTH: usize = PAGES * PAGE;
 
 /// An address far from everything, so that page tables of all levels are missing there.
+#[cfg(target_pointer_width = "64")]
 const FAR: usize = 16 << 40;
+#[cfg(target_pointer_width = "32")]
+const FAR: usize = 0x6000_0000;
 /// As far, and the page tables of the lowest level are two: when the second is missing, there are
 /// pages in the first.
 const FAR_BORDER: usize = FAR + (2 << 20) - 2 * PAGE;
@@ -254,8 +257,8 @@ fn write(cell: Cell) -> Result<Tally> {
     each_failure(NO_COPY, call, |_| expect(1, 0))
 }
 
-fn offset(region: &Region) -> Result<i64, Errno> {
-    i64::try_from(region.offset).map_err(|_| Errno::EOVERFLOW)
+fn offset(region: &Region) -> Result<nix::libc::off_t, Errno> {
+    region.offset.try_into().map_err(|_| Errno::EOVERFLOW)
 }
 
 fn mmap(cell: Cell) -> Result<Tally> {
