@@ -238,7 +238,7 @@ pub fn read(fd: &impl AsFd, address: usize, length: usize) -> Result<(), Errno> 
 pub fn pwrite(fd: &impl AsFd, address: usize, length: usize, offset: i64) -> Result<usize, Errno> {
     let fd = fd.as_fd().as_raw_fd();
     // SAFETY: The kernel checks the address, and only reads there.
-    Errno::result(unsafe { libc::pwrite(fd, address as *const _, length, offset) })
+    Errno::result(unsafe { libc::pwrite64(fd, address as *const _, length, offset) })
         .map(|bytes| bytes as usize)
 }
 
@@ -246,7 +246,7 @@ pub fn pwrite(fd: &impl AsFd, address: usize, length: usize, offset: i64) -> Res
 pub fn pread(fd: &impl AsFd, address: usize, length: usize, offset: i64) -> Result<usize, Errno> {
     let fd = fd.as_fd().as_raw_fd();
     // SAFETY: The tests only pass places inside their mappings, of which nothing is borrowed.
-    Errno::result(unsafe { libc::pread(fd, address as *mut _, length, offset) })
+    Errno::result(unsafe { libc::pread64(fd, address as *mut _, length, offset) })
         .map(|bytes| bytes as usize)
 }
 
