@@ -22,17 +22,29 @@ DESTDIR ?=
 ## Everything that is built.
 BUILD := $(REPO)/build
 MODULES := $(BUILD)/$(KERNELRELEASE)
-BIN := $(BUILD)/bin
 
+KBUILD := $(MAKE) -C $(KDIR) M=$(REPO) MO=$(MODULES)
+
+## What the programs are built for: this machine, or another target of rustc.
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+TARGET ?= $(HOST)
+ARM := armv7-unknown-linux-gnueabihf
+ifeq ($(TARGET),$(HOST))
+BIN := $(BUILD)/bin
+PROGRAMS := mapwright mapwright-rig
 ifeq ($(origin CC),default)
 CC := $(firstword $(shell command -v cc gcc-14 gcc))
 endif
-
-KBUILD := $(MAKE) -C $(KDIR) M=$(REPO) MO=$(MODULES)
-CARGO_TARGET := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+else
+BIN := $(BUILD)/bin-$(TARGET)
+PROGRAMS := mapwright
+CC_$(ARM) := arm-linux-gnueabihf-gcc-14
+CC := $(CC_$(TARGET))
+export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER := $(CC)
+endif
 # Programs are static, so that they run in any guest.
 CARGO := cd $(REPO)/userspace && CARGO_TARGET_DIR=$(BUILD)/cargo RUSTFLAGS='-C target-feature=+crt-static' cargo
-CARGO_FLAGS := --release --locked --target $(CARGO_TARGET)
+CARGO_FLAGS := --release --locked --target $(TARGET)
 
 # help-for WORD: the targets whose comment begins with it.
 help-for = @sed -n 's/^\([a-z-]*\):.*\#\# $(1): */\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -81,6 +93,10 @@ prove: rig-ready ## rig: Judge what textbooks say by the kernel, in all machines
 		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules; \
 	fi && MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(RIG) prove $${kernel:+--debug-kernel $$kernel} $(CLAIM)
 
+.PHONY: test-arm
+test-arm: rig-ready-arm ## rig: Run the suite on 32-bit ARM machines, with a Cortex-A7 and a Cortex-A8
+	@MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --arch armhf --release) $(RIG) test-arm $(TEST)
+
 .PHONY: shell
 shell: ## rig: A shell in a machine with the modules
 	@$(REPO)/scripts/vm shell
@@ -113,6 +129,13 @@ rig-ready: setup
 	@release=$$($(REPO)/scripts/setup --release) && \
 		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules programs
 
+.PHONY: rig-ready-arm
+rig-ready-arm:
+	@$(REPO)/scripts/setup --arch armhf
+	@release=$$($(REPO)/scripts/setup --arch armhf --release) && \
+		make="$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO)" && \
+		$$make KERNELRELEASE=$$release modules && $$make TARGET=$(ARM) programs && $$make programs
+
 # ---- On a machine that runs a kernel with Rust support --------------------------------------------
 
 .PHONY: modules
@@ -124,10 +147,10 @@ modules: ## here: Build the modules for the running kernel (the default)
 .PHONY: programs
 programs: ## here: Build the command mapwright and the test rig
 	@mkdir -p $(BIN)
-	@$(CARGO) build $(CARGO_FLAGS) -p mapwright-cli -p mapwright-rig
+	@$(CARGO) build $(CARGO_FLAGS) $(PROGRAMS:%=--bin %)
 	@$(CC) -static -O2 -Wall -Wextra -Werror -I$(REPO)/rust/uapi -o $(BIN)/map-example $(REPO)/userspace/examples/map.c
-	@for program in mapwright mapwright-rig; do \
-		ln -sf $(BUILD)/cargo/$(CARGO_TARGET)/release/$$program $(BIN)/$$program; done
+	@for program in $(PROGRAMS); do \
+		ln -sf $(BUILD)/cargo/$(TARGET)/release/$$program $(BIN)/$$program; done
 
 .PHONY: header
 header: ## here: Write the C header of the interface again, after a change of rust/uapi

@@ -187,6 +187,8 @@ fetch_or_refresh() {
 # A package that no index lists, from its place in the archive.
 fetch_recorded() { # PACKAGE VERSION
     local file=$1_$2_$ARCH.deb
-    own_apt /usr/lib/apt/apt-helper download-file "$(cat "$APT/mirror")/pool/main/l/linux/$file" "$PWD/$file" \
+    local mirror
+    mirror=$(cat "$APT/mirror")
+    own_apt /usr/lib/apt/apt-helper download-file "${mirror%/}/pool/main/l/linux/$file" "$PWD/$file" \
         "SHA256:$(awk -v package="$1" '$1 == package { print $3 }' "$APT/recorded")"
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line.
 
+use crate::machine::Machine;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::fmt;
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ pub enum Action {
     Vm(VmAction),
     /// Run the unit tests on the host and the test suite in a guest of each kind
     Test(TestArgs),
+    /// Run the test suite on machines of 32-bit ARM
+    TestArm(TestArmArgs),
     /// Run the test suite on the kernel of scripts/debug-kernel, in a boot for each of its checkers
     TestDebug(TestDebugArgs),
     /// Boot the machines that claims are proved in, and judge what textbooks say
@@ -57,6 +60,9 @@ impl fmt::Display for Boot {
 
 #[derive(Clone, Debug, Args)]
 pub struct GuestArgs {
+    /// What to boot on; those other than the PC only boot the small initramfs
+    #[arg(long, env = "MACHINE", default_value_t = Machine::Pc, value_enum)]
+    pub machine: Machine,
     /// The kernel to boot: its release; without it, the one the modules were built for
     #[arg(long, env = "MAPWRIGHT_RELEASE", value_name = "RELEASE")]
     pub kernel: Option<String>,
@@ -95,6 +101,26 @@ pub struct GuestArgs {
     /// Show how QEMU is started, and the kernel's log as it is written
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+impl GuestArgs {
+    /// A guest as it is when nothing is asked for.
+    pub fn plain(machine: Machine, memory: &str) -> Self {
+        Self {
+            machine,
+            kernel: None,
+            kernel_dir: None,
+            modules: None,
+            no_modules: false,
+            module_params: String::new(),
+            qemu: String::new(),
+            append: String::new(),
+            memory: memory.to_owned(),
+            cpus: 2,
+            results: None,
+            verbose: false,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -141,6 +167,24 @@ pub struct TestArgs {
     pub guest: GuestArgs,
     /// Stop a guest after this many seconds, boot included
     #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct TestArmArgs {
+    /// Only the tests whose name contains this
+    pub filter: Option<String>,
+    /// The kernel to boot: its release
+    #[arg(long, env = "MAPWRIGHT_RELEASE", value_name = "RELEASE")]
+    pub kernel: Option<String>,
+    /// Only these runs; may be given several times [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// Show how QEMU is started, and the kernel's log as it is written
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Stop a guest after this many seconds, boot included
+    #[arg(long, value_name = "SECS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
 }
 

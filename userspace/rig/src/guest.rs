@@ -37,6 +37,13 @@ pub fn script(guest: &Guest, token: &str, kernel_modules: &[String]) -> String {
         let _ = writeln!(text, "{name}={}", quote(value));
     };
     set("BOOT", &guest.boot.to_string());
+    let machine = guest.machine;
+    let programs = guest.repository.join(machine.programs());
+    let device = |name: Option<&str>| name.map(|name| format!("/dev/{name}")).unwrap_or_default();
+    let console = (!machine.has_virtio()).then(|| machine.console());
+    set("CONSOLE", &device(console));
+    set("TERMINAL", &device(machine.terminal()));
+    set("PROGRAMS", &programs.to_string_lossy());
     set("REPO", &guest.repository.to_string_lossy());
     set("RELEASE", &guest.kernel.release);
     set("TOKEN", token);

@@ -3,7 +3,7 @@
 # What differs is put before it: see guest.rs.
 # shellcheck shell=sh disable=SC2154
 
-export PATH="$REPO/build/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+export PATH="$PROGRAMS:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 export HOME=/root
 export TERM="$TERM_TYPE"
 [ -z "$COLOR" ] || export CLICOLOR_FORCE=1
@@ -47,6 +47,7 @@ tiny_init() {
 	ln -s /proc/self/fd/1 /dev/stdout 2>/dev/null
 	ln -s /proc/self/fd/2 /dev/stderr 2>/dev/null
 	ip link set lo up
+	[ -z "$CONSOLE" ] || return 0
 	mount_host mapwright.repo "$REPO" ro,cache=loose || fail "cannot mount the repository"
 	mount_host mapwright.kernel "/lib/modules/$RELEASE" ro,cache=loose || fail "cannot mount the kernel's modules"
 }
@@ -102,13 +103,51 @@ say() {
 	echo "$*" >&3
 }
 
+# open_ports: to the rig, 3 for control, 4 and 5 for the command's output and errors.
+open_ports() {
+	if [ -n "$CONSOLE" ]; then
+		mkdir -p /run/mapwright/ports
+		line_up ctl
+		exec 3<> /run/mapwright/ports/ctl
+		line_up out
+		exec 4<> /run/mapwright/ports/out
+		line_up err
+		exec 5<> /run/mapwright/ports/err
+		return 0
+	fi
+	find_port mapwright.ctl
+	exec 3<> "$PORT"
+	find_port mapwright.out
+	exec 4> "$PORT"
+	find_port mapwright.err
+	exec 5> "$PORT"
+}
+
+# line_up NAME: what comes into a pipe goes to the console line by line, each with that name.
+line_up() {
+	mkfifo "/run/mapwright/ports/$1"
+	on_console "$1" < "/run/mapwright/ports/$1" &
+}
+
+on_console() {
+	while IFS= read -r line || [ -n "$line" ]; do
+		printf 'mapwright.%s %s\n' "$1" "$line"
+	done > "$CONSOLE"
+}
+
+# Until the rig has all that was said. On a console it ends the guest itself then.
+wait_for_answer() {
+	while [ -n "$CONSOLE" ]; do sleep 60; done
+	read -r _ <&3
+}
+
 fail() {
 	if [ -z "$COMMAND" ]; then
 		echo "mapwright-rig: $*" >&2
 		return 0
 	fi
 	say "fail $(echo "$*" | tr '\n' ' ')"
-	read -r _ <&3
+	wait_for_answer
 	power_off
 }
 
@@ -148,17 +187,12 @@ prepare() {
 	insert_modules
 	[ "$BOOT" = virtme ] && virtme_tmp
 	mkdir -p /run/mapwright
-	cd "$REPO" || fail "the repository is not visible at $REPO"
+	[ -n "$CONSOLE" ] || cd "$REPO" || fail "the repository is not visible at $REPO"
 }
 
 run() {
 	[ "$BOOT" = tiny ] && tiny_early
-	find_port mapwright.ctl
-	exec 3<> "$PORT"
-	find_port mapwright.out
-	exec 4> "$PORT"
-	find_port mapwright.err
-	exec 5> "$PORT"
+	open_ports
 	say ready
 	prepare
 	note "running: $COMMAND"
@@ -184,17 +218,18 @@ run() {
 	wait "$err"
 	kill "$limit" 2>/dev/null
 	leaks
+	[ -z "$CONSOLE" ] || dmesg | on_console log
 	printf '%s\n' "$TOKEN" >&4
 	printf '%s\n' "$TOKEN" >&5
 	say "exit $status"
-	read -r _ <&3
+	wait_for_answer
 	power_off
 }
 
 shell() {
 	if [ "$BOOT" = tiny ]; then
 		tiny_early
-		exec < /dev/ttyS1 > /dev/ttyS1 2>&1
+		exec < "$TERMINAL" > "$TERMINAL" 2>&1
 	fi
 	prepare
 	note "shell"

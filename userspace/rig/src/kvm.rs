@@ -2,7 +2,8 @@
 //! Whether /dev/kvm really runs a guest. That it exists says nothing: on some machines the guest
 //! dies or hangs.
 
-use crate::boot::{tiny, QEMU};
+use crate::boot::tiny;
+use crate::machine::Machine;
 use crate::place::Kernel;
 use anyhow::{Context, Result};
 use std::fs::{self, File};
@@ -56,7 +57,7 @@ fn key() -> String {
     let kernel = fs::read_to_string("/proc/version").unwrap_or_default();
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find(|line| line.starts_with("model name"));
-    let qemu = Command::new(QEMU).arg("--version").output();
+    let qemu = Command::new(Machine::Pc.qemu()).arg("--version").output();
     let qemu = qemu.map(|output| output.stdout).unwrap_or_default();
     let qemu = String::from_utf8_lossy(&qemu);
     [
@@ -95,16 +96,16 @@ fn probe(kernel: &Kernel) -> Result<Accel> {
         .context("cannot make a directory in /tmp")?;
     let initramfs = dir.path().join("initramfs");
     let console = dir.path().join("console");
-    let mut archive = tiny::base_archive()?;
+    let mut archive = tiny::base_archive(Machine::Pc)?;
     let init = format!(
         "#!/bin/sh\nmount -t proc proc /proc\necho '{MARKER}'\necho o > /proc/sysrq-trigger\nsleep 60\n"
     );
     archive.file("init", 0o755, init.as_bytes())?;
     archive.write(&initramfs)?;
 
-    let mut command = Command::new(QEMU);
+    let mut command = Command::new(Machine::Pc.qemu());
     command
-        .args(tiny::machine_args(Accel::Kvm, kernel, &initramfs))
+        .args(tiny::machine_args(Machine::Pc, Accel::Kvm, kernel, &initramfs))
         .args(["-m", "512M", "-append", "console=ttyS0 quiet panic=-1"])
         .arg("-serial")
         .arg(format!("file:{}", console.display()))
@@ -113,7 +114,7 @@ fn probe(kernel: &Kernel) -> Result<Accel> {
         .stderr(Stdio::null());
     let mut child = command
         .spawn()
-        .with_context(|| format!("cannot run {QEMU}: run this inside the toolchain root"))?;
+        .context("cannot run QEMU: run this inside the toolchain root")?;
     let deadline = Instant::now() + PATIENCE;
     let mut accel = Accel::Tcg;
     loop {

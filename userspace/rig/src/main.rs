@@ -8,6 +8,7 @@ mod guest;
 mod judge;
 mod kvm;
 mod page;
+mod machine;
 mod place;
 mod progress;
 mod prove;
@@ -26,7 +27,7 @@ const EXIT_CANNOT_RUN: u8 = 69;
 
 fn main() -> ExitCode {
     // An empty variable is one that is not set; no thread runs yet.
-    for name in ["VM", "MAPWRIGHT_RELEASE"] {
+    for name in ["VM", "MACHINE", "MAPWRIGHT_RELEASE"] {
         if std::env::var_os(name).is_some_and(|value| value.is_empty()) {
             std::env::remove_var(name);
         }
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         cli::Action::Vm(cli::VmAction::Shell(shell)) => vm::shell(&shell),
         cli::Action::Test(test) => suite::run(&test),
         cli::Action::Prove(prove) => prove::run(&prove),
+        cli::Action::TestArm(test) => suite::run_arm(&test),
         cli::Action::TestDebug(test) => suite::run_debug(&test),
     };
     match ended {

@@ -40,6 +40,14 @@ pub struct Kernel {
     pub modules: PathBuf,
 }
 
+impl Kernel {
+    /// The file of a device tree that comes with it.
+    pub fn device_tree(&self, name: &str) -> String {
+        let file = self.modules.join("dtb").join(name).with_extension("dtb");
+        file.to_string_lossy().into_owned()
+    }
+}
+
 /// The kernel of that release, or the only one, or the one that modules were built for.
 pub fn kernel(repository: &Path, release: Option<&str>) -> Result<Kernel> {
     let mut found: Vec<String> = fs::read_dir(KERNELS)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs all tests: those of the host, and the suite in a guest of each kind.
 
-use crate::cli::{Boot, GuestArgs, TestArgs, TestDebugArgs};
+use crate::cli::{Boot, GuestArgs, TestArgs, TestArmArgs, TestDebugArgs};
+use crate::machine::Machine;
 use crate::progress::Progress;
 use crate::vm::{self, How, Stream};
 use crate::{judge::Report as Fault, place};
@@ -57,6 +58,75 @@ fn conclude(mut totals: Totals) -> u8 {
     u8::from(totals.failed > 0)
 }
 
+/// A run on an ARM machine.
+struct ArmRun {
+    name: &'static str,
+    machine: Machine,
+    memory: &'static str,
+    /// What the tests' names contain; anything, where this is empty.
+    tests: &'static str,
+}
+
+/// The whole suite where the devices are that it runs with, and its basics on the BeagleBone's
+/// processor.
+const ARM_RUNS: [ArmRun; 2] = [
+    ArmRun {
+        name: "arm-virt",
+        machine: Machine::Virt,
+        memory: "1G",
+        tests: "",
+    },
+    ArmRun {
+        name: "arm-cubieboard",
+        machine: Machine::Cubieboard,
+        memory: "1G",
+        tests: "bare.",
+    },
+];
+
+/// `test-arm`
+pub fn run_arm(args: &TestArmArgs) -> Result<u8> {
+    check_names(&args.only, ARM_RUNS.iter().map(|run| run.name))?;
+    let mut totals = Totals::default();
+    for run in &ARM_RUNS {
+        let named = args.only.is_empty() || args.only.iter().any(|name| name == run.name);
+        let filter = args.filter.as_deref().unwrap_or(run.tests);
+        // What is asked for is run on the machine that has everything, unless it is named.
+        if !named || (args.filter.is_some() && args.only.is_empty() && !run.tests.is_empty()) {
+            continue;
+        }
+        let guest = GuestArgs {
+            kernel: args.kernel.clone(),
+            verbose: args.verbose,
+            ..GuestArgs::plain(run.machine, run.memory)
+        };
+        let run = GuestRun {
+            name: run.name.to_owned(),
+            boot: Boot::Tiny,
+            guest: &guest,
+            suite_args: vec![filter.to_owned()],
+            timeout: Duration::from_secs(args.timeout),
+        };
+        match in_guest(&run)? {
+            Ran::Counted(of_run) => totals += of_run,
+            Ran::Interrupted(signal) => return Ok(vm::interrupted(signal)),
+        }
+    }
+    Ok(conclude(totals))
+}
+
+/// Fails unless what is asked for are names of runs.
+fn check_names<'a>(asked: &[String], names: impl Iterator<Item = &'a str>) -> Result<()> {
+    let names: Vec<&str> = names.collect();
+    match asked.iter().find(|name| !names.contains(&name.as_str())) {
+        Some(name) => bail!(
+            "there is no run named {name}: they are {}",
+            names.join(", ")
+        ),
+        None => Ok(()),
+    }
+}
+
 /// A boot of the debug kernel.
 struct DebugBoot {
     name: &'static str,
@@ -95,15 +165,7 @@ const DEBUG_BOOTS: [DebugBoot; 4] = [
 
 /// `test-debug`
 pub fn run_debug(args: &TestDebugArgs) -> Result<u8> {
-    for name in &args.only {
-        if !DEBUG_BOOTS.iter().any(|boot| boot.name == name) {
-            let names: Vec<_> = DEBUG_BOOTS.iter().map(|boot| boot.name).collect();
-            bail!(
-                "there is no boot named {name}: they are {}",
-                names.join(", ")
-            );
-        }
-    }
+    check_names(&args.only, DEBUG_BOOTS.iter().map(|boot| boot.name))?;
     let chosen = DEBUG_BOOTS.iter().filter(|boot| {
         let named = args.only.is_empty() || args.only.iter().any(|name| name == boot.name);
         // A test is either of that suite or not.
@@ -116,17 +178,10 @@ pub fn run_debug(args: &TestDebugArgs) -> Result<u8> {
     let mut totals = Totals::default();
     for boot in chosen {
         let guest = GuestArgs {
-            kernel: None,
             kernel_dir: Some(args.kernel_dir.clone()),
-            modules: None,
-            no_modules: false,
-            module_params: String::new(),
-            qemu: String::new(),
             append: format!("{} {}", boot.append, args.append),
-            memory: DEBUG_MEMORY.to_owned(),
-            cpus: 2,
-            results: None,
             verbose: args.verbose,
+            ..GuestArgs::plain(Machine::Pc, DEBUG_MEMORY)
         };
         let mut suite_args = match (&args.filter, boot.failing) {
             (Some(filter), _) => vec![filter.clone()],

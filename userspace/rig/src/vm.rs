@@ -5,6 +5,7 @@ use crate::boot::{tiny, virtme, Guest, Sockets};
 use crate::cli::{Boot, GuestArgs, RunArgs, ShellArgs};
 use crate::judge::{self, judge, Report};
 use crate::kvm::Accel;
+use crate::machine::Machine;
 use crate::{kvm, place, EXIT_JUDGED_BAD};
 use anyhow::{bail, Context, Result};
 use nix::sys::signal::{killpg, Signal};
@@ -68,6 +69,15 @@ impl Ended {
 
 /// Finds everything a guest needs.
 pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Result<Guest> {
+    let machine = args.machine;
+    if command.is_none() && machine.terminal().is_none() {
+        bail!("a {machine} has no second line for a shell: use --machine virt");
+    }
+    if args.results.is_some() && !machine.has_virtio() {
+        bail!("a {machine} cannot mount --results: use --machine virt");
+    }
+    // The programs of the toolchain root are this machine's.
+    let boot = if machine.is_native() { boot } else { Boot::Tiny };
     let repository = place::repository()?;
     let kernel = match &args.kernel_dir {
         Some(dir) => place::kernel_in(dir)?,
@@ -92,10 +102,12 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
     // To count instructions is the translator's business, and that of one thread.
     let accel = match qemu.iter().any(|arg| arg == "-icount") {
         true => Accel::TcgOneThread,
+        false if !machine.is_native() => Accel::Tcg,
         false => kvm::choose(&kernel, cache.as_deref(), args.verbose)?,
     };
     Ok(Guest {
         boot,
+        machine,
         accel,
         kernel,
         modules,
@@ -265,11 +277,15 @@ pub fn follow(guest: &Guest, timeout: Duration, sink: &mut Sink) -> Result<Ended
     }
 
     let (events, received) = sync_channel(64);
-    listen(&sockets, &events)?;
+    match guest.machine.has_virtio() {
+        true => listen(&sockets, &events)?,
+        false => listen_to_console(&sockets, &events)?,
+    }
     catch_signals(&events)?;
     let interactive = guest.command.is_none();
     let group = start(&mut command, interactive, &events)?;
     let mut run = Run {
+        machine: guest.machine,
         deadline: Instant::now() + timeout,
         log: Vec::new(),
         verbose: guest.verbose && !interactive,
@@ -400,6 +416,50 @@ fn listen(sockets: &Sockets, events: &SyncSender<Event>) -> Result<()> {
     Ok(())
 }
 
+/// What a guest without ports says on its console: see `line_up` in `guest.sh`.
+fn listen_to_console(sockets: &Sockets, events: &SyncSender<Event>) -> Result<()> {
+    let path = sockets.log();
+    let listener = UnixListener::bind(&path)
+        .with_context(|| format!("cannot listen on {}", path.display()))?;
+    let events = events.clone();
+    thread::spawn(move || {
+        if let Ok((socket, _)) = listener.accept() {
+            for line in lines(socket) {
+                if events.send(console_event(line)).is_err() {
+                    return;
+                }
+            }
+        }
+        let _ = events.send(Event::LogEnded);
+    });
+    Ok(())
+}
+
+/// A line of a console: whose it is, and the line. All others are the kernel's.
+fn console_event(line: String) -> Event {
+    let output = |stream, text: &str| Event::Output(stream, format!("{text}\n").into_bytes());
+    match line.split_once(' ') {
+        Some(("mapwright.ctl", text)) => Event::Control(text.to_owned()),
+        Some(("mapwright.out", text)) => output(Stream::Out, text),
+        Some(("mapwright.err", text)) => output(Stream::Err, text),
+        Some(("mapwright.log", text)) => Event::Log(text.to_owned()),
+        _ => Event::Log(line),
+    }
+}
+
+/// The lines of something that may not be UTF-8.
+fn lines(from: impl Read) -> impl Iterator<Item = String> {
+    let mut from = BufReader::new(from);
+    std::iter::from_fn(move || {
+        let mut bytes = Vec::new();
+        let Ok(1..) = from.read_until(b'\n', &mut bytes) else {
+            return None;
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        Some(text.trim_end_matches(['\n', '\r']).to_owned())
+    })
+}
+
 fn read_output(mut socket: UnixStream, stream: Stream, events: &SyncSender<Event>) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = socket.read(&mut buffer) {
@@ -413,15 +473,10 @@ fn read_output(mut socket: UnixStream, stream: Stream, events: &SyncSender<Event
 }
 
 fn read_log(from: impl Read, events: &SyncSender<Event>) {
-    let mut from = BufReader::new(from);
-    let mut bytes = Vec::new();
-    while let Ok(1..) = from.read_until(b'\n', &mut bytes) {
-        let text = String::from_utf8_lossy(&bytes);
-        let line = text.trim_end_matches(['\n', '\r']).to_owned();
+    for line in lines(from) {
         if events.send(Event::Log(line)).is_err() {
             return;
         }
-        bytes.clear();
     }
     let _ = events.send(Event::LogEnded);
 }
@@ -466,6 +521,7 @@ impl Tail {
 }
 
 struct Run {
+    machine: Machine,
     deadline: Instant,
     log: Vec<String>,
     verbose: bool,
@@ -582,6 +638,11 @@ impl Run {
             return;
         }
         self.answered = true;
+        if !self.machine.has_virtio() {
+            // It cannot end by itself.
+            self.deadline = Instant::now();
+            return;
+        }
         if let Some(control) = &mut self.control {
             // If the guest is gone already, its end is seen anyway.
             let _ = control.write_all(b"bye\n");

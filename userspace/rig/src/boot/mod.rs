@@ -7,15 +7,15 @@ pub mod virtme;
 use crate::cli::Boot;
 use crate::guest;
 use crate::kvm::Accel;
+use crate::machine::Machine;
 use crate::place::{Kernel, Module};
 use std::path::{Path, PathBuf};
-
-pub const QEMU: &str = "qemu-system-x86_64";
 
 /// A guest to be booted.
 #[derive(Clone, Debug)]
 pub struct Guest {
     pub boot: Boot,
+    pub machine: Machine,
     pub accel: Accel,
     pub kernel: Kernel,
     pub modules: Vec<Module>,
@@ -59,16 +59,6 @@ fn value(path: &Path) -> String {
     path.to_string_lossy().replace(',', ",,")
 }
 
-/// The processor and its accelerator. Five-level page tables make TCG nearly twice as slow.
-fn accel_args(accel: Accel) -> Vec<String> {
-    let args: &[&str] = match accel {
-        Accel::Kvm => &["-accel", "kvm", "-cpu", "host"],
-        Accel::Tcg => &["-accel", "tcg,thread=multi", "-cpu", "max,la57=off"],
-        Accel::TcgOneThread => &["-accel", "tcg,thread=single", "-cpu", "max,la57=off"],
-    };
-    args.iter().map(|&arg| arg.to_owned()).collect()
-}
-
 /// A directory of the host, for the guest to mount by its tag.
 fn share_args(tag: &str, dir: &Path, readonly: bool) -> Vec<String> {
     let id = tag.replace('.', "-");
@@ -97,7 +87,7 @@ fn port_args(name: &str, socket: &Path) -> Vec<String> {
 /// The ports to the rig, the results directory, and what the user asked for.
 fn common_args(guest: &Guest, sockets: &Sockets) -> Vec<String> {
     let mut args = Vec::new();
-    if guest.command.is_some() {
+    if guest.command.is_some() && guest.machine.has_virtio() {
         args.extend(["-device", "virtio-serial-pci,id=mapwright"].map(str::to_owned));
         args.extend(port_args(guest::PORT_CONTROL, &sockets.control()));
         args.extend(port_args(guest::PORT_OUT, &sockets.out()));
@@ -112,7 +102,13 @@ fn common_args(guest: &Guest, sockets: &Sockets) -> Vec<String> {
 
 /// A fault ends the guest at once, and everything the kernel says is in its log.
 fn kernel_args(guest: &Guest) -> Vec<String> {
-    let mut args: Vec<String> = ["loglevel=7", "no_hash_pointers", "oops=panic", "panic=-1"]
+    // What the kernel says would come between what the guest says on the same line. It raises the
+    // level itself when it has a fault to report.
+    let loglevel = match guest.machine.has_virtio() {
+        true => "loglevel=7",
+        false => "loglevel=1",
+    };
+    let mut args: Vec<String> = [loglevel, "no_hash_pointers", "oops=panic", "panic=-1"]
         .map(str::to_owned)
         .to_vec();
     args.extend(guest.append.iter().cloned());
@@ -126,6 +122,7 @@ pub mod tests {
     pub fn guest(boot: Boot) -> Guest {
         Guest {
             boot,
+            machine: Machine::Pc,
             accel: Accel::Tcg,
             kernel: Kernel {
                 release: "7.2.12".into(),

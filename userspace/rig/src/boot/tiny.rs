@@ -2,9 +2,10 @@
 //! Booting with a small initramfs: busybox, a few of the kernel's modules and ours. The repository
 //! is mounted through 9p.
 
-use super::{accel_args, common_args, kernel_args, share_args, value, Guest, Sockets, QEMU};
+use super::{common_args, kernel_args, share_args, value, Guest, Sockets};
 use crate::guest::{self, file_name, TINY_KERNEL_MODULES, TINY_MODULES};
 use crate::kvm::Accel;
+use crate::machine::Machine;
 use crate::place::Kernel;
 use anyhow::{bail, Context, Result};
 use cpio::newc::{self, ModeFileType};
@@ -14,15 +15,25 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// Tells the names it has; one that the guest can run may be for another processor.
 const BUSYBOX: &str = "/usr/bin/busybox";
+/// The command that is tested.
+const PROGRAM: &str = "mapwright";
 /// What mounting the host's directories needs.
 const NEEDED: [&str; 2] = ["9pnet_virtio", "9p"];
 
 /// How to start it. The kernel's log goes to a socket.
 pub fn command(guest: &Guest, sockets: &Sockets, token: &str) -> Result<Command> {
-    let modules = needed_modules(&guest.kernel)?;
+    let modules = match guest.machine.has_virtio() {
+        true => needed_modules(&guest.kernel)?,
+        false => Vec::new(),
+    };
     let names: Vec<String> = modules.iter().map(|(name, _)| name.clone()).collect();
-    let mut archive = base_archive()?;
+    let mut archive = base_archive(guest.machine)?;
+    if !guest.machine.has_virtio() {
+        let program = guest.repository.join(guest.machine.programs()).join(PROGRAM);
+        archive.file(&format!("bin/{PROGRAM}"), 0o755, &read(&program)?)?;
+    }
     archive.file(
         "init",
         0o755,
@@ -39,7 +50,7 @@ pub fn command(guest: &Guest, sockets: &Sockets, token: &str) -> Result<Command>
     }
     let initramfs = sockets.dir.join("initramfs");
     archive.write(&initramfs)?;
-    let mut command = Command::new(QEMU);
+    let mut command = Command::new(guest.machine.qemu());
     command.args(args(guest, sockets, &initramfs));
     if guest.command.is_some() {
         command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -49,30 +60,35 @@ pub fn command(guest: &Guest, sockets: &Sockets, token: &str) -> Result<Command>
 }
 
 fn args(guest: &Guest, sockets: &Sockets, initramfs: &Path) -> Vec<String> {
-    let mut args = machine_args(guest.accel, &guest.kernel, initramfs);
+    let mut args = machine_args(guest.machine, guest.accel, &guest.kernel, initramfs);
+    let cpus = guest.cpus.min(guest.machine.max_cpus());
     args.extend(["-m".to_owned(), guest.memory.clone()]);
-    args.extend(["-smp".to_owned(), guest.cpus.to_string()]);
+    args.extend(["-smp".to_owned(), cpus.to_string()]);
     args.push("-chardev".to_owned());
     args.push(format!("socket,id=log,path={}", value(&sockets.log())));
     args.extend(["-serial", "chardev:log"].map(str::to_owned));
     if guest.command.is_none() {
         args.extend(["-serial", "mon:stdio"].map(str::to_owned));
     }
-    args.extend(share_args(guest::TAG_REPOSITORY, &guest.repository, true));
-    args.extend(share_args(guest::TAG_KERNEL, &guest.kernel.modules, true));
+    if guest.machine.has_virtio() {
+        args.extend(share_args(guest::TAG_REPOSITORY, &guest.repository, true));
+        args.extend(share_args(guest::TAG_KERNEL, &guest.kernel.modules, true));
+    }
     args.extend(common_args(guest, sockets));
-    let append = [vec!["console=ttyS0".to_owned()], kernel_args(guest)].concat();
+    let console = format!("console={}", guest.machine.console());
+    let append = [vec![console], kernel_args(guest)].concat();
     args.extend(["-append".to_owned(), append.join(" ")]);
     args
 }
 
-/// A machine that boots this kernel and ends when the kernel does.
-pub fn machine_args(accel: Accel, kernel: &Kernel, initramfs: &Path) -> Vec<String> {
-    let mut args: Vec<String> = ["-nodefaults", "-no-user-config", "-no-reboot"]
-        .map(str::to_owned)
-        .to_vec();
-    args.extend(["-display", "none", "-machine", "q35"].map(str::to_owned));
-    args.extend(accel_args(accel));
+/// A machine that boots this kernel and, if it can power off, ends when the kernel does.
+pub fn machine_args(
+    machine: Machine,
+    accel: Accel,
+    kernel: &Kernel,
+    initramfs: &Path,
+) -> Vec<String> {
+    let mut args = machine.args(accel, kernel);
     args.push("-kernel".to_owned());
     args.push(kernel.image.to_string_lossy().into_owned());
     args.push("-initrd".to_owned());
@@ -127,7 +143,7 @@ impl Archive {
 }
 
 /// Busybox under all of its names.
-pub fn base_archive() -> Result<Archive> {
+pub fn base_archive(machine: Machine) -> Result<Archive> {
     let listed = Command::new(BUSYBOX).arg("--list").output();
     let listed = match listed {
         Ok(output) if output.status.success() => output.stdout,
@@ -148,7 +164,7 @@ pub fn base_archive() -> Result<Archive> {
     ] {
         archive.dir(dir)?;
     }
-    archive.file("bin/busybox", 0o755, &read(Path::new(BUSYBOX))?)?;
+    archive.file("bin/busybox", 0o755, &read(Path::new(machine.busybox()))?)?;
     for name in String::from_utf8_lossy(&listed).lines() {
         if name != "busybox" {
             archive.link(&format!("bin/{name}"), "busybox")?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Booting with virtme-ng: the guest's root is the toolchain root, read-only.
 
-use super::{accel_args, common_args, kernel_args, Guest, Sockets};
+use super::{common_args, kernel_args, Guest, Sockets};
 use crate::guest;
 use crate::kvm::Accel;
 use anyhow::{bail, Context, Result};
@@ -73,7 +73,7 @@ fn args(guest: &Guest, sockets: &Sockets, script: &Path, virtiofs: bool) -> Vec<
     let mut qemu = common_args(guest, sockets);
     if guest.accel != Accel::Kvm {
         args.push("--disable-kvm".to_owned());
-        qemu = [accel_args(guest.accel), qemu].concat();
+        qemu = [guest.machine.accel_args(guest.accel), qemu].concat();
     }
     let script = shell_words::quote(&script.to_string_lossy()).into_owned();
     if guest.command.is_some() {
