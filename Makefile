@@ -134,7 +134,8 @@ rig-ready-arm:
 	@$(REPO)/scripts/setup --arch armhf
 	@release=$$($(REPO)/scripts/setup --arch armhf --release) && \
 		make="$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO)" && \
-		$$make KERNELRELEASE=$$release modules && $$make TARGET=$(ARM) programs && $$make programs
+		$$make KERNELRELEASE=$$release modules && \
+		$(IN_ROOT) $(REPO)/scripts/check-32bit $(BUILD)/$$release && $$make TARGET=$(ARM) programs && $$make programs
 
 # ---- On a machine that runs a kernel with Rust support --------------------------------------------
 

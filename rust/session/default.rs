@@ -2,7 +2,6 @@
 
 //! The region that a program gets without asking, which the administrator chooses.
 
-use crate::region::CACHINGS;
 use kernel::fmt;
 use mapwright_uapi::{
     reason_against,
@@ -41,10 +40,6 @@ impl DefaultRegion {
             return Err(unsound(method.name(), reason));
         }
         if let Some(reason) = reason_against_caching(backing, caching) {
-            return Err(unsound(caching.name(), reason));
-        }
-        if caching.bit() & CACHINGS == 0 {
-            let reason = "this architecture cannot change the memory type of memory";
             return Err(unsound(caching.name(), reason));
         }
         Ok(Self {

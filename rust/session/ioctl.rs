@@ -4,10 +4,7 @@
 
 use crate::{
     backing,
-    region::{
-        self,
-        Recipe, //
-    },
+    region::Recipe,
     session::Session,
     stats::RegionCounter, //
 };
@@ -80,7 +77,7 @@ fn get_info(session: &Session, info: &mut uapi::Info) -> Result {
         session_bytes: limits.session_bytes,
         total_bytes: limits.total_bytes,
         methods,
-        cachings: region::CACHINGS,
+        cachings: uapi::cachings(),
         default_backing: default.backing.number(),
         default_method: default.method.number(),
         default_caching: default.caching.number(),

@@ -78,7 +78,7 @@ impl Recipe {
         }
         let unsound = uapi::reason_against(backing, method)
             .or(uapi::reason_against_caching(backing, caching));
-        if unsound.is_some() || caching.bit() & CACHINGS == 0 {
+        if unsound.is_some() {
             return Err(errno::eopnotsupp());
         }
         let nr_pages = usize::try_from(bytes.div_ceil(PAGE_SIZE as u64)).map_err(|_| ENOSPC)?;
@@ -106,14 +106,6 @@ impl Recipe {
         (self.nr_pages as u64).wrapping_mul(PAGE_SIZE as u64)
     }
 }
-
-/// Mask of the caching modes that can be had.
-#[cfg(CONFIG_X86)]
-pub(crate) const CACHINGS: u32 = uapi::Caching::WriteBack.bit()
-    | uapi::Caching::WriteCombine.bit()
-    | uapi::Caching::Uncached.bit();
-#[cfg(not(CONFIG_X86))]
-pub(crate) const CACHINGS: u32 = uapi::Caching::WriteBack.bit();
 
 /// What a region is and how it is used, shared with the device's list.
 pub struct Live {

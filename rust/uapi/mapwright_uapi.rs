@@ -38,6 +38,7 @@ mod words;
 mod pairs;
 
 pub use pairs::{
+    cachings,
     methods_of,
     reason_against,
     reason_against_caching, //

@@ -42,12 +42,25 @@ pub const fn reason_against(backing: Backing, method: Method) -> Option<&'static
     }
 }
 
-/// Why `backing` cannot have the memory type `caching`, in a sentence, or `None` if it can (where the
-/// architecture has a way to change memory types).
+/// Whether a module can change the memory type of the direct map. x86 exports `set_memory_wc()` and
+/// `set_memory_uc()`, 32-bit and 64-bit ARM have nothing of the kind.
+const CAN_CHANGE_TYPE: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64"));
+
+/// Why `backing` cannot have the memory type `caching` on this architecture, in a sentence, or `None`
+/// if it can.
 pub const fn reason_against_caching(backing: Backing, caching: Caching) -> Option<&'static str> {
     match (backing, caching) {
         (_, Caching::WriteBack) => None,
-        (Backing::Pages | Backing::Folio, Caching::WriteCombine | Caching::Uncached) => None,
+        (Backing::Pages | Backing::Folio, Caching::WriteCombine | Caching::Uncached) => {
+            if CAN_CHANGE_TYPE {
+                None
+            } else {
+                Some(
+                    "memory must have one type wherever it is mapped, and this architecture lets no \
+                     module change the direct map's: coherent memory is the way there",
+                )
+            }
+        }
         (Backing::Kmalloc, _) => {
             Some("slab pages belong to the slab allocator, which needs them write-back")
         }
@@ -56,6 +69,24 @@ pub const fn reason_against_caching(backing: Backing, caching: Caching) -> Optio
         ),
         (Backing::Coherent, _) => Some("the DMA API chooses the memory type of coherent memory"),
     }
+}
+
+/// Mask of the memory types that can be had, see [`Caching::bit`].
+pub const fn cachings() -> u32 {
+    let mut mask = 0;
+    let mut i = 0;
+    while i < Caching::ALL.len() {
+        let caching = Caching::ALL[i];
+        let mut j = 0;
+        while j < Backing::ALL.len() {
+            if reason_against_caching(Backing::ALL[j], caching).is_none() {
+                mask |= caching.bit();
+            }
+            j += 1;
+        }
+        i += 1;
+    }
+    mask
 }
 
 /// Mask of the methods that `backing` can be mapped with, see [`Method::bit`].

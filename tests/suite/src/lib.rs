@@ -25,6 +25,8 @@ mod inspect;
 mod life;
 mod limits;
 mod module;
+#[cfg(target_pointer_width = "32")]
+mod narrow;
 mod pairs;
 mod random;
 mod raw;
@@ -50,6 +52,8 @@ const SUITES: &[Suite] = &[
     sessions::SUITE,
     #[cfg(target_arch = "x86_64")]
     compat::SUITE,
+    #[cfg(target_pointer_width = "32")]
+    narrow::SUITE,
     refusals::SUITE,
     life::SUITE,
     direct::SUITE,

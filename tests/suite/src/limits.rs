@@ -29,9 +29,12 @@ pub fn with_parameters(
 ) -> Result<()> {
     let file = context.module()?;
     remove().context("removing the module")?;
-    insert(&file, parameters)?;
-    let result = f();
-    remove().context("removing the module")?;
+    let result = insert(&file, parameters).and_then(|()| {
+        let result = f();
+        remove().context("removing the module")?;
+        result
+    });
+    // Whatever happened, the other tests have a module.
     insert(&file, "")?;
     result
 }

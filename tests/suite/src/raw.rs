@@ -27,10 +27,10 @@ impl Map {
         flags: MapFlags,
     ) -> Result<Self, Errno> {
         let fd = fd.as_fd().as_raw_fd();
-        let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
+        let offset = libc::off64_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
         // SAFETY: The kernel chooses an address where nothing is mapped.
         let addr = unsafe {
-            libc::mmap(
+            libc::mmap64(
                 std::ptr::null_mut(),
                 length,
                 prot.bits(),
@@ -55,9 +55,9 @@ impl Map {
     ) -> Result<Self, Errno> {
         let fd = fd.as_fd().as_raw_fd();
         let flags = libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE;
-        let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
+        let offset = libc::off64_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
         // SAFETY: The kernel refuses to replace anything.
-        let got = unsafe { libc::mmap(addr as *mut _, length, RW.bits(), flags, fd, offset) };
+        let got = unsafe { libc::mmap64(addr as *mut _, length, RW.bits(), flags, fd, offset) };
         if got == libc::MAP_FAILED {
             return Err(Errno::last());
         }

@@ -4,9 +4,13 @@
 
 use nix::{
     errno::Errno,
-    sys::mman::{mmap, munmap, MapFlags, ProtFlags},
+    libc,
+    sys::mman::{munmap, MapFlags, ProtFlags},
 };
-use std::{num::NonZeroUsize, os::fd::BorrowedFd, ptr::NonNull};
+use std::{
+    os::fd::{AsRawFd as _, BorrowedFd},
+    ptr::{null_mut, NonNull},
+};
 
 /// What a program may do with a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +43,29 @@ impl Mapping {
         length: usize,
         protection: Protection,
     ) -> Result<Self, Errno> {
-        let length = NonZeroUsize::new(length).ok_or(Errno::EINVAL)?;
-        let offset = nix::libc::off_t::try_from(offset).map_err(|_| Errno::EINVAL)?;
+        // The `mmap` of a 32-bit program ends at 2 GiB.
+        let offset = libc::off64_t::try_from(offset).map_err(|_| Errno::EINVAL)?;
         let prot = match protection {
             Protection::Read => ProtFlags::PROT_READ,
             Protection::ReadWrite => ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
         };
         // SAFETY: The kernel chooses an address where nothing is mapped.
-        let addr = unsafe { mmap(None, length, prot, MapFlags::MAP_SHARED, device, offset) }?;
+        let addr = unsafe {
+            libc::mmap64(
+                null_mut(),
+                length,
+                prot.bits(),
+                MapFlags::MAP_SHARED.bits(),
+                device.as_raw_fd(),
+                offset,
+            )
+        };
+        if addr == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
         Ok(Self {
-            addr: addr.cast(),
-            length: length.get(),
+            addr: NonNull::new(addr.cast()).ok_or(Errno::EFAULT)?,
+            length,
             writable: protection == Protection::ReadWrite,
         })
     }

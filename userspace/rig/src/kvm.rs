@@ -105,7 +105,12 @@ fn probe(kernel: &Kernel) -> Result<Accel> {
 
     let mut command = Command::new(Machine::Pc.qemu());
     command
-        .args(tiny::machine_args(Machine::Pc, Accel::Kvm, kernel, &initramfs))
+        .args(tiny::machine_args(
+            Machine::Pc,
+            Accel::Kvm,
+            kernel,
+            &initramfs,
+        ))
         .args(["-m", "512M", "-append", "console=ttyS0 quiet panic=-1"])
         .arg("-serial")
         .arg(format!("file:{}", console.display()))

@@ -145,13 +145,22 @@ mod tests {
     fn each_has_its_processor() {
         let args = |machine: Machine, accel| machine.args(accel, &kernel()).join(" ");
         let pc = args(Machine::Pc, Accel::Tcg);
-        assert!(pc.contains("-machine q35 -accel tcg,thread=multi -cpu max,la57=off"), "{pc}");
+        assert!(
+            pc.contains("-machine q35 -accel tcg,thread=multi -cpu max,la57=off"),
+            "{pc}"
+        );
         let pc = args(Machine::Pc, Accel::Kvm);
         assert!(pc.contains("-accel kvm -cpu host"), "{pc}");
         let virt = args(Machine::Virt, Accel::TcgOneThread);
-        assert!(virt.contains("virt,highmem=off -accel tcg,thread=single -cpu cortex-a7"), "{virt}");
+        assert!(
+            virt.contains("virt,highmem=off -accel tcg,thread=single -cpu cortex-a7"),
+            "{virt}"
+        );
         let board = args(Machine::Cubieboard, Accel::Tcg);
-        assert!(board.contains("-dtb /k/dtb/sun4i-a10-cubieboard.dtb"), "{board}");
+        assert!(
+            board.contains("-dtb /k/dtb/sun4i-a10-cubieboard.dtb"),
+            "{board}"
+        );
         assert!(!board.contains("-cpu"), "{board}");
     }
 }

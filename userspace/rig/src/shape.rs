@@ -2,6 +2,7 @@
 //! The machines that claims are proved in: what each is made of.
 
 use crate::cli::{GuestArgs, ProveArgs};
+use crate::machine::Machine;
 use mapwright_prove::Shape;
 use std::path::Path;
 
@@ -113,15 +114,11 @@ impl Build {
         GuestArgs {
             kernel,
             kernel_dir,
-            modules: None,
-            no_modules: false,
-            module_params: String::new(),
             qemu: self.qemu.to_owned(),
             append: self.append.to_owned(),
-            memory: self.memory.to_owned(),
-            cpus: 2,
             results: Some(results.to_owned()),
             verbose: args.verbose,
+            ..GuestArgs::plain(Machine::Pc, self.memory)
         }
     }
 }

@@ -77,7 +77,11 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
         bail!("a {machine} cannot mount --results: use --machine virt");
     }
     // The programs of the toolchain root are this machine's.
-    let boot = if machine.is_native() { boot } else { Boot::Tiny };
+    let boot = if machine.is_native() {
+        boot
+    } else {
+        Boot::Tiny
+    };
     let repository = place::repository()?;
     let kernel = match &args.kernel_dir {
         Some(dir) => place::kernel_in(dir)?,
