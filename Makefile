@@ -135,7 +135,7 @@ rig-ready-arm:
 	@release=$$($(REPO)/scripts/setup --arch armhf --release) && \
 		make="$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO)" && \
 		$$make KERNELRELEASE=$$release modules && \
-		$(IN_ROOT) $(REPO)/scripts/check-32bit $(BUILD)/$$release && $$make TARGET=$(ARM) programs && $$make programs
+		$(IN_ROOT) $(REPO)/scripts/check-32bit $(BUILD)/$$release /lib/modules/$$release/build && $$make TARGET=$(ARM) programs && $$make programs
 
 # ---- On a machine that runs a kernel with Rust support --------------------------------------------
 
