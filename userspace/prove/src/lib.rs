@@ -9,15 +9,20 @@
 //!
 //! A claim is a file in `claims/` and a line in its `mod.rs`.
 
+mod anonymous;
+mod cgroup;
 mod claim;
 mod claims;
 mod finding;
 mod lab;
 mod machine;
 mod need;
+mod pin;
+mod pressure;
 mod read;
 mod report;
 mod verdict;
+mod watermark;
 
 pub use claim::{Claim, Shape};
 pub use claims::CLAIMS;

@@ -4,8 +4,11 @@
 //! reading, and tested on saved text.
 
 pub mod config;
+pub mod free_lists;
 pub mod symbols;
+pub mod trace;
 pub mod vmallocinfo;
+pub mod zoneinfo;
 
 use anyhow::{Context as _, Result};
 use std::{fs, path::Path};
@@ -23,6 +26,13 @@ pub fn nodes() -> Result<Vec<usize>> {
         return Ok(Vec::new());
     }
     parse_list(&text(list)?)
+}
+
+/// Processors of a NUMA node.
+pub fn cpus_of(node: usize) -> Result<Vec<usize>> {
+    parse_list(&text(format!(
+        "/sys/devices/system/node/node{node}/cpulist"
+    ))?)
 }
 
 /// A list as the kernel writes it: `0-1,4`.

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! B16: zones, their watermarks, and what happens below each.
+
+use crate::{
+    pressure::{self, Seen},
+    read::{self, zoneinfo, zoneinfo::Zone},
+    watermark::{self, Settings},
+    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+};
+use anyhow::{ensure, Context as _, Result};
+
+pub const CLAIM: Claim = Claim {
+    id: "B16",
+    title: "Zones and watermarks",
+    says: "Each zone has three watermarks. Below high, kswapd is woken and reclaims in the background; below \
+           low, who allocates must reclaim itself; below min, the OOM killer comes or the allocation \
+           fails.",
+    needs: &[Need::Cpus(2)],
+    shapes: &[Shape::Normal, Shape::TwoGib],
+    prove,
+};
+
+/// Pages that a step takes at most: its own, and those that a processor takes for its list of free pages.
+const BLUR: u64 = 64 + 4 * 63;
+
+fn prove(lab: &Lab) -> Result<Finding> {
+    let zones = zoneinfo::read()?;
+    let settings = settings(&zones, lab.machine.page_size)?;
+    let mut table = Table::new(
+        "Zones in /proc/zoneinfo, in pages; the model computes its watermarks from vm.min_free_kbytes and \
+         vm.watermark_scale_factor",
+        ["node", "zone", "managed", "min", "low", "high", "model's min, low, high"],
+    );
+    let mut ordered = true;
+    for zone in &zones {
+        let (min, low, high) = (
+            zone.counter("min"),
+            zone.counter("low"),
+            zone.counter("high"),
+        );
+        ordered &= min < low && low < high;
+        let model = settings.marks(zone.managed());
+        for (kernel, model) in [(min, model.min), (low, model.low), (high, model.high)] {
+            // The kernel rounds each of its steps.
+            let close = kernel.abs_diff(model) <= 4 + kernel / 50;
+            ensure!(
+                close || is_movable(zone),
+                "a watermark of {} is {kernel}, the model's {model}",
+                zone.name
+            );
+        }
+        table.row([
+            zone.node.to_string(),
+            zone.name.clone(),
+            zone.managed().to_string(),
+            min.to_string(),
+            low.to_string(),
+            high.to_string(),
+            format!("{}, {}, {}", model.min, model.low, model.high),
+        ]);
+    }
+
+    let seen = pressure::apply()?;
+    let woken = seen
+        .woken
+        .context("memory was used up, and nobody woke kswapd")?;
+    let reclaimed = seen
+        .reclaimed
+        .context("memory was used up, and nobody had to reclaim")?;
+    ensure!(
+        woken <= reclaimed,
+        "memory was reclaimed before kswapd was woken"
+    );
+    let moments = moments(&seen, woken, reclaimed)?;
+    // The zone that most of the memory is in.
+    let main = zones
+        .iter()
+        .max_by_key(|zone| zone.managed())
+        .context("no zone has memory")?;
+    let at = |step: usize| free_of(&seen.steps[step], main);
+    let (low, min) = (main.counter("low"), main.counter("min"));
+    // In no step before may the model see a watermark that stops an allocation.
+    let (wake_margin, reclaim_margin) =
+        (margin(&seen, woken, "low"), margin(&seen, reclaimed, "min"));
+    for (what, step, mark) in [
+        ("kswapd was woken", woken, "low"),
+        ("memory was reclaimed", reclaimed, "min"),
+    ] {
+        let missed = (0..step).find(|step| !passes(&seen.steps[*step], mark));
+        ensure!(
+            missed.is_none(),
+            "{what} in step {step}, but in step {missed:?} no zone had more free than {mark} and what is kept"
+        );
+    }
+    Ok(Finding::new(format!(
+        "{}: kswapd woken at {} free pages (low {low}), direct reclaim at {} (min {min})",
+        main.name,
+        at(woken),
+        at(reclaimed)
+    ))
+    .statement(
+        "Each zone has watermarks, min below low below high",
+        Verdict::of(ordered),
+        format!("{} zones, each with min < low < high", zones.len()),
+    )
+    .statement(
+        "kswapd is woken below high, while more than low is free",
+        Verdict::of(at(woken) > low + BLUR),
+        format!("woken at {} free pages: low is {low}, high {}", at(woken), main.counter("high")),
+    )
+    .statement(
+        "Who allocates must reclaim below low, while more than min is free",
+        Verdict::of(at(reclaimed) > min + BLUR),
+        format!("did so at {} free pages: min is {min}", at(reclaimed)),
+    )
+    .statement(
+        "An allocation may pass while a zone has more free than a watermark and what is kept for others: a \
+         model of that predicts both moments",
+        Verdict::of(wake_margin <= BLUR as i64 && reclaim_margin <= BLUR as i64),
+        format!(
+            "the zone with most room had {wake_margin} pages more than low and what is kept, {reclaim_margin} \
+             more than min"
+        ),
+    )
+    .table(table)
+    .table(moments)
+    .instead(
+        "Above low, nobody reclaims. Below low, whoever allocates wakes kswapd, which works until more than \
+         high is free. Below min, who allocates must reclaim itself, and only if that finds nothing \
+         comes the OOM killer. Each is about all zones that the allocation could use: as long as one \
+         has enough, it is taken from there.",
+    ))
+}
+
+fn is_movable(zone: &Zone) -> bool {
+    ["HighMem", "Movable", "Device"].contains(&zone.name.as_str())
+}
+
+fn settings(zones: &[Zone], page_size: u64) -> Result<Settings> {
+    let number = |name: &str| -> Result<u64> {
+        let path = format!("/proc/sys/vm/{name}");
+        read::text(&path)?
+            .trim()
+            .parse()
+            .with_context(|| format!("{path} is no number"))
+    };
+    Ok(Settings {
+        min_free: number("min_free_kbytes")? * 1024 / page_size,
+        scale_factor: number("watermark_scale_factor")?,
+        lowmem: zones
+            .iter()
+            .filter(|zone| !is_movable(zone))
+            .map(Zone::managed)
+            .sum(),
+    })
+}
+
+fn free_of(zones: &[Zone], zone: &Zone) -> u64 {
+    let same = |other: &&Zone| other.node == zone.node && other.name == zone.name;
+    zones.iter().find(same).map_or(0, Zone::free)
+}
+
+/// Whether an allocation of a page would pass the watermark `mark`, as the model says.
+fn passes(zones: &[Zone], mark: &str) -> bool {
+    let ok = |zone: &Zone| model_of(zone).is_ok(0, watermark_of(zone, mark));
+    zones.iter().any(ok)
+}
+
+fn model_of(zone: &Zone) -> watermark::Zone {
+    watermark::Zone {
+        free: zone.free(),
+        free_highatomic: zone.counter("free_highatomic"),
+        protection: kept(zone),
+        // These only matter to an allocation of several pages.
+        blocks: Vec::new(),
+    }
+}
+
+fn watermark_of(zone: &Zone, mark: &str) -> u64 {
+    zone.counter(mark) + zone.counter("boost")
+}
+
+/// How many pages could be taken before step `step`, until no zone has more than the watermark `mark` free:
+/// those of the zone with most room. 0 or less: an allocation cannot pass.
+fn margin(seen: &Seen, step: usize, mark: &str) -> i64 {
+    let room = |zone: &Zone| model_of(zone).room(watermark_of(zone, mark));
+    seen.steps[step].iter().map(room).max().unwrap_or(0)
+}
+
+/// Pages of a zone that are kept from an allocation which may use any zone.
+fn kept(zone: &Zone) -> u64 {
+    zone.protection.last().copied().unwrap_or(0)
+}
+
+/// Free pages of each zone at what happened.
+fn moments(seen: &Seen, woken: usize, reclaimed: usize) -> Result<Table> {
+    let mut table = Table::new(
+        "Memory is used up in steps of 64 pages: free pages at the begin of the step (vmscan trace events)",
+        ["zone", "at first", "when kswapd was woken", "low", "when direct reclaim began", "min", "kept from user pages"],
+    );
+    let first = seen.steps.first().context("no step was made")?;
+    for zone in first {
+        table.row([
+            zone.name.clone(),
+            zone.free().to_string(),
+            free_of(&seen.steps[woken], zone).to_string(),
+            zone.counter("low").to_string(),
+            free_of(&seen.steps[reclaimed], zone).to_string(),
+            zone.counter("min").to_string(),
+            kept(zone).to_string(),
+        ]);
+    }
+    Ok(table)
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Memory is used up, step by step, and what the kernel does about it is seen.
+
+use crate::{
+    anonymous::Anonymous,
+    pin::only,
+    read::{
+        text,
+        trace::{self, Event, MARK},
+        zoneinfo::{self, Zone},
+    },
+};
+use anyhow::{ensure, Context as _, Result};
+use nix::{
+    sched::{sched_getaffinity, sched_setaffinity, CpuSet},
+    sys::mman::MmapAdvise,
+    unistd::Pid,
+};
+use std::{
+    fs,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Arc,
+    },
+    thread::{self, JoinHandle},
+};
+
+/// Memory that the kernel may take back at any time, so that reclaim has something to find.
+const RECLAIMABLE: usize = 64 << 20;
+/// As long as so much more than the watermarks is free, memory is used up in large pieces.
+const COARSE: usize = 16 << 20;
+/// Pages of a step.
+const STEP_PAGES: usize = 64;
+/// Pages that are used in steps at most.
+const MAX_PAGES: usize = 32 << 10;
+
+/// What was seen: the zones at the begin of each step, and the first step in which something happened.
+pub struct Seen {
+    /// Zones before each step; the last entry is after the last.
+    pub steps: Vec<Vec<Zone>>,
+    /// The first step in which kswapd was woken.
+    pub woken: Option<usize>,
+    /// The first step in which this thread had to reclaim memory itself.
+    pub reclaimed: Option<usize>,
+}
+
+/// The event of a thread that finds too little memory free, and wakes kswapd.
+const WAKE: &str = "mm_vmscan_wakeup_kswapd";
+/// The event of a thread that begins to reclaim memory itself.
+const RECLAIM: &str = "mm_vmscan_direct_reclaim_begin";
+
+/// Uses up memory until this thread has to reclaim some. kswapd is woken, but hardly gets to run, so
+/// that it does not undo what is measured.
+pub fn apply() -> Result<Seen> {
+    let _starved = Starved::new()?;
+    let _short = ShortLists::new()?;
+    let reclaimable = Anonymous::new(RECLAIMABLE)?;
+    reclaimable.advise(MmapAdvise::MADV_NOHUGEPAGE)?;
+    reclaimable.touch(0..RECLAIMABLE)?;
+    reclaimable.advise(MmapAdvise::MADV_FREE)?;
+    let _filler = fill()?;
+
+    let page = usize::try_from(mapwright::page_size())?;
+    let memory = Anonymous::new(MAX_PAGES * page)?;
+    memory.advise(MmapAdvise::MADV_NOHUGEPAGE)?;
+    let events = [
+        "vmscan:mm_vmscan_wakeup_kswapd",
+        "vmscan:mm_vmscan_direct_reclaim_begin",
+    ];
+    let (steps, events) = trace::record(&events, |buffer| {
+        let mut steps = vec![zoneinfo::read()?];
+        let reclaims = direct_reclaims()?;
+        for begin in (0..memory.len()).step_by(STEP_PAGES * page) {
+            buffer.mark(steps.len() - 1)?;
+            memory.touch(begin..begin + STEP_PAGES * page)?;
+            steps.push(zoneinfo::read()?);
+            if direct_reclaims()? > reclaims {
+                break;
+            }
+        }
+        Ok(steps)
+    })?;
+    Ok(Seen {
+        woken: first(&events, WAKE)?,
+        reclaimed: first(&events, RECLAIM)?,
+        steps,
+    })
+}
+
+/// Uses up memory in large pieces, until little more than the watermarks is free.
+fn fill() -> Result<Vec<Anonymous>> {
+    let mut filler = Vec::new();
+    loop {
+        let zones = zoneinfo::read()?;
+        let above = |zone: &Zone| zone.free().saturating_sub(zone.counter("low"));
+        let spare: u64 = zones.iter().map(above).sum();
+        if spare * mapwright::page_size() < 2 * COARSE as u64 {
+            return Ok(filler);
+        }
+        let piece = Anonymous::new(COARSE)?;
+        piece.advise(MmapAdvise::MADV_HUGEPAGE).ok();
+        piece.touch(0..COARSE)?;
+        filler.push(piece);
+    }
+}
+
+/// How often a thread had to reclaim memory itself, since boot.
+fn direct_reclaims() -> Result<i64> {
+    let counters = procfs::vmstat().context("reading /proc/vmstat")?;
+    let stalls = counters
+        .iter()
+        .filter(|(name, _)| name.starts_with("allocstall"));
+    Ok(stalls.map(|(_, count)| count).sum())
+}
+
+/// The step in which an event of this name was first seen.
+fn first(events: &[Event], name: &str) -> Result<Option<usize>> {
+    let mut step = 0;
+    for event in events {
+        if event.name == MARK {
+            step = usize::try_from(event.number("number")?)?;
+        } else if event.name == name {
+            return Ok(Some(step));
+        }
+    }
+    Ok(None)
+}
+
+/// Each processor keeps a list of free pages, which the counters of zones do not know of. While this
+/// lives, these lists are short.
+struct ShortLists(String);
+
+const LISTS: &str = "/proc/sys/vm/percpu_pagelist_high_fraction";
+
+impl ShortLists {
+    fn new() -> Result<Self> {
+        let before = text(LISTS)?;
+        // A part of the zone so small that the kernel takes the least it has.
+        fs::write(LISTS, "1000000").with_context(|| format!("writing {LISTS}"))?;
+        Ok(Self(before.trim().to_owned()))
+    }
+}
+
+impl Drop for ShortLists {
+    fn drop(&mut self) {
+        let _ = fs::write(LISTS, &self.0);
+    }
+}
+
+/// kswapd on a processor that is busy with something more urgent, and this thread on another one.
+/// Undone when dropped.
+struct Starved {
+    kswapds: Vec<(Pid, CpuSet)>,
+    this: CpuSet,
+    stop: Arc<AtomicBool>,
+    spinner: Option<JoinHandle<()>>,
+}
+
+const THIS: Pid = Pid::from_raw(0);
+
+impl Starved {
+    fn new() -> Result<Self> {
+        let this = sched_getaffinity(THIS)?;
+        let cpus: Vec<usize> = (0..CpuSet::count())
+            .filter(|cpu| this.is_set(*cpu) == Ok(true))
+            .collect();
+        let [mine, theirs, ..] = cpus[..] else {
+            return crate::not_testable("it needs two processors");
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut starved = Self {
+            kswapds: Vec::new(),
+            this,
+            stop: Arc::clone(&stop),
+            spinner: Some(thread::spawn(move || spin(theirs, &stop))),
+        };
+        sched_setaffinity(THIS, &only(mine)?)?;
+        for process in procfs::process::all_processes()? {
+            let Ok(stat) = process.and_then(|process| process.stat()) else {
+                continue;
+            };
+            if stat.comm.starts_with("kswapd") {
+                let pid = Pid::from_raw(stat.pid);
+                starved.kswapds.push((pid, sched_getaffinity(pid)?));
+                sched_setaffinity(pid, &only(theirs)?)?;
+            }
+        }
+        ensure!(!starved.kswapds.is_empty(), "there is no process kswapd");
+        Ok(starved)
+    }
+}
+
+impl Drop for Starved {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(spinner) = self.spinner.take() {
+            let _ = spinner.join();
+        }
+        for (pid, cpus) in &self.kswapds {
+            let _ = sched_setaffinity(*pid, cpus);
+        }
+        let _ = sched_setaffinity(THIS, &self.this);
+    }
+}
+
+/// Keeps a processor from everything that is not of real-time priority.
+fn spin(cpu: usize, stop: &AtomicBool) {
+    let urgent = nix::libc::sched_param { sched_priority: 1 };
+    if only(cpu).is_ok_and(|set| sched_setaffinity(THIS, &set).is_ok()) {
+        // SAFETY: The parameter lives during the call. Only this thread is changed.
+        unsafe { nix::libc::sched_setscheduler(0, nix::libc::SCHED_FIFO, &urgent) };
+    }
+    while !stop.load(Ordering::Relaxed) {
+        std::hint::spin_loop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_in_the_step_of_the_mark_before_it() {
+        let event = |name: &str, text: &str| Event::new(name, text);
+        let events = [
+            event(MARK, "number=0"),
+            event(MARK, "number=1"),
+            event(WAKE, "nid=0"),
+            event(MARK, "number=2"),
+            event(WAKE, "nid=0"),
+        ];
+        assert_eq!(first(&events, WAKE).unwrap(), Some(1));
+        assert_eq!(first(&events, RECLAIM).unwrap(), None);
+    }
+}
