@@ -10,13 +10,13 @@ use crate::{
         Run, //
     },
     blocks::GFP_FOR_PROGRAMS,
+    dma::DmaDevice,
     extent::Extent,
     ffi, //
 };
 use core::ptr::NonNull;
 use kernel::{
     bindings,
-    error::from_err_ptr,
     ffi::{
         c_int,
         c_void, //
@@ -25,52 +25,6 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-
-/// A platform device of one's own, with no hardware behind it, to allocate DMA memory for. It can
-/// reach all memory.
-///
-/// # Invariants
-///
-/// `device` is a registered platform device, and owned.
-pub struct DmaDevice {
-    device: NonNull<bindings::platform_device>,
-}
-
-// SAFETY: A platform device may be used and unregistered by any thread.
-unsafe impl Send for DmaDevice {}
-// SAFETY: The DMA functions that are called with `&self` may be called by several threads at once.
-unsafe impl Sync for DmaDevice {}
-
-impl DmaDevice {
-    /// Registers the device `name`.
-    pub fn new(name: &'static CStr) -> Result<Self> {
-        let info = bindings::platform_device_info {
-            name: name.as_char_ptr(),
-            id: bindings::PLATFORM_DEVID_NONE as c_int,
-            dma_mask: u64::MAX,
-            ..Default::default()
-        };
-        // SAFETY: `info` is valid and its name a string, both of which are copied.
-        let device = from_err_ptr(unsafe { bindings::platform_device_register_full(&info) })?;
-        // INVARIANT: It was just registered.
-        Ok(Self {
-            device: NonNull::new(device).ok_or(ENOMEM)?,
-        })
-    }
-
-    pub(crate) fn as_raw(&self) -> *mut bindings::device {
-        // SAFETY: By the type invariant it is valid; no reference is made.
-        unsafe { &raw mut (*self.device.as_ptr()).dev }
-    }
-}
-
-impl Drop for DmaDevice {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant it is registered; whoever has DMA memory of it holds a
-        // reference to `self`.
-        unsafe { bindings::platform_device_unregister(self.device.as_ptr()) };
-    }
-}
 
 /// Zeroed memory of `dma_alloc_coherent()`.
 ///
@@ -117,7 +71,7 @@ impl Coherent {
         }
         let bytes = nr_pages.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
         let mut dma_handle = 0;
-        // SAFETY: The device is registered and stays so while `device` is held. Any size and these
+        // SAFETY: The device may be used for DMA while `device` is held. Any size and these
         // flags are fine; the function may sleep, as may its callers.
         let addr = unsafe {
             bindings::dma_alloc_attrs(device.as_raw(), bytes, &mut dma_handle, GFP_FOR_PROGRAMS, 0)
@@ -197,7 +151,7 @@ unsafe impl Backing for Coherent {
 impl Drop for Coherent {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the memory is owned; `self` is going away, so it is used no
-        // more. The device is still registered, as a reference to it is held.
+        // more. The device may still be used for DMA, as a reference to it is held.
         unsafe {
             bindings::dma_free_attrs(
                 self.device.as_raw(),

@@ -108,6 +108,48 @@ extern "C" {
 
     /// The sum of a per-CPU counter over all possible CPUs.
     pub(crate) fn mapkit_percpu_sum(counter: *const c_ulong) -> c_ulong;
+
+    /// `pfn_to_page()`, as a pointer to a `struct page`.
+    pub(crate) fn mapkit_pfn_to_page(pfn: c_ulong) -> *mut c_void;
+
+    /// `dma_mapping_error()`.
+    pub(crate) fn mapkit_dma_mapping_error(
+        device: *mut c_void,
+        bus: bindings::dma_addr_t,
+    ) -> c_int;
+
+    /// `use_dma_iommu()`: whether an IOMMU translates what the DMA API maps for a device.
+    pub(crate) fn mapkit_use_dma_iommu(device: *mut c_void) -> bool;
+
+    /// `dma_sync_single_for_cpu()`.
+    pub(crate) fn mapkit_dma_sync_single_for_cpu(
+        device: *mut c_void,
+        bus: bindings::dma_addr_t,
+        bytes: usize,
+        direction: bindings::dma_data_direction,
+    );
+
+    /// `dma_sync_single_for_device()`.
+    pub(crate) fn mapkit_dma_sync_single_for_device(
+        device: *mut c_void,
+        bus: bindings::dma_addr_t,
+        bytes: usize,
+        direction: bindings::dma_data_direction,
+    );
+
+    /// `dma_sync_sgtable_for_cpu()`.
+    pub(crate) fn mapkit_dma_sync_sgtable_for_cpu(
+        device: *mut c_void,
+        table: *mut c_void,
+        direction: bindings::dma_data_direction,
+    );
+
+    /// `dma_sync_sgtable_for_device()`.
+    pub(crate) fn mapkit_dma_sync_sgtable_for_device(
+        device: *mut c_void,
+        table: *mut c_void,
+        direction: bindings::dma_data_direction,
+    );
 }
 
 /// `struct mapkit_frame` of `inspect.h`.

@@ -5,6 +5,8 @@
  * One line of work each; every decision is made in Rust.
  */
 
+#include <linux/dma-mapping.h>
+#include <linux/iommu-dma.h>
 #include <linux/mm.h>
 #include <linux/nodemask.h>
 #include <linux/percpu.h>
@@ -32,6 +34,17 @@ pgprot_t mapkit_pgprot_writecombine(pgprot_t prot);
 pgprot_t mapkit_pgprot_noncached(pgprot_t prot);
 void mapkit_this_cpu_add(unsigned long __percpu *counter, unsigned long n);
 unsigned long mapkit_percpu_sum(const unsigned long __percpu *counter);
+struct page *mapkit_pfn_to_page(unsigned long pfn);
+int mapkit_dma_mapping_error(struct device *dev, dma_addr_t bus);
+bool mapkit_use_dma_iommu(struct device *dev);
+void mapkit_dma_sync_single_for_cpu(struct device *dev, dma_addr_t bus, size_t bytes,
+				    enum dma_data_direction dir);
+void mapkit_dma_sync_single_for_device(struct device *dev, dma_addr_t bus, size_t bytes,
+				       enum dma_data_direction dir);
+void mapkit_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table *table,
+				     enum dma_data_direction dir);
+void mapkit_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *table,
+					enum dma_data_direction dir);
 
 struct page *mapkit_virt_to_page(const void *addr)
 {
@@ -138,4 +151,43 @@ unsigned long mapkit_percpu_sum(const unsigned long __percpu *counter)
 	for_each_possible_cpu(cpu)
 		sum += READ_ONCE(*per_cpu_ptr(counter, cpu));
 	return sum;
+}
+
+struct page *mapkit_pfn_to_page(unsigned long pfn)
+{
+	return pfn_to_page(pfn);
+}
+
+int mapkit_dma_mapping_error(struct device *dev, dma_addr_t bus)
+{
+	return dma_mapping_error(dev, bus);
+}
+
+bool mapkit_use_dma_iommu(struct device *dev)
+{
+	return use_dma_iommu(dev);
+}
+
+void mapkit_dma_sync_single_for_cpu(struct device *dev, dma_addr_t bus, size_t bytes,
+				    enum dma_data_direction dir)
+{
+	dma_sync_single_for_cpu(dev, bus, bytes, dir);
+}
+
+void mapkit_dma_sync_single_for_device(struct device *dev, dma_addr_t bus, size_t bytes,
+				       enum dma_data_direction dir)
+{
+	dma_sync_single_for_device(dev, bus, bytes, dir);
+}
+
+void mapkit_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table *table,
+				     enum dma_data_direction dir)
+{
+	dma_sync_sgtable_for_cpu(dev, table, dir);
+}
+
+void mapkit_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *table,
+					enum dma_data_direction dir)
+{
+	dma_sync_sgtable_for_device(dev, table, dir);
 }

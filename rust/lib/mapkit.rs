@@ -9,6 +9,8 @@
 //! - [`fault`]: page faults in VMAs that are filled when they are touched;
 //! - [`page_table`]: the page tables of a process or of the kernel, read while they are in use;
 //! - [`frame`], [`area`]: what the kernel says of a page frame, and where it has what;
+//! - [`dma`]: memory that a device reads and writes: [`coherent`], or lent to it for a while;
+//! - [`completion`]: waiting for an interrupt, with a timeout;
 //! - [`debugfs`]: read-only text tables, safe against `rmmod`;
 //! - [`source`]: the kernel's allocators as things of one kind, and loops that exercise them;
 //! - [`budget`]: amounts that are used up;
@@ -37,8 +39,10 @@ pub mod caching;
 pub mod capability;
 pub mod chardev;
 pub mod coherent;
+pub mod completion;
 pub mod debugfs;
 mod direct_map;
+pub mod dma;
 pub mod errno;
 mod extent;
 pub mod fault;
@@ -49,6 +53,8 @@ pub mod histogram;
 pub mod page_table;
 pub mod pages;
 pub mod param;
+#[cfg(CONFIG_PCI)]
+pub mod pci;
 pub mod percpu;
 pub mod slab;
 pub mod source;

@@ -3,8 +3,11 @@
  * The trace events of a module that maps memory: events/mapwright/ in tracefs, for trace-cmd, perf
  * and bpftrace. The numbers of backing, method and caching are those of the ioctl interface.
  */
+#ifndef MAPKIT_TRACE_SYSTEM
+#define MAPKIT_TRACE_SYSTEM mapwright
+#endif
 #undef TRACE_SYSTEM
-#define TRACE_SYSTEM mapwright
+#define TRACE_SYSTEM MAPKIT_TRACE_SYSTEM
 
 #if !defined(MAPKIT_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
 #define MAPKIT_TRACE_H

@@ -10,7 +10,7 @@ use kernel::{
     uaccess::UserPtr, //
 };
 use mapkit::{
-    coherent::DmaDevice,
+    dma::DmaDevice,
     param, //
 };
 use mapwright_session::{

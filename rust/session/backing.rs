@@ -35,7 +35,7 @@ pub(crate) fn allocate(device: &Device, recipe: &Recipe) -> Result<KBox<dyn Back
             uapi::Method::VmallocRemap => cached(Vmalloc::new_for_user(n)?, caching),
             _ => cached(Vmalloc::new(n)?, caching),
         },
-        uapi::Backing::Coherent => cached(Coherent::new(&device.dma, n)?, caching),
+        uapi::Backing::Coherent => cached(Coherent::new(&device.dma()?, n)?, caching),
     }
 }
 

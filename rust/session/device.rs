@@ -29,7 +29,7 @@ use kernel::{
     }, //
 };
 use mapkit::{
-    coherent::DmaDevice,
+    dma::DmaDevice,
     fault,
     histogram::Switch, //
 };
@@ -57,8 +57,9 @@ pub struct Device {
     pub(crate) stats: Stats,
     /// What is left of the limits in all.
     pub(crate) account: Arc<Account>,
-    /// The device that coherent memory is allocated for.
-    pub(crate) dma: Arc<DmaDevice>,
+    /// The device that coherent memory is allocated for, until it is gone.
+    #[pin]
+    dma: Mutex<Option<Arc<DmaDevice>>>,
     /// Pages that a page fault maps at most.
     pub(crate) fault_around: usize,
     pub(crate) default_region: DefaultRegion,
@@ -85,7 +86,7 @@ impl Device {
                 limits,
                 stats,
                 account,
-                dma,
+                dma <- new_mutex!(Some(dma)),
                 fault_around,
                 default_region,
                 next_id: Atomic::new(1),
@@ -93,6 +94,18 @@ impl Device {
             }? Error),
             GFP_KERNEL,
         )
+    }
+
+    /// The device that coherent memory is allocated for; `ENODEV` if it is gone.
+    pub fn dma(&self) -> Result<Arc<DmaDevice>> {
+        self.dma.lock().clone().ok_or(ENODEV)
+    }
+
+    /// The device is going: nothing more is allocated for it.
+    pub fn detach_dma(&self) {
+        let dma = self.dma.lock().take();
+        // With the lock released.
+        drop(dma);
     }
 
     /// A number that no region had before.

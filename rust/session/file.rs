@@ -47,6 +47,9 @@ pub trait Driver: Sized + Send + Sync + 'static {
 
     /// An ioctl that sessions do not know: `ENOTTY` if the module does not know it either.
     fn ioctl(file: &File<Self>, cmd: u32, arg: UserPtr) -> Result<u32>;
+
+    /// More lines of the table `stats`.
+    fn show_stats(&self, _m: &SeqFile) {}
 }
 
 /// A device with its driver, which its files and tables share.
@@ -124,7 +127,10 @@ impl<D: Driver> CharDevice for File<D> {
 impl<D: Driver> Tables for Host<D> {
     const MODULE: &'static ThisModule = D::MODULE;
     const FILES: &'static [(&'static CStr, Show<Self>)] = &[
-        (c"stats", |host, m| host.device.show_stats(m)),
+        (c"stats", |host, m| {
+            host.device.show_stats(m);
+            host.driver.show_stats(m);
+        }),
         (c"regions", |host, m| host.device.show_regions(m)),
         (c"latency", |host, m| host.device.show_latency(m)),
     ];

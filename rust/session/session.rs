@@ -169,7 +169,7 @@ impl Session {
     }
 
     /// Region `id`; `ENOENT` if there is none.
-    pub(crate) fn by_id(&self, id: u64) -> Result<Arc<Region>> {
+    pub fn by_id(&self, id: u64) -> Result<Arc<Region>> {
         self.regions.lock().find_id(id).cloned().ok_or(ENOENT)
     }
 

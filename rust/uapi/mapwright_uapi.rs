@@ -37,6 +37,14 @@ use zerocopy_derive::{
 mod words;
 mod pairs;
 
+pub use dma::{
+    DmaInfo,
+    Transfer,
+    DMA_NAME,
+    IOCTL_DMA_INFO,
+    IOCTL_TRANSFER,
+    TRANSFER_RAW_TARGET, //
+};
 pub use pairs::{
     cachings,
     methods_of,
@@ -47,6 +55,8 @@ pub use words::{
     AddressClass,
     Backing,
     Caching,
+    Interrupt,
+    Lending,
     Method, //
 };
 
@@ -124,6 +134,7 @@ macro_rules! request {
 }
 
 pub mod alloc;
+mod dma;
 pub mod inspect;
 
 /// [`IOCTL_INFO`]: what the loaded module can do, and its limits. Everything but `size` is output.

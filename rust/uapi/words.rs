@@ -111,3 +111,28 @@ words! {
         Vmalloc = 1, "vmalloc";
     }
 }
+
+words! {
+    /// How a region is lent to a device for a transfer. A `coherent` one needs none of these: it has a
+    /// bus address as long as it lives.
+    Lending {
+        /// A list of its pieces, neighbours in one entry: `dma_map_sgtable()`.
+        Scatter = 0, "scatter";
+        /// Such a list with an entry for each page.
+        ScatterPages = 1, "scatter-pages";
+        /// One stretch of the direct map: `dma_map_single()`.
+        Single = 2, "single";
+        /// A piece of one page: `dma_map_page()`.
+        Page = 3, "page";
+    }
+}
+
+words! {
+    /// How a device interrupts.
+    Interrupt {
+        /// With a wire that devices share.
+        Intx = 0, "INTx";
+        /// With a message.
+        Msi = 1, "MSI";
+    }
+}

@@ -20,6 +20,7 @@
 
 pub mod alloc;
 mod device;
+mod dma;
 mod error;
 pub mod inspect;
 mod mapping;
@@ -27,11 +28,12 @@ mod observe;
 mod session;
 mod tables;
 
+pub use dma::{dma_devices, DmaInfo, Side as TransferSide, Transfer};
 pub use error::{Error, Result};
 pub use mapping::{Mapping, Protection};
 pub use mapwright_uapi as uapi;
 pub use mapwright_uapi::{
-    reason_against, reason_against_caching, AddressClass, Backing, Caching, Method,
+    reason_against, reason_against_caching, AddressClass, Backing, Caching, Interrupt, Lending, Method,
 };
 pub use observe::{page_faults, pagemap_pfns, settle, vma_of, Vma};
 pub use session::{page_size, Info, Query, Region, Session, Side};

@@ -57,12 +57,17 @@ pub struct LiveRegion {
 }
 
 impl Tables {
-    /// Reads them from debugfs. Needs root.
+    /// Reads those of `/dev/mapwright` from debugfs. Needs root.
     pub fn read() -> Result<Self> {
+        Self::read_from(Path::new(DEBUGFS))
+    }
+
+    /// Reads those in the directory `dir`.
+    pub fn read_from(dir: &Path) -> Result<Self> {
         Ok(Self {
-            counters: parse_counters(&read("stats")?)?,
-            regions: parse_regions(&read("regions")?)?,
-            latency: parse_latency(&read("latency")?)?,
+            counters: parse_counters(&read(dir, "stats")?)?,
+            regions: parse_regions(&read(dir, "regions")?)?,
+            latency: parse_latency(&read(dir, "latency")?)?,
         })
     }
 
@@ -78,8 +83,8 @@ impl Tables {
     }
 }
 
-fn read(file: &str) -> Result<String> {
-    let path = Path::new(DEBUGFS).join(file);
+fn read(dir: &Path, file: &str) -> Result<String> {
+    let path = dir.join(file);
     fs::read_to_string(&path).map_err(|source| Error::NoTables {
         path: path.display().to_string(),
         source,

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The engine: moves bytes between memory and the device's buffer, a piece at a time.
+
+use crate::{
+    registers::*,
+    stats::{
+        Counter,
+        Stats, //
+    }, //
+};
+use core::{
+    cmp::min,
+    ops::Deref, //
+};
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    devres::Devres,
+    io::{
+        poll::read_poll_timeout,
+        Io, //
+    },
+    irq::{
+        self,
+        IrqReturn, //
+    },
+    new_condvar,
+    new_mutex,
+    pci::Bar,
+    prelude::*,
+    sync::{
+        Arc,
+        CondVar,
+        Mutex, //
+    },
+    time::{
+        msecs_to_jiffies,
+        Delta, //
+    }, //
+};
+use mapkit::completion::Announcement;
+
+/// The device's registers, as long as it has its driver.
+pub(crate) type Registers = Devres<Bar<'static, END>>;
+
+/// A piece takes a tenth of a second. What takes that much longer will never end.
+const TIMEOUT_MS: u32 = 5000;
+
+/// A device's engine.
+#[pin_data]
+pub(crate) struct Engine {
+    registers: Registers,
+    pub(crate) stats: Stats,
+    /// The engine has moved a piece.
+    #[pin]
+    moved: Announcement,
+    /// An interrupt was raised to see whether it arrives.
+    #[pin]
+    tested: Announcement,
+    #[pin]
+    state: Mutex<State>,
+    /// The engine is free, or gone.
+    #[pin]
+    free: CondVar,
+}
+
+/// Who may use the engine.
+struct State {
+    /// Somebody has it.
+    taken: bool,
+    /// Why nobody can have it any more.
+    gone: Option<Error>,
+}
+
+/// A way to go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// From memory to the device's buffer.
+    FromMemory,
+    /// From the device's buffer to memory.
+    ToMemory,
+}
+
+impl Engine {
+    /// The engine behind `registers`.
+    pub(crate) fn new(registers: Registers) -> Result<Arc<Self>> {
+        let stats = Stats::new()?;
+        Arc::pin_init(
+            try_pin_init!(Self {
+                registers,
+                stats,
+                moved <- Announcement::new(),
+                tested <- Announcement::new(),
+                state <- new_mutex!(State { taken: false, gone: None }),
+                free <- new_condvar!(),
+            }? Error),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Waits until nobody else has the engine, and takes it.
+    ///
+    /// `EINTR` if a signal comes first, `ENODEV` if the device goes first.
+    pub(crate) fn take(&self) -> Result<Turn<'_>> {
+        let mut state = self.state.lock();
+        while state.taken {
+            if self.free.wait_interruptible(&mut state) {
+                return Err(EINTR);
+            }
+        }
+        if let Some(why) = state.gone {
+            return Err(why);
+        }
+        state.taken = true;
+        Ok(Turn(self))
+    }
+
+    /// Ends the use of the engine: what is under way stops after the piece that is being moved, and
+    /// whoever wants it gets the error `why`. Returns when it is idle.
+    pub(crate) fn close(&self, why: Error) {
+        let mut state = self.state.lock();
+        state.gone = state.gone.or(Some(why));
+        while state.taken {
+            self.free.wait(&mut state);
+        }
+    }
+
+    /// `ENODEV` if the device is gone, `EIO` if it did not answer once.
+    pub(crate) fn check(&self) -> Result {
+        self.state.lock().gone.map_or(Ok(()), Err)
+    }
+
+    /// Reads the device's identification.
+    pub(crate) fn identification(&self) -> Result<u32> {
+        let registers = self.registers.try_access().ok_or(ENODEV)?;
+        Ok(registers.read(IDENTIFICATION).into_raw())
+    }
+
+    /// Makes sure that this is the device it seems to be, and that it is alive.
+    ///
+    /// `ENODEV` if it is another one, `EIO` if it does not compute or its interrupts do not arrive.
+    pub(crate) fn test(&self, device: &device::Device<Bound>) -> Result {
+        let registers = self.registers.access(device)?;
+        if registers.read(IDENTIFICATION).into_raw() & 0xff != EDU {
+            return Err(ENODEV);
+        }
+        let word = 0x6d61_7077;
+        registers.write_reg(LIVENESS::from_raw(word));
+        if registers.read(LIVENESS).into_raw() != !word {
+            return Err(EIO);
+        }
+        registers.write_reg(FACTORIAL::from_raw(10));
+        read_poll_timeout(
+            || Ok(registers.read(STATUS)),
+            |status| !status.computing(),
+            Delta::from_millis(1),
+            Delta::from_secs(5),
+        )?;
+        if registers.read(FACTORIAL).into_raw() != 3_628_800 {
+            return Err(EIO);
+        }
+        registers.write_reg(INTERRUPT_RAISE::from_raw(TEST_INTERRUPT));
+        match self.tested.wait(msecs_to_jiffies(TIMEOUT_MS)) {
+            true => Ok(()),
+            false => Err(EIO),
+        }
+    }
+
+    /// Moves a piece of `bytes` bytes between `bus` and byte `offset` of the device's buffer, and waits
+    /// until that is done.
+    fn move_piece(&self, way: Way, bus: u32, offset: u32, bytes: u32) -> Result {
+        let buffer = BUFFER.checked_add(offset).ok_or(EINVAL)?;
+        let (source, target) = match way {
+            Way::FromMemory => (bus, buffer),
+            Way::ToMemory => (buffer, bus),
+        };
+        self.moved.forget();
+        {
+            let registers = self.registers.try_access().ok_or(ENODEV)?;
+            registers.write_reg(DMA_SOURCE::from_raw(source));
+            registers.write_reg(DMA_TARGET::from_raw(target));
+            registers.write_reg(DMA_COUNT::from_raw(bytes));
+            registers.write_reg(
+                DMA_COMMAND::zeroed()
+                    .with_run(true)
+                    .with_to_memory(way == Way::ToMemory)
+                    .with_interrupt(true),
+            );
+        }
+        self.stats.inc(Counter::PiecesStarted);
+        if !self.moved.wait(msecs_to_jiffies(TIMEOUT_MS)) {
+            return Err(self.lost());
+        }
+        self.stats.inc(match way {
+            Way::FromMemory => Counter::PiecesFromMemory,
+            Way::ToMemory => Counter::PiecesToMemory,
+        });
+        self.stats.add(Counter::BytesMoved, bytes as usize);
+        Ok(())
+    }
+
+    /// The engine did not say that it was done: nobody may use it any more.
+    fn lost(&self) -> Error {
+        self.stats.inc(Counter::Timeouts);
+        self.state.lock().gone.get_or_insert(EIO);
+        EIO
+    }
+}
+
+/// Bit that the driver raises to see whether interrupts arrive. Any that the device does not use.
+const TEST_INTERRUPT: u32 = 1 << 16;
+
+impl irq::Handler for Engine {
+    fn handle(&self, device: &device::Device<Bound>) -> IrqReturn {
+        let Ok(registers) = self.registers.access(device) else {
+            return IrqReturn::None;
+        };
+        let status = registers.read(INTERRUPT_STATUS);
+        let raw = status.into_raw();
+        // All ones is what is read of a device that is not there.
+        if raw == 0 || raw == u32::MAX {
+            return IrqReturn::None;
+        }
+        registers.write_reg(INTERRUPT_ACKNOWLEDGE::from_raw(raw));
+        if raw & TEST_INTERRUPT != 0 {
+            self.tested.announce();
+        }
+        if status.dma() {
+            self.stats.inc(Counter::Interrupts);
+            self.moved.announce();
+        }
+        IrqReturn::Handled
+    }
+}
+
+/// The right to use the engine, given back when dropped.
+pub(crate) struct Turn<'a>(&'a Engine);
+
+impl Deref for Turn<'_> {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        self.0
+    }
+}
+
+impl Turn<'_> {
+    /// Moves `bytes` bytes between memory, of which `at` tells the bus address of each byte and how
+    /// many follow there, and byte `offset` of the device's buffer. They must fit into it.
+    pub(crate) fn transfer(
+        &self,
+        way: Way,
+        at: &dyn Fn(usize) -> Option<(u64, usize)>,
+        offset: usize,
+        bytes: usize,
+    ) -> Result {
+        let mut done = 0usize;
+        while done < bytes {
+            self.check()?;
+            let (bus, contiguous) = at(done).ok_or(EINVAL)?;
+            let piece = min(contiguous, bytes.wrapping_sub(done));
+            let within = offset.checked_add(done).ok_or(EINVAL)?;
+            if within.checked_add(piece).is_none_or(|end| end > BUFFER_BYTES) {
+                return Err(EINVAL);
+            }
+            // The mask that was set makes it fit.
+            let bus = u32::try_from(bus).map_err(|_| EIO)?;
+            self.move_piece(way, bus, within as u32, piece as u32)?;
+            done = done.wrapping_add(piece);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().taken = false;
+        // Those who wait take turns, or all give up.
+        self.0.free.notify_all();
+    }
+}

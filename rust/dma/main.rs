@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `/dev/mapwright-dmaN`: memory that a real engine reads and writes, QEMU's `edu` PCI device.
+//!
+//! How a transfer gets to the device: `files.rs` has the ioctl, `transfer.rs` lends the memory and cuts
+//! it into pieces, `engine.rs` moves a piece and waits for the interrupt.
+//!
+//! A device may lose its driver at any time (`unbind` in sysfs, a surprise removal). Transfers end then
+//! with `ENODEV` after the piece that is being moved, and everything else that needs the device does,
+//! too. Memory allocated for a device must be freed before it has no driver: unbinding waits until the
+//! programs have let go of their `coherent` regions. Their other regions stay.
+//!
+//! Locks, in the order they are taken: those of the session, none of which is held during a transfer;
+//! the right to use the engine, [`engine::Turn`]; the engine's `state`.
+
+use kernel::{
+    device::Core,
+    dma::DmaMask,
+    irq,
+    pci,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
+};
+use mapkit::{
+    dma::DmaDevice,
+    pci::{
+        clear_master,
+        device_id, //
+    }, //
+};
+use mapwright_session::{
+    Device,
+    Published,
+    Settings, //
+};
+use mapwright_uapi as uapi;
+
+mod engine;
+mod files;
+mod registers;
+mod stats;
+mod transfer;
+
+use engine::Engine;
+use files::Files;
+
+module! {
+    type: MapwrightDma,
+    name: "mapwright_dma",
+    authors: ["The mapwright developers"],
+    description: "Memory for DMA, and QEMU's edu device that moves it",
+    license: "GPL",
+    params: {
+        total_limit_mib: u32 {
+            default: 0,
+            description: "MiB that all regions of a device may hold together (0: half of the memory)",
+        },
+        session_limit_mib: u32 {
+            default: 0,
+            description: "MiB that the regions of one open file may hold (0: as total_limit_mib)",
+        },
+        session_regions: u32 {
+            default: 1024,
+            description: "Regions that one open file may hold",
+        },
+        address_bits: u32 {
+            default: 28,
+            description: "Bits of the addresses that the device can reach, up to 32 (edu's dma_mask)",
+        },
+        msi: u8 {
+            default: 1,
+            description: "Whether message-signalled interrupts are used where there are any",
+        },
+    },
+}
+
+/// The loaded module: the registration of the driver.
+#[pin_data]
+struct MapwrightDma {
+    #[pin]
+    _driver: kernel::driver::Registration<pci::Adapter<EduDriver>>,
+}
+
+impl kernel::InPlaceModule for MapwrightDma {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _driver <- kernel::driver::Registration::new(c"mapwright_dma", module),
+        })
+    }
+}
+
+/// The device nodes belong to root, who may give them away.
+const MODE: u16 = 0o600;
+
+/// What the device nodes are called: as many devices can be driven.
+const NAMES: [&CStr; 8] = [
+    c"mapwright-dma0",
+    c"mapwright-dma1",
+    c"mapwright-dma2",
+    c"mapwright-dma3",
+    c"mapwright-dma4",
+    c"mapwright-dma5",
+    c"mapwright-dma6",
+    c"mapwright-dma7",
+];
+
+/// A bit for each of the names that is in use.
+static NAMES_IN_USE: Atomic<i32> = Atomic::new(0);
+
+/// A name that is in use until this is dropped.
+struct Name {
+    name: &'static CStr,
+    bit: i32,
+}
+
+impl Name {
+    /// The first that is free. `ENOSPC` if none is.
+    fn take() -> Result<Self> {
+        for (i, name) in NAMES.into_iter().enumerate() {
+            let bit = 1i32.wrapping_shl(i as u32);
+            let used = NAMES_IN_USE.load(Relaxed);
+            if used & bit == 0 && NAMES_IN_USE.cmpxchg(used, used | bit, Relaxed).is_ok() {
+                return Ok(Self { name, bit });
+            }
+        }
+        Err(ENOSPC)
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let mut used = NAMES_IN_USE.load(Relaxed);
+        while let Err(now) = NAMES_IN_USE.cmpxchg(used, used & !self.bit, Relaxed) {
+            used = now;
+        }
+    }
+}
+
+struct EduDriver;
+
+/// A device with its driver. Fields are dropped in this order.
+struct Edu {
+    /// Nobody can open it any more.
+    _published: Published<Files>,
+    _name: Name,
+    device: Arc<Device>,
+    engine: Arc<Engine>,
+    _interrupt: Pin<KBox<irq::Registration<Arc<Engine>>>>,
+}
+
+/// The vendor that QEMU uses for devices of its own.
+const QEMU_ID: u16 = 0x1234;
+/// The one that it calls `edu`.
+const EDU_ID: u16 = 0x11e8;
+
+kernel::pci_device_table!(
+    PCI_TABLE,
+    MODULE_PCI_TABLE,
+    <EduDriver as pci::Driver>::IdInfo,
+    [(device_id(QEMU_ID, EDU_ID), ())]
+);
+
+impl pci::Driver for EduDriver {
+    type IdInfo = ();
+    type Data<'bound> = Edu;
+
+    const ID_TABLE: pci::IdTable<Self::IdInfo> = &PCI_TABLE;
+
+    fn probe<'bound>(
+        device: &'bound pci::Device<Core<'_>>,
+        _: &'bound Self::IdInfo,
+    ) -> impl PinInit<Edu, Error> + 'bound {
+        Edu::new(device)
+    }
+
+    fn unbind<'bound>(device: &'bound pci::Device<Core<'_>>, edu: Pin<&Edu>) {
+        edu.engine.close(ENODEV);
+        // Idle or not: no byte is moved from here on.
+        clear_master(device);
+    }
+}
+
+impl Edu {
+    fn new(device: &pci::Device<Core<'_>>) -> Result<Self> {
+        let address_bits = *module_parameters::address_bits.value();
+        if !(1..=32).contains(&address_bits) {
+            dev_err!(device, "address_bits must be from 1 to 32\n");
+            return Err(EINVAL);
+        }
+        device.enable_device_mem()?;
+        device.set_master();
+        let registers = device
+            .iomap_region_sized::<{ registers::END }>(0, c"mapwright_dma")?
+            .into_devres()?;
+        let engine = Engine::new(registers)?;
+        let dma = DmaDevice::of(device, DmaMask::try_new(address_bits)?)?;
+        let (interrupt, registration) = request_interrupt(device, &engine)?;
+        engine.test(device.as_ref()).inspect_err(|_| {
+            dev_err!(device, "the device does not work: is it QEMU's edu?\n");
+        })?;
+
+        let settings = Settings {
+            total_limit_mib: *module_parameters::total_limit_mib.value(),
+            session_limit_mib: *module_parameters::session_limit_mib.value(),
+            session_regions: *module_parameters::session_regions.value(),
+            fault_around_kib: 64,
+            timing: true,
+        };
+        let memory = Device::new(&settings, dma)?;
+        let name = Name::take()?;
+        let files = Files {
+            engine: engine.clone(),
+            device: memory.clone(),
+            address_bits,
+            interrupt,
+        };
+        Ok(Self {
+            _published: Published::new(name.name, MODE, memory.clone(), files)?,
+            _name: name,
+            device: memory,
+            engine,
+            _interrupt: registration,
+        })
+    }
+}
+
+impl Drop for Edu {
+    fn drop(&mut self) {
+        self.engine.close(ENODEV);
+        // Unbinding waits until nobody has memory of the device.
+        self.device.detach_dma();
+    }
+}
+
+/// Has the engine called for the device's interrupts: messages, or else the wire.
+fn request_interrupt(
+    device: &pci::Device<Core<'_>>,
+    engine: &Arc<Engine>,
+) -> Result<(
+    uapi::Interrupt,
+    Pin<KBox<irq::Registration<Arc<Engine>>>>,
+)> {
+    let only = |kind| device.alloc_irq_vectors(1, 1, pci::IrqTypes::default().with(kind));
+    let messages = match *module_parameters::msi.value() {
+        0 => Err(ENODEV),
+        _ => only(pci::IrqType::Msi),
+    };
+    let (interrupt, flags, vectors) = match messages {
+        Ok(vectors) => (uapi::Interrupt::Msi, irq::Flags::TRIGGER_NONE, vectors),
+        Err(_) => (
+            uapi::Interrupt::Intx,
+            irq::Flags::SHARED,
+            only(pci::IrqType::Intx)?,
+        ),
+    };
+    let registration = KBox::pin_init(
+        device.request_irq(*vectors.start(), flags, c"mapwright_dma", Ok(engine.clone())),
+        GFP_KERNEL,
+    )?;
+    Ok((interrupt, registration))
+}

@@ -1,0 +1,634 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Memory that a device reads and writes by itself.
+//!
+//! There are two kinds. [`Coherent`](crate::coherent::Coherent) memory is allocated for a device and
+//! both sides see each other's stores at once. A [`Streaming`] mapping lends memory that is there
+//! already to a device for a while, in one direction, and belongs to one side at a time: its type says
+//! to which, and only the owner's type has the owner's methods.
+
+use crate::{
+    backing::{
+        AddressClass,
+        Backing,
+        Mappable,
+        MappingEvents,
+        StructPage, //
+    },
+    ffi, //
+};
+use core::{
+    marker::PhantomData,
+    ops::Range,
+    ptr::NonNull, //
+};
+use kernel::{
+    bindings,
+    device::{
+        self,
+        Core, //
+    },
+    devres,
+    dma::DmaMask,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    ffi::{
+        c_int,
+        c_uint,
+        c_void, //
+    },
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        Completion, //
+    }, //
+};
+
+/// A device that memory is allocated or mapped for.
+///
+/// Whoever has such memory holds a reference. A device that lost its driver must not have any left, so
+/// unbinding the driver waits until the last reference is gone.
+///
+/// # Invariants
+///
+/// The device behind `kind` may be used for DMA, by its driver or because it has none and is owned, for
+/// as long as this exists.
+pub struct DmaDevice {
+    kind: Kind,
+}
+
+enum Kind {
+    /// A registered platform device, which is owned.
+    Own(NonNull<bindings::platform_device>),
+    /// A device with a driver.
+    Driven {
+        device: ARef<device::Device>,
+        gone: Arc<Completion>,
+    },
+}
+
+// SAFETY: A platform device may be used and unregistered by any thread.
+unsafe impl Send for DmaDevice {}
+// SAFETY: The DMA functions that are called with `&self` may be called by several threads at once.
+unsafe impl Sync for DmaDevice {}
+
+impl DmaDevice {
+    /// Registers a platform device `name` of one's own, with no hardware behind it. It can reach all
+    /// memory.
+    pub fn new(name: &'static CStr) -> Result<Self> {
+        let info = bindings::platform_device_info {
+            name: name.as_char_ptr(),
+            id: bindings::PLATFORM_DEVID_NONE as c_int,
+            dma_mask: u64::MAX,
+            ..Default::default()
+        };
+        // SAFETY: `info` is valid and its name a string, both of which are copied.
+        let device = from_err_ptr(unsafe { bindings::platform_device_register_full(&info) })?;
+        // INVARIANT: It was just registered.
+        Ok(Self {
+            kind: Kind::Own(NonNull::new(device).ok_or(ENOMEM)?),
+        })
+    }
+
+    /// The device that a driver is being bound to, which reaches the addresses of `mask`. To be called
+    /// once, while it is probed.
+    ///
+    /// From then on, unbinding the driver waits until the last reference to what is returned is gone.
+    /// The driver has to drop its own before that, at the latest in its `unbind`.
+    ///
+    /// `EIO` if memory that the device reaches cannot be had.
+    pub fn of<'a>(device: &impl kernel::dma::Device<'a>, mask: DmaMask) -> Result<Arc<Self>> {
+        // SAFETY: While a device is probed nobody else uses it, and what this crate allocates and maps
+        // for it takes the reference that is made below.
+        unsafe { device.dma_set_mask_and_coherent(mask)? };
+        let device: &device::Device<Core<'a>> = device.as_ref();
+        let gone = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+        // INVARIANT: It is bound, and stays so until `WaitForUsers` has seen that this is gone.
+        let kind = Kind::Driven {
+            device: ARef::from(&**device),
+            gone: gone.clone(),
+        };
+        let this = Arc::new(Self { kind }, GFP_KERNEL)?;
+        devres::register(device, WaitForUsers(gone), GFP_KERNEL)?;
+        Ok(this)
+    }
+
+    pub(crate) fn as_raw(&self) -> *mut bindings::device {
+        match &self.kind {
+            // SAFETY: By the type invariant it is valid; no reference is made.
+            Kind::Own(device) => unsafe { &raw mut (*device.as_ptr()).dev },
+            // A `Device` is a transparent wrapper.
+            Kind::Driven { device, .. } => {
+                core::ptr::from_ref::<device::Device>(device).cast_mut().cast()
+            }
+        }
+    }
+
+    /// Whether an IOMMU translates the device's addresses: it then reaches nothing but what is
+    /// allocated or mapped for it.
+    pub fn is_translated(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { ffi::mapkit_use_dma_iommu(self.as_raw().cast::<c_void>()) }
+    }
+}
+
+impl Drop for DmaDevice {
+    fn drop(&mut self) {
+        match &self.kind {
+            // SAFETY: By the type invariant it is registered; whoever has memory of it holds a
+            // reference to `self`.
+            Kind::Own(device) => unsafe {
+                bindings::platform_device_unregister(device.as_ptr());
+            },
+            Kind::Driven { gone, .. } => gone.complete_all(),
+        }
+    }
+}
+
+/// Waits, when the device is unbound, until nobody has memory of it.
+struct WaitForUsers(Arc<Completion>);
+
+impl Drop for WaitForUsers {
+    fn drop(&mut self) {
+        self.0.wait_for_completion();
+    }
+}
+
+/// Which way a device moves data.
+pub trait Direction: Send + Sync + 'static {
+    #[doc(hidden)]
+    const RAW: bindings::dma_data_direction;
+}
+
+/// The device reads the memory.
+pub enum ToDevice {}
+/// The device writes to the memory.
+pub enum FromDevice {}
+/// The device does both.
+pub enum BothWays {}
+
+impl Direction for ToDevice {
+    const RAW: bindings::dma_data_direction = bindings::dma_data_direction_DMA_TO_DEVICE;
+}
+impl Direction for FromDevice {
+    const RAW: bindings::dma_data_direction = bindings::dma_data_direction_DMA_FROM_DEVICE;
+}
+impl Direction for BothWays {
+    const RAW: bindings::dma_data_direction = bindings::dma_data_direction_DMA_BIDIRECTIONAL;
+}
+
+/// The device has the memory: the CPU must leave it alone.
+pub enum DeviceOwned {}
+/// The CPU has the memory: the device must leave it alone.
+pub enum CpuOwned {}
+
+/// How memory is described to the DMA API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One stretch of the direct map: `dma_map_single()`.
+    Single,
+    /// A piece of a page: `dma_map_page()`.
+    Page,
+    /// A list of pieces, neighbours in one entry: `dma_map_sgtable()`.
+    Scatter,
+    /// A list of pieces, each page an entry of its own.
+    ScatterPages,
+}
+
+/// Shared memory that can be lent to a device.
+///
+/// # Safety
+///
+/// An implementation promises that [`backing`](Self::backing) returns the same every time, and that it
+/// lives as long as `self`.
+pub unsafe trait Memory: Send + Sync + 'static {
+    /// The memory.
+    fn backing(&self) -> &dyn Backing;
+}
+
+// SAFETY: The memory of a `Mappable` cannot be changed, and the reference keeps it alive.
+unsafe impl<T: MappingEvents> Memory for Arc<Mappable<T>> {
+    fn backing(&self) -> &dyn Backing {
+        self.memory()
+    }
+}
+
+/// A range of memory lent to a device, in direction `D`, that belongs to `Owner` now. It is unmapped
+/// when dropped.
+#[must_use = "it is unmapped when dropped"]
+pub struct Streaming<M: Memory, D: Direction, Owner = DeviceOwned> {
+    mapped: Mapped<M>,
+    _state: PhantomData<fn(D, Owner)>,
+}
+
+impl<M: Memory, D: Direction> Streaming<M, D, DeviceOwned> {
+    /// Lends the bytes `range` of `memory` to `device`.
+    ///
+    /// `EINVAL` if the range is empty or not inside the memory; for [`Shape::Page`] if it is not in
+    /// one page. `EOPNOTSUPP` for [`Shape::Single`] of memory that is not in the direct map, or not in one
+    /// stretch. `ENOMEM` or `EIO` if the device cannot be given an address.
+    pub fn map(
+        device: &Arc<DmaDevice>,
+        memory: M,
+        range: Range<usize>,
+        shape: Shape,
+    ) -> Result<Self> {
+        Ok(Self {
+            mapped: Mapped::new(device, memory, range, shape, D::RAW)?,
+            _state: PhantomData,
+        })
+    }
+
+    /// Where the device finds byte `offset` of the range, and how many bytes follow there.
+    pub fn segment_at(&self, offset: usize) -> Option<Segment> {
+        self.mapped.segment_at(offset)
+    }
+
+    /// Calls `f` for each contiguous stretch of the device's addresses.
+    pub fn for_each_segment(&self, f: impl FnMut(Segment)) {
+        self.mapped.for_each_segment(f);
+    }
+
+    /// Entries of the list that was given to the DMA API, which may have merged some. One if it was
+    /// no list.
+    pub fn entries(&self) -> usize {
+        self.mapped.entries()
+    }
+
+    /// Takes the memory back without unmapping it.
+    pub fn sync_for_cpu(self) -> Streaming<M, D, CpuOwned> {
+        self.mapped.sync_for_cpu();
+        Streaming {
+            mapped: self.mapped,
+            _state: PhantomData,
+        }
+    }
+}
+
+impl<M: Memory, D: Direction> Streaming<M, D, CpuOwned> {
+    /// The memory, which the device leaves alone.
+    pub fn memory(&self) -> &dyn Backing {
+        self.mapped.memory.backing()
+    }
+
+    /// Lends the memory to the device again.
+    pub fn sync_for_device(self) -> Streaming<M, D, DeviceOwned> {
+        self.mapped.sync_for_device();
+        Streaming {
+            mapped: self.mapped,
+            _state: PhantomData,
+        }
+    }
+}
+
+/// A contiguous stretch of a device's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The first address.
+    pub bus: u64,
+    /// Bytes. Never zero.
+    pub bytes: usize,
+}
+
+/// What is mapped, whoever owns it.
+///
+/// # Invariants
+///
+/// `handle` was made by the DMA API for `device`, `range` of `memory` and `direction`, and is owned.
+struct Mapped<M: Memory> {
+    device: Arc<DmaDevice>,
+    // Kept until it is unmapped, which `drop` does.
+    memory: M,
+    bytes: usize,
+    direction: bindings::dma_data_direction,
+    handle: Handle,
+}
+
+enum Handle {
+    One(bindings::dma_addr_t),
+    List(ScatterList),
+}
+
+// SAFETY: A mapping is not tied to a thread.
+unsafe impl<M: Memory> Send for Mapped<M> {}
+// SAFETY: What takes `&self` reads what does not change, or calls functions of the DMA API that may be
+// called by several threads at once.
+unsafe impl<M: Memory> Sync for Mapped<M> {}
+
+impl<M: Memory> Mapped<M> {
+    fn new(
+        device: &Arc<DmaDevice>,
+        memory: M,
+        range: Range<usize>,
+        shape: Shape,
+        direction: bindings::dma_data_direction,
+    ) -> Result<Self> {
+        let bytes = range.end.checked_sub(range.start).ok_or(EINVAL)?;
+        if bytes == 0 || range.end > memory.backing().len() {
+            return Err(EINVAL);
+        }
+        let handle = match shape {
+            Shape::Single => {
+                Handle::One(map_single(device, memory.backing(), range, direction)?)
+            }
+            Shape::Page => Handle::One(map_page(device, memory.backing(), range, direction)?),
+            Shape::Scatter => Handle::List(ScatterList::map(
+                device,
+                memory.backing(),
+                range,
+                c_uint::MAX,
+                direction,
+            )?),
+            Shape::ScatterPages => Handle::List(ScatterList::map(
+                device,
+                memory.backing(),
+                range,
+                PAGE_SIZE as c_uint,
+                direction,
+            )?),
+        };
+        // INVARIANT: It was just made for these.
+        Ok(Self {
+            device: device.clone(),
+            memory,
+            bytes,
+            direction,
+            handle,
+        })
+    }
+
+    fn segment_at(&self, offset: usize) -> Option<Segment> {
+        match &self.handle {
+            Handle::One(bus) => Segment::new(*bus, self.bytes)?.after(offset),
+            Handle::List(list) => {
+                let mut before = 0usize;
+                for segment in list.segments() {
+                    let within = offset.checked_sub(before)?;
+                    if within < segment.bytes {
+                        return segment.after(within);
+                    }
+                    before = before.checked_add(segment.bytes)?;
+                }
+                None
+            }
+        }
+    }
+
+    fn for_each_segment(&self, mut f: impl FnMut(Segment)) {
+        match &self.handle {
+            Handle::One(bus) => {
+                if let Some(segment) = Segment::new(*bus, self.bytes) {
+                    f(segment);
+                }
+            }
+            Handle::List(list) => list.segments().for_each(f),
+        }
+    }
+
+    fn entries(&self) -> usize {
+        match &self.handle {
+            Handle::One(_) => 1,
+            Handle::List(list) => list.table.orig_nents as usize,
+        }
+    }
+
+    fn sync_for_cpu(&self) {
+        let device = self.device.as_raw().cast::<c_void>();
+        // SAFETY: By the type invariant this is a mapping of the device, with this size and direction.
+        unsafe {
+            match &self.handle {
+                Handle::One(bus) => {
+                    ffi::mapkit_dma_sync_single_for_cpu(device, *bus, self.bytes, self.direction);
+                }
+                Handle::List(list) => {
+                    ffi::mapkit_dma_sync_sgtable_for_cpu(device, list.as_raw(), self.direction);
+                }
+            }
+        }
+    }
+
+    fn sync_for_device(&self) {
+        let device = self.device.as_raw().cast::<c_void>();
+        // SAFETY: As in `sync_for_cpu`.
+        unsafe {
+            match &self.handle {
+                Handle::One(bus) => {
+                    ffi::mapkit_dma_sync_single_for_device(
+                        device,
+                        *bus,
+                        self.bytes,
+                        self.direction,
+                    );
+                }
+                Handle::List(list) => {
+                    ffi::mapkit_dma_sync_sgtable_for_device(device, list.as_raw(), self.direction);
+                }
+            }
+        }
+    }
+}
+
+impl<M: Memory> Drop for Mapped<M> {
+    fn drop(&mut self) {
+        let device = self.device.as_raw();
+        match &mut self.handle {
+            // SAFETY: By the type invariant this is a mapping of the device, with this size and
+            // direction, which is owned and used no more.
+            Handle::One(bus) => unsafe {
+                bindings::dma_unmap_page_attrs(device, *bus, self.bytes, self.direction, 0);
+            },
+            // SAFETY: As above. The table itself is freed when it is dropped.
+            Handle::List(list) => unsafe {
+                bindings::dma_unmap_sg_attrs(
+                    device,
+                    list.table.sgl,
+                    list.table.orig_nents as c_int,
+                    self.direction,
+                    0,
+                );
+            },
+        }
+    }
+}
+
+impl Segment {
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "`dma_addr_t` has 32 bits on some machines"
+    )]
+    fn new(bus: bindings::dma_addr_t, bytes: usize) -> Option<Self> {
+        let bus = bus as u64;
+        (bytes > 0).then_some(Self { bus, bytes })
+    }
+
+    /// What is left of it after `offset` bytes.
+    fn after(self, offset: usize) -> Option<Self> {
+        let bytes = self.bytes.checked_sub(offset).filter(|left| *left > 0)?;
+        let bus = self.bus.checked_add(offset as u64)?;
+        Some(Self { bus, bytes })
+    }
+}
+
+/// The `struct page` of page `page` of a backing of ordinary memory.
+fn struct_page(memory: &dyn Backing, page: usize) -> Result<StructPage> {
+    let run = memory.run_at(page).ok_or(EINVAL)?;
+    // SAFETY: By the promise of `Backing` the frame is ordinary memory, which has a `struct page`.
+    Ok(unsafe { ffi::mapkit_pfn_to_page(run.pfn) }.cast())
+}
+
+/// `dma_map_single()`: what the CPU finds at consecutive addresses of the direct map.
+fn map_single(
+    device: &DmaDevice,
+    memory: &dyn Backing,
+    range: Range<usize>,
+    direction: bindings::dma_data_direction,
+) -> Result<bindings::dma_addr_t> {
+    let contiguous = memory.range_at(range.start / PAGE_SIZE).ok_or(EINVAL)?;
+    let within = range.start % PAGE_SIZE;
+    let bytes = range.len();
+    // An address of the vmalloc area says nothing about where the next page is.
+    if memory.address_class() != AddressClass::DirectMap
+        || within.checked_add(bytes).is_none_or(|end| end > contiguous.len)
+    {
+        return Err(crate::errno::eopnotsupp());
+    }
+    let page = struct_page(memory, range.start / PAGE_SIZE)?;
+    map_pages(device, page, within, bytes, direction)
+}
+
+/// `dma_map_page()`: a piece of one page, wherever the CPU has it.
+fn map_page(
+    device: &DmaDevice,
+    memory: &dyn Backing,
+    range: Range<usize>,
+    direction: bindings::dma_data_direction,
+) -> Result<bindings::dma_addr_t> {
+    let within = range.start % PAGE_SIZE;
+    if within.checked_add(range.len()).is_none_or(|end| end > PAGE_SIZE) {
+        return Err(EINVAL);
+    }
+    let page = struct_page(memory, range.start / PAGE_SIZE)?;
+    map_pages(device, page, within, range.len(), direction)
+}
+
+fn map_pages(
+    device: &DmaDevice,
+    page: StructPage,
+    offset: usize,
+    bytes: usize,
+    direction: bindings::dma_data_direction,
+) -> Result<bindings::dma_addr_t> {
+    // SAFETY: The device may be used for DMA. The caller made sure that these bytes from the start of
+    // `page` on are physically contiguous memory of a backing.
+    unsafe {
+        let bus =
+            bindings::dma_map_page_attrs(device.as_raw(), page, offset, bytes, direction, 0);
+        to_result(ffi::mapkit_dma_mapping_error(
+            device.as_raw().cast::<c_void>(),
+            bus,
+        ))?;
+        Ok(bus)
+    }
+}
+
+/// A `struct sg_table` that is mapped.
+///
+/// # Invariants
+///
+/// `table` was made by `sg_alloc_table_from_pages_segment()`, is owned, and was mapped.
+struct ScatterList {
+    table: bindings::sg_table,
+}
+
+impl ScatterList {
+    fn map(
+        device: &DmaDevice,
+        memory: &dyn Backing,
+        range: Range<usize>,
+        max_segment: c_uint,
+        direction: bindings::dma_data_direction,
+    ) -> Result<Self> {
+        let first = range.start / PAGE_SIZE;
+        let end = range.end.div_ceil(PAGE_SIZE);
+        let mut pages = KVVec::with_capacity(end.saturating_sub(first), GFP_KERNEL_ACCOUNT)?;
+        for page in first..end {
+            pages.push(struct_page(memory, page)?, GFP_KERNEL_ACCOUNT)?;
+        }
+        let mut table = bindings::sg_table::default();
+        // SAFETY: `pages` has as many pages, and the bytes are inside them. The function may sleep, as
+        // may its callers.
+        to_result(unsafe {
+            bindings::sg_alloc_table_from_pages_segment(
+                &mut table,
+                pages.as_mut_ptr(),
+                c_uint::try_from(pages.len())?,
+                (range.start % PAGE_SIZE) as c_uint,
+                range.len(),
+                max_segment,
+                bindings::GFP_KERNEL,
+            )
+        })?;
+        // From here on the table is freed if it is dropped.
+        //
+        // INVARIANT: It was just made; it is mapped before it is returned.
+        let mut list = Self { table };
+        // SAFETY: The device may be used for DMA, and the table is valid.
+        to_result(unsafe {
+            bindings::dma_map_sgtable(device.as_raw(), &mut list.table, direction, 0)
+        })?;
+        Ok(list)
+    }
+
+    fn as_raw(&self) -> *mut c_void {
+        core::ptr::from_ref(&self.table).cast_mut().cast()
+    }
+
+    fn segments(&self) -> Segments<'_> {
+        Segments {
+            next: self.table.sgl,
+            left: self.table.nents,
+            _list: PhantomData,
+        }
+    }
+}
+
+impl Drop for ScatterList {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the table is owned; it was unmapped, or never mapped.
+        unsafe { bindings::sg_free_table(&mut self.table) };
+    }
+}
+
+/// The segments of a mapped list.
+///
+/// # Invariants
+///
+/// `next` is the first of `left` mapped entries of a list that lives for `'a`.
+struct Segments<'a> {
+    next: *mut bindings::scatterlist,
+    left: c_uint,
+    _list: PhantomData<&'a ScatterList>,
+}
+
+impl Iterator for Segments<'_> {
+    type Item = Segment;
+
+    fn next(&mut self) -> Option<Segment> {
+        self.left = self.left.checked_sub(1)?;
+        // SAFETY: By the type invariant this is a mapped entry. After the last one `next` is null or an
+        // entry that is not looked at.
+        let segment = unsafe {
+            let segment = Segment::new(
+                bindings::sg_dma_address(self.next),
+                bindings::sg_dma_len(self.next) as usize,
+            );
+            self.next = bindings::sg_next(self.next);
+            segment
+        };
+        segment
+    }
+}
