@@ -25,7 +25,7 @@ use kernel::{
 };
 use mapkit::{
     budget::Budget,
-    coherent::DmaDevice,
+    dma::DmaDevice,
     debugfs::{
         Show,
         Tables,

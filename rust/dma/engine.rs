@@ -263,7 +263,10 @@ impl Turn<'_> {
             let (bus, contiguous) = at(done).ok_or(EINVAL)?;
             let piece = min(contiguous, bytes.wrapping_sub(done));
             let within = offset.checked_add(done).ok_or(EINVAL)?;
-            if within.checked_add(piece).is_none_or(|end| end > BUFFER_BYTES) {
+            if within
+                .checked_add(piece)
+                .is_none_or(|end| end > BUFFER_BYTES)
+            {
                 return Err(EINVAL);
             }
             // The mask that was set makes it fit.

@@ -81,9 +81,19 @@ fn transfer(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     expect_zero(&[request.flags & !uapi::TRANSFER_RAW_TARGET, request.reserved])?;
     let (session, driver) = (file.session(), file.driver());
     let device = driver.device.dma()?;
-    let source = Side::new(session, request.source, request.source_offset, request.bytes)?;
+    let source = Side::new(
+        session,
+        request.source,
+        request.source_offset,
+        request.bytes,
+    )?;
     let target = match request.flags & uapi::TRANSFER_RAW_TARGET {
-        0 => Side::new(session, request.target, request.target_offset, request.bytes)?,
+        0 => Side::new(
+            session,
+            request.target,
+            request.target_offset,
+            request.bytes,
+        )?,
         _ if !capability::is_sys_rawio() || !device.is_translated() => return Err(EPERM),
         _ => Side::Raw(request.target_offset),
     };

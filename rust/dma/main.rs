@@ -35,6 +35,7 @@ use mapkit::{
     }, //
 };
 use mapwright_session::{
+    DefaultRegion,
     Device,
     Published,
     Settings, //
@@ -144,6 +145,9 @@ impl Drop for Name {
 
 struct EduDriver;
 
+/// The engine as what is called for an interrupt.
+type Handler = Pin<KBox<irq::Registration<Arc<Engine>>>>;
+
 /// A device with its driver. Fields are dropped in this order.
 struct Edu {
     /// Nobody can open it any more.
@@ -151,7 +155,7 @@ struct Edu {
     _name: Name,
     device: Arc<Device>,
     engine: Arc<Engine>,
-    _interrupt: Pin<KBox<irq::Registration<Arc<Engine>>>>,
+    _handler: Handler,
 }
 
 /// The vendor that QEMU uses for devices of its own.
@@ -174,7 +178,7 @@ impl pci::Driver for EduDriver {
 
     fn probe<'bound>(
         device: &'bound pci::Device<Core<'_>>,
-        _: &'bound Self::IdInfo,
+        (): &'bound Self::IdInfo,
     ) -> impl PinInit<Edu, Error> + 'bound {
         Edu::new(device)
     }
@@ -200,7 +204,7 @@ impl Edu {
             .into_devres()?;
         let engine = Engine::new(registers)?;
         let dma = DmaDevice::of(device, DmaMask::try_new(address_bits)?)?;
-        let (interrupt, registration) = request_interrupt(device, &engine)?;
+        let (interrupt, handler) = request_interrupt(device, &engine)?;
         engine.test(device.as_ref()).inspect_err(|_| {
             dev_err!(device, "the device does not work: is it QEMU's edu?\n");
         })?;
@@ -211,6 +215,8 @@ impl Edu {
             session_regions: *module_parameters::session_regions.value(),
             fault_around_kib: 64,
             timing: true,
+            default_region: DefaultRegion::from_names("coherent", "dma", "wb")
+                .map_err(|_| EINVAL)?,
         };
         let memory = Device::new(&settings, dma)?;
         let name = Name::take()?;
@@ -225,7 +231,7 @@ impl Edu {
             _name: name,
             device: memory,
             engine,
-            _interrupt: registration,
+            _handler: handler,
         })
     }
 }
@@ -242,10 +248,7 @@ impl Drop for Edu {
 fn request_interrupt(
     device: &pci::Device<Core<'_>>,
     engine: &Arc<Engine>,
-) -> Result<(
-    uapi::Interrupt,
-    Pin<KBox<irq::Registration<Arc<Engine>>>>,
-)> {
+) -> Result<(uapi::Interrupt, Handler)> {
     let only = |kind| device.alloc_irq_vectors(1, 1, pci::IrqTypes::default().with(kind));
     let messages = match *module_parameters::msi.value() {
         0 => Err(ENODEV),
@@ -259,9 +262,14 @@ fn request_interrupt(
             only(pci::IrqType::Intx)?,
         ),
     };
-    let registration = KBox::pin_init(
-        device.request_irq(*vectors.start(), flags, c"mapwright_dma", Ok(engine.clone())),
+    let handler = KBox::pin_init(
+        device.request_irq(
+            *vectors.start(),
+            flags,
+            c"mapwright_dma",
+            Ok(engine.clone()),
+        ),
         GFP_KERNEL,
     )?;
-    Ok((interrupt, registration))
+    Ok((interrupt, handler))
 }

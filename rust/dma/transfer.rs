@@ -75,14 +75,12 @@ pub(crate) struct Transfer {
 
 /// What the program calls a shape.
 pub(crate) fn shape(lending: u32) -> Result<Shape> {
-    Ok(
-        match uapi::Lending::from_number(lending).ok_or(EINVAL)? {
-            uapi::Lending::Scatter => Shape::Scatter,
-            uapi::Lending::ScatterPages => Shape::ScatterPages,
-            uapi::Lending::Single => Shape::Single,
-            uapi::Lending::Page => Shape::Page,
-        },
-    )
+    Ok(match uapi::Lending::from_number(lending).ok_or(EINVAL)? {
+        uapi::Lending::Scatter => Shape::Scatter,
+        uapi::Lending::ScatterPages => Shape::ScatterPages,
+        uapi::Lending::Single => Shape::Single,
+        uapi::Lending::Page => Shape::Page,
+    })
 }
 
 impl Transfer {
@@ -157,7 +155,10 @@ impl<'a, D: Direction> Lent<'a, D> {
             Self::Coherent(bus) => {
                 let start = bus.checked_add(done as u64).ok_or(EINVAL)?;
                 let at = |offset: usize| {
-                    Some((start.checked_add(offset as u64)?, bytes.checked_sub(offset)?))
+                    Some((
+                        start.checked_add(offset as u64)?,
+                        bytes.checked_sub(offset)?,
+                    ))
                 };
                 turn.transfer(way, &at, buffer, bytes)
             }

@@ -14,7 +14,6 @@ use crate::{
     extent::Extent,
     ffi, //
 };
-use core::ptr::NonNull;
 use kernel::{
     bindings,
     ffi::{
@@ -39,7 +38,8 @@ use kernel::{
 /// use kernel::{prelude::*, sync::Arc};
 /// use mapkit::{
 ///     backing::Backing,
-///     coherent::{Coherent, DmaDevice},
+///     coherent::Coherent,
+///     dma::DmaDevice,
 /// };
 ///
 /// /// Where a device finds 16 pages that the CPU has, too.

@@ -122,9 +122,9 @@ impl DmaDevice {
             // SAFETY: By the type invariant it is valid; no reference is made.
             Kind::Own(device) => unsafe { &raw mut (*device.as_ptr()).dev },
             // A `Device` is a transparent wrapper.
-            Kind::Driven { device, .. } => {
-                core::ptr::from_ref::<device::Device>(device).cast_mut().cast()
-            }
+            Kind::Driven { device, .. } => core::ptr::from_ref::<device::Device>(device)
+                .cast_mut()
+                .cast(),
         }
     }
 
@@ -219,6 +219,41 @@ unsafe impl<T: MappingEvents> Memory for Arc<Mappable<T>> {
 
 /// A range of memory lent to a device, in direction `D`, that belongs to `Owner` now. It is unmapped
 /// when dropped.
+///
+/// ```
+/// use kernel::{prelude::*, sync::Arc};
+/// use mapkit::dma::{DmaDevice, FromDevice, Memory, Shape, Streaming};
+/// # const __LOG_PREFIX: &[u8] = b"example\0";
+///
+/// /// Looks at what a device wrote, and lends it the memory again.
+/// fn receive<M: Memory>(device: &Arc<DmaDevice>, memory: M) -> Result<Streaming<M, FromDevice>> {
+///     let lent = Streaming::<M, FromDevice>::map(device, memory, 0..4096, Shape::Single)?;
+///     // … the device writes to `lent.segment_at(0)` …
+///     let back = lent.sync_for_cpu();
+///     pr_info!("the device wrote to {} pages\n", back.memory().nr_pages());
+///     Ok(back.sync_for_device())
+/// }
+/// ```
+///
+/// What the device has, the CPU cannot touch:
+///
+/// ```compile_fail
+/// # use kernel::{prelude::*, sync::Arc};
+/// # use mapkit::dma::{DmaDevice, FromDevice, Memory, Shape, Streaming};
+/// fn peek<M: Memory>(lent: &Streaming<M, FromDevice>) {
+///     lent.memory();
+/// }
+/// ```
+///
+/// And what the CPU has, the device cannot be sent to:
+///
+/// ```compile_fail
+/// # use kernel::{prelude::*, sync::Arc};
+/// # use mapkit::dma::{CpuOwned, DmaDevice, FromDevice, Memory, Shape, Streaming};
+/// fn send<M: Memory>(back: &Streaming<M, FromDevice, CpuOwned>) {
+///     back.segment_at(0);
+/// }
+/// ```
 #[must_use = "it is unmapped when dropped"]
 pub struct Streaming<M: Memory, D: Direction, Owner = DeviceOwned> {
     mapped: Mapped<M>,
@@ -332,9 +367,7 @@ impl<M: Memory> Mapped<M> {
             return Err(EINVAL);
         }
         let handle = match shape {
-            Shape::Single => {
-                Handle::One(map_single(device, memory.backing(), range, direction)?)
-            }
+            Shape::Single => Handle::One(map_single(device, memory.backing(), range, direction)?),
             Shape::Page => Handle::One(map_page(device, memory.backing(), range, direction)?),
             Shape::Scatter => Handle::List(ScatterList::map(
                 device,
@@ -492,7 +525,9 @@ fn map_single(
     let bytes = range.len();
     // An address of the vmalloc area says nothing about where the next page is.
     if memory.address_class() != AddressClass::DirectMap
-        || within.checked_add(bytes).is_none_or(|end| end > contiguous.len)
+        || within
+            .checked_add(bytes)
+            .is_none_or(|end| end > contiguous.len)
     {
         return Err(crate::errno::eopnotsupp());
     }
@@ -508,7 +543,10 @@ fn map_page(
     direction: bindings::dma_data_direction,
 ) -> Result<bindings::dma_addr_t> {
     let within = range.start % PAGE_SIZE;
-    if within.checked_add(range.len()).is_none_or(|end| end > PAGE_SIZE) {
+    if within
+        .checked_add(range.len())
+        .is_none_or(|end| end > PAGE_SIZE)
+    {
         return Err(EINVAL);
     }
     let page = struct_page(memory, range.start / PAGE_SIZE)?;
@@ -525,8 +563,7 @@ fn map_pages(
     // SAFETY: The device may be used for DMA. The caller made sure that these bytes from the start of
     // `page` on are physically contiguous memory of a backing.
     unsafe {
-        let bus =
-            bindings::dma_map_page_attrs(device.as_raw(), page, offset, bytes, direction, 0);
+        let bus = bindings::dma_map_page_attrs(device.as_raw(), page, offset, bytes, direction, 0);
         to_result(ffi::mapkit_dma_mapping_error(
             device.as_raw().cast::<c_void>(),
             bus,
@@ -621,14 +658,13 @@ impl Iterator for Segments<'_> {
         self.left = self.left.checked_sub(1)?;
         // SAFETY: By the type invariant this is a mapped entry. After the last one `next` is null or an
         // entry that is not looked at.
-        let segment = unsafe {
+        unsafe {
             let segment = Segment::new(
                 bindings::sg_dma_address(self.next),
                 bindings::sg_dma_len(self.next) as usize,
             );
             self.next = bindings::sg_next(self.next);
             segment
-        };
-        segment
+        }
     }
 }

@@ -113,10 +113,8 @@ extern "C" {
     pub(crate) fn mapkit_pfn_to_page(pfn: c_ulong) -> *mut c_void;
 
     /// `dma_mapping_error()`.
-    pub(crate) fn mapkit_dma_mapping_error(
-        device: *mut c_void,
-        bus: bindings::dma_addr_t,
-    ) -> c_int;
+    pub(crate) fn mapkit_dma_mapping_error(device: *mut c_void, bus: bindings::dma_addr_t)
+        -> c_int;
 
     /// `use_dma_iommu()`: whether an IOMMU translates what the DMA API maps for a device.
     pub(crate) fn mapkit_use_dma_iommu(device: *mut c_void) -> bool;

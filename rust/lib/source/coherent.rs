@@ -8,7 +8,7 @@ use super::{
     Source,
     Span, //
 };
-use crate::coherent::DmaDevice;
+use crate::dma::DmaDevice;
 use core::ptr::NonNull;
 use kernel::{
     bindings,

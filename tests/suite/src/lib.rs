@@ -17,6 +17,7 @@ mod compat;
 mod defaults;
 mod direct;
 mod disk;
+mod dma;
 mod examples;
 mod failing;
 mod faults;
@@ -66,6 +67,7 @@ const SUITES: &[Suite] = &[
     claims::SUITE,
     defaults::SUITE,
     alloc::SUITE,
+    dma::SUITE,
     module::SUITE,
     failing::SUITE,
 ];

@@ -33,7 +33,8 @@ pub use error::{Error, Result};
 pub use mapping::{Mapping, Protection};
 pub use mapwright_uapi as uapi;
 pub use mapwright_uapi::{
-    reason_against, reason_against_caching, AddressClass, Backing, Caching, Interrupt, Lending, Method,
+    reason_against, reason_against_caching, AddressClass, Backing, Caching, Interrupt, Lending,
+    Method,
 };
 pub use observe::{page_faults, pagemap_pfns, settle, vma_of, Vma};
 pub use session::{page_size, Info, Query, Region, Session, Side};

@@ -1,0 +1,634 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `/dev/mapwright-dma0`: what a device moves by itself, between memory and its buffer. Needs QEMU's
+//! `edu` device.
+
+use crate::{
+    child,
+    random::Random,
+    runner::{skip, suite, Context},
+};
+use anyhow::{bail, ensure, Context as _, Result};
+use mapwright::{
+    dma_devices, page_size, uapi, uapi::Request as _, Backing, Lending, Method, Protection, Region,
+    Session, Tables, Transfer, TransferSide as Side,
+};
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::{kill, Signal},
+        wait::waitpid,
+    },
+    unistd::{pipe, read, write},
+};
+use std::{
+    fs,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+suite! { "dma":
+    the_device_is_an_edu,
+    coherent_memory_round_trips,
+    single_mappings_round_trip,
+    page_mappings_round_trip,
+    scatter_lists_round_trip,
+    lists_of_pages_round_trip,
+    a_mebibyte_round_trips,
+    to_the_buffer_and_back,
+    within_a_region,
+    stores_of_a_program_are_moved,
+    each_piece_interrupts_once,
+    a_bus_address_is_told,
+    sides_are_checked,
+    vmalloc_memory_is_no_single_stretch,
+    raw_addresses_need_an_iommu,
+    other_sessions_regions,
+    closed_regions,
+    killed_in_a_transfer,
+    unbound_in_a_transfer,
+    removed_and_found_again,
+    the_module_stays_while_it_is_open,
+}
+
+/// The kinds of memory that can be lent, and how they are mapped into programs.
+const PAGES: (Backing, Method) = (Backing::Pages, Method::Remap);
+const VMALLOC: (Backing, Method) = (Backing::Vmalloc, Method::Insert);
+const KMALLOC: (Backing, Method) = (Backing::Kmalloc, Method::Remap);
+const COHERENT: (Backing, Method) = (Backing::Coherent, Method::Dma);
+
+/// Sizes for round trips: from a byte to several of the device's buffers.
+const SIZES: &[u64] = &[1, 2, 63, 512, 4095, 4096, 4097, 9000];
+
+/// The first device, or a skip.
+pub fn device() -> Result<PathBuf> {
+    match dma_devices().into_iter().next() {
+        Some(path) => Ok(path),
+        None => skip("there is no edu device: boot with --qemu '-device edu'"),
+    }
+}
+
+/// The device, with what is left behind in the end.
+struct Bench {
+    session: Session,
+    path: PathBuf,
+}
+
+impl Bench {
+    fn open() -> Result<Self> {
+        let path = device()?;
+        Ok(Self {
+            session: Session::open_at(&path)?,
+            path,
+        })
+    }
+
+    fn create(&self, (backing, method): (Backing, Method), bytes: u64) -> Result<Region> {
+        Ok(self.session.create(backing, method, bytes)?)
+    }
+
+    fn tables(&self) -> Result<Tables> {
+        tables(&self.path)
+    }
+
+    /// Closes the device and makes sure that nothing is left.
+    fn close(self) -> Result<()> {
+        drop(self.session);
+        nothing_is_left(&self.path)
+    }
+}
+
+fn tables(device: &Path) -> Result<Tables> {
+    let name = device.file_name().context("a device without a name")?;
+    Ok(Tables::read_from(
+        &Path::new("/sys/kernel/debug").join(name),
+    )?)
+}
+
+/// Fails if a session, a region or a loan outlived a test.
+fn nothing_is_left(device: &Path) -> Result<()> {
+    let tables = tables(device)?;
+    for (begun, ended) in [
+        ("sessions_opened", "sessions_closed"),
+        ("regions_created", "regions_freed"),
+        ("vmas_opened", "vmas_closed"),
+        ("lent", "taken_back"),
+    ] {
+        let (begun_count, ended_count) = (tables.counter(begun), tables.counter(ended));
+        ensure!(
+            begun_count == ended_count,
+            "the test left something behind: {begun} {begun_count}, {ended} {ended_count}"
+        );
+    }
+    ensure!(tables.counter("timeouts") == 0, "the engine was lost once");
+    Ok(())
+}
+
+fn the_device_is_an_edu(context: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let info = bench.session.dma_info()?;
+    ensure!(info.identification & 0xff == 0xed, "{info:?}");
+    ensure!(info.buffer_bytes == 4096 && info.address_bits == 28);
+    context.note(format!("{info:?}"));
+    // The other device has no engine.
+    let errno = Session::open()?.dma_info().err();
+    ensure!(errno == Some(Errno::ENOTTY), "{errno:?}");
+    bench.close()
+}
+
+/// Moves random bytes from a random place in one region to one in another, and compares all of it.
+fn round_trip(
+    bench: &Bench,
+    random: &mut Random,
+    (kind, lending): ((Backing, Method), Lending),
+    bytes: u64,
+) -> Result<()> {
+    let slack = match lending {
+        // Must stay in one page.
+        Lending::Page => page_size() - bytes,
+        _ => 3 * page_size(),
+    };
+    let source = bench.create(kind, bytes + slack)?;
+    let target = bench.create(kind, bytes + slack)?;
+    let mut contents = random.bytes(source.bytes as usize);
+    let mut expected = random.bytes(target.bytes as usize);
+    bench.session.write_at(&source, 0, &contents)?;
+    bench.session.write_at(&target, 0, &expected)?;
+
+    let (from, to) = (random.below(slack + 1), random.below(slack + 1));
+    let transfer = Transfer {
+        source: Side::Region(source, from),
+        target: Side::Region(target, to),
+        bytes,
+        lending,
+    };
+    bench.session.transfer(&transfer)?;
+
+    let length = bytes as usize;
+    let moved = &contents[from as usize..][..length];
+    expected[to as usize..][..length].copy_from_slice(moved);
+    for (region, expected) in [(&source, &mut contents), (&target, &mut expected)] {
+        let mut found = vec![0; expected.len()];
+        bench.session.read_at(region, 0, &mut found)?;
+        let differs = found.iter().zip(expected.iter()).position(|(a, b)| a != b);
+        ensure!(
+            differs.is_none(),
+            "{bytes} bytes from {from} to {to}: byte {differs:?} is wrong"
+        );
+        bench.session.destroy(region)?;
+    }
+    Ok(())
+}
+
+fn round_trips(kind: (Backing, Method), lending: Lending, sizes: &[u64]) -> Result<()> {
+    let bench = Bench::open()?;
+    let mut random = Random::new(sizes.iter().sum());
+    for &bytes in sizes {
+        round_trip(&bench, &mut random, (kind, lending), bytes)?;
+    }
+    bench.close()
+}
+
+fn coherent_memory_round_trips(_: &Context) -> Result<()> {
+    round_trips(COHERENT, Lending::Scatter, SIZES)
+}
+
+fn single_mappings_round_trip(_: &Context) -> Result<()> {
+    round_trips(PAGES, Lending::Single, SIZES)?;
+    round_trips(KMALLOC, Lending::Single, &[1, 4097])
+}
+
+fn page_mappings_round_trip(_: &Context) -> Result<()> {
+    round_trips(VMALLOC, Lending::Page, &[1, 511, 4096])?;
+    round_trips(PAGES, Lending::Page, &[1, 4095])
+}
+
+fn scatter_lists_round_trip(_: &Context) -> Result<()> {
+    round_trips(VMALLOC, Lending::Scatter, SIZES)?;
+    round_trips(PAGES, Lending::Scatter, &[1, 9000])
+}
+
+fn lists_of_pages_round_trip(_: &Context) -> Result<()> {
+    round_trips(VMALLOC, Lending::ScatterPages, &[1, 4097])?;
+    round_trips(PAGES, Lending::ScatterPages, SIZES)
+}
+
+fn a_mebibyte_round_trips(_: &Context) -> Result<()> {
+    // A tenth of a second for each piece would be a minute, were it not for a clock that jumps.
+    if !waiting_costs_nothing()? {
+        return skip("three times a minute, on a machine whose clock does not jump over waiting");
+    }
+    round_trips(COHERENT, Lending::Scatter, &[1 << 20])?;
+    round_trips(PAGES, Lending::Single, &[1 << 20])?;
+    round_trips(VMALLOC, Lending::Scatter, &[1 << 20])
+}
+
+/// Whether this is a machine whose clock jumps over what it would wait for, as the one who booted it
+/// says: from the inside nobody can tell.
+fn waiting_costs_nothing() -> Result<bool> {
+    let parameters = fs::read_to_string("/proc/cmdline")?;
+    Ok(parameters
+        .split_whitespace()
+        .any(|word| word == "mapwright.clock=jumps"))
+}
+
+fn to_the_buffer_and_back(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let region = bench.create(COHERENT, 4096)?;
+    let lists = bench.create(VMALLOC, 4096)?;
+    bench.session.write_at(&region, 100, b"into the device")?;
+    let lending = Lending::Scatter;
+    bench.session.transfer(&Transfer {
+        source: Side::Region(region, 100),
+        target: Side::Buffer(4096 - 15),
+        bytes: 15,
+        lending,
+    })?;
+    bench.session.transfer(&Transfer {
+        source: Side::Buffer(4096 - 10),
+        target: Side::Region(lists, 3),
+        bytes: 10,
+        lending,
+    })?;
+    let mut found = [0; 14];
+    bench.session.read_at(&lists, 1, &mut found)?;
+    ensure!(&found == b"\0\0the device\0\0", "{found:?}");
+    bench.close()
+}
+
+fn within_a_region(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    for kind in [COHERENT, VMALLOC] {
+        let region = bench.create(kind, 8192)?;
+        bench
+            .session
+            .write_at(&region, 4000, b"over the edge of a page")?;
+        // Onto itself, a little further on: through the device's buffer, so nothing is smeared.
+        bench.session.transfer(&Transfer {
+            source: Side::Region(region, 4000),
+            target: Side::Region(region, 4005),
+            bytes: 300,
+            lending: Lending::Scatter,
+        })?;
+        let mut found = [0; 28];
+        bench.session.read_at(&region, 4000, &mut found)?;
+        ensure!(&found == b"over over the edge of a page", "{found:?}");
+    }
+    bench.close()
+}
+
+fn stores_of_a_program_are_moved(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    for kind in [COHERENT, PAGES, VMALLOC] {
+        let (source, target) = (bench.create(kind, 4096)?, bench.create(kind, 4096)?);
+        let mut from = bench.session.map(&source, Protection::ReadWrite)?;
+        let to = bench.session.map(&target, Protection::Read)?;
+        from.write(7, b"by the program");
+        bench.session.transfer(&Transfer {
+            source: Side::Region(source, 7),
+            target: Side::Region(target, 70),
+            bytes: 14,
+            lending: Lending::Scatter,
+        })?;
+        let mut seen = [0; 14];
+        to.read(70, &mut seen);
+        ensure!(&seen == b"by the program", "{seen:?}");
+    }
+    bench.close()
+}
+
+fn each_piece_interrupts_once(context: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let (source, target) = (bench.create(COHERENT, 16384)?, bench.create(PAGES, 16384)?);
+    let before = bench.tables()?;
+    for bytes in [1, 4096, 10000] {
+        bench.session.transfer(&Transfer {
+            source: Side::Region(source, 0),
+            target: Side::Region(target, 0),
+            bytes,
+            lending: Lending::Single,
+        })?;
+    }
+    let after = bench.tables()?;
+    let grown = |name: &str| after.counter(name) - before.counter(name);
+    // One, one and three pieces, each into the device and out of it.
+    ensure!(
+        grown("interrupts") == 10,
+        "{} interrupts",
+        grown("interrupts")
+    );
+    ensure!(grown("pieces_started") == 10 && grown("transfers") == 3);
+    ensure!(grown("pieces_from_memory") == 5 && grown("pieces_to_memory") == 5);
+    ensure!(grown("bytes_moved") == 2 * (1 + 4096 + 10000));
+    let (all, pieces) = (after.counter("interrupts"), after.counter("pieces_started"));
+    ensure!(all == pieces, "{all} interrupts of {pieces} pieces");
+    context.note(format!(
+        "{all} interrupts, {pieces} pieces since the driver was bound"
+    ));
+    bench.close()
+}
+
+fn a_bus_address_is_told(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let region = bench.create(COHERENT, 3 * page_size())?;
+    let pages = bench.session.pages(&region, 0, 3)?;
+    let translated = bench.session.dma_info()?.translated == 1;
+    for (i, page) in pages.iter().enumerate() {
+        ensure!(page.dma_addr == pages[0].dma_addr + i as u64 * page_size());
+        ensure!(
+            page.dma_addr < 1 << 28,
+            "beyond the device's reach: {page:x?}"
+        );
+        let same = page.dma_addr == page.pfn * page_size();
+        ensure!(same || translated, "without an IOMMU, {page:x?}");
+    }
+    let lists = bench.create(VMALLOC, page_size())?;
+    ensure!(bench.session.pages(&lists, 0, 1)?[0].dma_addr == uapi::NO_DMA_ADDR);
+    bench.close()
+}
+
+/// The errno that a transfer gets.
+fn refused(session: &Session, request: uapi::Transfer) -> Result<Errno> {
+    match session.request(&mut request.clone()) {
+        Ok(()) => bail!("it was accepted: {request:?}"),
+        Err(errno) => Ok(errno),
+    }
+}
+
+fn sides_are_checked(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let (one, two) = (bench.create(COHERENT, 8192)?, bench.create(VMALLOC, 8192)?);
+    let good = uapi::Transfer {
+        source: one.id,
+        target: two.id,
+        bytes: 10,
+        ..uapi::Transfer::new()
+    };
+    let changed = |change: fn(&mut uapi::Transfer)| {
+        let mut request = good;
+        change(&mut request);
+        request
+    };
+    for (errno, request) in [
+        (Errno::EINVAL, changed(|t| t.bytes = 0)),
+        (Errno::EINVAL, changed(|t| t.bytes = 8193)),
+        (Errno::EINVAL, changed(|t| t.bytes = u64::MAX)),
+        (Errno::EINVAL, changed(|t| t.source_offset = 8183)),
+        (Errno::EINVAL, changed(|t| t.target_offset = 8183)),
+        (Errno::EINVAL, changed(|t| t.source_offset = u64::MAX)),
+        (Errno::EINVAL, changed(|t| t.target_offset = u64::MAX - 5)),
+        (Errno::EINVAL, changed(|t| (t.source, t.target) = (0, 0))),
+        (Errno::EINVAL, changed(|t| (t.source, t.bytes) = (0, 4097))),
+        (
+            Errno::EINVAL,
+            changed(|t| (t.target, t.target_offset) = (0, 4087)),
+        ),
+        (Errno::EINVAL, changed(|t| t.flags = 1 << 31)),
+        (Errno::EINVAL, changed(|t| t.reserved = 1)),
+        (Errno::EINVAL, changed(|t| t.lending = 99)),
+        (Errno::EINVAL, changed(|t| t.size = 8)),
+        (Errno::ENOENT, changed(|t| t.source = u64::MAX)),
+        // Lent as a page, but in two.
+        (
+            Errno::EINVAL,
+            changed(|t| (t.lending, t.target_offset) = (Lending::Page.number(), 4090)),
+        ),
+    ] {
+        let found = refused(&bench.session, request)?;
+        ensure!(found == errno, "{found} instead of {errno}: {request:?}");
+    }
+    let mut good = good;
+    bench.session.request(&mut good)?;
+    bench.close()
+}
+
+fn vmalloc_memory_is_no_single_stretch(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let (one, two) = (bench.create(VMALLOC, 8192)?, bench.create(PAGES, 8192)?);
+    for (source, target) in [(one, two), (two, one)] {
+        let errno = bench.session.transfer(&Transfer {
+            source: Side::Region(source, 0),
+            target: Side::Region(target, 0),
+            bytes: 8192,
+            lending: Lending::Single,
+        });
+        ensure!(errno == Err(Errno::EOPNOTSUPP), "{errno:?}");
+    }
+    bench.close()
+}
+
+fn raw_addresses_need_an_iommu(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let region = bench.create(COHERENT, 4096)?;
+    let mut request = uapi::Transfer {
+        source: region.id,
+        target_offset: 0x10_0000,
+        bytes: 16,
+        flags: uapi::TRANSFER_RAW_TARGET,
+        ..uapi::Transfer::new()
+    };
+    let translated = bench.session.dma_info()?.translated == 1;
+    if !translated {
+        let errno = refused(&bench.session, request)?;
+        ensure!(errno == Errno::EPERM, "{errno}");
+    }
+    // Only for root, whatever the machine.
+    let path = bench.path.clone();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
+    let tried = child::run(|| {
+        child::become_nobody()?;
+        let session = Session::open_at(&path)?;
+        request.source = session.create(Backing::Coherent, Method::Dma, 4096)?.id;
+        let errno = refused(&session, request)?;
+        ensure!(errno == Errno::EPERM, "{errno}");
+        Ok(())
+    });
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    tried?;
+    bench.close()
+}
+
+fn other_sessions_regions(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let other = Session::open_at(&bench.path)?;
+    let mine = bench.create(COHERENT, 4096)?;
+    let foreign = other.create(Backing::Coherent, Method::Dma, 4096)?;
+    for (source, target) in [(mine, foreign), (foreign, mine)] {
+        let errno = bench.session.transfer(&Transfer {
+            source: Side::Region(source, 0),
+            target: Side::Region(target, 0),
+            bytes: 1,
+            lending: Lending::Scatter,
+        });
+        ensure!(errno == Err(Errno::ENOENT), "{errno:?}");
+    }
+    drop(other);
+    bench.close()
+}
+
+fn closed_regions(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let (one, two) = (bench.create(PAGES, 4096)?, bench.create(PAGES, 4096)?);
+    bench.session.destroy(&two)?;
+    let errno = bench.session.transfer(&Transfer {
+        source: Side::Region(one, 0),
+        target: Side::Region(two, 0),
+        bytes: 1,
+        lending: Lending::Scatter,
+    });
+    ensure!(errno == Err(Errno::ENOENT), "{errno:?}");
+    bench.close()
+}
+
+/// A child process that moves a mebibyte: it takes a while. Returns when it has begun.
+fn transferring(path: &Path, end: impl FnOnce(Errno) -> Result<()>) -> Result<nix::unistd::Pid> {
+    let (ready, tell) = pipe()?;
+    let before = tables(path)?.counter("pieces_started");
+    let pid = child::spawn(|| {
+        let session = Session::open_at(path)?;
+        let source = session.create(Backing::Vmalloc, Method::Insert, 1 << 20)?;
+        let target = session.create(Backing::Coherent, Method::Dma, 1 << 20)?;
+        tell_ready(&tell)?;
+        let ended = session.transfer(&Transfer {
+            source: Side::Region(source, 0),
+            target: Side::Region(target, 0),
+            bytes: 1 << 20,
+            lending: Lending::Scatter,
+        });
+        end(ended.err().context("it ended well")?)
+    })?;
+    drop(tell);
+    read(&ready, &mut [0])?;
+    wait_until("the transfer begins", || {
+        Ok(tables(path)?.counter("pieces_started") > before + 2)
+    })?;
+    Ok(pid)
+}
+
+fn tell_ready(pipe: &OwnedFd) -> Result<()> {
+    ensure!(write(pipe, &[1])? == 1);
+    Ok(())
+}
+
+fn wait_until(what: &str, done: impl Fn() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !done()? {
+        ensure!(Instant::now() < deadline, "it did not come to pass: {what}");
+        sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+fn killed_in_a_transfer(_: &Context) -> Result<()> {
+    let path = device()?;
+    let pid = transferring(&path, |errno| bail!("{errno}"))?;
+    kill(pid, Signal::SIGKILL)?;
+    waitpid(pid, None)?;
+    nothing_is_left(&path)?;
+    let tables = tables(&path)?;
+    let (pieces, interrupts) = (
+        tables.counter("pieces_started"),
+        tables.counter("interrupts"),
+    );
+    ensure!(
+        pieces == interrupts,
+        "{interrupts} interrupts of {pieces} pieces"
+    );
+    // Whoever comes next finds it idle.
+    round_trips(COHERENT, Lending::Scatter, &[4097])
+}
+
+/// Where sysfs has the PCI device.
+fn in_sysfs(path: &Path) -> Result<PathBuf> {
+    let _ = path;
+    for entry in fs::read_dir("/sys/bus/pci/drivers/mapwright_dma")? {
+        let path = entry?.path();
+        if path.join("vendor").exists() {
+            return Ok(path.canonicalize()?);
+        }
+    }
+    bail!("no device is bound to the driver")
+}
+
+fn unbound_in_a_transfer(_: &Context) -> Result<()> {
+    let path = device()?;
+    let sysfs = in_sysfs(&path)?;
+    let name = sysfs
+        .file_name()
+        .context("no name")?
+        .to_string_lossy()
+        .into_owned();
+    let pid = transferring(&path, |errno| {
+        ensure!(errno == Errno::ENODEV, "{errno}");
+        Ok(())
+    })?;
+    // Returns when the child has let go of its coherent region.
+    fs::write("/sys/bus/pci/drivers/mapwright_dma/unbind", &name)?;
+    let ended = waitpid(pid, None)?;
+    ensure!(
+        matches!(ended, nix::sys::wait::WaitStatus::Exited(_, 0)),
+        "{ended:?}"
+    );
+    ensure!(!path.exists(), "{} is still there", path.display());
+    fs::write("/sys/bus/pci/drivers/mapwright_dma/bind", &name)?;
+    wait_until("the device node appears", || Ok(path.exists()))?;
+    nothing_is_left(&path)?;
+    round_trips(COHERENT, Lending::Scatter, &[4097])
+}
+
+fn removed_and_found_again(_: &Context) -> Result<()> {
+    let path = device()?;
+    let sysfs = in_sysfs(&path)?;
+    // Open, with memory that is not the device's: it stays.
+    let session = Session::open_at(&path)?;
+    let region = session.create(Backing::Pages, Method::Insert, 8192)?;
+    let mut mapping = session.map(&region, Protection::ReadWrite)?;
+    mapping.write(0, b"before");
+    fs::write(sysfs.join("remove"), "1")?;
+    ensure!(!path.exists(), "{} is still there", path.display());
+
+    let mut seen = [0; 6];
+    session.read_at(&region, 0, &mut seen)?;
+    ensure!(&seen == b"before");
+    mapping.write(4096, b"after");
+    let transfer = session.transfer(&Transfer {
+        source: Side::Region(region, 0),
+        target: Side::Buffer(0),
+        bytes: 1,
+        lending: Lending::Scatter,
+    });
+    ensure!(transfer == Err(Errno::ENODEV), "{transfer:?}");
+    ensure!(session.dma_info() == Err(Errno::ENODEV));
+    let created = session.create(Backing::Coherent, Method::Dma, 4096);
+    let errno = created.err().and_then(|err| err.errno());
+    ensure!(errno == Some(Errno::ENODEV), "{errno:?}");
+
+    fs::write("/sys/bus/pci/rescan", "1")?;
+    wait_until("the device node appears", || Ok(path.exists()))?;
+    round_trips(COHERENT, Lending::Scatter, &[1])?;
+    drop((mapping, session));
+    nothing_is_left(&path)
+}
+
+fn the_module_stays_while_it_is_open(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let flags = nix::kmod::DeleteModuleFlags::O_NONBLOCK;
+    let busy = |what| -> Result<()> {
+        let errno = nix::kmod::delete_module(c"mapwright_dma", flags).err();
+        ensure!(
+            errno == Some(Errno::EWOULDBLOCK) || errno == Some(Errno::EBUSY),
+            "{what}: {errno:?}"
+        );
+        Ok(())
+    };
+    busy("open")?;
+    let region = bench.create(COHERENT, 4096)?;
+    let mapping = bench.session.map(&region, Protection::Read)?;
+    let Bench { session, path } = bench;
+    drop(session);
+    busy("mapped")?;
+    drop(mapping);
+    nothing_is_left(&path)
+}
