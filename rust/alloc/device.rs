@@ -25,12 +25,12 @@ use kernel::{
 };
 use mapkit::{
     budget::Budget,
-    dma::DmaDevice,
     debugfs::{
         Show,
         Tables,
         WhichSwitch, //
     },
+    dma::DmaDevice,
     pages::MAX_BLOCK_PAGES,
     source,
     sysinfo::{
