@@ -4,13 +4,14 @@
 //! the kernel takes its `compat` path, with structures below 4 GiB.
 
 use crate::{
-    raw::Map,
+    cells::Cell,
+    raw::{Map, RW},
     runner::{skip, suite, Context},
 };
 use anyhow::{ensure, Result};
 use mapwright::{
     uapi::{self, Request},
-    Backing, Method, Protection, Session,
+    Backing, Method, Protection, Region, Session,
 };
 use nix::{errno::Errno, sys::mman::MapFlags};
 use std::{
@@ -20,12 +21,15 @@ use std::{
 
 suite! { "compat":
     every_ioctl_works,
+    every_cell_is_mapped,
     unknown_ioctl_is_enotty,
     bad_pointer_is_efault,
 }
 
 /// `ioctl` in the table of 32-bit system calls, `arch/x86/entry/syscalls/syscall_32.tbl`.
 const IOCTL_32: u32 = 54;
+/// `mmap` there, whose arguments are in a structure.
+const OLD_MMAP_32: u32 = 90;
 
 /// A page below 4 GiB.
 struct LowPage(Map);
@@ -34,7 +38,7 @@ impl LowPage {
     fn new() -> Result<Self> {
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS | MapFlags::MAP_32BIT;
         let none = std::fs::File::open("/dev/null")?;
-        Ok(Self(Map::new(&none, 0, 4096, crate::raw::RW, flags)?))
+        Ok(Self(Map::new(&none, 0, 4096, RW, flags)?))
     }
 
     /// Does the ioctl of `request` as a 32-bit program.
@@ -49,29 +53,66 @@ impl LowPage {
     }
 }
 
-/// `ioctl(session, number, address)` as a 32-bit program does it. The address must be of a page of the
-/// test's own, or of nothing.
-fn ioctl_32(session: &Session, number: u32, address: usize) -> Result<(), Errno> {
-    let fd = session.as_fd().as_raw_fd();
-    let mut result = IOCTL_32;
+/// A system call with three arguments as a 32-bit program makes it.
+///
+/// # Safety
+///
+/// As for the call that has this number in the table of 32-bit system calls.
+unsafe fn call_32(number: u32, arguments: [usize; 3]) -> Result<u32, Errno> {
+    let [first, second, third] = arguments;
+    let mut result = number;
     // SAFETY: A system call that uses no stack and changes `eax` alone; `rbx`, which holds an
-    // argument, is put back. The kernel writes no more than a structure at the address.
+    // argument, is put back. The rest is the caller's promise.
     unsafe {
         asm!(
-            "xchg {fd:r}, rbx",
+            "xchg {first:r}, rbx",
             "int 0x80",
-            "xchg {fd:r}, rbx",
-            fd = inout(reg) u64::from(fd as u32) => _,
+            "xchg {first:r}, rbx",
+            first = inout(reg) first => _,
             inout("eax") result,
-            in("ecx") number,
-            in("rdx") address,
+            in("rcx") second,
+            in("rdx") third,
             out("r8") _, out("r9") _, out("r10") _, out("r11") _,
         );
     }
-    match i32::from_ne_bytes(result.to_ne_bytes()) {
-        0 => Ok(()),
-        errno => Err(Errno::from_raw(-errno)),
+    // The last page of numbers is of errors.
+    match result.wrapping_neg() {
+        errno @ 1..4096 => Err(Errno::from_raw(errno as i32)),
+        _ => Ok(result),
     }
+}
+
+/// `ioctl(session, number, address)` as a 32-bit program does it. The address must be of a page of the
+/// test's own, or of nothing.
+fn ioctl_32(session: &Session, number: u32, address: usize) -> Result<(), Errno> {
+    let fd = session.as_fd().as_raw_fd() as usize;
+    // SAFETY: The kernel writes no more than a structure at the address.
+    unsafe { call_32(IOCTL_32, [fd, number as usize, address]) }.map(drop)
+}
+
+/// All of a region, mapped as a 32-bit program does it, for which the kernel chooses an address below
+/// 4 GiB.
+fn mmap_32(session: &Session, region: &Region) -> Result<Map> {
+    let arguments = LowPage::new()?;
+    let fd = session.as_fd().as_raw_fd() as u32;
+    let length = usize::try_from(region.bytes)?;
+    let (protection, flags) = (RW.bits() as u32, MapFlags::MAP_SHARED.bits() as u32);
+    let structure = [
+        0,
+        u32::try_from(length)?,
+        protection,
+        flags,
+        fd,
+        u32::try_from(region.offset)?,
+    ];
+    // SAFETY: The page is longer than that, and nobody else uses it.
+    unsafe { (arguments.0.addr as *mut [u32; 6]).write_volatile(structure) };
+    // SAFETY: The kernel chooses an address where nothing is mapped.
+    let addr = unsafe { call_32(OLD_MMAP_32, [arguments.0.addr, 0, 0]) }?;
+    Ok(Map {
+        addr: addr as usize,
+        length,
+    })
 }
 
 fn session() -> Result<Session> {
@@ -100,7 +141,7 @@ fn every_ioctl_works(_: &Context) -> Result<()> {
         create.bytes == 12288 && create.offset >= uapi::FIRST_OFFSET,
         "{create:?}"
     );
-    let region = mapwright::Region {
+    let region = Region {
         id: create.id,
         offset: create.offset,
         bytes: create.bytes,
@@ -138,6 +179,31 @@ fn every_ioctl_works(_: &Context) -> Result<()> {
     };
     page.request(&session, &mut destroy)?;
     ensure!(page.request(&session, &mut destroy) == Err(Errno::ENOENT));
+    Ok(())
+}
+
+/// Addresses, offsets and huge pages below 4 GiB.
+fn every_cell_is_mapped(_: &Context) -> Result<()> {
+    let session = session()?;
+    for cell in Cell::all().filter(Cell::is_sound) {
+        for bytes in [3 * 4096, (4 << 20) - 4096] {
+            let region = cell.create(&session, bytes)?;
+            let map = mmap_32(&session, &region)?;
+            ensure!(map.addr < 1 << 32, "at {:#x}", map.addr);
+            for page in 0..map.length / 4096 {
+                map.store(page * 4096, page as u8 | 1);
+                let mut seen = [0];
+                session.read_at(&region, (page * 4096) as u64, &mut seen)?;
+                ensure!(
+                    seen == [page as u8 | 1],
+                    "{}: page {page} is other memory",
+                    cell.name()
+                );
+            }
+            drop(map);
+            session.destroy(&region)?;
+        }
+    }
     Ok(())
 }
 

@@ -30,6 +30,7 @@ mod module;
 mod narrow;
 mod pairs;
 mod random;
+mod races;
 mod raw;
 mod refusals;
 mod runner;
@@ -58,6 +59,7 @@ const SUITES: &[Suite] = &[
     refusals::SUITE,
     life::SUITE,
     direct::SUITE,
+    races::SUITE,
     faults::SUITE,
     stats::SUITE,
     inspect::SUITE,

@@ -8,7 +8,7 @@ use crate::{
     child,
     faults::faults_of_loading,
     raw::{self, Map, RW},
-    runner::{Case, Suite},
+    runner::{skip, Case, Suite},
 };
 use anyhow::{ensure, Result};
 use mapwright::{vma_of, Method, Region, Session, Tables};
@@ -16,7 +16,8 @@ use nix::{
     errno::Errno,
     libc,
     sys::{
-        mman::{MapFlags, ProtFlags},
+        mman::{mlockall, MapFlags, MlockAllFlags, ProtFlags},
+        resource::{setrlimit, Resource, RLIM_INFINITY},
         signal::{raise, Signal},
         uio::{process_vm_readv, RemoteIoVec},
         wait::{waitpid, WaitStatus},
@@ -56,11 +57,19 @@ const EVENTS: &[Event] = &[
     ("mremap_shrinks", mremap_shrinks),
     ("mremap_growth_is_efault", mremap_growth_is_efault),
     ("mremap_duplicate_is_refused", mremap_duplicate_is_refused),
+    (
+        "mremap_that_leaves_a_vma_is_einval",
+        mremap_that_leaves_a_vma_is_einval,
+    ),
     ("split_then_touched", split_then_touched),
     ("moved_then_touched", moved_then_touched),
     ("dontneed", dontneed),
     ("any_advice_is_survived", any_advice_is_survived),
     ("mlock", mlock),
+    ("mlockall_of_the_future", mlockall_of_the_future),
+    ("mincore", mincore),
+    ("looked_at_through_proc", looked_at_through_proc),
+    ("core_dump_has_nothing_of_it", core_dump_has_nothing_of_it),
     ("map_populate", map_populate),
     ("private", private),
     ("resident_set", resident_set),
@@ -278,6 +287,15 @@ fn mremap_duplicate_is_refused(it: &mut Subject) -> Result<()> {
     Ok(())
 }
 
+/// `MREMAP_DONTUNMAP` would leave an empty VMA where the mapping was.
+fn mremap_that_leaves_a_vma_is_einval(it: &mut Subject) -> Result<()> {
+    it.expect_pages(0..PAGES)?;
+    let moved = it.map.move_and_leave();
+    ensure!(moved == Err(Errno::EINVAL), "{moved:?}");
+    ensure!(it.vmas()? == 1);
+    it.expect_pages(0..PAGES)
+}
+
 /// The offset in the region comes from the file offset, not from the start of the VMA.
 fn split_then_touched(it: &mut Subject) -> Result<()> {
     it.map.unmap_part(0, 3 * PAGE)?;
@@ -313,10 +331,13 @@ fn dontneed(it: &mut Subject) -> Result<()> {
     Ok(())
 }
 
+const MADV_GUARD_INSTALL: i32 = 102;
+const MADV_GUARD_REMOVE: i32 = 103;
+
 fn any_advice_is_survived(it: &mut Subject) -> Result<()> {
     child::run(|| {
-        // Those from 100 on poison physical memory.
-        for advice in 0..=30 {
+        // 100 and 101 poison physical memory.
+        for advice in (0..=30).chain([MADV_GUARD_INSTALL, MADV_GUARD_REMOVE]) {
             let _ = it.map.advise(advice);
             let _ = it.map.advise_part(PAGE, PAGE, advice);
         }
@@ -334,6 +355,99 @@ fn any_advice_is_survived(it: &mut Subject) -> Result<()> {
 fn mlock(it: &mut Subject) -> Result<()> {
     it.map.lock()?;
     it.expect_pages(0..PAGES)
+}
+
+fn mlockall_of_the_future(it: &mut Subject) -> Result<()> {
+    child::run(|| {
+        mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE)?;
+        it.expect_pages(0..PAGES)?;
+        let map = Map::shared(&it.session, it.region.offset, LENGTH)?;
+        ensure!((0..PAGES).all(|page| map.load(page * PAGE) == value(page)));
+        Ok(())
+    })
+}
+
+/// The kernel does not say of frame numbers that they are in memory.
+fn mincore(it: &mut Subject) -> Result<()> {
+    it.expect_pages(0..PAGES)?;
+    let (told, expected) = (it.map.in_core()?, u8::from(it.is_counted()));
+    ensure!(told == [expected; PAGES], "{told:?}");
+    Ok(())
+}
+
+/// All that the kernel tells of a mapping is told, and `clear_refs` clears nothing that is needed.
+fn looked_at_through_proc(it: &mut Subject) -> Result<()> {
+    it.expect_pages(0..PAGES)?;
+    for file in [
+        "maps",
+        "smaps",
+        "smaps_rollup",
+        "numa_maps",
+        "status",
+        "pagemap",
+    ] {
+        let opened = File::open(format!("/proc/self/{file}"));
+        match (file, opened) {
+            ("numa_maps", Err(_)) => {}
+            ("pagemap", opened) => {
+                let at = (it.map.addr / PAGE * 8) as u64;
+                opened?.read_exact_at(&mut [0; PAGES * 8], at)?;
+            }
+            (_, opened) => drop(std::io::read_to_string(opened?)?),
+        }
+    }
+    for what in 1..=5 {
+        // Not every kernel can do each.
+        let _ = std::fs::write("/proc/self/clear_refs", what.to_string());
+        it.expect_pages(0..PAGES)?;
+    }
+    it.map.store(2 * PAGE, 99);
+    ensure!(it.kernel_sees(2)? == 99);
+    Ok(())
+}
+
+/// A program that crashes does not leave the region's contents in a file.
+fn core_dump_has_nothing_of_it(it: &mut Subject) -> Result<()> {
+    const MARK: &[u8] = b"what the kernel keeps to itself";
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
+    if pattern.trim() != "core" {
+        return skip("core dumps are not written to a file \"core\" here");
+    }
+    // Made where it is stored, so that it is nowhere else in the program.
+    for (at, byte) in MARK.iter().enumerate() {
+        it.map.store(PAGE + at, byte ^ 0x80);
+    }
+    let dir = std::env::temp_dir().join(format!("mapwright-core-{}", std::process::id()));
+    std::fs::create_dir(&dir)?;
+    let killed = child::killed_by(|| {
+        std::env::set_current_dir(&dir)?;
+        setrlimit(Resource::RLIMIT_CORE, RLIM_INFINITY, RLIM_INFINITY)?;
+        std::fs::write("/proc/self/coredump_filter", "0xff")?;
+        it.expect_pages(2..PAGES)?;
+        raise(Signal::SIGABRT)?;
+        Ok(())
+    });
+    let core = std::fs::read_dir(&dir)?
+        .flatten()
+        .map(|entry| std::fs::read(entry.path()))
+        .next();
+    std::fs::remove_dir_all(&dir)?;
+    ensure!(killed? == Some(Signal::SIGABRT));
+    let Some(core) = core else {
+        return skip("this kernel writes no core dumps");
+    };
+    let core = core?;
+    let leaked = core.windows(MARK.len()).any(|bytes| {
+        bytes
+            .iter()
+            .zip(MARK)
+            .all(|(byte, mark)| byte ^ 0x80 == *mark)
+    });
+    ensure!(
+        core.len() > PAGE && !leaked,
+        "the region is in the core dump"
+    );
+    Ok(())
 }
 
 fn map_populate(it: &mut Subject) -> Result<()> {

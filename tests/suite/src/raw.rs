@@ -166,6 +166,26 @@ impl Map {
         Ok(addr as usize)
     }
 
+    /// `mremap` with `MREMAP_DONTUNMAP`, which would move the pages and leave a VMA.
+    pub fn move_and_leave(&self) -> Result<usize, Errno> {
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
+        let (addr, length) = (self.addr as *mut _, self.length);
+        // SAFETY: All of this mapping, of which nothing is borrowed.
+        let moved = unsafe { libc::mremap(addr, length, length, flags) };
+        if moved == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        Ok(moved as usize)
+    }
+
+    /// `mincore` of all of it: a byte for each page.
+    pub fn in_core(&self) -> Result<Vec<u8>, Errno> {
+        let mut pages = vec![0; self.length.div_ceil(4096)];
+        // SAFETY: There is a byte for each page.
+        let ret = unsafe { libc::mincore(self.addr as *mut _, self.length, pages.as_mut_ptr()) };
+        Errno::result(ret).map(|_| pages)
+    }
+
     /// `mremap` to another length, at another address.
     pub fn remap(&mut self, length: usize) -> Result<(), Errno> {
         let flags = libc::MREMAP_MAYMOVE;
@@ -206,6 +226,15 @@ impl Drop for Map {
             unsafe { libc::munmap(self.addr as *mut _, self.length) };
         }
     }
+}
+
+/// Why `mmap` refuses an offset, which may be of any value. What is mapped if it does not, stays so.
+pub fn mmap_errno(fd: &impl AsFd, offset: u64, length: usize) -> Option<Errno> {
+    let (fd, none) = (fd.as_fd().as_raw_fd(), std::ptr::null_mut());
+    let (prot, offset) = (RW.bits(), offset as libc::off_t);
+    // SAFETY: The kernel chooses an address where nothing is mapped.
+    let addr = unsafe { libc::mmap(none, length, prot, libc::MAP_SHARED, fd, offset) };
+    (addr == libc::MAP_FAILED).then(Errno::last)
 }
 
 /// `ioctl(fd, number, argument)` with any number and any address.

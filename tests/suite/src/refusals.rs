@@ -468,6 +468,14 @@ fn mmap_of_no_region_is_einval(_: &Context) -> Result<()> {
             "{offset:#x}: {told:?}"
         );
     }
+    // Offsets that are negative for others.
+    for offset in [1 << 63, u64::MAX - 0xffff, u64::MAX - 0xfff] {
+        let told = raw::mmap_errno(&session, offset, 4096);
+        ensure!(
+            told == Some(Errno::EINVAL) || told == Some(Errno::EOVERFLOW),
+            "{offset:#x}: {told:?}"
+        );
+    }
     ensure!(Map::shared(&session, uapi::FIRST_OFFSET - 4096, 8192).err() == Some(Errno::EINVAL));
     Ok(())
 }
