@@ -25,12 +25,13 @@ mod inject;
 mod inspect;
 mod life;
 mod limits;
+mod memory_types;
 mod module;
 #[cfg(target_pointer_width = "32")]
 mod narrow;
 mod pairs;
-mod random;
 mod races;
+mod random;
 mod raw;
 mod refusals;
 mod runner;
@@ -64,6 +65,7 @@ const SUITES: &[Suite] = &[
     stats::SUITE,
     inspect::SUITE,
     walk::SUITE,
+    memory_types::SUITE,
     tracing::SUITE,
     limits::SUITE,
     claims::SUITE,

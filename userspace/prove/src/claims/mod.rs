@@ -2,6 +2,7 @@
 
 //! The claims, a file each.
 
+mod a04_memory_types;
 mod b10_orders;
 mod b11_migrate_types;
 mod b13_slab_slub_slob;
@@ -14,6 +15,7 @@ use crate::Claim;
 
 /// All claims, in the order of their parts and numbers.
 pub const CLAIMS: &[&Claim] = &[
+    &a04_memory_types::CLAIM,
     &b10_orders::CLAIM,
     &b11_migrate_types::CLAIM,
     &b13_slab_slub_slob::CLAIM,

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The memory type of a mapping is really what was asked for: the page-table entries themselves say so,
+//! those of the program and that of the kernel's direct map, which must agree with them. For each sound
+//! cell.
+
+use crate::{
+    cells::Cell,
+    child,
+    raw::{self, Map, RW},
+    runner::{Case, Context, Suite},
+};
+use anyhow::{ensure, Context as _, Result};
+use mapwright::{
+    inspect::{Area, Inspector, MemoryType, Target},
+    Backing, Caching, Method, Region, Session, DEVICE,
+};
+use nix::{libc, sys::mman::ProtFlags, unistd::pipe};
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _};
+
+pub const SUITE: Suite = Suite {
+    name: "memory_types",
+    cases,
+};
+
+fn cases() -> Vec<Case> {
+    let of = |name: &'static str, run: fn(Cell) -> Result<()>, takes: fn(&Cell) -> bool| {
+        Cell::all()
+            .filter(Cell::is_sound)
+            .filter(takes)
+            .map(move |cell| Case::new(format!("{name}__{}", cell.name()), move |_| run(cell)))
+    };
+    let mut cases = vec![
+        Case::new("of_2_mib_at_once", of_2_mib_at_once),
+        Case::new(
+            "of_a_default_region_with_o_sync",
+            of_a_default_region_with_o_sync,
+        ),
+    ];
+    cases.extend(of("is_as_asked", is_as_asked, |_| true));
+    cases.extend(of(
+        "is_undone_when_destroyed",
+        is_undone_when_destroyed,
+        is_changed,
+    ));
+    cases.extend(of(
+        "is_undone_though_pinned",
+        is_undone_though_pinned,
+        |cell| is_changed(cell) && cell.is_counted(),
+    ));
+    cases.extend(of("is_kept", is_kept, |_| true));
+    cases
+}
+
+/// Whether the memory has another type than it was allocated with.
+fn is_changed(cell: &Cell) -> bool {
+    !cell.is_ordinary()
+}
+
+const PAGE: usize = 4096;
+const PAGES: usize = 40;
+const LENGTH: usize = PAGES * PAGE;
+
+/// The types that a page-table entry may have for what was asked. On x86, the kernel's "uncached" lets a
+/// range register of the CPU's make it write-combining, which ordinary memory has none of.
+fn types_of(caching: Caching) -> &'static [MemoryType] {
+    match caching {
+        Caching::WriteBack => &[MemoryType::WriteBack],
+        Caching::WriteCombine => &[MemoryType::WriteCombine],
+        Caching::Uncached => &[MemoryType::UncachedMinus, MemoryType::Uncached],
+    }
+}
+
+/// Looks at page tables.
+struct Tables {
+    inspector: Inspector,
+    /// Where the kernel has physical address 0.
+    direct_map: u64,
+}
+
+impl Tables {
+    fn new() -> Result<Self> {
+        let inspector = Inspector::open()?;
+        let layout = inspector.layout()?;
+        let direct_map = layout
+            .area(Area::DirectMap)
+            .context("there is no direct map")?;
+        Ok(Self {
+            direct_map: direct_map.start,
+            inspector,
+        })
+    }
+
+    /// The frames of a mapping of this process, all pages of which are touched and must have that type.
+    fn expect_mapping(&self, map: &Map, caching: Caching) -> Result<Vec<u64>> {
+        (0..map.length / PAGE)
+            .map(|page| {
+                map.load(page * PAGE);
+                let walk = self
+                    .inspector
+                    .walk(Target::Myself, (map.addr + page * PAGE) as u64)?;
+                let told = walk.memory_type.context("no page")?;
+                ensure!(
+                    types_of(caching).contains(&told),
+                    "page {page} is mapped {}, not {}",
+                    told.name(),
+                    caching.name()
+                );
+                walk.pfn().context("no frame")
+            })
+            .collect()
+    }
+
+    /// Fails unless the direct map has frames with that type.
+    fn expect_direct_map(&self, pfns: &[u64], caching: Caching) -> Result<()> {
+        for pfn in pfns {
+            let physical = pfn * PAGE as u64;
+            let walk = self
+                .inspector
+                .walk(Target::Kernel, self.direct_map + physical)?;
+            ensure!(
+                walk.physical == Some(physical),
+                "frame {pfn:#x} is not where it should be"
+            );
+            let told = walk.memory_type.context("no page")?;
+            ensure!(
+                types_of(caching).contains(&told),
+                "the direct map has frame {pfn:#x} {}, not {}",
+                told.name(),
+                caching.name()
+            );
+        }
+        Ok(())
+    }
+}
+
+struct Subject {
+    tables: Tables,
+    session: Session,
+    region: Region,
+    map: Map,
+    caching: Caching,
+}
+
+impl Subject {
+    fn new(cell: Cell) -> Result<Self> {
+        let (tables, session) = (Tables::new()?, Session::open()?);
+        let region = cell.create(&session, LENGTH as u64)?;
+        let map = Map::shared(&session, region.offset, LENGTH)?;
+        Ok(Self {
+            tables,
+            session,
+            region,
+            map,
+            caching: cell.caching,
+        })
+    }
+
+    /// The frames, whose types must be right on both sides.
+    fn expect_types(&self) -> Result<Vec<u64>> {
+        let pfns = self.tables.expect_mapping(&self.map, self.caching)?;
+        self.tables.expect_direct_map(&pfns, self.caching)?;
+        Ok(pfns)
+    }
+}
+
+fn is_as_asked(cell: Cell) -> Result<()> {
+    let it = Subject::new(cell)?;
+    let pfns = it.expect_types()?;
+    let told = it.session.pages(&it.region, 0, u64::MAX)?;
+    ensure!(
+        pfns.iter().eq(told.iter().map(|page| &page.pfn)),
+        "other frames than the module says"
+    );
+    Ok(())
+}
+
+/// The memory goes back to the kernel as it came.
+fn is_undone_when_destroyed(cell: Cell) -> Result<()> {
+    let it = Subject::new(cell)?;
+    let pfns = it.expect_types()?;
+    drop(it.map);
+    // It does not depend on what is mapped.
+    it.tables.expect_direct_map(&pfns, it.caching)?;
+    it.session.destroy(&it.region)?;
+    it.tables.expect_direct_map(&pfns, Caching::WriteBack)
+}
+
+/// It is not the freeing of the pages that does it: these are held by a pipe, and not free.
+fn is_undone_though_pinned(cell: Cell) -> Result<()> {
+    let it = Subject::new(cell)?;
+    let (_reader, writer) = pipe()?;
+    // A pipe has room for 16.
+    let held = 8;
+    ensure!(raw::vmsplice(&writer, it.map.addr, held * PAGE) == Ok(held * PAGE));
+    let pfns = it.expect_types()?[..held].to_vec();
+    drop(it.map);
+    it.session.destroy(&it.region)?;
+    for pfn in &pfns {
+        let frame = it.tables.inspector.frame(*pfn)?;
+        ensure!(frame.refcount > 0, "frame {pfn:#x} is free: {frame:?}");
+    }
+    it.tables.expect_direct_map(&pfns, Caching::WriteBack)
+}
+
+/// The type is that of the memory, whatever becomes of the mapping.
+fn is_kept(cell: Cell) -> Result<()> {
+    let mut it = Subject::new(cell)?;
+    let pfns = it.expect_types()?;
+    it.map.protect(ProtFlags::PROT_READ)?;
+    ensure!(it.expect_types()? == pfns, "mprotect changed the frames");
+    it.map.protect(ProtFlags::PROT_NONE)?;
+    it.map.protect(RW)?;
+    it.map.store(0, 1);
+    ensure!(it.expect_types()? == pfns, "mprotect changed the frames");
+    it.map
+        .move_onto(Map::anonymous(LENGTH, ProtFlags::PROT_NONE)?)?;
+    ensure!(it.expect_types()? == pfns, "mremap changed the frames");
+    child::run(|| {
+        ensure!(it.expect_types()? == pfns, "fork changed the frames");
+        Ok(())
+    })?;
+    let second = Map::shared(&it.session, it.region.offset + PAGE as u64, LENGTH - PAGE)?;
+    ensure!(it.tables.expect_mapping(&second, it.caching)? == pfns[1..]);
+    if cell.method == Method::Fault {
+        it.map.advise(libc::MADV_DONTNEED)?;
+        ensure!(
+            it.expect_types()? == pfns,
+            "a second fault changed the frames"
+        );
+    }
+    Ok(())
+}
+
+/// A huge entry has its type in other bits.
+fn of_2_mib_at_once(_: &Context) -> Result<()> {
+    const HUGE: usize = 2 << 20;
+    let tables = Tables::new()?;
+    for caching in Caching::ALL {
+        let session = Session::open()?;
+        let region = session.create_cached(Backing::Pages, Method::Huge, *caching, HUGE as u64)?;
+        let map = Map::shared(&session, region.offset, HUGE)?;
+        let pfns = tables.expect_mapping(&map, *caching)?;
+        let walk = tables.inspector.walk(Target::Myself, map.addr as u64)?;
+        ensure!(
+            walk.page_size == HUGE as u64,
+            "{}: mapped with {} bytes",
+            caching.name(),
+            walk.page_size
+        );
+        tables.expect_direct_map(&pfns, *caching)?;
+        drop(map);
+        session.destroy(&region)?;
+        tables.expect_direct_map(&pfns, Caching::WriteBack)?;
+    }
+    Ok(())
+}
+
+fn of_a_default_region_with_o_sync(_: &Context) -> Result<()> {
+    let tables = Tables::new()?;
+    for (flags, caching) in [(0, Caching::WriteBack), (libc::O_SYNC, Caching::Uncached)] {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(flags)
+            .open(DEVICE)?;
+        let map = Map::shared(&file, 0, LENGTH)?;
+        let pfns = tables.expect_mapping(&map, caching)?;
+        tables.expect_direct_map(&pfns, caching)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A4: the memory type of a mapping, of ordinary memory and of a device's.
+
+use crate::{finding::not_testable, read::text, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use anyhow::{Context as _, Result};
+use mapwright::{
+    inspect::{Area, Inspector, MemoryType, Target, Walk},
+    Backing, Caching, Mapping, Method, Protection, Session,
+};
+use std::{
+    fs,
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+};
+
+pub const CLAIM: Claim = Claim {
+    id: "A4",
+    title: "Memory types of mappings",
+    says: "Device memory must not be cached: a driver maps it with pgprot_noncached().",
+    needs: &[
+        Need::Module("mapwright"),
+        Need::Module("mapwright_inspect"),
+        Need::Arch("x86_64"),
+    ],
+    shapes: &[Shape::Normal],
+    prove,
+};
+
+fn prove(lab: &Lab) -> Result<Finding> {
+    let tables = Tables::new()?;
+    let (ours, as_asked) = of_regions(&tables)?;
+    let Some(device) = device_memory(lab, &tables)? else {
+        return not_testable("no device here has memory that a program may map");
+    };
+    let is_uncached = matches!(
+        device.memory_type,
+        Some(MemoryType::Uncached | MemoryType::UncachedMinus)
+    );
+    let told = device.memory_type.map_or("nothing", MemoryType::name);
+    Ok(Finding::new(format!("device memory is mapped {told}"))
+        .statement(
+            "Device memory is mapped uncached",
+            Verdict::of(is_uncached),
+            format!("{}: {told}", device.name),
+        )
+        .statement(
+            "A mapping has the memory type that its driver asked for",
+            Verdict::of(as_asked),
+            "wb, wc and uc, in the page-table entries of the program and of the kernel",
+        )
+        .table(device.table)
+        .table(ours)
+        .instead(
+            "The type is in three bits of each page-table entry (PWT, PCD, PAT). Ordinary memory is in \
+             the kernel's own page tables already, where it must have the same type: the driver \
+             changes it there first.",
+        ))
+}
+
+/// Looks at page tables.
+struct Tables {
+    inspector: Inspector,
+    direct_map: u64,
+}
+
+impl Tables {
+    fn new() -> Result<Self> {
+        let inspector = Inspector::open()?;
+        let layout = inspector.layout()?;
+        let area = layout
+            .area(Area::DirectMap)
+            .context("there is no direct map")?;
+        Ok(Self {
+            direct_map: area.start,
+            inspector,
+        })
+    }
+
+    fn of_program(&self, mapping: &Mapping) -> Result<Walk> {
+        Ok(self.inspector.walk(Target::Myself, mapping.addr() as u64)?)
+    }
+}
+
+/// What a walk ended with: the entry, and the type in it.
+fn cells(walk: &Walk) -> [String; 2] {
+    let entry = walk.last().map_or(0, |step| step.value);
+    let memory_type = walk.memory_type.map_or("nothing", MemoryType::name);
+    [format!("{entry:#018x}"), memory_type.to_owned()]
+}
+
+/// Regions of each type, and whether all of them have the type that was asked for.
+fn of_regions(tables: &Tables) -> Result<(Table, bool)> {
+    let session = Session::open()?;
+    let mut as_asked = true;
+    let mut table = Table::new(
+        "Ordinary memory that a driver mapped, and the same memory in the kernel's direct map",
+        [
+            "asked",
+            "entry of the program",
+            "type",
+            "entry of the kernel",
+            "its type",
+        ],
+    );
+    for caching in Caching::ALL {
+        let bytes = mapwright::page_size();
+        let region = session.create_cached(Backing::Pages, Method::Remap, *caching, bytes)?;
+        let mapping = session.map(&region, Protection::ReadWrite)?;
+        let program = tables.of_program(&mapping)?;
+        let physical = program.physical.context("the mapping has no page")?;
+        let kernel = tables
+            .inspector
+            .walk(Target::Kernel, tables.direct_map + physical)?;
+        for walk in [&program, &kernel] {
+            as_asked &= walk.memory_type.is_some_and(|told| is(told, *caching));
+        }
+        let ([entry, told], [kernel_entry, kernel_told]) = (cells(&program), cells(&kernel));
+        table.row([
+            caching.name().to_owned(),
+            entry,
+            told,
+            kernel_entry,
+            kernel_told,
+        ]);
+    }
+    Ok((table, as_asked))
+}
+
+/// Whether an entry's type is what a driver calls that. The kernel's uncached is "uncached, unless a
+/// range register says otherwise".
+fn is(told: MemoryType, asked: Caching) -> bool {
+    match asked {
+        Caching::WriteBack => told == MemoryType::WriteBack,
+        Caching::WriteCombine => told == MemoryType::WriteCombine,
+        Caching::Uncached => matches!(told, MemoryType::Uncached | MemoryType::UncachedMinus),
+    }
+}
+
+/// A device's memory, mapped by the kernel's own driver for that.
+struct DeviceMemory {
+    name: String,
+    memory_type: Option<MemoryType>,
+    table: Table,
+}
+
+/// The first device's memory that can be mapped: none that a driver has, if the kernel forbids that.
+fn device_memory(lab: &Lab, tables: &Tables) -> Result<Option<DeviceMemory>> {
+    let mut files: Vec<PathBuf> = fs::read_dir("/sys/bus/pci/devices")?
+        .flatten()
+        .flat_map(|device| (0..6).map(move |bar| device.path().join(format!("resource{bar}"))))
+        .filter(|file| file.exists())
+        .collect();
+    files.sort();
+    for file in files {
+        let Ok(opened) = fs::File::options().read(true).write(true).open(&file) else {
+            continue;
+        };
+        let length = usize::try_from(lab.machine.page_size)?;
+        // An I/O port, or a driver's own.
+        let Ok(mapping) = Mapping::new(opened.as_fd(), 0, length, Protection::Read) else {
+            continue;
+        };
+        return Ok(Some(describe(tables, &file, &mapping)?));
+    }
+    Ok(None)
+}
+
+fn describe(tables: &Tables, file: &Path, mapping: &Mapping) -> Result<DeviceMemory> {
+    let walk = tables.of_program(mapping)?;
+    let physical = walk.physical.context("the device's memory is not mapped")?;
+    let device = file.parent().and_then(|device| device.file_name());
+    let bar = file.file_name().unwrap_or_default().to_string_lossy();
+    let name = format!("{} {bar}", device.unwrap_or_default().to_string_lossy());
+    let mut table = Table::new(
+        "Memory of a PCI device, as the kernel maps it for a program",
+        [
+            "device",
+            "physical address",
+            "entry",
+            "type",
+            "the kernel's list of types",
+        ],
+    );
+    let [entry, told] = cells(&walk);
+    let listed = listed(physical).unwrap_or_else(|| "not there".to_owned());
+    table.row([name.clone(), format!("{physical:#x}"), entry, told, listed]);
+    Ok(DeviceMemory {
+        name,
+        memory_type: walk.memory_type,
+        table,
+    })
+}
+
+/// What debugfs' `pat_memtype_list` says of a physical address: which type the kernel has reserved.
+fn listed(physical: u64) -> Option<String> {
+    let list = text("/sys/kernel/debug/x86/pat_memtype_list").ok()?;
+    list.lines().find_map(|line| holds(line, physical))
+}
+
+/// `PAT: [mem 0x00000000febd1000-0x00000000febd2000] uncached-minus`, if the address is in there.
+fn holds(line: &str, physical: u64) -> Option<String> {
+    let (range, told) = line.split_once("[mem ")?.1.split_once("] ")?;
+    let (start, end) = range.split_once('-')?;
+    let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok();
+    (number(start)? <= physical && physical < number(end)?).then(|| told.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_types_is_read() {
+        let line = "PAT: [mem 0x00000000febd1000-0x00000000febd2000] uncached-minus";
+        assert_eq!(holds(line, 0xfebd_1000).as_deref(), Some("uncached-minus"));
+        assert_eq!(holds(line, 0xfebd_2000), None);
+        assert_eq!(holds("PAT memtype list:", 0), None);
+    }
+}
