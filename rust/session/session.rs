@@ -237,7 +237,6 @@ impl Session {
         if file.flags() & O_SYNC == O_SYNC {
             default_region.caching = uapi::Caching::Uncached;
         }
-        device.stats.inc(Counter::SessionsOpened);
         Ok(try_pin_init!(Self {
             device,
             account,
@@ -246,7 +245,12 @@ impl Session {
                 by_offset: RBTree::new(),
                 next_offset: uapi::FIRST_OFFSET,
             }),
-        }? Error))
+        }? Error)
+        .pin_chain(|session| {
+            // Only now will it be dropped, and counted as closed.
+            session.device.stats.inc(Counter::SessionsOpened);
+            Ok(())
+        }))
     }
 
     /// `mmap(2)`.

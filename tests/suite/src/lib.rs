@@ -9,6 +9,7 @@ mod aio;
 mod alloc;
 mod bare;
 mod cells;
+mod cgroup;
 mod child;
 mod claims;
 mod coherence;
@@ -68,6 +69,7 @@ const SUITES: &[Suite] = &[
     memory_types::SUITE,
     tracing::SUITE,
     limits::SUITE,
+    cgroup::SUITE,
     claims::SUITE,
     defaults::SUITE,
     alloc::SUITE,

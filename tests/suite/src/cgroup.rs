@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Regions count as memory of the control group of who made them, and its limit is `ENOMEM`: nobody is
+//! killed for a region that does not fit.
+
+use crate::{
+    cells::Cell,
+    child,
+    runner::{skip, Case, Suite},
+};
+use anyhow::{ensure, Context as _, Result};
+use mapwright::{Method, Session};
+use nix::{
+    errno::Errno,
+    mount::{mount, MsFlags},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+pub const SUITE: Suite = Suite {
+    name: "cgroup",
+    cases,
+};
+
+fn cases() -> Vec<Case> {
+    let of = |name: &'static str, run: fn(Cell) -> Result<()>| {
+        // The kernel has no function that charges for these.
+        let charged = |cell: &Cell| cell.method != Method::VmallocRemap;
+        Cell::ordinary()
+            .filter(charged)
+            .map(move |cell| Case::new(format!("{name}__{}", cell.name()), move |_| run(cell)))
+    };
+    of("counts_a_region", counts_a_region)
+        .chain(of("limit_is_enomem", limit_is_enomem))
+        .collect()
+}
+
+const ROOT: &str = "/sys/fs/cgroup";
+const MIB: u64 = 1 << 20;
+/// More than any test here needs beside its regions.
+const LIMIT: u64 = 16 * MIB;
+
+/// A control group with a limit of its own, removed when dropped.
+struct Group(PathBuf);
+
+impl Group {
+    fn new() -> Result<Self> {
+        let controllers = Path::new(ROOT).join("cgroup.controllers");
+        if !controllers.exists() {
+            let mounted = mount(
+                Some("cgroup2"),
+                ROOT,
+                Some("cgroup2"),
+                MsFlags::empty(),
+                None::<&str>,
+            );
+            if mounted.is_err() {
+                return skip("this kernel has no control groups");
+            }
+        }
+        let can = fs::read_to_string(controllers)?;
+        if !can.split_whitespace().any(|name| name == "memory") {
+            return skip("this kernel's control groups do not limit memory");
+        }
+        fs::write(Path::new(ROOT).join("cgroup.subtree_control"), "+memory")?;
+        let group = Self(Path::new(ROOT).join(format!("mapwright-{}", std::process::id())));
+        fs::create_dir(&group.0)?;
+        fs::write(group.0.join("memory.max"), LIMIT.to_string())?;
+        Ok(group)
+    }
+
+    /// Runs `f` in a process of the group.
+    fn run(&self, f: impl FnOnce() -> Result<()>) -> Result<()> {
+        child::run(|| {
+            fs::write(self.0.join("cgroup.procs"), "0")?;
+            f()
+        })
+    }
+
+    /// Bytes that it is charged for.
+    fn current(&self) -> Result<u64> {
+        Ok(fs::read_to_string(self.0.join("memory.current"))?
+            .trim()
+            .parse()?)
+    }
+
+    /// Processes that were killed for its limit.
+    fn kills(&self) -> Result<u64> {
+        let events = fs::read_to_string(self.0.join("memory.events"))?;
+        let kills = events
+            .lines()
+            .find_map(|line| line.strip_prefix("oom_kill "));
+        Ok(kills
+            .context("memory.events lacks oom_kill")?
+            .trim()
+            .parse()?)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+fn counts_a_region(cell: Cell) -> Result<()> {
+    let group = Group::new()?;
+    group.run(|| {
+        let session = Session::open()?;
+        let before = group.current()?;
+        let region = cell.create(&session, 4 * MIB)?;
+        let with = group.current()?;
+        ensure!(
+            with >= before + 4 * MIB,
+            "{} bytes more for a region of {}",
+            with.saturating_sub(before),
+            4 * MIB
+        );
+        session.destroy(&region)?;
+        let after = group.current()?;
+        // What is charged ahead of time for each CPU is not exact.
+        ensure!(
+            after + 3 * MIB < with,
+            "{after} of {with} bytes remain charged"
+        );
+        Ok(())
+    })
+}
+
+fn limit_is_enomem(cell: Cell) -> Result<()> {
+    let group = Group::new()?;
+    group.run(|| {
+        let session = Session::open()?;
+        let mut regions = Vec::new();
+        let refused = loop {
+            match cell.create(&session, 4 * MIB) {
+                Ok(region) => regions.push(region),
+                Err(errno) => break errno,
+            }
+            ensure!(
+                regions.len() as u64 * 4 * MIB <= LIMIT,
+                "{} regions of 4 MiB in {LIMIT} bytes",
+                regions.len()
+            );
+        };
+        ensure!(refused == Errno::ENOMEM, "{refused}");
+        ensure!(!regions.is_empty(), "not even one region");
+        // The group has room again.
+        session.destroy(&regions[0])?;
+        let again = cell.create(&session, 4 * MIB);
+        ensure!(again.is_ok(), "{again:?}");
+        Ok(())
+    })?;
+    let kills = group.kills()?;
+    ensure!(kills == 0, "{kills} processes were killed");
+    Ok(())
+}
