@@ -7,7 +7,7 @@ use crate::{
     limits::with_parameters,
     module::{insert, remove},
     raw::{Map, RW},
-    runner::{Case, Context, Suite},
+    runner::{skip, Case, Context, Suite},
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -107,7 +107,16 @@ fn are_pages_remap_wb(_: &Context) -> Result<()> {
     )
 }
 
+/// Skips what needs another memory type than write-back where there is none.
+fn needs_caching(caching: Caching) -> Result<()> {
+    if Session::open()?.info()?.cachings & caching.bit() == 0 {
+        return skip("this architecture has no way to change the memory type of memory");
+    }
+    Ok(())
+}
+
 fn can_be(context: &Context, cell: Cell) -> Result<()> {
+    needs_caching(cell.caching)?;
     let (backing, method, caching) = (cell.backing.name(), cell.method.name(), cell.caching.name());
     with_parameters(context, &parameters(backing, method, caching), || {
         let info = Session::open()?.info()?;
@@ -197,6 +206,7 @@ fn counted_default_can_be_private(context: &Context) -> Result<()> {
 }
 
 fn o_sync_is_uncached(context: &Context) -> Result<()> {
+    needs_caching(Caching::Uncached)?;
     let uncached = Cell {
         caching: Caching::Uncached,
         ..PAGES_REMAP_WC

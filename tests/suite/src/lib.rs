@@ -26,6 +26,7 @@ mod inject;
 mod inspect;
 mod life;
 mod limits;
+#[cfg(target_arch = "x86_64")]
 mod memory_types;
 mod module;
 #[cfg(target_pointer_width = "32")]
@@ -66,6 +67,7 @@ const SUITES: &[Suite] = &[
     stats::SUITE,
     inspect::SUITE,
     walk::SUITE,
+    #[cfg(target_arch = "x86_64")]
     memory_types::SUITE,
     tracing::SUITE,
     limits::SUITE,
