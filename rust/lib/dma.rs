@@ -224,6 +224,7 @@ unsafe impl<T: MappingEvents> Memory for Arc<Mappable<T>> {
 /// use kernel::{prelude::*, sync::Arc};
 /// use mapkit::dma::{DmaDevice, FromDevice, Memory, Shape, Streaming};
 /// # const __LOG_PREFIX: &[u8] = b"example\0";
+/// # fn main() {}
 ///
 /// /// Looks at what a device wrote, and lends it the memory again.
 /// fn receive<M: Memory>(device: &Arc<DmaDevice>, memory: M) -> Result<Streaming<M, FromDevice>> {
@@ -237,7 +238,7 @@ unsafe impl<T: MappingEvents> Memory for Arc<Mappable<T>> {
 ///
 /// What the device has, the CPU cannot touch:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// # use kernel::{prelude::*, sync::Arc};
 /// # use mapkit::dma::{DmaDevice, FromDevice, Memory, Shape, Streaming};
 /// fn peek<M: Memory>(lent: &Streaming<M, FromDevice>) {
@@ -247,7 +248,7 @@ unsafe impl<T: MappingEvents> Memory for Arc<Mappable<T>> {
 ///
 /// And what the CPU has, the device cannot be sent to:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// # use kernel::{prelude::*, sync::Arc};
 /// # use mapkit::dma::{CpuOwned, DmaDevice, FromDevice, Memory, Shape, Streaming};
 /// fn send<M: Memory>(back: &Streaming<M, FromDevice, CpuOwned>) {
