@@ -31,7 +31,7 @@ TARGET ?= $(HOST)
 ARM := armv7-unknown-linux-gnueabihf
 ifeq ($(TARGET),$(HOST))
 BIN := $(BUILD)/bin
-PROGRAMS := mapwright mapwright-rig
+PROGRAMS := mapwright mapwright-rig mapwright-gpio-device
 ifeq ($(origin CC),default)
 CC := $(firstword $(shell command -v cc gcc-14 gcc))
 endif

@@ -11,6 +11,7 @@
 //! - [`frame`], [`area`]: what the kernel says of a page frame, and where it has what;
 //! - [`dma`]: memory that a device reads and writes: [`coherent`], or lent to it for a while;
 //! - [`completion`]: waiting for an interrupt, with a timeout;
+//! - [`register_page`]: a page of a device's registers, for as long as the device is there;
 //! - [`debugfs`]: read-only text tables, safe against `rmmod`;
 //! - [`source`]: the kernel's allocators as things of one kind, and loops that exercise them;
 //! - [`budget`]: amounts that are used up;
@@ -56,6 +57,7 @@ pub mod param;
 #[cfg(CONFIG_PCI)]
 pub mod pci;
 pub mod percpu;
+pub mod register_page;
 pub mod slab;
 pub mod source;
 pub mod sysinfo;

@@ -63,6 +63,10 @@ use crate::{
         WithPfns, //
     },
     ffi,
+    register_page::{
+        self,
+        RegisterPage, //
+    },
     task::check_not_killed, //
 };
 use core::{
@@ -184,6 +188,41 @@ impl<'a> NewVma<'a> {
         self.vma.set_dontexpand();
         self.vma.set_dontdump();
         Ok(PfnMapVma(Filling::new(self, mappable)?))
+    }
+
+    /// Makes it a VMA of the page of registers `page`, mapped uncached when it is touched and for as
+    /// long as its device is there; after that, touching it is `SIGBUS`.
+    ///
+    /// `EINVAL` if it is copy-on-write, longer than the page or at another offset than 0; `EACCES` if
+    /// it is writable and `writable` is not.
+    pub fn into_register_page(self, page: Arc<RegisterPage>, writable: bool) -> Result<Mapped<'a>> {
+        if self.is_copy_on_write() || self.nr_pages() != 1 || self.pgoff() != 0 {
+            return Err(EINVAL);
+        }
+        if !writable {
+            self.vma.try_clear_maywrite().map_err(|_| EACCES)?;
+        }
+        let vma = self.vma.as_ptr();
+        // SAFETY: The VMA is undergoing initialization, so its file is valid and nobody else has it.
+        page.belongs_to(unsafe { (*(*vma).vm_file).f_inode })?;
+        self.vma.set_dontexpand();
+        self.vma.set_dontdump();
+        self.set_caching(Caching::Uncached);
+        // SAFETY: The VMA is undergoing initialization and nobody else changes it.
+        unsafe { (*vma).__bindgen_anon_2.vm_flags |= flags::PFNMAP | flags::IO };
+        let addresses = self.addresses();
+        // INVARIANT: This is what `release` expects, and nobody else has it.
+        let reference = Reference {
+            private: Arc::into_raw(page).cast_mut().cast(),
+            addresses,
+            release: register_page::release,
+        };
+        // INVARIANT: The operations are those for a pointer of `Arc::into_raw()` of this type.
+        Ok(Mapped {
+            vma: ZapOnDrop(self),
+            reference,
+            operations: register_page::OPERATIONS,
+        })
     }
 
     /// Makes it a VMA of counted pages, to be filled from `mappable`.

@@ -135,6 +135,7 @@ macro_rules! request {
 
 pub mod alloc;
 mod dma;
+pub mod gpio;
 pub mod inspect;
 
 /// [`IOCTL_INFO`]: what the loaded module can do, and its limits. Everything but `size` is output.

@@ -106,6 +106,27 @@ install_in_root() { # PACKAGE...
     in_root apt-get -q update --error-on=any && in_root "${install[@]}"
 }
 
+# A QEMU that connects to devices in programs of their own (vfio-user-pci) is newer than Debian 13's.
+# Only its program is taken; it finds the root's own firmware.
+readonly VFIO_QEMU=/usr/lib/mapwright/qemu/bin/qemu-system-x86_64
+
+vfio_qemu_is_there() { [[ $(host_arch) != amd64 || -x $ROOT$VFIO_QEMU ]]; }
+
+# To be run as a job named "qemu".
+install_vfio_qemu() {
+    # shellcheck disable=SC2016 # expanded in the root
+    with_retries qemu "$REPO/scripts/in-root" -- sh -ec '
+        target=$1 suite=$2 dir=$(mktemp -d)
+        trap "rm -rf $dir" EXIT
+        cd "$dir"
+        apt-get -q download "qemu-system-x86/$suite"
+        dpkg-deb --fsys-tarfile qemu-system-x86_*.deb | tar -x ./usr/bin/qemu-system-x86_64
+        usr/bin/qemu-system-x86_64 -device vfio-user-pci,help >/dev/null
+        mkdir -p "${target%/*}"
+        mv usr/bin/qemu-system-x86_64 "$target"
+    ' sh "$VFIO_QEMU" "$SUITE-backports"
+}
+
 virtme_is_there() { [[ -x $ROOT/usr/local/bin/vng ]]; }
 
 # To be run as a job.

@@ -22,6 +22,7 @@ mod dma;
 mod examples;
 mod failing;
 mod faults;
+mod gpio;
 mod inject;
 mod inspect;
 mod life;
@@ -69,6 +70,7 @@ const SUITES: &[Suite] = &[
     walk::SUITE,
     #[cfg(target_arch = "x86_64")]
     memory_types::SUITE,
+    gpio::SUITE,
     tracing::SUITE,
     limits::SUITE,
     cgroup::SUITE,

@@ -3,6 +3,7 @@
 //! `mapwright`: make regions of kernel memory, map them, see what happened.
 
 mod bench;
+mod gpio;
 mod map;
 mod observation;
 mod prove;
@@ -31,6 +32,8 @@ enum Command {
     Map(map::Args),
     /// Show the module's counters and live regions
     Stat(stat::Args),
+    /// Drive the lines of a GPIO bank of an AM335x
+    Gpio(gpio::Args),
     /// Measure what mapping costs
     Bench(bench::Args),
     /// Judge what textbooks say by the running kernel
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Tour => tour::run().map(|()| ExitCode::SUCCESS),
         Command::Map(args) => map::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Stat(args) => stat::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Gpio(args) => gpio::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Prove(args) => prove::run(&args),
         Command::Test(args) => test::run(&args),

@@ -22,6 +22,7 @@ pub mod alloc;
 mod device;
 mod dma;
 mod error;
+pub mod gpio;
 pub mod inspect;
 mod mapping;
 mod observe;

@@ -56,11 +56,13 @@ pub enum Shape {
     EduIommu,
     /// The same behind an IOMMU that maps each address to itself.
     EduPassthrough,
+    /// A modelled GPIO bank of an AM335x.
+    Gpio,
 }
 
 impl Shape {
     /// All of them, in the order in which they are booted.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Normal,
         Self::Again,
         Self::Nokaslr,
@@ -72,6 +74,7 @@ impl Shape {
         Self::Edu,
         Self::EduIommu,
         Self::EduPassthrough,
+        Self::Gpio,
     ];
 
     /// Its name on the command line and in reports.
@@ -88,6 +91,7 @@ impl Shape {
             Self::Edu => "edu",
             Self::EduIommu => "edu-iommu",
             Self::EduPassthrough => "edu-passthrough",
+            Self::Gpio => "gpio",
         }
     }
 }

@@ -98,6 +98,10 @@ pub struct GuestArgs {
     /// A directory of the host which the guest may write to, as /results
     #[arg(long, value_name = "DIR")]
     pub results: Option<PathBuf>,
+    /// Put a modelled GPIO bank of the AM335x into the guest; record.jsonl and waveform.vcd of this
+    /// directory tell what happened to it
+    #[arg(long, value_name = "DIR")]
+    pub gpio: Option<PathBuf>,
     /// Show how QEMU is started, and the kernel's log as it is written
     #[arg(short, long)]
     pub verbose: bool,
@@ -118,6 +122,7 @@ impl GuestArgs {
             memory: memory.to_owned(),
             cpus: 2,
             results: None,
+            gpio: None,
             verbose: false,
         }
     }

@@ -4,6 +4,7 @@
 
 mod boot;
 mod cli;
+mod gpio;
 mod guest;
 mod judge;
 mod kvm;

@@ -16,6 +16,8 @@ pub struct Build {
     pub append: &'static str,
     /// Whether its kernel is that of scripts/debug-kernel.
     pub debug_kernel: bool,
+    /// Whether a modelled GPIO bank is in it.
+    pub gpio: bool,
 }
 
 const USUAL: Build = Build {
@@ -25,6 +27,7 @@ const USUAL: Build = Build {
     qemu: "",
     append: "",
     debug_kernel: false,
+    gpio: false,
 };
 
 /// The table: a line per machine.
@@ -96,6 +99,12 @@ const BUILDS: [Build; Shape::ALL.len()] = [
         append: "intel_iommu=on iommu=pt",
         ..USUAL
     },
+    Build {
+        shape: Shape::Gpio,
+        about: "a modelled GPIO bank of an AM335x",
+        gpio: true,
+        ..USUAL
+    },
 ];
 
 /// What `shape` is made of.
@@ -117,6 +126,7 @@ impl Build {
             qemu: self.qemu.to_owned(),
             append: self.append.to_owned(),
             results: Some(results.to_owned()),
+            gpio: self.gpio.then(|| results.join("gpio")),
             verbose: args.verbose,
             ..GuestArgs::plain(Machine::Pc, self.memory)
         }

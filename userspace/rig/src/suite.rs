@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// What a guest runs.
 const SUITE: [&str; 2] = ["mapwright", "test"];
+/// What the names of the tests of the GPIO driver begin with.
+const GPIO: &str = "gpio.";
 /// What a guest with KASAN's shadow needs.
 const DEBUG_MEMORY: &str = "2G";
 /// So much of a failed build is shown.
@@ -32,12 +34,39 @@ pub fn run(args: &TestArgs) -> Result<u8> {
         [] => &[Boot::Virtme, Boot::Tiny],
         chosen => chosen,
     };
+    let filter = args.filter.as_deref().unwrap_or_default();
+    // Its tests need a machine of their own, and have one.
+    let with_gpio = filter.is_empty() && args.boot.is_empty() || filter.starts_with(GPIO);
+    let mut runs = Vec::new();
     for &boot in boots {
+        if filter.starts_with(GPIO) {
+            break;
+        }
+        let chosen = match filter {
+            "" => ["--skip", GPIO].map(str::to_owned).to_vec(),
+            filter => vec![filter.to_owned()],
+        };
+        runs.push((boot.to_string(), boot, args.guest.clone(), chosen));
+    }
+    if with_gpio && !args.no_guest {
+        let guest = GuestArgs {
+            gpio: Some(place::repository()?.join("build/gpio")),
+            ..args.guest.clone()
+        };
+        let chosen = if filter.is_empty() { GPIO } else { filter };
+        runs.push((
+            "gpio".to_owned(),
+            Boot::Tiny,
+            guest,
+            vec![chosen.to_owned()],
+        ));
+    }
+    for (name, boot, guest, suite_args) in runs {
         let guest = GuestRun {
-            name: boot.to_string(),
+            name,
             boot,
-            guest: &args.guest,
-            suite_args: args.filter.iter().cloned().collect(),
+            guest: &guest,
+            suite_args,
             timeout: Duration::from_secs(args.timeout),
         };
         match in_guest(&guest)? {

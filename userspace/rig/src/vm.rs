@@ -6,7 +6,7 @@ use crate::cli::{Boot, GuestArgs, RunArgs, ShellArgs};
 use crate::judge::{self, judge, Report};
 use crate::kvm::Accel;
 use crate::machine::Machine;
-use crate::{kvm, place, EXIT_JUDGED_BAD};
+use crate::{gpio, kvm, place, EXIT_JUDGED_BAD};
 use anyhow::{bail, Context, Result};
 use nix::sys::signal::{killpg, Signal};
 use nix::unistd::Pid;
@@ -118,6 +118,7 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
         repository,
         results,
         qemu,
+        gpio: args.gpio.clone(),
         append: shell_words::split(&args.append).context("--append has an open quote")?,
         memory: args.memory.clone(),
         cpus: args.cpus,
@@ -272,10 +273,18 @@ pub fn follow(guest: &Guest, timeout: Duration, sink: &mut Sink) -> Result<Ended
         dir: dir.path().to_owned(),
     };
     let token = format!("\u{1}mapwright-end-{}", file_token(dir.path()));
+    // Beside the guest until that has ended.
+    let mut guest = guest.clone();
+    let model = gpio::start(&mut guest)?;
+    let guest = &guest;
     let mut command = match guest.boot {
         Boot::Virtme => virtme::command(guest, &sockets, &token)?,
         Boot::Tiny => tiny::command(guest, &sockets, &token)?,
     };
+    if model.is_some() {
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", gpio::EMULATOR));
+    }
     if guest.verbose {
         show_command(&command);
     }
@@ -306,6 +315,7 @@ pub fn follow(guest: &Guest, timeout: Duration, sink: &mut Sink) -> Result<Ended
     };
     let how = run.follow(&received, sink);
     drop(group);
+    drop(model);
     let how = how?;
     // Output and log that were on their way when the guest ended.
     run.drain(&received, sink)?;

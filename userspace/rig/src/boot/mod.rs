@@ -22,6 +22,8 @@ pub struct Guest {
     pub repository: PathBuf,
     pub results: Option<PathBuf>,
     pub qemu: Vec<String>,
+    /// A modelled GPIO bank is in the guest, and leaves its files here.
+    pub gpio: Option<PathBuf>,
     pub append: Vec<String>,
     pub memory: String,
     pub cpus: u32,
@@ -55,7 +57,7 @@ impl Sockets {
 }
 
 /// QEMU takes a comma in a value doubled.
-fn value(path: &Path) -> String {
+pub fn value(path: &Path) -> String {
     path.to_string_lossy().replace(',', ",,")
 }
 
@@ -138,6 +140,7 @@ pub mod tests {
             repository: "/re,po".into(),
             results: Some("/tmp/results".into()),
             qemu: vec!["-device".into(), "edu".into()],
+            gpio: None,
             append: vec!["nokaslr".into()],
             memory: "1G".into(),
             cpus: 2,

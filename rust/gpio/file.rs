@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! An open file of `/dev/mapwright-gpioN`.
+
+use crate::bank::{
+    Bank,
+    Mode, //
+};
+use kernel::{
+    fs,
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    prelude::*,
+    seq_file::SeqFile,
+    seq_print,
+    sync::Arc,
+    uaccess::UserPtr, //
+};
+use mapkit::{
+    capability,
+    chardev::CharDevice,
+    uaccess::UserStruct,
+    vma::{
+        Mapped,
+        NewVma, //
+    }, //
+};
+use mapwright_uapi::{
+    gpio as uapi,
+    Request, //
+};
+
+/// It has nothing of its own.
+pub(crate) struct File {
+    bank: Arc<Bank>,
+}
+
+/// Eight hexadecimal digits and a newline.
+fn hexadecimal(bits: u32) -> [u8; 9] {
+    let mut text = [b'\n'; 9];
+    for (at, digit) in text.iter_mut().take(8).enumerate() {
+        let nibble = bits.wrapping_shr(28u32.wrapping_sub((at as u32).wrapping_mul(4))) & 0xf;
+        *digit = match nibble as u8 {
+            n @ 0..=9 => b'0'.wrapping_add(n),
+            n => (b'a' - 10).wrapping_add(n),
+        };
+    }
+    text
+}
+
+/// Reads the request at `arg`, lets `f` change it and writes it back.
+fn reply<R: Request>(arg: UserPtr, f: impl FnOnce(&mut R) -> Result) -> Result<u32> {
+    let user = UserStruct::new(arg, R::MIN_SIZE)?;
+    let mut request = R::new();
+    user.read(&mut request)?;
+    f(&mut request)?;
+    user.write(&request)?;
+    Ok(0)
+}
+
+impl File {
+    fn info(&self, info: &mut uapi::Info) -> Result {
+        let revision = self.bank.block.revision()?.into_raw();
+        *info = uapi::Info {
+            size: info.size,
+            mode: match self.bank.mode {
+                Mode::Hog => uapi::MODE_HOG,
+                Mode::Bank => uapi::MODE_BANK,
+            },
+            revision,
+            outputs: self.bank.outputs()?,
+            levels: self.bank.levels()?,
+            blinking: self.bank.blinking(),
+        };
+        Ok(())
+    }
+
+    fn outputs(&self, outputs: &mut uapi::Outputs) -> Result {
+        self.bank.set_outputs(outputs.set, outputs.clear)?;
+        outputs.levels = self.bank.levels()?;
+        Ok(())
+    }
+
+    fn direction(&self, direction: &mut uapi::Direction) -> Result {
+        match (direction.output, direction.reserved) {
+            (0, 0) => self.bank.set_direction(direction.line, false),
+            (1, 0) => self.bank.set_direction(direction.line, true),
+            _ => Err(EINVAL),
+        }
+    }
+
+    fn blink(&self, blink: &mut uapi::Blink) -> Result {
+        if blink.reserved != 0 {
+            return Err(EINVAL);
+        }
+        self.bank.set_blink(blink.line, blink.period)
+    }
+
+    fn wait(&self, wait: &mut uapi::Wait) -> Result {
+        wait.seen = self.bank.wait(wait.line, wait.edges, wait.timeout)?;
+        wait.level = self.bank.levels()?.checked_shr(wait.line).unwrap_or(0) & 1;
+        Ok(())
+    }
+}
+
+impl CharDevice for File {
+    type Shared = Bank;
+    const MODULE: &'static ThisModule = &crate::THIS_MODULE;
+
+    fn open(bank: &Arc<Bank>, _file: &fs::File) -> Result<Arc<Self>> {
+        let bank = bank.clone();
+        Ok(Arc::new(Self { bank }, GFP_KERNEL)?)
+    }
+
+    fn mmap<'a>(&self, vma: NewVma<'a>) -> Result<Mapped<'a>> {
+        if !capability::is_sys_rawio() {
+            return Err(EPERM);
+        }
+        vma.deny_exec()?;
+        let writable = *crate::module_parameters::writable_registers.value() != 0;
+        vma.into_register_page(self.bank.page.clone(), writable)
+    }
+
+    fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<u32> {
+        match cmd {
+            uapi::IOCTL_INFO => reply(arg, |info| self.info(info)),
+            uapi::IOCTL_OUTPUTS => reply(arg, |outputs| self.outputs(outputs)),
+            uapi::IOCTL_DIRECTION => reply(arg, |direction| self.direction(direction)),
+            uapi::IOCTL_BLINK => reply(arg, |blink| self.blink(blink)),
+            uapi::IOCTL_WAIT => reply(arg, |wait| self.wait(wait)),
+            _ => Err(ENOTTY),
+        }
+    }
+
+    /// The levels, as eight hexadecimal digits.
+    fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
+        let text = hexadecimal(self.bank.levels()?);
+        let from = usize::try_from(pos).unwrap_or(usize::MAX);
+        Ok(text.get(from..).map_or(0, |rest| iov.copy_to_iter(rest)))
+    }
+
+    fn write(&self, _pos: u64, _iov: &mut IovIterSource<'_>) -> Result<usize> {
+        Err(EINVAL)
+    }
+
+    fn show_fdinfo(&self, m: &SeqFile) {
+        seq_print!(m, "blinking:\t{:08x}\n", self.bank.blinking());
+    }
+}

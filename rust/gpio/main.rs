@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! GPIO of TI's AM335x, the BeagleBone Black's processor, by `ioremap`, `readl` and `writel`.
+//!
+//! The registers and their bits are in `registers.rs`, what a bank does in `bank.rs`, and how it is
+//! found in `pci.rs` and `platform.rs`.
+
+mod bank;
+mod blink;
+mod block;
+mod device;
+mod edges;
+mod file;
+#[cfg(CONFIG_PCI)]
+mod pci;
+#[cfg(CONFIG_OF)]
+mod platform;
+mod registers;
+mod tables;
+
+use kernel::{
+    driver,
+    prelude::*,
+    InPlaceModule, //
+};
+
+module! {
+    type: Gpio,
+    name: "mapwright_gpio",
+    authors: ["The mapwright developers"],
+    description: "GPIO of the AM335x: outputs, inputs, edges, blinking, and its registers in a program",
+    license: "GPL",
+    params: {
+        writable_registers: u8 {
+            default: 0,
+            description: "Whether programs may map the registers writable (with CAP_SYS_RAWIO)",
+        },
+    },
+}
+
+/// The loaded module: a driver for each bus.
+#[pin_data]
+struct Gpio {
+    #[cfg(CONFIG_PCI)]
+    #[pin]
+    pci: driver::Registration<kernel::pci::Adapter<pci::Driver>>,
+    #[cfg(CONFIG_OF)]
+    #[pin]
+    platform: driver::Registration<kernel::platform::Adapter<platform::Driver>>,
+}
+
+impl InPlaceModule for Gpio {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        let name = <Self as kernel::ModuleMetadata>::NAME;
+        try_pin_init!(Self {
+            #[cfg(CONFIG_PCI)]
+            pci <- driver::Registration::new(name, module),
+            #[cfg(CONFIG_OF)]
+            platform <- driver::Registration::new(name, module),
+        })
+    }
+}

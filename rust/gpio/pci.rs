@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The bank as a PCI function, as emulated machines have it: see `userspace/gpio-device`.
+
+use crate::{
+    bank::{
+        Bank,
+        Mode, //
+    },
+    block::{
+        Block,
+        Window, //
+    },
+    device::Published,
+    edges::Interrupt,
+    registers::SIZE, //
+};
+use kernel::{
+    device::Core,
+    irq::ThreadedRegistration,
+    pci,
+    prelude::*,
+    sync::Arc, //
+};
+use mapkit::{
+    pci::device_id,
+    register_page::RegisterPage, //
+};
+use mapwright_uapi::gpio as uapi;
+
+/// What `/proc/iomem` calls it.
+const NAME: &CStr = c"mapwright_gpio";
+
+/// The driver.
+pub(crate) struct Driver;
+
+/// A bound device. The interrupt goes first.
+pub(crate) struct Data {
+    _interrupt: Pin<KBox<ThreadedRegistration<Interrupt>>>,
+    published: Published,
+}
+
+kernel::pci_device_table!(
+    TABLE,
+    MODULE_TABLE,
+    <Driver as pci::Driver>::IdInfo,
+    [(device_id(uapi::PCI_ID.0, uapi::PCI_ID.1), ())]
+);
+
+impl pci::Driver for Driver {
+    type IdInfo = ();
+    type Data<'bound> = Data;
+
+    const ID_TABLE: pci::IdTable<Self::IdInfo> = &TABLE;
+
+    fn probe<'bound>(
+        device: &'bound pci::Device<Core<'_>>,
+        _info: &'bound Self::IdInfo,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        device.enable_device_mem()?;
+        // An MSI is a write of the device's.
+        device.set_master();
+        let start = device.resource_start(0)?;
+        let bar = device.iomap_region_sized::<SIZE>(0, NAME)?;
+        let block = Arc::new(Block::new(Window::Pci(bar.into_devres()?))?, GFP_KERNEL)?;
+        let page = Arc::pin_init(RegisterPage::new(start, SIZE)?, GFP_KERNEL)?;
+        let bank = Arc::pin_init(Bank::new(block, Mode::Bank, true, page), GFP_KERNEL)?;
+        let types = pci::IrqTypes::default().with(pci::IrqType::Msi);
+        let vector = *device.alloc_irq_vectors(1, 1, types)?.start();
+        let interrupt = Interrupt::new(vector.try_into()?, bank.clone())?;
+        Ok(Data {
+            published: Published::new(bank)?,
+            _interrupt: interrupt,
+        })
+    }
+
+    fn unbind<'bound>(_device: &'bound pci::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>) {
+        this.published.leave();
+    }
+}

@@ -1,0 +1,686 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The GPIO driver, on a modelled bank that tells each access: `vm run --gpio DIR`.
+//!
+//! The model's record is the judge: which registers were read and written, how wide, in what order.
+
+use crate::{
+    child,
+    runner::{skip, suite, Context},
+};
+use anyhow::{anyhow, ensure, Context as _, Result};
+use gpio_model::{Client, Level, Record, Register, Request};
+use mapwright::gpio::{Bank, Line, EDGE_FALLING, EDGE_RISING, MODE_BANK};
+use mapwright::uapi::{gpio as uapi, Request as _};
+use nix::{
+    errno::Errno,
+    kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags},
+    sys::{
+        signal::Signal,
+        wait::{waitpid, WaitStatus},
+    },
+};
+use std::{
+    ffi::CString,
+    fs::{self, File},
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+suite! { "gpio":
+    is_found_and_named,
+    outputs_take_a_single_store,
+    inputs_are_read,
+    directions_leave_other_lines,
+    the_kernel_blinks,
+    edges_are_waited_for,
+    refusals_have_their_errno,
+    two_programs_at_once,
+    debugfs_shows_each_register_once,
+    the_page_of_registers_is_read_only,
+    a_store_to_the_page_is_an_edge,
+    the_page_goes_with_the_driver,
+    unbinding_ends_what_waits,
+    removed_while_blinking,
+    inserted_and_removed_twice,
+    all_accesses_were_proper,
+    the_device_vanishes,
+}
+
+const MODULE: &str = "mapwright_gpio";
+const DRIVER: &str = "/sys/bus/pci/drivers/mapwright_gpio";
+const DEBUGFS: &str = "/sys/kernel/debug/mapwright-gpio0/registers";
+/// What an AM335x says in REVISION.
+const REVISION: u32 = 0x5060_0801;
+
+/// How many accesses there were, once all have arrived: stores are posted, and a load comes after them.
+fn settled(model: &mut Client, bank: &Bank) -> Result<usize> {
+    bank.levels()?;
+    Ok(model.count()?)
+}
+
+/// The model and the driver's bank.
+fn rig() -> Result<(Client, Bank)> {
+    let Some(model) = Client::connect()? else {
+        return skip("this machine has no modelled GPIO bank: boot it with --gpio DIR");
+    };
+    wait_for("the device node", || Bank::path(0).exists())?;
+    Ok((model, Bank::open(0)?))
+}
+
+fn wait_for(what: &str, mut done: impl FnMut() -> bool) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !done() {
+        ensure!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+fn line(number: u32) -> Line {
+    number.to_string().parse().expect("a line of the bank")
+}
+
+fn remove() -> Result<()> {
+    let name = CString::new(MODULE)?;
+    delete_module(&name, DeleteModuleFlags::O_NONBLOCK).with_context(|| format!("rmmod {MODULE}"))
+}
+
+fn insert(context: &Context, parameters: &str) -> Result<()> {
+    let file = context.module_named(MODULE)?;
+    let parameters = CString::new(parameters)?;
+    finit_module(&File::open(file)?, &parameters, ModuleInitFlags::empty())?;
+    wait_for("the device node", || Bank::path(0).exists())
+}
+
+/// The PCI address of the bank.
+fn address() -> Result<String> {
+    let entries = fs::read_dir(DRIVER)?.flatten();
+    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names
+        .find(|name| name.starts_with("0000:"))
+        .context("no device is bound")
+}
+
+fn is_found_and_named(_: &Context) -> Result<()> {
+    let (_, bank) = rig()?;
+    let info = bank.info()?;
+    ensure!(info.revision == REVISION, "REVISION {:#x}", info.revision);
+    ensure!(info.mode == MODE_BANK, "mode {}", info.mode);
+    let iomem = fs::read_to_string("/proc/iomem")?;
+    ensure!(
+        iomem.contains(": mapwright_gpio"),
+        "our claim is not in /proc/iomem"
+    );
+    let interrupts = fs::read_to_string("/proc/interrupts")?;
+    ensure!(
+        interrupts.contains("mapwright_gpio"),
+        "nor in /proc/interrupts"
+    );
+    Ok(())
+}
+
+fn outputs_take_a_single_store(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    let led = line(21);
+    bank.set_direction(led, true)?;
+    let from = settled(&mut model, &bank)?;
+    let high = bank.set(led.mask(), 0)?;
+    let low = bank.set(0, led.mask())?;
+    ensure!(
+        high & led.mask() != 0 && low & led.mask() == 0,
+        "{high:#x}, then {low:#x}"
+    );
+    let writes = model.writes(from)?;
+    let expected = [
+        (Register::SetDataOut, led.mask()),
+        (Register::ClearDataOut, led.mask()),
+    ];
+    ensure!(writes == expected, "written: {writes:?}");
+    Ok(())
+}
+
+fn inputs_are_read(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    let button = line(3);
+    bank.set_direction(button, false)?;
+    for (level, expected) in [
+        (Level::High, true),
+        (Level::Low, false),
+        (Level::Floating, false),
+    ] {
+        model.drive(button.number(), level)?;
+        let read = bank.levels()? & button.mask() != 0;
+        ensure!(read == expected, "{level:?} is read as {read}");
+        let text = fs::read_to_string(Bank::path(0))?;
+        let levels = u32::from_str_radix(text.trim(), 16)?;
+        ensure!(
+            (levels & button.mask() != 0) == expected,
+            "the file says {text:?}"
+        );
+    }
+    Ok(())
+}
+
+fn directions_leave_other_lines(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    let (first, second) = (line(4), line(5));
+    bank.set_direction(first, true)?;
+    let before = bank.info()?.outputs;
+    let from = settled(&mut model, &bank)?;
+    bank.set_direction(second, true)?;
+    bank.set_direction(second, false)?;
+    ensure!(
+        bank.info()?.outputs == before & !second.mask(),
+        "other lines changed"
+    );
+    let writes = model.writes(from)?;
+    let expected = [!(before | second.mask()), !(before & !second.mask())];
+    ensure!(
+        writes == expected.map(|oe| (Register::Oe, oe)),
+        "written: {writes:x?}"
+    );
+    bank.set_direction(first, false)?;
+    Ok(())
+}
+
+/// Whether `writes` are `mask` set and cleared in turn, beginning with set.
+fn alternate(writes: &[(Register, u32)], mask: u32) -> bool {
+    let expected = [Register::SetDataOut, Register::ClearDataOut]
+        .into_iter()
+        .cycle();
+    writes
+        .iter()
+        .zip(expected)
+        .all(|(&write, register)| write == (register, mask))
+}
+
+fn the_kernel_blinks(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    let led = line(22);
+    bank.set_direction(led, true)?;
+    let from = settled(&mut model, &bank)?;
+    bank.blink(led, 20_000)?;
+    ensure!(bank.info()?.blinking == led.mask(), "it does not say so");
+    wait_for("20 edges", || {
+        model.writes(from).is_ok_and(|writes| writes.len() >= 20)
+    })?;
+    // The program that asked may go.
+    drop(bank);
+    let seen = model.count()?;
+    wait_for("edges without a program", || {
+        model.writes(seen).is_ok_and(|writes| writes.len() >= 4)
+    })?;
+    let bank = Bank::open(0)?;
+    bank.blink(led, 0)?;
+    let writes = model.writes(from)?;
+    let last = writes.last().map(|(register, _)| *register);
+    ensure!(
+        last == Some(Register::ClearDataOut),
+        "it ends with {last:?}"
+    );
+    // What ends it may come after a low, so that there are two.
+    let toggles = writes.len() - 1;
+    ensure!(
+        alternate(&writes[..toggles], led.mask()),
+        "written: {writes:x?}"
+    );
+    let quiet = model.count()?;
+    thread::sleep(Duration::from_millis(100));
+    ensure!(model.count()? == quiet, "it goes on");
+    Ok(())
+}
+
+fn edges_are_waited_for(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    let button = line(7);
+    bank.set_direction(button, false)?;
+    model.drive(button.number(), Level::Low)?;
+    let none = bank
+        .wait(button, EDGE_RISING, 50)
+        .map_err(|err| err.errno());
+    ensure!(
+        none == Err(Some(Errno::ETIMEDOUT)),
+        "without an edge: {none:?}"
+    );
+    for (edges, level, high) in [
+        (EDGE_RISING, Level::High, true),
+        (EDGE_FALLING, Level::Low, false),
+        (EDGE_RISING | EDGE_FALLING, Level::High, true),
+        (EDGE_RISING | EDGE_FALLING, Level::Low, false),
+    ] {
+        let from = settled(&mut model, &bank)?;
+        let seen = thread::scope(|scope| {
+            let waiter = scope.spawn(|| bank.wait(button, edges, 10_000));
+            let armed = |r: &Record| r.register() == Some(Register::IrqStatusSet0);
+            wait_for("the interrupt to be enabled", || {
+                model
+                    .since(from)
+                    .is_ok_and(|records| records.iter().any(armed))
+            })?;
+            model.drive(button.number(), level)?;
+            waiter
+                .join()
+                .map_err(|_| anyhow!("panicked"))?
+                .map_err(anyhow::Error::from)
+        })?;
+        ensure!(seen == (1, high), "edges {edges}: {seen:?}");
+    }
+    // Nobody waits: nothing is detected any more.
+    let last = |model: &mut Client, which| -> Result<Option<u32>> {
+        let writes = model.writes(0)?;
+        Ok(writes
+            .iter()
+            .rev()
+            .find(|(r, _)| *r == which)
+            .map(|(_, value)| *value))
+    };
+    for register in [Register::RisingDetect, Register::FallingDetect] {
+        let value = last(&mut model, register)?;
+        ensure!(value == Some(0), "{register} was left {value:x?}");
+    }
+    Ok(())
+}
+
+fn refusals_have_their_errno(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    let (input, output) = (line(8), line(23));
+    bank.set_direction(input, false)?;
+    bank.set_direction(output, true)?;
+    bank.blink(output, 10_000)?;
+    let blink = |line, period, reserved| {
+        let mut blink = uapi::Blink {
+            line,
+            period,
+            reserved,
+            ..uapi::Blink::new()
+        };
+        bank.request(&mut blink).err()
+    };
+    let set = |set, clear| {
+        let mut outputs = uapi::Outputs {
+            set,
+            clear,
+            ..uapi::Outputs::new()
+        };
+        bank.request(&mut outputs).err()
+    };
+    let wait = |line, edges| {
+        let mut wait = uapi::Wait {
+            line,
+            edges,
+            timeout: 1,
+            ..uapi::Wait::new()
+        };
+        bank.request(&mut wait).err()
+    };
+    let direct = |line, output| {
+        let mut direction = uapi::Direction {
+            line,
+            output,
+            ..uapi::Direction::new()
+        };
+        bank.request(&mut direction).err()
+    };
+    let from = settled(&mut model, &bank)?;
+    let told = [
+        ("a line beyond the bank", blink(32, 1000, 0), Errno::EINVAL),
+        ("a line far beyond", blink(u32::MAX, 1000, 0), Errno::EINVAL),
+        ("too short a period", blink(24, 99, 0), Errno::EINVAL),
+        (
+            "too long a period",
+            blink(24, 100_000_001, 0),
+            Errno::EINVAL,
+        ),
+        ("a reserved field", blink(24, 1000, 1), Errno::EINVAL),
+        (
+            "blinking an input",
+            blink(input.number(), 1000, 0),
+            Errno::EPERM,
+        ),
+        (
+            "blinking twice",
+            blink(output.number(), 1000, 0),
+            Errno::EBUSY,
+        ),
+        (
+            "stopping what does not blink",
+            blink(24, 0, 0),
+            Errno::ENOENT,
+        ),
+        ("setting what blinks", set(output.mask(), 0), Errno::EBUSY),
+        ("setting an input", set(input.mask(), 0), Errno::EPERM),
+        ("setting and clearing", set(1, 1), Errno::EINVAL),
+        ("waiting on no line", wait(32, EDGE_RISING), Errno::EINVAL),
+        ("waiting for no edge", wait(1, 0), Errno::EINVAL),
+        ("waiting for another edge", wait(1, 4), Errno::EINVAL),
+        ("a direction of no line", direct(32, 1), Errno::EINVAL),
+        ("a third direction", direct(1, 2), Errno::EINVAL),
+        (
+            "the direction of what blinks",
+            direct(output.number(), 0),
+            Errno::EBUSY,
+        ),
+    ];
+    // The line that blinks does, all the time.
+    let writes = model.writes(from)?;
+    bank.blink(output, 0)?;
+    for (what, told, expected) in told {
+        ensure!(
+            told == Some(expected),
+            "{what}: {told:?} instead of {expected}"
+        );
+    }
+    let others = writes.iter().find(|(_, value)| *value != output.mask());
+    ensure!(others.is_none(), "a refusal wrote {others:x?}");
+    Ok(())
+}
+
+fn two_programs_at_once(_: &Context) -> Result<()> {
+    let (mut model, _bank) = rig()?;
+    let lines = [line(12), line(13)];
+    let from = model.count()?;
+    let children = lines.map(|line| {
+        child::spawn(move || {
+            let bank = Bank::open(0)?;
+            bank.set_direction(line, true)?;
+            for _ in 0..100 {
+                bank.set(line.mask(), 0)?;
+                bank.set(0, line.mask())?;
+            }
+            bank.set_direction(line, false)?;
+            Ok(())
+        })
+    });
+    for child in children {
+        let ended = waitpid(child?, None)?;
+        ensure!(
+            matches!(ended, WaitStatus::Exited(_, 0)),
+            "a program: {ended:?}"
+        );
+    }
+    let writes = model.writes(from)?;
+    for line in lines {
+        let own: Vec<_> = writes
+            .iter()
+            .copied()
+            .filter(|(register, value)| *register != Register::Oe && value & line.mask() != 0)
+            .collect();
+        ensure!(own.len() == 200, "line {line}: {} stores", own.len());
+        ensure!(
+            alternate(&own, line.mask()),
+            "line {line}: stores are mixed up"
+        );
+    }
+    let oe = writes
+        .iter()
+        .rev()
+        .find(|(register, _)| *register == Register::Oe);
+    let both = lines[0].mask() | lines[1].mask();
+    ensure!(
+        oe.is_some_and(|(_, oe)| oe & both == both),
+        "a direction was lost: {oe:x?}"
+    );
+    Ok(())
+}
+
+fn debugfs_shows_each_register_once(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    bank.set_direction(line(21), true)?;
+    let from = settled(&mut model, &bank)?;
+    let text = fs::read_to_string(DEBUGFS)?;
+    let shown: Vec<Vec<&str>> = text
+        .lines()
+        .skip(1)
+        .map(|l| l.split(' ').collect())
+        .collect();
+    ensure!(
+        shown.len() == Register::ALL.len(),
+        "{} registers:\n{text}",
+        shown.len()
+    );
+    for (register, words) in Register::ALL.iter().zip(&shown) {
+        let offset = format!("{:#05x}", register.offset());
+        ensure!(
+            words[..2] == [offset.as_str(), register.name()],
+            "{register}: {words:?}"
+        );
+    }
+    let oe = shown
+        .iter()
+        .find(|words| words[1] == "OE")
+        .context("no OE")?;
+    ensure!(
+        !oe[3].split([',', '=']).any(|line| line == "21"),
+        "line 21 is an output: {oe:?}"
+    );
+    let read: Vec<_> = model.since(from)?.iter().map(|r| r.offset).collect();
+    let expected: Vec<_> = [0]
+        .into_iter()
+        .chain(Register::ALL.iter().map(|r| r.offset()))
+        .collect();
+    ensure!(read == expected, "read: {read:x?}");
+    Ok(())
+}
+
+fn the_page_of_registers_is_read_only(_: &Context) -> Result<()> {
+    let (_model, bank) = rig()?;
+    let refused = bank.map(true).map_err(|err| err.errno()).err();
+    ensure!(
+        refused == Some(Some(Errno::EACCES)),
+        "writable: {refused:?}"
+    );
+    let registers = bank.map(false)?;
+    let revision = registers.read(0);
+    ensure!(
+        revision == REVISION,
+        "REVISION is {revision:#x} in the page"
+    );
+    child::run(move || {
+        child::become_nobody()?;
+        let refused = bank.map(false).map_err(|err| err.errno()).err();
+        ensure!(
+            refused == Some(Some(Errno::EPERM)),
+            "without a capability: {refused:?}"
+        );
+        Ok(())
+    })
+}
+
+/// Inserts the module again as usual, whatever became of the test.
+struct AsUsual<'a>(&'a Context);
+
+impl Drop for AsUsual<'_> {
+    fn drop(&mut self) {
+        // If it fails, the next test tells.
+        let _ = remove().and_then(|()| insert(self.0, ""));
+    }
+}
+
+fn a_store_to_the_page_is_an_edge(context: &Context) -> Result<()> {
+    const EDGES: u32 = 100;
+    drop(rig()?);
+    context.module_named(MODULE)?;
+    remove()?;
+    insert(context, "writable_registers=1")?;
+    let _as_usual = AsUsual(context);
+    let (mut model, bank) = rig()?;
+    let led = line(21);
+    bank.set_direction(led, true)?;
+    let registers = bank.map(true)?;
+    let from = settled(&mut model, &bank)?;
+    for edge in 0..EDGES {
+        let register = [Register::SetDataOut, Register::ClearDataOut][edge as usize % 2];
+        registers.write(register.offset() as usize, led.mask());
+    }
+    // Stores are posted: a load comes after them.
+    registers.read(Register::DataIn.offset() as usize);
+    let records = model.since(from)?;
+    ensure!(
+        records.len() == EDGES as usize + 1,
+        "{} accesses",
+        records.len()
+    );
+    ensure!(alternate(&model.writes(from)?, led.mask()), "not in order");
+    Ok(())
+}
+
+fn unbind() -> Result<()> {
+    fs::write(Path::new(DRIVER).join("unbind"), address()?).context("unbinding")
+}
+
+fn bind(address: &str) -> Result<()> {
+    fs::write(Path::new(DRIVER).join("bind"), address).context("binding")?;
+    wait_for("the device node", || Bank::path(0).exists())
+}
+
+fn the_page_goes_with_the_driver(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    let address = address()?;
+    let registers = bank.map(false)?;
+    ensure!(registers.read(0) == REVISION, "not mapped");
+    unbind()?;
+    let from = model.count()?;
+    let signal = child::killed_by(|| {
+        registers.read(0);
+        Ok(())
+    })?;
+    ensure!(
+        signal == Some(Signal::SIGBUS),
+        "a load is answered by {signal:?}"
+    );
+    drop(registers);
+    ensure!(
+        model.count()? == from,
+        "the device was accessed after its driver had left"
+    );
+    drop(bank);
+    bind(&address)
+}
+
+fn unbinding_ends_what_waits(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    let address = address()?;
+    let from = settled(&mut model, &bank)?;
+    let ended = thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            bank.wait(line(9), EDGE_RISING, 0)
+                .map_err(|err| err.errno())
+        });
+        let armed = |r: &Record| r.register() == Some(Register::IrqStatusSet0);
+        wait_for("the interrupt to be enabled", || {
+            model
+                .since(from)
+                .is_ok_and(|records| records.iter().any(armed))
+        })?;
+        unbind()?;
+        waiter.join().map_err(|_| anyhow!("panicked"))
+    })?;
+    ensure!(
+        ended == Err(Some(Errno::ENODEV)),
+        "the waiting call: {ended:?}"
+    );
+    let told = bank.info().map_err(|err| err.errno()).err();
+    ensure!(
+        told == Some(Some(Errno::ENODEV)),
+        "a file that stayed open: {told:?}"
+    );
+    ensure!(!Bank::path(0).exists(), "the node stayed");
+    drop(bank);
+    bind(&address)?;
+    let info = Bank::open(0)?.info()?;
+    ensure!(info.revision == REVISION, "bound again: {info:?}");
+    Ok(())
+}
+
+fn removed_while_blinking(context: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    context.module_named(MODULE)?;
+    let led = line(24);
+    bank.set_direction(led, true)?;
+    bank.blink(led, 1_000)?;
+    drop(bank);
+    let from = model.count()?;
+    wait_for("edges", || {
+        model.writes(from).is_ok_and(|writes| writes.len() >= 10)
+    })?;
+    remove()?;
+    let writes = model.writes(from)?;
+    let quiet = model.count()?;
+    thread::sleep(Duration::from_millis(50));
+    ensure!(model.count()? == quiet, "it goes on without a driver");
+    ensure!(model.levels()? & led.mask() == 0, "the line is still high");
+    let restored = writes
+        .iter()
+        .rev()
+        .find(|(register, _)| *register == Register::Oe);
+    ensure!(
+        restored == Some(&(Register::Oe, u32::MAX)),
+        "OE was left {restored:x?}"
+    );
+    insert(context, "")
+}
+
+fn inserted_and_removed_twice(context: &Context) -> Result<()> {
+    let (_model, bank) = rig()?;
+    context.module_named(MODULE)?;
+    let in_use = remove().err().map(|err| err.downcast::<Errno>());
+    ensure!(
+        matches!(in_use, Some(Ok(Errno::EWOULDBLOCK))),
+        "with an open file: {in_use:?}"
+    );
+    drop(bank);
+    for _ in 0..2 {
+        remove()?;
+        ensure!(!Path::new(DEBUGFS).exists(), "{DEBUGFS} stayed");
+        let iomem = fs::read_to_string("/proc/iomem")?;
+        ensure!(
+            !iomem.contains("mapwright_gpio"),
+            "the claim in /proc/iomem stayed"
+        );
+        insert(context, "")?;
+        Bank::open(0)?.info()?;
+    }
+    Ok(())
+}
+
+fn all_accesses_were_proper(context: &Context) -> Result<()> {
+    let (mut model, _bank) = rig()?;
+    let records = model.since(0)?;
+    let improper: Vec<_> = records
+        .iter()
+        .filter(|record| !record.is_proper())
+        .collect();
+    ensure!(
+        improper.is_empty(),
+        "{} of {}: {improper:?}",
+        improper.len(),
+        records.len()
+    );
+    context.note(format!(
+        "{} accesses, each 32 bits wide, to a register",
+        records.len()
+    ));
+    Ok(())
+}
+
+/// The last: nothing is there after it. Stores that are under way then would end QEMU 11.1 itself, so
+/// nothing blinks.
+fn the_device_vanishes(context: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    bank.set_direction(line(21), true)?;
+    settled(&mut model, &bank)?;
+    let answer = model.ask(&Request::Vanish);
+    ensure!(answer.is_err(), "the model is still there: {answer:?}");
+    wait_for("the loss to be noticed", || bank.info().is_err())?;
+    let told = bank.info().map_err(|err| err.errno()).err();
+    ensure!(told == Some(Some(Errno::ENODEV)), "{told:?}");
+    let text = fs::read_to_string(DEBUGFS)?;
+    ensure!(text.contains("the device is gone"), "debugfs says {text:?}");
+    drop(bank);
+    unbind()?;
+    ensure!(!Bank::path(0).exists(), "the node stayed");
+    context.module_named(MODULE)?;
+    remove()
+}

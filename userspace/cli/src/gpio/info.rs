@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `mapwright gpio info`: the bank, its lines and its registers.
+
+use crate::style::{line, paint, table, DIM, GOOD, HEADING};
+use anyhow::Result;
+use mapwright::gpio::{Bank, Line, LINES, MODE_BANK};
+use serde::Serialize;
+use std::fs;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A line as it is now.
+#[derive(Serialize)]
+struct State {
+    line: u32,
+    output: bool,
+    high: bool,
+    blinking: bool,
+}
+
+pub fn show(bank: &Bank, number: u32, args: &Args) -> Result<()> {
+    let info = bank.info()?;
+    let has = |mask: u32, line: Line| mask & line.mask() != 0;
+    let states: Vec<State> = Line::all_of(u32::MAX)
+        .map(|line| State {
+            line: line.number(),
+            output: has(info.outputs, line),
+            high: has(info.levels, line),
+            blinking: has(info.blinking, line),
+        })
+        .collect();
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&states)?);
+        return Ok(());
+    }
+    let (major, minor) = (info.revision >> 8 & 7, info.revision & 0x3f);
+    line(
+        "bank",
+        format_args!("{LINES} lines, revision {major}.{minor}"),
+    );
+    let mode = match info.mode {
+        MODE_BANK => "the bank is this driver's",
+        _ => "another driver has directions, edges and clock",
+    };
+    line("mode", mode);
+    line("outputs", described(info.outputs, info.levels));
+    line("inputs", described(!info.outputs, info.levels));
+    line("blinking", described(info.blinking, 0));
+    registers(number);
+    Ok(())
+}
+
+/// The lines of a mask; those that are high stand out.
+fn described(mask: u32, levels: u32) -> String {
+    if mask == 0 {
+        return paint(DIM, "none");
+    }
+    let one = |line: Line| match levels & line.mask() {
+        0 => line.number().to_string(),
+        _ => paint(GOOD, format_args!("{}=high", line.number())),
+    };
+    Line::all_of(mask).map(one).collect::<Vec<_>>().join(" ")
+}
+
+/// Root may see them all, with their bits.
+fn registers(number: u32) {
+    let path = format!("/sys/kernel/debug/mapwright-gpio{number}/registers");
+    let Ok(text) = fs::read_to_string(&path) else {
+        anstream::println!(
+            "{}",
+            paint(DIM, format_args!("The registers are in {path}, for root."))
+        );
+        return;
+    };
+    let mut registers = table(["offset", "register", "value", "fields"], 4);
+    for row in text.lines().skip(1) {
+        let mut words = row.splitn(4, ' ');
+        let mut next = || words.next().unwrap_or_default();
+        registers.add_row([next(), next(), next(), next()]);
+    }
+    anstream::println!("\n{}\n{registers}", paint(HEADING, "Registers"));
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `mapwright gpio`: the lines of a GPIO bank of an AM335x.
+
+mod info;
+mod scope;
+mod svg;
+mod terminal;
+mod waveform;
+
+use crate::style::{line, paint, DIM, GOOD, STRONG};
+use anyhow::{anyhow, bail, Result};
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use mapwright::gpio::{Bank, Line, EDGE_FALLING, EDGE_RISING, MAX_PERIOD, MIN_PERIOD, MODE_BANK};
+use mapwright::Error;
+use nix::errno::Errno;
+use std::{thread, time::Duration};
+
+#[derive(ClapArgs)]
+pub struct Args {
+    /// The bank: 0 is /dev/mapwright-gpio0
+    #[arg(long, value_name = "N", default_value_t = 0, global = true)]
+    bank: u32,
+    #[command(subcommand)]
+    action: Action,
+}
+
+/// Lines are numbers from 0 to 31, or USR0 to USR3: the user LEDs of a BeagleBone Black.
+#[derive(Subcommand)]
+enum Action {
+    /// Show the bank, its lines and its registers
+    Info(info::Args),
+    /// Let the kernel blink a line
+    Blink(Blink),
+    /// Stop a line's blinking, and leave it low
+    Stop { line: Line },
+    /// Make lines high
+    Set {
+        #[arg(required = true)]
+        lines: Vec<Line>,
+    },
+    /// Make lines low
+    Clear {
+        #[arg(required = true)]
+        lines: Vec<Line>,
+    },
+    /// Make a line an output
+    Output { line: Line },
+    /// Make a line an input
+    Input { line: Line },
+    /// Print a line's level: 0 or 1
+    Read { line: Line },
+    /// Wait for an edge of a line
+    Wait(Wait),
+    /// Draw a waveform that a modelled bank wrote
+    Scope(scope::Args),
+}
+
+#[derive(ClapArgs)]
+struct Blink {
+    line: Line,
+    /// How often a second
+    #[arg(long, value_name = "HZ", default_value_t = 1.0)]
+    hz: f64,
+    /// Stop after so many seconds; without it, the kernel goes on by itself
+    #[arg(long = "for", value_name = "SECS")]
+    seconds: Option<f64>,
+}
+
+#[derive(ClapArgs)]
+struct Wait {
+    line: Line,
+    /// Which edge
+    #[arg(long, value_enum, default_value_t = Edge::Both)]
+    edge: Edge,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECS")]
+    timeout: Option<f64>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Edge {
+    /// From low to high
+    Rising,
+    /// From high to low
+    Falling,
+    /// Either
+    Both,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let bank = || Bank::open(args.bank).map_err(|err| no_bank(args.bank, err));
+    match &args.action {
+        Action::Info(info) => info::show(&bank()?, args.bank, info),
+        Action::Blink(request) => blink(&bank()?, request),
+        Action::Stop { line } => told(bank()?.blink(*line, 0), *line),
+        Action::Set { lines } => set(&bank()?, lines, true),
+        Action::Clear { lines } => set(&bank()?, lines, false),
+        Action::Output { line } => told(bank()?.set_direction(*line, true), *line),
+        Action::Input { line } => told(bank()?.set_direction(*line, false), *line),
+        Action::Read { line } => {
+            println!("{}", u32::from(bank()?.levels()? & line.mask() != 0));
+            Ok(())
+        }
+        Action::Wait(request) => wait(&bank()?, request),
+        Action::Scope(request) => scope::draw(request),
+    }
+}
+
+/// What to do where there is no such bank.
+fn no_bank(number: u32, err: Error) -> anyhow::Error {
+    match err {
+        Error::NotLoaded { path } => anyhow!(
+            "{path} does not exist: there is no bank {number}, or its driver mapwright_gpio is not loaded"
+        ),
+        err => err.into(),
+    }
+}
+
+/// What the driver's refusal means for this line.
+fn refusal(err: Error, line: Line) -> anyhow::Error {
+    let number = line.number();
+    match err.errno() {
+        Some(Errno::EPERM) => anyhow!(
+            "line {line} is an input: make it an output first (`mapwright gpio output {number}`)"
+        ),
+        Some(Errno::EBUSY) => {
+            anyhow!("line {line} blinks: stop that first (`mapwright gpio stop {number}`)")
+        }
+        Some(Errno::ENOENT) => anyhow!("line {line} does not blink"),
+        Some(Errno::EOPNOTSUPP) => anyhow!(
+            "this bank's directions and edges are another driver's: only set, clear, read and blink work"
+        ),
+        Some(Errno::ENODEV) => anyhow!("the device is gone: unbind its driver, or remove the module"),
+        _ => err.into(),
+    }
+}
+
+fn told<T>(result: mapwright::Result<T>, line: Line) -> Result<T> {
+    result.map_err(|err| refusal(err, line))
+}
+
+fn set(bank: &Bank, lines: &[Line], high: bool) -> Result<()> {
+    let mask = lines.iter().fold(0, |mask, line| mask | line.mask());
+    let result = if high {
+        bank.set(mask, 0)
+    } else {
+        bank.set(0, mask)
+    };
+    told(result, lines[0]).map(drop)
+}
+
+/// The period in microseconds.
+fn period(hz: f64) -> Result<u32> {
+    let period = 1e6 / hz;
+    if !(f64::from(MIN_PERIOD)..=f64::from(MAX_PERIOD)).contains(&period) {
+        let (slowest, fastest) = (1e6 / f64::from(MAX_PERIOD), 1e6 / f64::from(MIN_PERIOD));
+        bail!("a line can blink {slowest} to {fastest} times a second, not {hz} times");
+    }
+    Ok(period.round() as u32)
+}
+
+fn seconds(given: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(given).map_err(|_| anyhow!("{given} is no number of seconds"))
+}
+
+fn blink(bank: &Bank, request: &Blink) -> Result<()> {
+    let period = period(request.hz)?;
+    let length = request.seconds.map(seconds).transpose()?;
+    let of = request.line;
+    let info = bank.info()?;
+    if info.mode == MODE_BANK && info.blinking & of.mask() == 0 {
+        told(bank.set_direction(of, true), of)?;
+    }
+    told(bank.blink(of, period), of)?;
+    let rate = paint(GOOD, format_args!("{} Hz", request.hz));
+    line(
+        "blinking",
+        format_args!("line {of} at {rate}, by a timer in the kernel"),
+    );
+    match length {
+        Some(length) => {
+            thread::sleep(length);
+            told(bank.blink(of, 0), of)?;
+            line("stopped", format_args!("after {} s", length.as_secs_f64()));
+        }
+        None => {
+            let stop = format!("mapwright gpio stop {}", of.number());
+            line("goes on", format_args!("until {}", paint(STRONG, stop)));
+        }
+    }
+    Ok(())
+}
+
+fn wait(bank: &Bank, request: &Wait) -> Result<()> {
+    let edges = match request.edge {
+        Edge::Rising => EDGE_RISING,
+        Edge::Falling => EDGE_FALLING,
+        Edge::Both => EDGE_RISING | EDGE_FALLING,
+    };
+    // 0 would be for ever.
+    let timeout = match request.timeout.map(seconds).transpose()? {
+        Some(given) => u32::try_from(given.as_millis()).unwrap_or(u32::MAX).max(1),
+        None => 0,
+    };
+    let result = bank.wait(request.line, edges, timeout);
+    if result
+        .as_ref()
+        .is_err_and(|err| err.errno() == Some(Errno::ETIMEDOUT))
+    {
+        bail!("line {} had no such edge in that time", request.line);
+    }
+    let (seen, high) = told(result, request.line)?;
+    let level = if high { "high" } else { "low" };
+    let note = paint(DIM, format_args!("({seen} seen)"));
+    line(
+        "edge",
+        format_args!("line {} is {level} now {note}", request.line),
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods() {
+        assert_eq!(period(2.0).unwrap(), 500_000);
+        assert_eq!(period(10_000.0).unwrap(), MIN_PERIOD);
+        for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY, 10_001.0, 0.009] {
+            let said = period(wrong).unwrap_err().to_string();
+            assert!(said.contains("0.01 to 10000"), "{said}");
+        }
+    }
+}

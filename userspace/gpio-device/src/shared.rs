@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The bank, which the machine's accesses and the tests' requests share.
+
+use anyhow::{Context, Result};
+use gpio_model::{Bank, Bench, Waveform, Width};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+type Instruments = Bench<BufWriter<File>>;
+
+/// The bank with its instruments, and the way to interrupt the machine.
+pub struct Shared {
+    state: Mutex<State>,
+    started: Instant,
+    record: PathBuf,
+}
+
+struct State {
+    bench: Instruments,
+    /// An eventfd, while the guest has the interrupt enabled.
+    interrupt: Option<File>,
+}
+
+impl Shared {
+    /// A bank with its clock on, whose lines are written to `waveform`, and in the end what was done
+    /// to it to `record`.
+    pub fn new(name: &str, waveform: &Path, record: &Path) -> Result<Self> {
+        let mut bank = Bank::default();
+        bank.set_clock(true);
+        let file = File::create(waveform)
+            .with_context(|| format!("cannot write {}", waveform.display()))?;
+        let waveform = Waveform::new(BufWriter::new(file), name, &bank)?;
+        Ok(Self {
+            state: Mutex::new(State {
+                bench: Bench::new(bank, Some(waveform)),
+                interrupt: None,
+            }),
+            started: Instant::now(),
+            record: record.to_owned(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something to the bank, and interrupts the machine if the bank does.
+    ///
+    /// A message is sent when the interrupt becomes active, and again after each step that leaves it
+    /// so: its handler may have cleared one event while the next came.
+    pub fn with<T>(
+        &self,
+        act: impl FnOnce(&mut Instruments, Duration) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut state = self.state();
+        let result = act(&mut state.bench, self.started.elapsed())?;
+        state.signal()?;
+        Ok(result)
+    }
+
+    /// A load of the machine: looks, and interrupts nobody.
+    pub fn read(&self, offset: u32, width: Width) -> io::Result<u32> {
+        let now = self.started.elapsed();
+        self.state().bench.read(now, offset, width)
+    }
+
+    /// How the machine is interrupted from now on.
+    pub fn set_interrupt(&self, eventfd: Option<File>) -> io::Result<()> {
+        let mut state = self.state();
+        state.interrupt = eventfd;
+        state.signal()
+    }
+
+    /// Writes the record of all accesses, and the end of the waveform.
+    pub fn finish(&self) -> Result<()> {
+        let record = &self.record;
+        let mut state = self.state();
+        state.bench.finish(self.started.elapsed())?;
+        let write = || -> io::Result<()> {
+            let mut file = BufWriter::new(File::create(record)?);
+            for record in state.bench.records() {
+                serde_json::to_writer(&mut file, record)?;
+                file.write_all(b"\n")?;
+            }
+            file.flush()
+        };
+        write().with_context(|| format!("cannot write {}", record.display()))
+    }
+}
+
+impl State {
+    fn signal(&mut self) -> io::Result<()> {
+        match &mut self.interrupt {
+            Some(eventfd) if self.bench.bank().interrupt(0) => {
+                eventfd.write_all(&1u64.to_ne_bytes())
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Talks to the model from the guest that has it, by a serial port.
+
+use crate::{Level, Operation, Record, Register, Reply, Request, PORT};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The model of this machine's bank.
+pub struct Client(BufReader<File>);
+
+impl Client {
+    /// Opens the serial port, if this machine has one to a model. It can be opened once at a time.
+    pub fn connect() -> io::Result<Option<Self>> {
+        let Some(port) = port() else {
+            return Ok(None);
+        };
+        let file = OpenOptions::new().read(true).write(true).open(port)?;
+        Ok(Some(Self(BufReader::new(file))))
+    }
+
+    /// Asks, and waits for the reply.
+    pub fn ask(&mut self, request: &Request) -> io::Result<Reply> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        self.0.get_mut().write_all(&line)?;
+        let mut reply = String::new();
+        self.0.read_line(&mut reply)?;
+        Ok(serde_json::from_str(&reply)?)
+    }
+
+    /// Does something to a line from outside.
+    pub fn drive(&mut self, line: u32, level: Level) -> io::Result<()> {
+        match self.ask(&Request::Drive(line, level))? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The levels of the lines.
+    pub fn levels(&mut self) -> io::Result<u32> {
+        match self.ask(&Request::Levels)? {
+            Reply::Levels(levels) => Ok(levels),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// How many accesses there were.
+    pub fn count(&mut self) -> io::Result<usize> {
+        match self.ask(&Request::Count)? {
+            Reply::Count(count) => Ok(count),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The accesses from the number `from` on.
+    pub fn since(&mut self, from: usize) -> io::Result<Vec<Record>> {
+        match self.ask(&Request::Records(from))? {
+            Reply::Records(records) => Ok(records),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What was written to registers from the access `from` on.
+    pub fn writes(&mut self, from: usize) -> io::Result<Vec<(Register, u32)>> {
+        let records = self.since(from)?;
+        let writes = records.iter().filter(|r| r.operation == Operation::Write);
+        Ok(writes
+            .filter_map(|r| Some((r.register()?, r.value)))
+            .collect())
+    }
+}
+
+fn unexpected(reply: &Reply) -> io::Error {
+    io::Error::other(format!("the model of the GPIO bank says {reply:?}"))
+}
+
+fn port() -> Option<PathBuf> {
+    let ports = fs::read_dir("/sys/class/virtio-ports").ok()?;
+    let found = ports.flatten().find(|port| {
+        let name = fs::read_to_string(port.path().join("name")).unwrap_or_default();
+        name.trim() == PORT
+    })?;
+    Some(Path::new("/dev").join(found.file_name()))
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a test can say to the model beside the machine's accesses: a request and its reply are one
+//! line of JSON each, on a Unix socket or a serial port of the guest.
+
+use crate::Record;
+use serde::{Deserialize, Serialize};
+
+/// Name of the guest's serial port to the model.
+pub const PORT: &str = "mapwright.gpio";
+
+/// What outside does to a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Pulls it up.
+    High,
+    /// Pulls it down.
+    Low,
+    /// Lets it go.
+    Floating,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Request {
+    /// Do something to a line from outside, as a button does.
+    Drive(u32, Level),
+    /// Switch the bank's interface clock.
+    Clock(bool),
+    /// Tell the levels of all lines.
+    Levels,
+    /// Tell how many accesses there were.
+    Count,
+    /// Tell the accesses from that number on.
+    Records(usize),
+    /// End at once, without a reply, as a device that is pulled out.
+    Vanish,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reply {
+    /// It is done.
+    Done,
+    /// A bit for each line.
+    Levels(u32),
+    /// Accesses so far.
+    Count(usize),
+    /// Accesses, in order.
+    Records(Vec<Record>),
+    /// It cannot be done.
+    Refused(String),
+}

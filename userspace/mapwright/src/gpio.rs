@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A GPIO bank of an AM335x, as `/dev/mapwright-gpioN` gives it.
+//!
+//! ```no_run
+//! use mapwright::gpio::{Bank, Line};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let bank = Bank::open(0)?;
+//! let led: Line = "USR0".parse()?;
+//! bank.set_direction(led, true)?;
+//! bank.set(led.mask(), 0)?;
+//! # Ok(())
+//! # }
+//! ```
+
+use crate::{device, Error, Result};
+use mapwright_uapi::{gpio as uapi, Request};
+use nix::{
+    errno::Errno,
+    sys::mman::{mmap, munmap, MapFlags, ProtFlags},
+};
+use std::{
+    ffi::c_void,
+    fmt,
+    fs::File,
+    num::NonZeroUsize,
+    os::fd::{AsFd, BorrowedFd},
+    path::PathBuf,
+    ptr::NonNull,
+    str::FromStr,
+};
+
+pub use uapi::{Info, EDGE_FALLING, EDGE_RISING, LINES, MAX_PERIOD, MIN_PERIOD, MODE_BANK};
+
+/// Bytes of a bank's registers, and of the page that they are mapped by.
+const PAGE: usize = 4096;
+
+/// The BeagleBone Black's user LEDs, by the lines of the bank GPIO1 that they are at.
+pub const USER_LEDS: [(&str, u32); 4] = [("USR0", 21), ("USR1", 22), ("USR2", 23), ("USR3", 24)];
+
+/// A line of a bank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Line(u32);
+
+/// What is no line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no line {0:?}: lines are numbers from 0 to {last}, or USR0 to USR3", last = LINES - 1)]
+pub struct NoSuchLine(String);
+
+impl Line {
+    /// Its number in the bank.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// Its bit in the registers.
+    pub fn mask(self) -> u32 {
+        1 << self.0
+    }
+
+    /// The lines of a mask.
+    pub fn all_of(mask: u32) -> impl Iterator<Item = Line> {
+        (0..LINES)
+            .map(Line)
+            .filter(move |line| mask & line.mask() != 0)
+    }
+}
+
+impl FromStr for Line {
+    type Err = NoSuchLine;
+
+    fn from_str(text: &str) -> std::result::Result<Self, NoSuchLine> {
+        let led = USER_LEDS
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(text));
+        let number = led.map(|(_, line)| *line).or_else(|| text.parse().ok());
+        match number {
+            Some(number) if number < LINES => Ok(Self(number)),
+            _ => Err(NoSuchLine(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match USER_LEDS.iter().find(|(_, line)| *line == self.0) {
+            Some((name, line)) => write!(f, "{line} ({name})"),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// An open bank.
+#[derive(Debug)]
+pub struct Bank {
+    file: File,
+}
+
+impl Bank {
+    /// Opens the bank with that number: 0 is the first that the driver found.
+    pub fn open(number: u32) -> Result<Self> {
+        let file = device::open(&Self::path(number))?;
+        Ok(Self { file })
+    }
+
+    /// Its device node.
+    pub fn path(number: u32) -> PathBuf {
+        PathBuf::from(format!("/dev/{}{number}", uapi::NAME))
+    }
+
+    /// Does an ioctl of the interface.
+    pub fn request<R: Request>(&self, request: &mut R) -> std::result::Result<(), Errno> {
+        device::request(&self.file, request)
+    }
+
+    fn ask<R: Request>(&self, what: &'static str, mut request: R) -> Result<R> {
+        match self.request(&mut request) {
+            Ok(()) => Ok(request),
+            Err(errno) => Err(Error::System { what, errno }),
+        }
+    }
+
+    /// How it is now.
+    pub fn info(&self) -> Result<Info> {
+        self.ask("asking how the bank is", Info::new())
+    }
+
+    /// Makes the outputs of the mask `set` high and of `clear` low; the levels of all lines then.
+    pub fn set(&self, set: u32, clear: u32) -> Result<u32> {
+        let outputs = uapi::Outputs {
+            set,
+            clear,
+            ..uapi::Outputs::new()
+        };
+        Ok(self.ask("setting outputs", outputs)?.levels)
+    }
+
+    /// The levels of all lines.
+    pub fn levels(&self) -> Result<u32> {
+        self.set(0, 0)
+    }
+
+    /// Makes a line an output or an input.
+    pub fn set_direction(&self, line: Line, output: bool) -> Result<()> {
+        let direction = uapi::Direction {
+            line: line.number(),
+            output: u32::from(output),
+            ..uapi::Direction::new()
+        };
+        self.ask("setting a line's direction", direction).map(drop)
+    }
+
+    /// Lets the kernel blink an output, with a period in microseconds; 0 stops it.
+    pub fn blink(&self, line: Line, period: u32) -> Result<()> {
+        let blink = uapi::Blink {
+            line: line.number(),
+            period,
+            ..uapi::Blink::new()
+        };
+        self.ask("blinking", blink).map(drop)
+    }
+
+    /// Sleeps until the line has one of the `edges`, or for `timeout` milliseconds if that is not 0:
+    /// how many it had, and whether it is high.
+    pub fn wait(&self, line: Line, edges: u32, timeout: u32) -> Result<(u32, bool)> {
+        let wait = uapi::Wait {
+            line: line.number(),
+            edges,
+            timeout,
+            ..uapi::Wait::new()
+        };
+        let wait = self.ask("waiting for an edge", wait)?;
+        Ok((wait.seen, wait.level != 0))
+    }
+
+    /// Maps the registers into this process, uncached.
+    pub fn map(&self, writable: bool) -> Result<Registers> {
+        let mut protection = ProtFlags::PROT_READ;
+        protection.set(ProtFlags::PROT_WRITE, writable);
+        let length = NonZeroUsize::new(PAGE).unwrap_or(NonZeroUsize::MIN);
+        // SAFETY: A new mapping at an address of the kernel's choice.
+        let mapped = unsafe {
+            mmap(
+                None,
+                length,
+                protection,
+                MapFlags::MAP_SHARED,
+                &self.file,
+                0,
+            )
+        };
+        let address = mapped.map_err(|errno| Error::System {
+            what: "mapping the registers",
+            errno,
+        })?;
+        Ok(Registers { address, writable })
+    }
+}
+
+impl AsFd for Bank {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// The registers of a bank, in this process. When the device goes, an access is `SIGBUS`.
+#[derive(Debug)]
+pub struct Registers {
+    address: NonNull<c_void>,
+    writable: bool,
+}
+
+impl Registers {
+    /// The register at `offset`, a multiple of 4 within the bank's page.
+    fn at(&self, offset: usize) -> *mut u32 {
+        assert!(
+            offset % 4 == 0 && offset < PAGE,
+            "no register is at {offset:#x}"
+        );
+        self.address.as_ptr().wrapping_byte_add(offset).cast()
+    }
+
+    /// A single load of 32 bits.
+    pub fn read(&self, offset: usize) -> u32 {
+        // SAFETY: It is inside of the mapping, which lives as long as `self`.
+        unsafe { self.at(offset).read_volatile() }
+    }
+
+    /// A single store of 32 bits.
+    ///
+    /// # Panics
+    ///
+    /// If it was not mapped writable.
+    pub fn write(&self, offset: usize, value: u32) {
+        assert!(self.writable, "the registers are mapped read-only");
+        // SAFETY: As in `read`, and it is writable.
+        unsafe { self.at(offset).write_volatile(value) };
+    }
+}
+
+impl Drop for Registers {
+    fn drop(&mut self) {
+        // SAFETY: This is the mapping that `map` made, and nothing of it is borrowed.
+        let unmapped = unsafe { munmap(self.address, PAGE) };
+        debug_assert_eq!(unmapped, Ok(()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_have_names() {
+        assert_eq!("usr0".parse(), Ok(Line(21)));
+        assert_eq!("31".parse(), Ok(Line(31)));
+        for wrong in ["32", "USR4", "-1", "", "1.5"] {
+            let said = wrong.parse::<Line>().unwrap_err().to_string();
+            assert!(said.contains("0 to 31"), "{said}");
+        }
+        assert_eq!(Line(24).to_string(), "24 (USR3)");
+        assert_eq!(
+            Line::all_of(0x8000_0001)
+                .map(Line::number)
+                .collect::<Vec<_>>(),
+            [0, 31]
+        );
+    }
+}
