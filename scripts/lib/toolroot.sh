@@ -82,12 +82,13 @@ cross_is_there() { [[ $(cat "$(unpacked "cross-$ARCH")" 2>/dev/null) == "$(cross
 install_cross() {
     local qemu packages
     # All of QEMU's programs are of one version.
+    # shellcheck disable=SC2016 # dpkg-query expands it
     qemu=$(in_root dpkg-query -W -f '${Version}' qemu-system-common)
     read -ra packages < <(cross_packages)
     packages=("${packages[@]/%qemu-system-arm/qemu-system-arm=$qemu}")
     with_retries cross install_in_root "${packages[@]}"
     mkdir -p "$DEBS"
-    cd "$DEBS"
+    cd "$DEBS" || return
     with_retries cross own_apt apt-get -q download "${FOREIGN_PACKAGES[@]/%/:$ARCH}"
     dpkg-deb --extract libstd-rust-dev_*_"$ARCH".deb "$ROOT"
     # The root has a busybox of its own.

@@ -229,6 +229,7 @@ run() {
 shell() {
 	if [ "$BOOT" = tiny ]; then
 		tiny_early
+		# shellcheck disable=SC2094 # a terminal is read and written
 		exec < "$TERMINAL" > "$TERMINAL" 2>&1
 	fi
 	prepare
