@@ -3,7 +3,9 @@
 //! `mapwright`: make regions of kernel memory, map them, see what happened.
 
 mod bench;
+mod frames;
 mod gpio;
+mod layout;
 mod map;
 mod observation;
 mod prove;
@@ -12,6 +14,7 @@ mod stat;
 mod style;
 mod test;
 mod tour;
+mod walk;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -30,6 +33,12 @@ enum Command {
     Tour,
     /// Make a region, map it and show everything about it
     Map(map::Args),
+    /// Draw the way of an address through the page tables
+    Walk(walk::Args),
+    /// Draw the address space of the kernel and of a process, to scale
+    Layout(layout::Args),
+    /// Draw where the physical frames of a region are
+    Frames(frames::Args),
     /// Show the module's counters and live regions
     Stat(stat::Args),
     /// Drive the lines of a GPIO bank of an AM335x
@@ -46,6 +55,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Tour => tour::run().map(|()| ExitCode::SUCCESS),
         Command::Map(args) => map::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Walk(args) => walk::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Layout(args) => layout::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Frames(args) => frames::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Stat(args) => stat::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Gpio(args) => gpio::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),

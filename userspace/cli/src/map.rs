@@ -6,10 +6,20 @@ use crate::{observation::Observation, size::size, style};
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
-use mapwright::{Backing, Caching, Method, Session};
+use mapwright::{Backing, Caching, Method, Region, Session};
 
 #[derive(clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    recipe: Recipe,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What region to make.
+#[derive(clap::Args)]
+pub struct Recipe {
     /// Where the memory comes from
     #[arg(long, default_value = "pages", value_parser = backing())]
     backing: Backing,
@@ -22,9 +32,19 @@ pub struct Args {
     /// How much, in bytes or with K, M, G (powers of 1024)
     #[arg(long, default_value = "1M", value_parser = size)]
     size: u64,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+}
+
+impl Recipe {
+    /// Makes it.
+    pub fn create(&self, session: &Session) -> mapwright::Result<Region> {
+        session.create_cached(self.backing, self.method, self.caching, self.size)
+    }
+
+    /// `pages + remap + wb`.
+    pub fn name(&self) -> String {
+        let words = [self.backing.name(), self.method.name(), self.caching.name()];
+        words.join(" + ")
+    }
 }
 
 fn backing() -> impl clap::builder::TypedValueParser<Value = Backing> {
@@ -44,15 +64,13 @@ fn caching() -> impl clap::builder::TypedValueParser<Value = Caching> {
 
 pub fn run(args: &Args) -> Result<()> {
     let session = Session::open()?;
-    let region = session.create_cached(args.backing, args.method, args.caching, args.size)?;
+    let region = args.recipe.create(&session)?;
     let seen = Observation::make(&session, &region)?;
     if args.json {
         println!("{:#}", seen.to_json());
         return Ok(());
     }
-    let words = [args.backing.name(), args.method.name(), args.caching.name()];
-    let title = words.join(" + ");
-    anstream::println!("{}", style::paint(style::HEADING, title));
+    anstream::println!("{}", style::paint(style::HEADING, args.recipe.name()));
     seen.show_region();
     seen.show_frames();
     seen.show_first_pages();

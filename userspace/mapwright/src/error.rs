@@ -82,6 +82,10 @@ pub enum Error {
         address: u64,
     },
 
+    /// User mode has no page tables of its own.
+    #[error("user mode has no page tables of its own here: the kernel does not hide itself (boot with pti=on)")]
+    NotIsolated,
+
     /// The kernel has no memory there.
     #[error("no memory has the page frame number {pfn:#x}")]
     NoFrame {
@@ -156,6 +160,7 @@ impl Error {
             Self::StillMapped { .. } => Some(Errno::EBUSY),
             Self::NoProcess { .. } => Some(Errno::ESRCH),
             Self::NotTranslated { .. } => Some(Errno::EINVAL),
+            Self::NotIsolated => Some(Errno::EOPNOTSUPP),
             Self::NoFrame { .. } => Some(Errno::ENXIO),
             Self::PlanRefused { .. } | Self::NoCpu { .. } => Some(Errno::EINVAL),
             Self::OverBudget { .. } => Some(Errno::ENOSPC),

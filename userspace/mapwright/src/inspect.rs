@@ -279,6 +279,7 @@ impl Inspector {
         self.request(&mut walk).map_err(|errno| match errno {
             Errno::ESRCH => Error::NoProcess { pid },
             Errno::EINVAL => Error::NotTranslated { address },
+            Errno::EOPNOTSUPP if matches!(target, Target::UserMode(_)) => Error::NotIsolated,
             errno => Error::System {
                 what: "walking the page tables",
                 errno,

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Something of each kind, mapped in this program.
+
+use super::Told;
+use anyhow::{Context as _, Result};
+use mapwright::{
+    inspect::{Area, Inspector, Target},
+    Backing, Mapping, Method, Protection, Session,
+};
+use nix::sys::mman::{madvise, mmap_anonymous, munmap, MapFlags, MmapAdvise, ProtFlags};
+use std::{ffi::c_void, num::NonZeroUsize, ptr::NonNull};
+
+const MIB: usize = 1 << 20;
+
+/// Anonymous memory of this program, unmapped when dropped.
+struct Anonymous {
+    start: NonNull<c_void>,
+    length: usize,
+}
+
+impl Anonymous {
+    /// 8 MiB, with huge pages or without, of which the middle is touched.
+    fn touched(advice: MmapAdvise) -> Result<Self> {
+        let length = 8 * MIB;
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        let size = NonZeroUsize::new(length).context("no length")?;
+        // SAFETY: The kernel chooses an address where nothing is mapped.
+        let start = unsafe { mmap_anonymous(None, size, protection, MapFlags::MAP_PRIVATE) }?;
+        let memory = Self { start, length };
+        // SAFETY: All of a mapping of our own, of which nothing is borrowed.
+        unsafe { madvise(memory.start, length, advice) }?;
+        // SAFETY: Inside the mapping, which can be written to.
+        unsafe { (memory.middle() as *mut u8).write_volatile(1) };
+        Ok(memory)
+    }
+
+    /// An address in the middle, aligned to 2 MiB.
+    fn middle(&self) -> usize {
+        (self.start.as_ptr() as usize + self.length / 2) & !(2 * MIB - 1)
+    }
+}
+
+impl Drop for Anonymous {
+    fn drop(&mut self) {
+        // SAFETY: All of the mapping, of which nothing is borrowed.
+        let _ = unsafe { munmap(self.start, self.length) };
+    }
+}
+
+fn region(session: &Session, backing: Backing, method: Method, bytes: u64) -> Result<Mapping> {
+    let region = session.create(backing, method, bytes)?;
+    let mapping = session.map(&region, Protection::ReadWrite)?;
+    mapping.touch();
+    Ok(mapping)
+}
+
+/// The walks of the demonstration.
+pub fn walks(inspector: &Inspector) -> Result<Vec<Told>> {
+    let small = Anonymous::touched(MmapAdvise::MADV_NOHUGEPAGE)?;
+    let huge = Anonymous::touched(MmapAdvise::MADV_HUGEPAGE)?;
+    let session = Session::open()?;
+    let remapped = region(&session, Backing::Pages, Method::Remap, 64 << 10)?;
+    let huge_region = region(&session, Backing::Pages, Method::Huge, 4 << 20)?;
+    let direct = inspector.layout()?;
+    let direct = direct.area(Area::DirectMap).context("no direct map")?.start;
+
+    let told = |title: &str, about, target, address| {
+        Told::new(
+            inspector,
+            format!("{address:#x}: {title}"),
+            about,
+            target,
+            address,
+        )
+    };
+    let myself = Target::Myself;
+    let mut walks = vec![
+        told(
+            "a page of anonymous memory",
+            "One entry per page of 4 KiB, found through all levels.",
+            myself,
+            small.middle() as u64 + 0x123,
+        )?,
+        told(
+            "anonymous memory with huge pages (THP)",
+            "The walk ends early: the PMD's entry maps 2 MiB, and more bits of the address are offset.",
+            myself,
+            huge.middle() as u64 + 0x1_2345,
+        )?,
+        told(
+            "beside the page, nothing was touched yet",
+            "The entry is empty: a load here is a page fault, and the kernel makes the page then.",
+            myself,
+            small.middle() as u64 + 0x1000,
+        )?,
+        told(
+            "a region of ours, mapped with remap_pfn_range()",
+            "Special: the kernel does not count this page, it only has its number.",
+            myself,
+            remapped.addr() as u64,
+        )?,
+        told(
+            "a region of ours, mapped with 2 MiB entries",
+            "What vmf_insert_pfn_pmd() put in.",
+            myself,
+            huge_region.addr() as u64 + 0x1000,
+        )?,
+    ];
+    let frame = walks.get(3).and_then(|told| told.walk.physical);
+    if let Some(physical) = frame {
+        walks.push(told(
+            "the same frame of our region, as the kernel sees it",
+            "The direct map holds all memory, one after the other: its start plus the physical address.",
+            Target::Kernel,
+            direct + physical,
+        )?);
+    }
+    Ok(walks)
+}
