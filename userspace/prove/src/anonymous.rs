@@ -6,6 +6,9 @@ use anyhow::{ensure, Context as _, Result};
 use nix::sys::mman::{madvise, mmap_anonymous, munmap, MapFlags, MmapAdvise, ProtFlags};
 use std::{ffi::c_void, num::NonZeroUsize, ops::Range, ptr::NonNull};
 
+/// Bytes of a huge page.
+pub const HUGE: usize = 2 << 20;
+
 /// A private anonymous mapping, unmapped when dropped.
 pub struct Anonymous {
     addr: NonNull<c_void>,
@@ -15,16 +18,44 @@ pub struct Anonymous {
 impl Anonymous {
     /// Maps `bytes` bytes, which have no pages yet.
     pub fn new(bytes: usize) -> Result<Self> {
+        Self::with_flags(bytes, MapFlags::MAP_PRIVATE)
+    }
+
+    /// Maps `bytes` bytes, which get pages of the smallest size.
+    pub fn small(bytes: usize) -> Result<Self> {
+        let memory = Self::new(bytes)?;
+        memory.advise(MmapAdvise::MADV_NOHUGEPAGE)?;
+        Ok(memory)
+    }
+
+    /// Maps `bytes` bytes, which get huge pages where the kernel finds some.
+    pub fn huge(bytes: usize) -> Result<Self> {
+        let memory = Self::new(bytes)?;
+        memory.advise(MmapAdvise::MADV_HUGEPAGE)?;
+        Ok(memory)
+    }
+
+    /// Maps `bytes` bytes of the pool of huge pages.
+    pub fn of_pool(bytes: usize) -> Result<Self> {
+        Self::with_flags(bytes, MapFlags::MAP_PRIVATE | MapFlags::MAP_HUGETLB)
+    }
+
+    fn with_flags(bytes: usize, flags: MapFlags) -> Result<Self> {
         let length = NonZeroUsize::new(bytes).context("no bytes to map")?;
         let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: The kernel chooses an address where nothing is mapped.
-        let addr = unsafe { mmap_anonymous(None, length, prot, MapFlags::MAP_PRIVATE) }?;
+        let addr = unsafe { mmap_anonymous(None, length, prot, flags) }?;
         Ok(Self { addr, bytes })
     }
 
     /// The address of the first byte.
     pub fn addr(&self) -> usize {
         self.addr.as_ptr() as usize
+    }
+
+    /// The place of the first address in it that is a multiple of the size of a huge page.
+    pub fn aligned(&self) -> usize {
+        self.addr().next_multiple_of(HUGE) - self.addr()
     }
 
     /// Its length in bytes.
@@ -52,6 +83,24 @@ impl Anonymous {
             unsafe { self.addr.cast::<u8>().add(within).write_volatile(1) };
         }
         Ok(())
+    }
+}
+
+impl Anonymous {
+    /// Loads `count` bytes, `stride` bytes apart, around and around; returns their sum. `stride` must be
+    /// below its length.
+    pub fn sum(&self, count: usize, stride: usize) -> u64 {
+        assert!(stride < self.bytes, "a stride of {stride} is too long");
+        let (mut sum, mut within) = (0u64, 0);
+        for _ in 0..count {
+            // SAFETY: `within` is below the mapping's length.
+            sum += u64::from(unsafe { self.addr.cast::<u8>().add(within).read_volatile() });
+            within += stride;
+            if within >= self.bytes {
+                within -= self.bytes;
+            }
+        }
+        sum
     }
 }
 

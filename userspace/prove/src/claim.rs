@@ -42,6 +42,8 @@ pub enum Shape {
     Nokaslr,
     /// Five levels of page tables.
     FiveLevels,
+    /// The kernel hides itself from user mode.
+    Isolated,
     /// Two NUMA nodes.
     Numa,
     /// 2 GiB of memory.
@@ -62,11 +64,12 @@ pub enum Shape {
 
 impl Shape {
     /// All of them, in the order in which they are booted.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Normal,
         Self::Again,
         Self::Nokaslr,
         Self::FiveLevels,
+        Self::Isolated,
         Self::Numa,
         Self::TwoGib,
         Self::SlubDebug,
@@ -84,6 +87,7 @@ impl Shape {
             Self::Again => "again",
             Self::Nokaslr => "nokaslr",
             Self::FiveLevels => "five-levels",
+            Self::Isolated => "isolated",
             Self::Numa => "numa",
             Self::TwoGib => "two-gib",
             Self::SlubDebug => "slub-debug",

@@ -46,9 +46,16 @@ const BUILDS: [Build; Shape::ALL.len()] = [
     },
     Build {
         shape: Shape::FiveLevels,
-        about: "five levels of page tables",
+        about: "five levels of page tables, and memory that 1 GiB pages fit into",
         // The last -cpu counts.
         qemu: "-cpu max",
+        memory: "3G",
+        ..USUAL
+    },
+    Build {
+        shape: Shape::Isolated,
+        about: "the kernel hides itself from user mode: pti=on",
+        append: "pti=on",
         ..USUAL
     },
     Build {

@@ -10,6 +10,15 @@ mod b16_watermarks;
 mod b18_kernel_stack;
 mod b20_numa;
 mod b21_memory_cgroup;
+mod c01_page_table_levels;
+mod c02_huge_pages;
+mod c03_kernel_layout;
+mod c04_virt_to_phys;
+mod c05_arm_page_offset;
+mod c07_struct_page;
+mod c08_tlb;
+mod c09_isolation;
+mod c10_sections;
 
 use crate::Claim;
 
@@ -23,4 +32,13 @@ pub const CLAIMS: &[&Claim] = &[
     &b18_kernel_stack::CLAIM,
     &b20_numa::CLAIM,
     &b21_memory_cgroup::CLAIM,
+    &c01_page_table_levels::CLAIM,
+    &c02_huge_pages::CLAIM,
+    &c03_kernel_layout::CLAIM,
+    &c04_virt_to_phys::CLAIM,
+    &c05_arm_page_offset::CLAIM,
+    &c07_struct_page::CLAIM,
+    &c08_tlb::CLAIM,
+    &c09_isolation::CLAIM,
+    &c10_sections::CLAIM,
 ];

@@ -26,6 +26,41 @@ impl Symbols {
     }
 }
 
+/// The addresses of the names that the kernel has, in their order; empty where it hides them.
+pub fn addresses(names: &[&str]) -> Result<Vec<(String, u64)>> {
+    let text = text("/proc/kallsyms")?;
+    let found = names.iter().filter_map(|name| {
+        let line = lines(&text).find(|line| line.name == *name && line.module.is_none())?;
+        Some(((*name).to_owned(), line.address))
+    });
+    Ok(found.filter(|(_, address)| *address != 0).collect())
+}
+
+/// The lowest address of a module's symbols.
+pub fn first_of_module(module: &str) -> Result<Option<u64>> {
+    let text = text("/proc/kallsyms")?;
+    let of_module = lines(&text).filter(|line| line.module == Some(module));
+    Ok(of_module.map(|line| line.address).min())
+}
+
+/// A line of `/proc/kallsyms`: `ffffffff81000000 T _text`, or with `\t[module]`.
+struct Line<'a> {
+    address: u64,
+    name: &'a str,
+    module: Option<&'a str>,
+}
+
+fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        Some(Line {
+            address: u64::from_str_radix(words.next()?, 16).ok()?,
+            name: words.nth(1)?,
+            module: words.next().map(|module| module.trim_matches(['[', ']'])),
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,5 +70,19 @@ mod tests {
         let symbols = Symbols::parse("ffff T kfree\nffff t vfree_atomic\t[some]\n");
         assert!(symbols.has("kfree") && symbols.has("vfree_atomic"));
         assert!(!symbols.has("vfree"));
+    }
+
+    #[test]
+    fn a_line_has_an_address_and_perhaps_a_module() {
+        let text = "ffffffff81000000 T _text\nffffffffc0001000 t open\t[mapwright]\n";
+        let lines: Vec<_> = lines(text).collect();
+        assert_eq!(
+            (lines[0].address, lines[0].module),
+            (0xffff_ffff_8100_0000, None)
+        );
+        assert_eq!(
+            (lines[1].name, lines[1].module),
+            ("open", Some("mapwright"))
+        );
     }
 }

@@ -5,10 +5,12 @@
 use super::text;
 use anyhow::{bail, Result};
 
-/// An area: `0x…-0x…   20480 dup_task_struct+0x61/0x8f0 pages=4 vmalloc`. The addresses that the file
-/// tells are scrambled.
+/// An area: `0x…-0x…   20480 dup_task_struct+0x61/0x8f0 pages=4 vmalloc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Area {
+    /// First address; `None` where the kernel scrambles it (it does, unless booted with
+    /// `no_hash_pointers`).
+    pub start: Option<u64>,
     /// Bytes of addresses.
     pub bytes: u64,
     /// The function that made it; empty if it is not told.
@@ -33,7 +35,14 @@ fn parse_line(line: &str) -> Result<Area> {
     };
     let caller = words.get(2).and_then(|word| word.split_once('+'));
     let pages = words.iter().find_map(|word| word.strip_prefix("pages="));
+    let start = words.first().and_then(|range| range.split_once('-'));
+    let start = start.and_then(|(start, _)| {
+        let digits = start.trim_start_matches("0x");
+        u64::from_str_radix(digits, 16).ok()
+    });
     Ok(Area {
+        // A scrambled one has the upper half of its bits zero.
+        start: start.filter(|start| start >> (usize::BITS - 1) == 1),
         bytes,
         caller: caller.map_or(String::new(), |(name, _)| name.to_owned()),
         pages: pages.and_then(|count| count.parse().ok()),
@@ -53,6 +62,9 @@ mod tests {
 ";
         let areas = parse(text).unwrap();
         assert_eq!(areas[0].bytes, 20480);
+        assert_eq!(areas[0].start, Some(0xffff_c900_0000_5000));
+        let scrambled = "0x00000000a884d7a4-0x00000000be3e8251 8192 f+0x1/0x2 pages=1\n";
+        assert_eq!(parse(scrambled).unwrap()[0].start, None);
         assert_eq!(
             (areas[0].caller.as_str(), areas[0].pages),
             ("dup_task_struct", Some(4))

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! C9: what keeps programs out of the kernel, and the kernel out of trouble.
+
+use crate::{
+    read::{symbols, text},
+    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+};
+use anyhow::{ensure, Context as _, Result};
+use mapwright::inspect::{Area, Inspector, Layout, Probe, Target, Walk};
+
+pub const CLAIM: Claim = Claim {
+    id: "C9",
+    title: "Isolation",
+    says: "Guard pages around vmalloc memory and stacks catch overruns; SMEP and SMAP keep the kernel from \
+           running and reading user pages by mistake; KPTI gives user mode page tables without the \
+           kernel.",
+    needs: &[Need::Module("mapwright_inspect"), Need::Arch("x86_64")],
+    shapes: &[Shape::Normal, Shape::Isolated],
+    prove,
+};
+
+/// Addresses of the kernel whose entries are looked at.
+const SAMPLES: u64 = 512;
+
+fn prove(_: &Lab) -> Result<Finding> {
+    let inspector = Inspector::open()?;
+    let layout = inspector.layout()?;
+    let guard = guard_page(&inspector, &layout)?;
+    let (mapped, for_user) = user_bits(&inspector, &layout)?;
+    let flags = flags()?;
+    let has = |name: &str| flags.iter().any(|flag| flag == name);
+    let mut finding = Finding::new(format!(
+        "a load beyond vmalloc memory is caught as a fault at {:#x}",
+        guard.beyond.address
+    ))
+    .statement(
+        "Guard pages around vmalloc memory catch overruns",
+        Verdict::of(guard.inside_loads && guard.beyond_faults),
+        "the byte before loads; the next, in the guard page, is a page fault that the kernel reports \
+         as EFAULT",
+    )
+    .statement(
+        "Programs cannot use the kernel's pages",
+        Verdict::of(for_user == 0),
+        format!("{for_user} of {mapped} mapped addresses of the kernel's have the user bit at all levels"),
+    );
+    for (name, what) in [
+        ("smep", "SMEP: the kernel cannot run a program's pages"),
+        (
+            "smap",
+            "SMAP: the kernel cannot use a program's pages unless it says so",
+        ),
+        ("nx", "Data cannot be run: the CPU knows the no-execute bit"),
+    ] {
+        finding = finding.statement(
+            what,
+            Verdict::Confirmed.if_else(has(name), Verdict::Config),
+            match has(name) {
+                true => format!("{name} is among the CPU's flags that the kernel uses"),
+                false => format!("this CPU has no {name}, or the kernel was told not to use it"),
+            },
+        );
+    }
+    let (verdict, seen, tables) = isolation(&inspector)?;
+    finding = finding.statement(
+        "KPTI: in user mode, the page tables do not have the kernel",
+        verdict,
+        seen,
+    );
+    finding = finding.table(guard.table());
+    for table in tables {
+        finding = finding.table(table);
+    }
+    Ok(finding)
+}
+
+/// The end of some vmalloc memory.
+struct Guard {
+    inside: Walk,
+    beyond: Walk,
+    inside_loads: bool,
+    beyond_faults: bool,
+}
+
+impl Guard {
+    fn table(&self) -> Table {
+        let mut table = Table::new(
+            "The end of an area of vmalloc memory",
+            [
+                "page",
+                "address",
+                "page-table entry",
+                "a load by the kernel",
+            ],
+        );
+        let told = |ok: bool, yes: &str, no: &str| if ok { yes } else { no }.to_owned();
+        for (what, walk, result) in [
+            (
+                "the last",
+                &self.inside,
+                told(self.inside_loads, "works", "faults"),
+            ),
+            (
+                "the guard page",
+                &self.beyond,
+                told(self.beyond_faults, "page fault, caught", "works"),
+            ),
+        ] {
+            let value = walk.last().map_or(0, |step| step.value);
+            table.row([
+                what.to_owned(),
+                format!("{:#x}", walk.address),
+                format!("{value:#x}"),
+                result,
+            ]);
+        }
+        table
+    }
+}
+
+/// Looks for the end of some vmalloc memory, and loads a byte on both sides of it.
+fn guard_page(inspector: &Inspector, layout: &Layout) -> Result<Guard> {
+    let area = layout.area(Area::Vmalloc).context("no vmalloc area")?;
+    let is_memory = |walk: &Walk| walk.pfn().is_some_and(|pfn| inspector.frame(pfn).is_ok());
+    let mut address = area.start;
+    let mut before: Option<Walk> = None;
+    while address < area.last {
+        let walk = inspector.walk(Target::Kernel, address)?;
+        let covered = 1u64 << walk.last().map_or(12, |step| step.shift);
+        if let (Some(last), None) = (&before, walk.physical) {
+            let (inside, loaded) = inspector.probe(last.address)?;
+            let (beyond, faulted) = inspector.probe(address)?;
+            // Others come and go: both must be as they were.
+            if inside.physical == last.physical && beyond.physical.is_none() {
+                return Ok(Guard {
+                    inside,
+                    beyond,
+                    inside_loads: loaded == Probe::Loaded,
+                    beyond_faults: faulted == Probe::Faulted,
+                });
+            }
+        }
+        before = is_memory(&walk).then_some(walk);
+        address = (address & !(covered - 1)) + covered;
+    }
+    anyhow::bail!("no vmalloc memory with an end was found")
+}
+
+/// Of addresses all over the kernel's areas: how many are mapped, and how many of these user mode may
+/// use.
+fn user_bits(inspector: &Inspector, layout: &Layout) -> Result<(u64, u64)> {
+    let (mut mapped, mut for_user) = (0, 0);
+    for range in &layout.areas {
+        // The fixmap has a page that programs are meant to use: vsyscall.
+        if range.area == Area::Fixmap {
+            continue;
+        }
+        let step = (((range.last - range.start) / SAMPLES) & !0xfff).max(4096);
+        for address in (range.start..=range.last).step_by(usize::try_from(step)?) {
+            let walk = inspector.walk(Target::Kernel, address)?;
+            mapped += u64::from(walk.is_present());
+            for_user += u64::from(walk.is_user());
+        }
+    }
+    ensure!(mapped > 0, "none of the kernel's addresses is mapped");
+    Ok((mapped, for_user))
+}
+
+/// The CPU's flags, as far as the kernel uses them.
+fn flags() -> Result<Vec<String>> {
+    let text = text("/proc/cpuinfo")?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("flags"))
+        .context("/proc/cpuinfo has no flags")?;
+    let flags = line.split(':').nth(1).unwrap_or("");
+    Ok(flags.split_whitespace().map(str::to_owned).collect())
+}
+
+/// Whether user mode's page tables lack the kernel.
+fn isolation(inspector: &Inspector) -> Result<(Verdict, String, Vec<Table>)> {
+    let meltdown = text("/sys/devices/system/cpu/vulnerabilities/meltdown").unwrap_or_default();
+    let meltdown = meltdown.trim();
+    let symbols = symbols::addresses(&["init_task", "_text", "sys_call_table"])?;
+    let mut table = Table::new(
+        "The same addresses in the two page tables of this program",
+        ["address of", "while in the kernel", "in user mode"],
+    );
+    let mut hidden = 0;
+    for (name, address) in &symbols {
+        let kernel = inspector.walk(Target::Myself, *address)?;
+        let user = match inspector.walk(Target::UserMode(0), *address) {
+            Ok(walk) => walk,
+            Err(mapwright::Error::NotIsolated) => {
+                return Ok((
+                    Verdict::Config,
+                    format!(
+                        "there is one page table for both; of Meltdown the kernel says: {meltdown}"
+                    ),
+                    Vec::new(),
+                ));
+            }
+            Err(err) => return Err(err.into()),
+        };
+        let told = |walk: &Walk| match walk.is_present() {
+            true => "mapped".to_owned(),
+            false => format!(
+                "nothing: the {} entry is empty",
+                walk.last().map_or("", |step| step.level.name())
+            ),
+        };
+        hidden += usize::from(kernel.is_present() && !user.is_present());
+        table.row([name.clone(), told(&kernel), told(&user)]);
+    }
+    ensure!(!symbols.is_empty(), "the kernel hides all of its addresses");
+    Ok((
+        Verdict::of(hidden > 0),
+        format!(
+            "{hidden} of {} addresses of the kernel's are not mapped in user mode ({meltdown})",
+            symbols.len()
+        ),
+        vec![table],
+    ))
+}
