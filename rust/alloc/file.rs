@@ -6,8 +6,8 @@ use crate::{
     device::Device,
     ioctl,
     totals::{
-        Counter,
-        Objects, //
+        Counted,
+        Counter, //
     },
     THIS_MODULE, //
 };
@@ -41,49 +41,54 @@ use mapkit::{
 };
 use mapwright_uapi::alloc::Allocator;
 
-/// Objects that outlive their plan, of any source.
-pub(crate) trait Objectful: Send {
-    /// How many.
-    fn held(&self) -> usize;
-}
-
-impl<S: Source> Objectful for Slots<S> {
-    fn held(&self) -> usize {
-        Slots::held(self)
-    }
-}
-
-/// What a plan holds on to. Fields are dropped in this order.
-pub(crate) struct Holding {
-    objects: KBox<dyn Objectful>,
-    _taken: Taken,
+/// The objects of a plan, of any source, which are counted when they are freed.
+pub(crate) struct Objects<S: Source> {
+    pub(crate) slots: Slots<S>,
     allocator: Allocator,
     device: Arc<Device>,
 }
 
-impl Holding {
-    /// Objects of `allocator`, and what they took of the budget.
-    pub(crate) fn new(
-        objects: KBox<dyn Objectful>,
-        taken: Taken,
-        allocator: Allocator,
-        device: Arc<Device>,
-    ) -> Self {
+impl<S: Source> Objects<S> {
+    /// None yet.
+    pub(crate) fn new(slots: Slots<S>, allocator: Allocator, device: Arc<Device>) -> Self {
         Self {
-            objects,
-            _taken: taken,
+            slots,
             allocator,
             device,
         }
     }
 }
 
-impl Drop for Holding {
+impl<S: Source> Drop for Objects<S> {
     fn drop(&mut self) {
-        let objects = self.objects.held();
-        let totals = &self.device.totals;
-        totals.add(self.allocator, Objects::Freed, objects);
+        let held = self.slots.held();
+        self.device.totals.add(self.allocator, Counted::Freed, held);
     }
+}
+
+/// [`Objects`] without the type of their source.
+pub(crate) trait Held: Send {
+    /// How many.
+    fn held(&self) -> usize;
+
+    /// Of what.
+    fn allocator(&self) -> Allocator;
+}
+
+impl<S: Source> Held for Objects<S> {
+    fn held(&self) -> usize {
+        self.slots.held()
+    }
+
+    fn allocator(&self) -> Allocator {
+        self.allocator
+    }
+}
+
+/// What a plan holds on to. Fields are dropped in this order.
+pub(crate) struct Holding {
+    pub(crate) objects: KBox<dyn Held>,
+    pub(crate) _taken: Taken,
 }
 
 /// An open file.
@@ -153,7 +158,8 @@ impl CharDevice for OpenFile {
     fn show_fdinfo(&self, m: &SeqFile) {
         for holding in self.held.lock().iter() {
             let objects = holding.objects.held();
-            seq_print!(m, "held: {} {}\n", holding.allocator.name(), objects);
+            let allocator = holding.objects.allocator();
+            seq_print!(m, "held: {} {}\n", allocator.name(), objects);
         }
     }
 }

@@ -9,7 +9,6 @@ use mapkit::{
         self,
         Slots,
         Source,
-        Toggled,
         Watch, //
     },
     sysinfo,
@@ -74,19 +73,81 @@ fn in_chunks(count: usize, chunk: usize, mut f: impl FnMut(Range<usize>)) -> Res
     Ok(())
 }
 
-/// Each object is freed before the next is allocated.
-pub(crate) fn pairs<S: Source, W: Watch>(
-    source: &S,
+/// The loops of a source, without its type: they are called for many operations at a time.
+pub(crate) trait Loops {
+    /// Places for objects.
+    fn places(&self) -> usize;
+
+    /// Allocates and frees so many times. Returns how often there was an object.
+    fn pairs(&mut self, turns: usize) -> usize;
+
+    /// Allocates for some empty places. Returns how many objects there were.
+    fn fill(&mut self, places: Range<usize>) -> usize;
+
+    /// Frees the objects of some places. Returns how many.
+    fn drain(&mut self, places: Range<usize>) -> usize;
+
+    /// Draws so many places; what is there is freed, or an object allocated if it is empty.
+    fn toggle(&mut self, turns: usize, numbers: &mut Numbers, toggled: &mut [usize; 3]);
+}
+
+/// The loops of a source that is watched.
+pub(crate) struct Watched<'a, S: Source, W: Watch> {
+    pub(crate) slots: &'a mut Slots<S>,
+    pub(crate) watch: &'a mut W,
+}
+
+impl<S: Source, W: Watch> Loops for Watched<'_, S, W> {
+    fn places(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn pairs(&mut self, turns: usize) -> usize {
+        source::pairs(self.slots.source(), turns, self.watch)
+    }
+
+    fn fill(&mut self, places: Range<usize>) -> usize {
+        self.slots.fill(places, self.watch)
+    }
+
+    fn drain(&mut self, places: Range<usize>) -> usize {
+        self.slots.drain(places, self.watch)
+    }
+
+    fn toggle(&mut self, turns: usize, numbers: &mut Numbers, toggled: &mut [usize; 3]) {
+        let places = self.slots.len() as u64;
+        for _ in 0..turns {
+            // The upper half times the number of places, of which the upper half: no division.
+            let place = (numbers.next() >> 32).wrapping_mul(places) >> 32;
+            let what = self.slots.toggle(place as usize, self.watch) as usize;
+            if let Some(count) = toggled.get_mut(what) {
+                *count = count.wrapping_add(1);
+            }
+        }
+    }
+}
+
+/// Runs the loop of a pattern.
+pub(crate) fn run(
+    pattern: uapi::Pattern,
+    loops: &mut dyn Loops,
     turns: Turns,
-    watch: &mut W,
     tally: &mut Tally,
 ) -> Result {
-    let mut given = 0usize;
-    let mut tried = 0usize;
+    match pattern {
+        uapi::Pattern::Pairs => pairs(loops, turns, tally),
+        uapi::Pattern::Batches => batches(loops, turns, tally),
+        uapi::Pattern::Random => random(loops, turns, tally),
+    }
+}
+
+/// Each object is freed before the next is allocated.
+fn pairs(loops: &mut dyn Loops, turns: Turns, tally: &mut Tally) -> Result {
+    let (mut given, mut tried) = (0usize, 0usize);
     let result = tally.allocating.time(|| {
         in_chunks(turns.count, turns.chunk, |part| {
             tried = part.end;
-            given = given.wrapping_add(source::pairs(source, part.len(), watch));
+            given = given.wrapping_add(loops.pairs(part.len()));
         })
     });
     tally.allocated = given;
@@ -96,21 +157,16 @@ pub(crate) fn pairs<S: Source, W: Watch>(
 }
 
 /// As many as there are places are allocated, then freed, and again.
-pub(crate) fn batches<S: Source, W: Watch>(
-    slots: &mut Slots<S>,
-    turns: Turns,
-    watch: &mut W,
-    tally: &mut Tally,
-) -> Result {
+fn batches(loops: &mut dyn Loops, turns: Turns, tally: &mut Tally) -> Result {
     let mut left = turns.count;
     while left > 0 {
-        let batch = left.min(slots.len());
+        let batch = left.min(loops.places());
         left = left.wrapping_sub(batch);
         let (mut given, mut tried) = (0usize, 0usize);
         let filled = tally.allocating.time(|| {
             in_chunks(batch, turns.chunk, |part| {
                 tried = part.end;
-                given = given.wrapping_add(slots.fill(part, watch));
+                given = given.wrapping_add(loops.fill(part));
             })
         });
         tally.allocated = tally.allocated.wrapping_add(given);
@@ -122,7 +178,7 @@ pub(crate) fn batches<S: Source, W: Watch>(
         let mut freed = 0usize;
         let drained = tally.freeing.time(|| {
             in_chunks(batch, turns.chunk, |part| {
-                freed = freed.wrapping_add(slots.drain(part, watch));
+                freed = freed.wrapping_add(loops.drain(part));
             })
         });
         tally.freed = tally.freed.wrapping_add(freed);
@@ -132,36 +188,21 @@ pub(crate) fn batches<S: Source, W: Watch>(
 }
 
 /// One of the places is drawn; what is there is freed, or an object allocated if it is empty.
-pub(crate) fn random<S: Source, W: Watch>(
-    slots: &mut Slots<S>,
-    turns: Turns,
-    watch: &mut W,
-    tally: &mut Tally,
-) -> Result {
+fn random(loops: &mut dyn Loops, turns: Turns, tally: &mut Tally) -> Result {
     let mut numbers = Numbers::new(turns.seed);
-    let places = slots.len() as u64;
-    let (mut allocated, mut freed, mut failed) = (0usize, 0usize, 0usize);
+    let mut toggled = [0; 3];
     let result = tally.allocating.time(|| {
         in_chunks(turns.count, turns.chunk, |part| {
-            for _ in part {
-                // The upper half times the number of places, of which the upper half: no division.
-                let place = (numbers.next() >> 32).wrapping_mul(places) >> 32;
-                match slots.toggle(place as usize, watch) {
-                    Toggled::Allocated => allocated = allocated.wrapping_add(1),
-                    Toggled::Freed => freed = freed.wrapping_add(1),
-                    Toggled::Failed => failed = failed.wrapping_add(1),
-                }
-            }
+            loops.toggle(part.len(), &mut numbers, &mut toggled)
         })
     });
-    tally.allocated = allocated;
-    tally.freed = freed;
-    tally.failed = failed;
+    // In the order of `Toggled`.
+    [tally.allocated, tally.freed, tally.failed] = toggled;
     result
 }
 
 /// Numbers that look random and are the same for the same seed: xorshift64*.
-struct Numbers(u64);
+pub(crate) struct Numbers(u64);
 
 impl Numbers {
     fn new(seed: u64) -> Self {

@@ -4,14 +4,19 @@
 
 use crate::{
     device::Device,
-    file::Holding,
+    file::{
+        Holding,
+        Objects, //
+    },
     pattern::{
         self,
+        Loops,
         Spent,
         Tally,
-        Turns, //
+        Turns,
+        Watched, //
     },
-    totals::Objects,
+    totals::Counted,
     watch::{
         Recorder,
         Timed, //
@@ -178,111 +183,85 @@ impl Plan<'_> {
 
     /// Runs it with `source`.
     fn with<S: Source>(mut self, source: S) -> Result<Outcome> {
+        let slots = Slots::new(source, self.run.batch as usize)?;
+        let mut objects = Objects::new(slots, self.allocator, self.device.clone());
+        let slots = &mut objects.slots;
         if self.run.flags & uapi::FREE_NULL != 0 {
-            source.free_null();
+            slots.source().free_null();
         }
         self.run.first_cpu = task::cpu();
         let mut records = KVVec::new();
-        let slots = if self.run.nr_records > 0 {
+        if self.run.nr_records > 0 {
             let mut recorder = Recorder::new(self.run.nr_records as usize, self.run.flags)?;
-            let (_, slots) = self.exercise(source, &mut recorder)?;
+            self.exercise(&mut watched(slots, &mut recorder))?;
             records = recorder.into_records();
-            slots
         } else if self.run.flags & uapi::HISTOGRAM != 0 {
-            self.exercise_timed(source)?
+            self.exercise_timed(slots)?;
         } else {
-            let (tally, slots) = self.exercise(source, &mut Unwatched)?;
+            let tally = self.exercise(&mut watched(slots, &mut Unwatched))?;
             self.tell_cost(&tally, &mut Unwatched)?;
-            slots
-        };
+        }
         self.run.last_cpu = task::cpu();
         self.run.nr_records = u32::try_from(records.len()).unwrap_or(u32::MAX);
-        let holding = match slots.filter(|_| self.turns.hold) {
-            Some(slots) => Some(Holding::new(
-                KBox::new(slots, GFP_KERNEL_ACCOUNT)?,
-                self.taken,
-                self.allocator,
-                self.device.clone(),
-            )),
-            None => None,
+        let holding = match self.turns.hold {
+            true => Some(Holding {
+                objects: KBox::new(objects, GFP_KERNEL_ACCOUNT)?,
+                _taken: self.taken,
+            }),
+            false => None,
         };
         Ok(Outcome { records, holding })
     }
 
     /// Runs the loop with each operation timed.
-    fn exercise_timed<S: Source>(&mut self, source: S) -> Result<Option<Slots<S>>> {
+    fn exercise_timed<S: Source>(&mut self, slots: &mut Slots<S>) -> Result {
         let (mut allocating, mut freeing) = ([0; uapi::BUCKETS], [0; uapi::BUCKETS]);
         let mut watch = Timed {
             allocating: &mut allocating,
             freeing: &mut freeing,
         };
-        let (tally, slots) = self.exercise(source, &mut watch)?;
-        self.run.allocating_histogram = allocating;
-        self.run.freeing_histogram = freeing;
-        // What it adds to these is not told.
-        let mut watch = Timed {
-            allocating: &mut allocating,
-            freeing: &mut freeing,
-        };
-        self.tell_cost(&tally, &mut watch)?;
-        Ok(slots)
+        let tally = self.exercise(&mut watched(slots, &mut watch))?;
+        self.run.allocating_histogram = *watch.allocating;
+        self.run.freeing_histogram = *watch.freeing;
+        // What this adds to the histograms is not told.
+        self.tell_cost(&tally, &mut watch)
     }
 
     /// Runs the loop, and counts what came of it.
-    fn exercise<S: Source, W: Watch>(
-        &mut self,
-        source: S,
-        watch: &mut W,
-    ) -> Result<(Tally, Option<Slots<S>>)> {
+    fn exercise(&mut self, loops: &mut dyn Loops) -> Result<Tally> {
         let mut tally = Tally::default();
-        let result = self.run_loop(source, watch, &mut tally);
-        let held = match &result {
-            Ok(Some(slots)) if self.turns.hold => slots.held(),
-            _ => 0,
-        };
+        let result = pattern::run(self.pattern, loops, self.turns, &mut tally);
         let totals = &self.device.totals;
-        totals.add(self.allocator, Objects::Allocated, tally.allocated);
-        totals.add(self.allocator, Objects::Failed, tally.failed);
-        // What is not held is free when this plan ends.
-        let freed = tally.allocated.wrapping_sub(held);
-        totals.add(self.allocator, Objects::Freed, freed);
-        let slots = result?;
+        totals.add(self.allocator, Counted::Allocated, tally.allocated);
+        totals.add(self.allocator, Counted::Failed, tally.failed);
+        totals.add(self.allocator, Counted::Freed, tally.freed);
+        result?;
         self.run.allocated = tally.allocated as u64;
         self.run.freed = tally.freed as u64;
         (self.run.failed_memory, self.run.failed_size) = match self.too_large {
             false => (tally.failed as u64, 0),
             true => (0, tally.failed as u64),
         };
-        Ok((tally, slots))
+        Ok(tally)
     }
 
     /// Runs the same loop with no allocator in it, and tells what both cost.
     fn tell_cost<W: Watch>(&mut self, tally: &Tally, watch: &mut W) -> Result {
         let mut empty = Tally::default();
-        self.run_loop(Nothing, watch, &mut empty)?;
+        let mut slots = Slots::new(Nothing, self.run.batch as usize)?;
+        let loops = &mut watched(&mut slots, watch);
+        pattern::run(self.pattern, loops, self.turns, &mut empty)?;
         self.run.allocating = cost(tally.allocating, empty.allocating);
         self.run.freeing = cost(tally.freeing, empty.freeing);
         Ok(())
     }
+}
 
-    /// The loop. Returns the places, if it has some.
-    fn run_loop<S: Source, W: Watch>(
-        &self,
-        source: S,
-        watch: &mut W,
-        tally: &mut Tally,
-    ) -> Result<Option<Slots<S>>> {
-        if self.pattern == Pattern::Pairs {
-            pattern::pairs(&source, self.turns, watch, tally)?;
-            return Ok(None);
-        }
-        let mut slots = Slots::new(source, self.run.batch as usize)?;
-        match self.pattern {
-            Pattern::Random => pattern::random(&mut slots, self.turns, watch, tally)?,
-            _ => pattern::batches(&mut slots, self.turns, watch, tally)?,
-        }
-        Ok(Some(slots))
-    }
+fn watched<'a, S: Source, W: Watch>(
+    slots: &'a mut Slots<S>,
+    watch: &'a mut W,
+) -> Watched<'a, S, W> {
+    Watched { slots, watch }
 }
 
 fn cost(spent: Spent, empty: Spent) -> uapi::Cost {

@@ -58,7 +58,7 @@ impl CounterNames for Counter {
 
 /// What is counted of objects.
 #[derive(Clone, Copy)]
-pub(crate) enum Objects {
+pub(crate) enum Counted {
     /// Allocated.
     Allocated,
     /// Freed.
@@ -69,16 +69,16 @@ pub(crate) enum Objects {
 
 /// The objects of an allocator.
 #[derive(Clone, Copy)]
-struct Of(Allocator, Objects);
+struct Of(Allocator, Counted);
 
 impl CounterNames for Of {
     const COUNT: usize = Allocator::ALL.len() * 3;
 
     fn index(self) -> usize {
-        let Self(allocator, objects) = self;
+        let Self(allocator, counted) = self;
         (allocator.number() as usize)
             .wrapping_mul(3)
-            .wrapping_add(objects as usize)
+            .wrapping_add(counted as usize)
     }
 }
 
@@ -108,8 +108,8 @@ impl Totals {
     }
 
     /// Adds objects of an allocator.
-    pub(crate) fn add(&self, allocator: Allocator, objects: Objects, n: usize) {
-        self.objects.add(Of(allocator, objects), n);
+    pub(crate) fn add(&self, allocator: Allocator, counted: Counted, n: usize) {
+        self.objects.add(Of(allocator, counted), n);
     }
 
     /// Counts how a plan ended, and passes the result on.
@@ -128,14 +128,14 @@ impl Totals {
     pub(crate) fn show_allocators(&self, m: &SeqFile) {
         seq_print!(m, "allocator allocated freed failed\n");
         for allocator in Allocator::ALL {
-            let sum = |objects| Decimal(self.objects.sum(Of(*allocator, objects)) as u64);
+            let sum = |counted| Decimal(self.objects.sum(Of(*allocator, counted)) as u64);
             seq_print!(
                 m,
                 "{} {} {} {}\n",
                 allocator.name(),
-                sum(Objects::Allocated),
-                sum(Objects::Freed),
-                sum(Objects::Failed)
+                sum(Counted::Allocated),
+                sum(Counted::Freed),
+                sum(Counted::Failed)
             );
         }
     }

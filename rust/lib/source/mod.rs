@@ -197,11 +197,11 @@ unsafe impl<S: Source> Send for Slots<S> {}
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Toggled {
     /// An object was allocated there.
-    Allocated,
+    Allocated = 0,
     /// The object there was freed.
-    Freed,
+    Freed = 1,
     /// No object was to be had.
-    Failed,
+    Failed = 2,
 }
 
 impl<S: Source> Slots<S> {

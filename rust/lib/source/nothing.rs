@@ -7,7 +7,7 @@ use super::{
     Span, //
 };
 use core::{
-    hint::black_box,
+    arch::asm,
     ptr::NonNull, //
 };
 
@@ -20,16 +20,24 @@ unsafe impl Source for Nothing {
 
     #[inline]
     fn allocate(&self) -> Option<NonNull<u8>> {
-        // Or the loop would be optimized away.
-        black_box(Some(NonNull::dangling()))
+        NonNull::new(hidden(NonNull::dangling().as_ptr()))
     }
 
     #[inline]
     unsafe fn free(&self, object: NonNull<u8>) {
-        black_box(object);
+        hidden(object.as_ptr());
     }
 
     unsafe fn span(&self, object: NonNull<u8>) -> Span {
         Span::nothing(object)
     }
+}
+
+/// A pointer that the compiler knows nothing about, or the loop would be optimized away. Unlike
+/// `black_box()` it costs nothing.
+#[inline]
+fn hidden(mut pointer: *mut u8) -> *mut u8 {
+    // SAFETY: No instruction at all.
+    unsafe { asm!("/* {} */", inout(reg) pointer, options(nomem, nostack, preserves_flags)) };
+    pointer
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `mapwright bench`: what it costs to map memory.
+//! `mapwright bench`: what it costs to map memory, and to allocate it.
 
+mod alloc;
 mod area;
 mod compare;
 mod cost;
@@ -37,6 +38,10 @@ enum What {
     /// Counts instructions where the machine can (QEMU with -icount shift=0, one CPU), and time
     /// elsewhere. Each number is the least of several runs.
     Map(MapArgs),
+    /// The kernel's allocators, beside the same loops in C and what textbooks say
+    ///
+    /// Counts what `bench map` counts.
+    Alloc(alloc::Args),
 }
 
 #[derive(clap::Args)]
@@ -64,7 +69,13 @@ struct MapArgs {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let What::Map(args) = &args.what;
+    match &args.what {
+        What::Map(args) => run_map(args),
+        What::Alloc(args) => alloc::run(args),
+    }
+}
+
+fn run_map(args: &MapArgs) -> Result<()> {
     let sizes = sizes(&args.size)?;
     let mut bench = Bench {
         meter: Meter::new(),
