@@ -10,18 +10,20 @@ use crate::{
 };
 use anyhow::{ensure, Result};
 use mapwright::{
+    alloc::{AllocDevice, Allocator, Plan},
     uapi::{self, Request},
     Backing, Method, Protection, Region, Session,
 };
 use nix::{errno::Errno, sys::mman::MapFlags};
 use std::{
     arch::asm,
-    os::fd::{AsFd as _, AsRawFd as _},
+    os::fd::{AsFd, AsRawFd as _},
 };
 
 suite! { "compat":
     every_ioctl_works,
     every_cell_is_mapped,
+    allocation_plans_work,
     unknown_ioctl_is_enotty,
     bad_pointer_is_efault,
 }
@@ -42,11 +44,11 @@ impl LowPage {
     }
 
     /// Does the ioctl of `request` as a 32-bit program.
-    fn request<R: Request>(&self, session: &Session, request: &mut R) -> Result<(), Errno> {
+    fn request<R: Request>(&self, device: &impl AsFd, request: &mut R) -> Result<(), Errno> {
         let place = self.0.addr as *mut R;
         // SAFETY: The page is longer than any request and aligned to one, and nobody else uses it.
         unsafe { place.write_volatile(std::ptr::read(request)) };
-        let result = ioctl_32(session, R::IOCTL, self.0.addr);
+        let result = ioctl_32(device, R::IOCTL, self.0.addr);
         // SAFETY: As above; a request may have any bytes.
         *request = unsafe { place.read_volatile() };
         result
@@ -82,10 +84,10 @@ unsafe fn call_32(number: u32, arguments: [usize; 3]) -> Result<u32, Errno> {
     }
 }
 
-/// `ioctl(session, number, address)` as a 32-bit program does it. The address must be of a page of the
+/// `ioctl(device, number, address)` as a 32-bit program does it. The address must be of a page of the
 /// test's own, or of nothing.
-fn ioctl_32(session: &Session, number: u32, address: usize) -> Result<(), Errno> {
-    let fd = session.as_fd().as_raw_fd() as usize;
+fn ioctl_32(device: &impl AsFd, number: u32, address: usize) -> Result<(), Errno> {
+    let fd = device.as_fd().as_raw_fd() as usize;
     // SAFETY: The kernel writes no more than a structure at the address.
     unsafe { call_32(IOCTL_32, [fd, number as usize, address]) }.map(drop)
 }
@@ -204,6 +206,24 @@ fn every_cell_is_mapped(_: &Context) -> Result<()> {
             session.destroy(&region)?;
         }
     }
+    Ok(())
+}
+
+fn allocation_plans_work(_: &Context) -> Result<()> {
+    session()?;
+    let (device, page, array) = (AllocDevice::open()?, LowPage::new()?, LowPage::new()?);
+    let mut info = uapi::alloc::Info::new();
+    page.request(&device, &mut info)?;
+    ensure!(info.budget_bytes == device.info()?.budget_bytes);
+
+    let mut run = Plan::new(Allocator::Kmalloc, 100).to_request();
+    (run.records, run.nr_records) = (array.0.addr as u64, 1);
+    page.request(&device, &mut run)?;
+    ensure!((run.allocated, run.nr_records) == (1, 1), "{run:?}");
+    ensure!((0..8).any(|i| array.0.load(i) != 0), "no address");
+    let mut release = uapi::alloc::Release::new();
+    page.request(&device, &mut release)?;
+    ensure!(release.freed == 0);
     Ok(())
 }
 

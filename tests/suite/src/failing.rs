@@ -4,6 +4,7 @@
 //! nothing is left behind, and the next call works. Needs a kernel for debugging.
 
 use crate::{
+    alloc::{nothing_is_left, plan_of},
     cells::Cell,
     child,
     inject::{each_failure, is_available, Injector, Tally},
@@ -11,6 +12,7 @@ use crate::{
     runner::{skip, Case, Context, Suite},
 };
 use anyhow::{bail, ensure, Result};
+use mapwright::alloc::{AllocDevice, Allocator, Pattern};
 use mapwright::{uapi, uapi::Request as _, Method, Region, Session, Tables, DEVICE};
 use nix::{
     errno::Errno,
@@ -91,6 +93,10 @@ fn cases() -> Vec<Case> {
             subjects.map(|cell| case(format!("{name}__{}", cell.name()), move || event(cell))),
         );
     }
+    for allocator in Allocator::ALL {
+        let name = format!("plan__{}", allocator.name());
+        cases.push(case(name, move || plan(*allocator)));
+    }
     cases.push(Case::new("no_page_is_left", no_page_is_left));
     cases
 }
@@ -163,6 +169,31 @@ fn info() -> Result<Tally> {
     let session = Session::open()?;
     let mut info = uapi::Info::new();
     each_failure(NO_COPY, || session.request(&mut info), |_| Ok(()))
+}
+
+/// A plan that holds what it got, and records it. Allocations of the plan itself that fail are counted;
+/// of what it needs beside, they are an error.
+fn plan(allocator: Allocator) -> Result<Tally> {
+    let device = AllocDevice::open()?;
+    let plan = plan_of(allocator).repeated(3);
+    let plan = plan.with_pattern(Pattern::Batches { batch: 2 }).holding();
+    each_failure(
+        NO_COPY,
+        || {
+            device
+                .record(&plan, 3)
+                .map_err(|err| err.errno().unwrap_or(Errno::EIO))
+        },
+        |done| {
+            if let Some((report, objects)) = done {
+                let tried = report.allocated + report.failed_memory;
+                ensure!(tried == 3, "{report:?}");
+                ensure!(objects.len() as u64 == report.allocated, "{objects:?}");
+            }
+            device.release()?;
+            nothing_is_left()
+        },
+    )
 }
 
 /// A new session for each time, as its default region is only made once.

@@ -7,6 +7,8 @@
 
 mod aio;
 mod alloc;
+mod alloc_life;
+mod alloc_refusals;
 mod bare;
 mod cells;
 mod cgroup;
@@ -77,6 +79,8 @@ const SUITES: &[Suite] = &[
     claims::SUITE,
     defaults::SUITE,
     alloc::SUITE,
+    alloc_refusals::SUITE,
+    alloc_life::SUITE,
     dma::SUITE,
     module::SUITE,
     failing::SUITE,

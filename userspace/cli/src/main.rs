@@ -2,6 +2,7 @@
 
 //! `mapwright`: make regions of kernel memory, map them, see what happened.
 
+mod alloc;
 mod bench;
 mod frames;
 mod gpio;
@@ -39,11 +40,13 @@ enum Command {
     Layout(layout::Args),
     /// Draw where the physical frames of a region are
     Frames(frames::Args),
+    /// Run an allocation plan: what the kernel's allocators give, and what that costs
+    Alloc(alloc::Args),
     /// Show the module's counters and live regions
     Stat(stat::Args),
     /// Drive the lines of a GPIO bank of an AM335x
     Gpio(gpio::Args),
-    /// Measure what mapping costs
+    /// Measure what mapping and allocating cost
     Bench(bench::Args),
     /// Judge what textbooks say by the running kernel
     Prove(prove::Args),
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Walk(args) => walk::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Layout(args) => layout::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Frames(args) => frames::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Alloc(args) => alloc::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Stat(args) => stat::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Gpio(args) => gpio::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
