@@ -70,6 +70,21 @@ impl Anonymous {
         unsafe { madvise(self.addr, self.bytes, advice) }.with_context(|| format!("{advice:?}"))
     }
 
+    /// Gives the pages of a range back: they are zero when touched again.
+    pub fn give_back(&self, range: Range<usize>) -> Result<()> {
+        ensure!(
+            range.end <= self.bytes,
+            "{range:?} is beyond {} bytes",
+            self.bytes
+        );
+        // SAFETY: It was checked to be inside the mapping, and see `advise`.
+        let done = unsafe {
+            let addr = self.addr.cast::<u8>().add(range.start).cast();
+            madvise(addr, range.len(), MmapAdvise::MADV_DONTNEED)
+        };
+        done.context("MADV_DONTNEED")
+    }
+
     /// Stores a byte into each page of a range.
     pub fn touch(&self, range: Range<usize>) -> Result<()> {
         ensure!(

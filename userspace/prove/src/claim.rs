@@ -46,8 +46,8 @@ pub enum Shape {
     Isolated,
     /// Two NUMA nodes.
     Numa,
-    /// 2 GiB of memory.
-    TwoGib,
+    /// 3 GiB of memory, a third of it above 4 GiB, and memory is allocated as it was left.
+    ThreeGib,
     /// SLUB checks each object.
     SlubDebug,
     /// The kernel of scripts/debug-kernel, looking for leaks.
@@ -71,7 +71,7 @@ impl Shape {
         Self::FiveLevels,
         Self::Isolated,
         Self::Numa,
-        Self::TwoGib,
+        Self::ThreeGib,
         Self::SlubDebug,
         Self::DebugKernel,
         Self::Edu,
@@ -89,7 +89,7 @@ impl Shape {
             Self::FiveLevels => "five-levels",
             Self::Isolated => "isolated",
             Self::Numa => "numa",
-            Self::TwoGib => "two-gib",
+            Self::ThreeGib => "three-gib",
             Self::SlubDebug => "slub-debug",
             Self::DebugKernel => "debug-kernel",
             Self::Edu => "edu",

@@ -10,9 +10,11 @@
 //! A claim is a file in `claims/` and a line in its `mod.rs`.
 
 mod anonymous;
+mod buddy;
 mod cgroup;
 mod claim;
 mod claims;
+mod filler;
 mod finding;
 mod lab;
 mod machine;

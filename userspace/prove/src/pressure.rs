@@ -4,6 +4,8 @@
 
 use crate::{
     anonymous::Anonymous,
+    filler::Filler,
+    not_testable,
     pin::only,
     read::{
         text,
@@ -24,12 +26,13 @@ use std::{
         Arc,
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 /// Memory that the kernel may take back at any time, so that reclaim has something to find.
 const RECLAIMABLE: usize = 64 << 20;
 /// As long as so much more than the watermarks is free, memory is used up in large pieces.
-const COARSE: usize = 16 << 20;
+const COARSE: u64 = 16 << 20;
 /// Pages of a step.
 const STEP_PAGES: usize = 64;
 /// Pages that are used in steps at most.
@@ -48,18 +51,19 @@ pub struct Seen {
 /// The event of a thread that finds too little memory free, and wakes kswapd.
 const WAKE: &str = "mm_vmscan_wakeup_kswapd";
 /// The event of a thread that begins to reclaim memory itself.
-const RECLAIM: &str = "mm_vmscan_direct_reclaim_begin";
+pub const RECLAIM: &str = "mm_vmscan_direct_reclaim_begin";
 
-/// Uses up memory until this thread has to reclaim some. kswapd is woken, but hardly gets to run, so
-/// that it does not undo what is measured.
-pub fn apply() -> Result<Seen> {
-    let _starved = Starved::new()?;
+/// Uses up memory until this thread has to reclaim some, and then does `then`. kswapd is woken, but hardly
+/// gets to run, so that it does not undo what is measured.
+pub fn apply<T>(then: impl FnOnce() -> Result<T>) -> Result<(Seen, T)> {
     let _short = ShortLists::new()?;
     let reclaimable = Anonymous::new(RECLAIMABLE)?;
     reclaimable.advise(MmapAdvise::MADV_NOHUGEPAGE)?;
     reclaimable.touch(0..RECLAIMABLE)?;
     reclaimable.advise(MmapAdvise::MADV_FREE)?;
-    let _filler = fill()?;
+    let _filler = Filler::leave(COARSE)?;
+    until_kswapd_sleeps()?;
+    let _starved = Starved::new()?;
 
     let page = usize::try_from(mapwright::page_size())?;
     let memory = Anonymous::new(MAX_PAGES * page)?;
@@ -81,28 +85,34 @@ pub fn apply() -> Result<Seen> {
         }
         Ok(steps)
     })?;
-    Ok(Seen {
+    let seen = Seen {
         woken: first(&events, WAKE)?,
         reclaimed: first(&events, RECLAIM)?,
         steps,
-    })
+    };
+    Ok((seen, then()?))
 }
 
-/// Uses up memory in large pieces, until little more than the watermarks is free.
-fn fill() -> Result<Vec<Anonymous>> {
-    let mut filler = Vec::new();
-    loop {
-        let zones = zoneinfo::read()?;
-        let above = |zone: &Zone| zone.free().saturating_sub(zone.counter("low"));
-        let spare: u64 = zones.iter().map(above).sum();
-        if spare * mapwright::page_size() < 2 * COARSE as u64 {
-            return Ok(filler);
+/// Waits until kswapd sleeps: the larger pieces may have woken it.
+fn until_kswapd_sleeps() -> Result<()> {
+    let runs = || -> Result<i64> {
+        let counters = procfs::vmstat().context("reading /proc/vmstat")?;
+        let scanned = counters
+            .iter()
+            .filter(|(name, _)| name.starts_with("pgscan_kswapd"));
+        Ok(counters.get("pageoutrun").unwrap_or(&0) + scanned.map(|(_, count)| count).sum::<i64>())
+    };
+    let mut before = runs()?;
+    for _ in 0..20 {
+        // It naps for 100 ms before it really sleeps.
+        thread::sleep(Duration::from_millis(300));
+        let now = runs()?;
+        if now == before {
+            return Ok(());
         }
-        let piece = Anonymous::new(COARSE)?;
-        piece.advise(MmapAdvise::MADV_HUGEPAGE).ok();
-        piece.touch(0..COARSE)?;
-        filler.push(piece);
+        before = now;
     }
+    not_testable("kswapd does not come to rest on this machine")
 }
 
 /// How often a thread had to reclaim memory itself, since boot.
@@ -166,7 +176,7 @@ impl Starved {
             .filter(|cpu| this.is_set(*cpu) == Ok(true))
             .collect();
         let [mine, theirs, ..] = cpus[..] else {
-            return crate::not_testable("it needs two processors");
+            return not_testable("it needs two processors");
         };
         let stop = Arc::new(AtomicBool::new(false));
         let mut starved = Self {

@@ -3,11 +3,23 @@
 //! The claims, a file each.
 
 mod a04_memory_types;
+mod b01_kmalloc_contiguous;
+mod b02_vmalloc_scattered;
+mod b03_kmalloc_sizes;
+mod b04_kmalloc_limit;
+mod b05_kmalloc_zero;
+mod b06_kzalloc_krealloc;
+mod b07_gfp_flags;
+mod b08_cost;
+mod b09_buddy;
 mod b10_orders;
 mod b11_migrate_types;
 mod b13_slab_slub_slob;
+mod b14_kmem_cache;
+mod b15_layers;
 mod b16_watermarks;
 mod b18_kernel_stack;
+mod b19_per_cpu;
 mod b20_numa;
 mod b21_memory_cgroup;
 mod c01_page_table_levels;
@@ -25,11 +37,23 @@ use crate::Claim;
 /// All claims, in the order of their parts and numbers.
 pub const CLAIMS: &[&Claim] = &[
     &a04_memory_types::CLAIM,
+    &b01_kmalloc_contiguous::CLAIM,
+    &b02_vmalloc_scattered::CLAIM,
+    &b03_kmalloc_sizes::CLAIM,
+    &b04_kmalloc_limit::CLAIM,
+    &b05_kmalloc_zero::CLAIM,
+    &b06_kzalloc_krealloc::CLAIM,
+    &b07_gfp_flags::CLAIM,
+    &b08_cost::CLAIM,
+    &b09_buddy::CLAIM,
     &b10_orders::CLAIM,
     &b11_migrate_types::CLAIM,
     &b13_slab_slub_slob::CLAIM,
+    &b14_kmem_cache::CLAIM,
+    &b15_layers::CLAIM,
     &b16_watermarks::CLAIM,
     &b18_kernel_stack::CLAIM,
+    &b19_per_cpu::CLAIM,
     &b20_numa::CLAIM,
     &b21_memory_cgroup::CLAIM,
     &c01_page_table_levels::CLAIM,

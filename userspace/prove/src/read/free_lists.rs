@@ -38,6 +38,29 @@ fn parse(text: &str) -> Result<Vec<FreeLists>> {
         .collect()
 }
 
+/// Free blocks of the migrate type Unmovable in a zone of the first node, by order, from the first table of
+/// `/proc/pagetypeinfo`. None if there is no such zone.
+pub fn unmovable(zone: &str) -> Result<Vec<u64>> {
+    parse_unmovable(&text("/proc/pagetypeinfo")?, zone)
+}
+
+/// `Node    0, zone    DMA32, type    Unmovable      1      1      1 …`
+fn parse_unmovable(text: &str, zone: &str) -> Result<Vec<u64>> {
+    for line in text.lines() {
+        let words: Vec<&str> = line
+            .split([' ', ','])
+            .filter(|word| !word.is_empty())
+            .collect();
+        if let ["Node", "0", "zone", name, "type", "Unmovable", counts @ ..] = &words[..] {
+            if *name == zone {
+                let count = |word: &&str| word.parse().with_context(|| format!("no count: {line}"));
+                return counts.iter().map(count).collect();
+            }
+        }
+    }
+    Ok(Vec::new())
+}
+
 /// Blocks of pages by what they are for: the last table of `/proc/pagetypeinfo`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockTypes {
@@ -98,13 +121,15 @@ Page block order: 9
 Pages per block:  512
 
 Free pages count per migrate type at order       0
-Node    0, zone      DMA, type    Unmovable      0
+Node    0, zone      DMA, type    Unmovable      7
 
 Number of blocks type     Unmovable      Movable
 Node 0, zone      DMA            1            7
 Node 0, zone    DMA32           32          470
 ";
         let types = parse_types(text).unwrap();
+        assert_eq!(parse_unmovable(text, "DMA").unwrap(), [7]);
+        assert_eq!(parse_unmovable(text, "Normal").unwrap(), []);
         assert_eq!(types.pages_per_block, 512);
         assert_eq!(types.names, ["Unmovable", "Movable"]);
         assert_eq!(

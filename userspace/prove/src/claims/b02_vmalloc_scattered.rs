@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! B2: what `vmalloc()` gives is contiguous in virtual addresses only.
+
+use crate::{
+    anonymous::Anonymous, filler::Filler, Claim, Finding, Lab, Need, Shape, Table, Verdict,
+};
+use anyhow::{ensure, Result};
+use mapwright::{
+    alloc::{AllocDevice, Allocator, Object, Plan},
+    AddressClass,
+};
+use nix::sys::mman::MmapAdvise;
+
+pub const CLAIM: Claim = Claim {
+    id: "B2",
+    title: "vmalloc is contiguous virtually only",
+    says: "vmalloc() strings together single physical pages from anywhere, contiguous only in virtual \
+           addresses, in an area of their own.",
+    needs: &[Need::Module("mapwright_alloc")],
+    shapes: &[Shape::Normal],
+    prove,
+};
+
+const BYTES: u64 = 32 << 20;
+/// Every other page of so much memory is freed.
+const PERFORATED: usize = 288 << 20;
+/// What is left free above the watermarks: enough for the area.
+const LEFT: u64 = BYTES + (16 << 20);
+
+fn prove(lab: &Lab) -> Result<Finding> {
+    let fresh = vmalloc(lab)?;
+    let holes = Holes::new()?;
+    let fragmented = vmalloc(lab)?;
+    drop(holes);
+    let mut table = Table::new(
+        format!("vmalloc() of {} MiB", BYTES >> 20),
+        [
+            "memory is",
+            "pages",
+            "physical runs",
+            "longest run, pages",
+            "virtual runs",
+            "where",
+        ],
+    );
+    for (memory, area) in [
+        ("as it was", &fresh),
+        ("full of holes of one page", &fragmented),
+    ] {
+        table.row([
+            memory.to_owned(),
+            area.pages.to_string(),
+            area.runs.to_string(),
+            area.longest.to_string(),
+            area.virtual_runs.to_string(),
+            area.class.name().to_owned(),
+        ]);
+    }
+    let both = [&fresh, &fragmented];
+    let singles = fresh.runs == fresh.pages;
+    Ok(Finding::new(format!(
+        "{} pages in {} physical runs, {} where memory is full of holes; 1 virtual run",
+        fresh.pages, fresh.runs, fragmented.runs
+    ))
+    .statement(
+        "It is contiguous in virtual addresses",
+        Verdict::of(both.iter().all(|area| area.virtual_runs == 1)),
+        "each page's address follows the one before",
+    )
+    .statement(
+        "It is not contiguous physically",
+        Verdict::of(fragmented.runs > 1),
+        format!("{} runs", fragmented.runs),
+    )
+    .statement(
+        "It is in an area of its own",
+        Verdict::of(both.iter().all(|area| area.class == AddressClass::Vmalloc)),
+        format!("in the {} area", fresh.class.name()),
+    )
+    .statement(
+        "It is made of single pages",
+        Verdict::Confirmed.if_else(singles, Verdict::Outdated),
+        format!("where memory is not fragmented, the longest run has {} pages", fresh.longest),
+    )
+    .table(table)
+    .instead(
+        "The kernel takes the largest blocks that it can get without effort and splits them: physical runs are \
+         long as long as memory is not fragmented, but nobody may rely on them.",
+    ))
+}
+
+struct Area {
+    pages: usize,
+    runs: usize,
+    longest: u64,
+    virtual_runs: usize,
+    class: AddressClass,
+}
+
+fn vmalloc(lab: &Lab) -> Result<Area> {
+    let pages = BYTES / lab.machine.page_size;
+    let plan = Plan::new(Allocator::Vmalloc, BYTES);
+    let (report, objects) = AllocDevice::open()?.record_pages(&plan, u32::try_from(pages)?)?;
+    ensure!(report.allocated == 1, "vmalloc() has failed");
+    ensure!(
+        objects.len() as u64 == pages,
+        "{} of {pages} pages were told",
+        objects.len()
+    );
+    let (runs, longest) = runs(&objects, |object| object.pfn, 1);
+    let (virtual_runs, _) = runs_of_addresses(&objects, lab.machine.page_size);
+    Ok(Area {
+        pages: objects.len(),
+        runs,
+        longest,
+        virtual_runs,
+        class: objects[0].address_class,
+    })
+}
+
+fn runs_of_addresses(objects: &[Object], page: u64) -> (usize, u64) {
+    runs(objects, |object| object.address, page)
+}
+
+/// How many runs there are in which `place` grows by `step` from page to page, and how long the longest.
+fn runs(objects: &[Object], place: impl Fn(&Object) -> u64, step: u64) -> (usize, u64) {
+    let (mut count, mut length, mut longest) = (0, 0, 0);
+    let mut next = None;
+    for object in objects {
+        let here = place(object);
+        if next != Some(here) {
+            count += 1;
+            length = 0;
+        }
+        length += 1;
+        longest = longest.max(length);
+        next = Some(here + step);
+    }
+    (count, longest)
+}
+
+/// Memory in which hardly a block of two pages is free. What takes the others goes when this is dropped.
+struct Holes {
+    _perforated: Anonymous,
+    _fillers: [Filler; 2],
+}
+
+impl Holes {
+    fn new() -> Result<Self> {
+        let page = usize::try_from(mapwright::page_size())?;
+        let perforated = Anonymous::new(PERFORATED)?;
+        perforated.advise(MmapAdvise::MADV_NOHUGEPAGE)?;
+        perforated.touch(0..PERFORATED)?;
+        let all_but_little = Filler::leave(LEFT)?;
+        for within in (0..PERFORATED).step_by(2 * page) {
+            perforated.give_back(within..within + page)?;
+        }
+        // Takes the large blocks first, so that what is left are the holes.
+        let rest = Filler::leave(LEFT)?;
+        Ok(Self {
+            _perforated: perforated,
+            _fillers: [all_but_little, rest],
+        })
+    }
+}

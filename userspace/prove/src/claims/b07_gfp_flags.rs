@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! B7: what GFP flags say of where memory comes from, and of whether to wait for it.
+
+use crate::{
+    pressure,
+    read::{trace, zoneinfo},
+    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+};
+use anyhow::{ensure, Result};
+use mapwright::alloc::{AllocDevice, Gfp, Object, Pattern, Plan, Report};
+
+pub const CLAIM: Claim = Claim {
+    id: "B7",
+    title: "GFP flags",
+    says: "GFP_KERNEL may sleep and GFP_ATOMIC may not; GFP_DMA gives memory below 16 MB, GFP_DMA32 below 4 GB, \
+           GFP_HIGHUSER high memory.",
+    needs: &[Need::Module("mapwright_alloc"), Need::Cpus(2)],
+    shapes: &[Shape::Normal, Shape::ThreeGib],
+    prove,
+};
+
+/// Pages of each plan.
+const PAGES: u32 = 64;
+/// Pages that are asked for when there are hardly any.
+const MANY: u32 = 6144;
+
+/// Flags, how they are written, and below which address the documents expect the memory.
+const FLAGS: [(Gfp, &str, Option<u64>); 5] = [
+    (Gfp::Kernel, "GFP_KERNEL", None),
+    (Gfp::Atomic, "GFP_ATOMIC", None),
+    (Gfp::Dma, "GFP_KERNEL | GFP_DMA", Some(16 << 20)),
+    (Gfp::Dma32, "GFP_KERNEL | GFP_DMA32", Some(4 << 30)),
+    (Gfp::Highuser, "GFP_HIGHUSER", None),
+];
+
+fn prove(lab: &Lab) -> Result<Finding> {
+    let device = AllocDevice::open()?;
+    let zones = zoneinfo::read()?;
+    let has = |name: &str| zones.iter().any(|zone| zone.name == name);
+    let mut table = Table::new(
+        format!("Where {PAGES} single pages are, with each"),
+        ["flags", "zone", "from, MiB", "to, MiB"],
+    );
+    let mut limited = Vec::new();
+    for (gfp, name, limit) in FLAGS {
+        let plan = Plan::pages(0)
+            .with_gfp(gfp)
+            .repeated(PAGES)
+            .with_pattern(Pattern::Batches { batch: PAGES });
+        let (_, objects) = device.record(&plan, PAGES)?;
+        ensure!(!objects.is_empty(), "not a page was allocated with {name}");
+        let address = |object: &Object| object.pfn * lab.machine.page_size;
+        let first = objects.iter().map(address).min().unwrap_or(0);
+        let last = objects.iter().map(address).max().unwrap_or(0);
+        let mut names: Vec<&str> = objects.iter().map(|object| object.zone.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        table.row([
+            name.to_owned(),
+            names.join(", "),
+            (first >> 20).to_string(),
+            (last >> 20).to_string(),
+        ]);
+        if let Some(limit) = limit {
+            limited.push((name, limit, last));
+        }
+    }
+    let (seen, (atomic, kernel)) = pressure::apply(|| {
+        // Each begins where the zones' watermark min is reached: what it took, it gave back.
+        Ok((
+            in_need(&device, Gfp::Atomic)?,
+            in_need(&device, Gfp::Kernel)?,
+        ))
+    })?;
+    ensure!(
+        seen.reclaimed.is_some(),
+        "memory was used up, and nobody had to reclaim"
+    );
+    let mut waits = Table::new(
+        format!("{MANY} pages asked for when hardly more than the watermark min is free"),
+        [
+            "flags",
+            "allocated",
+            "failed",
+            "times that it reclaimed memory itself",
+        ],
+    );
+    for (name, need) in [("GFP_KERNEL", &kernel), ("GFP_ATOMIC", &atomic)] {
+        waits.row([
+            name.to_owned(),
+            need.report.allocated.to_string(),
+            need.report.failed_memory.to_string(),
+            need.reclaims.to_string(),
+        ]);
+    }
+    let mut finding = Finding::new(format!(
+        "where hardly any is free, GFP_KERNEL reclaims {} times, GFP_ATOMIC {}",
+        kernel.reclaims, atomic.reclaims
+    ))
+        .statement(
+            "GFP_KERNEL may sleep, GFP_ATOMIC may not",
+            Verdict::of(kernel.reclaims > 0 && atomic.reclaims == 0),
+            format!(
+                "with GFP_KERNEL the thread reclaimed memory {} times, with GFP_ATOMIC {} times: {} allocations failed",
+                kernel.reclaims, atomic.reclaims, atomic.report.failed_memory
+            ),
+        );
+    for (name, limit, last) in limited {
+        finding = finding.statement(
+            format!("{name} gives memory below {} MiB", limit >> 20),
+            Verdict::Config.if_else(last < limit && !has("DMA"), Verdict::of(last < limit)),
+            format!("the highest page is at {} MiB", last >> 20),
+        );
+    }
+    Ok(finding
+        .statement(
+            "GFP_HIGHUSER gives high memory",
+            Verdict::Confirmed.if_else(has("HighMem"), Verdict::Config),
+            match has("HighMem") {
+                true => "there is a zone HighMem",
+                false => "this machine has no high memory: only 32-bit kernels do",
+            },
+        )
+        .table(table)
+        .table(waits)
+        .instead(
+            "Flags name the highest zone that is allowed, and memory comes from there or from a zone below. The zone \
+             DMA is 16 MiB on x86; other machines have another limit, or none of these zones.",
+        ))
+}
+
+/// What came of asking when there is hardly any.
+struct InNeed {
+    report: Report,
+    reclaims: usize,
+}
+
+fn in_need(device: &AllocDevice, gfp: Gfp) -> Result<InNeed> {
+    let plan = Plan::pages(0)
+        .with_gfp(gfp)
+        .repeated(MANY)
+        .with_pattern(Pattern::Batches { batch: MANY });
+    let (report, events) = trace::record(&["vmscan:mm_vmscan_direct_reclaim_begin"], |_| {
+        Ok(device.run(&plan)?)
+    })?;
+    Ok(InNeed {
+        report,
+        reclaims: events
+            .iter()
+            .filter(|event| event.name == pressure::RECLAIM)
+            .count(),
+    })
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! B8: what the allocators cost, compared.
+
+use crate::{pin::Pinned, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use anyhow::{ensure, Context as _, Result};
+use mapwright::alloc::{AllocDevice, Allocator, Pattern, Plan};
+
+pub const CLAIM: Claim = Claim {
+    id: "B8",
+    title: "Cost of the allocators",
+    says: "An object from a slab takes about 1 µs if one is cached and 2 µs if not; pages of the buddy allocator \
+           take 100 to 500 ns, and vmalloc() about the same.",
+    needs: &[Need::Module("mapwright_alloc")],
+    shapes: &[Shape::Normal],
+    prove,
+};
+
+/// Each is measured so often; the least counts.
+const ROUNDS: usize = 7;
+/// Allocations of a round.
+const COUNT: u32 = 512;
+/// More than this is not “about the same”.
+const FAR: f64 = 3.0;
+
+struct Measured {
+    name: &'static str,
+    /// Nanoseconds to allocate and free one, without the loop.
+    least: f64,
+    most: f64,
+}
+
+fn prove(_: &Lab) -> Result<Finding> {
+    let device = AllocDevice::open()?;
+    let _pinned = Pinned::to(0)?;
+    let batches = Pattern::Batches { batch: COUNT };
+    let measured = [
+        (
+            "kmalloc(64), freed at once: a slab hit",
+            Plan::new(Allocator::Kmalloc, 64),
+        ),
+        (
+            "kmalloc(2048), 512 at a time: slabs have to be made",
+            Plan::new(Allocator::Kmalloc, 2048).with_pattern(batches),
+        ),
+        ("a page, freed at once", Plan::pages(0)),
+        (
+            "2^6 pages, freed at once: buddies are split and merged",
+            Plan::pages(6),
+        ),
+        (
+            "vmalloc() of a page, freed at once",
+            Plan::new(Allocator::Vmalloc, 4096),
+        ),
+    ];
+    let measured: Vec<Measured> = measured
+        .into_iter()
+        .map(|(name, plan)| measure(&device, name, plan.repeated(COUNT)))
+        .collect::<Result<_>>()?;
+    let mut table = Table::new(
+        format!(
+            "Nanoseconds to allocate and free one, without the loop: {ROUNDS} rounds of {COUNT}"
+        ),
+        ["what", "least", "most", "least, in slab hits"],
+    );
+    let [hit, miss, page, block, vmalloc] = &measured[..] else {
+        anyhow::bail!("not all was measured");
+    };
+    for one in &measured {
+        table.row([
+            one.name.to_owned(),
+            format!("{:.0}", one.least),
+            format!("{:.0}", one.most),
+            format!("{:.1}", one.least / hit.least),
+        ]);
+    }
+    ensure!(
+        hit.least > 0.0,
+        "the clock saw nothing of {COUNT} allocations"
+    );
+    let slab_is_slower = hit.least > page.least && hit.least > block.least;
+    let vmalloc_is_near = vmalloc.least < FAR * page.least;
+    Ok(Finding::new(format!(
+        "slab hit 1, miss {:.1}, page {:.1}, vmalloc {:.1}",
+        miss.least / hit.least,
+        page.least / hit.least,
+        vmalloc.least / hit.least
+    ))
+    .statement(
+        "The slab (1 µs) is slower than the page allocator (100 to 500 ns)",
+        Verdict::of(slab_is_slower),
+        format!("a page takes {:.1} times as long as a slab hit", page.least / hit.least),
+    )
+    .statement(
+        "vmalloc() costs about as much as the page allocator",
+        Verdict::of(vmalloc_is_near),
+        format!("{:.1} times as much as a page", vmalloc.least / page.least),
+    )
+    .statement(
+        "A slab miss is slower than a hit",
+        Verdict::of(miss.least > hit.least),
+        format!("{:.1} times", miss.least / hit.least),
+    )
+    .table(table)
+    .instead(
+        "A slab hit is the fastest of all: that is what slabs are for. The page allocator is slower, and vmalloc() by \
+         far the slowest: it allocates its pages, an area of addresses and page tables, and to free it takes a \
+         TLB flush on all processors. Times of an emulated machine compare only among themselves.",
+    ))
+}
+
+fn measure(device: &AllocDevice, name: &'static str, plan: Plan) -> Result<Measured> {
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let report = device.run(&plan)?;
+        ensure!(
+            report.allocated == u64::from(COUNT),
+            "{name}: {} of {COUNT} allocated",
+            report.allocated
+        );
+        times.push(
+            report.allocating.ns_per(report.allocated) + report.freeing.ns_per(report.allocated),
+        );
+    }
+    times.sort_by(f64::total_cmp);
+    let (least, most) = (times.first(), times.last());
+    Ok(Measured {
+        name,
+        least: *least.context("nothing was measured")?,
+        most: *most.context("nothing was measured")?,
+    })
+}
