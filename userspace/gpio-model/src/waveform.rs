@@ -80,7 +80,7 @@ fn nanoseconds(time: Duration) -> u64 {
 
 fn values(bank: &Bank) -> Vec<Value> {
     let (levels, floating) = (bank.levels(), bank.floating());
-    let line = |line: u32| match (floating >> line & 1, levels >> line & 1) {
+    let line = |line: u32| match ((floating >> line) & 1, (levels >> line) & 1) {
         (1, _) => Value::Z,
         (_, 1) => Value::V1,
         _ => Value::V0,

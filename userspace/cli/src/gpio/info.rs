@@ -39,7 +39,7 @@ pub fn show(bank: &Bank, number: u32, args: &Args) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&states)?);
         return Ok(());
     }
-    let (major, minor) = (info.revision >> 8 & 7, info.revision & 0x3f);
+    let (major, minor) = ((info.revision >> 8) & 7, info.revision & 0x3f);
     line(
         "bank",
         format_args!("{LINES} lines, revision {major}.{minor}"),
