@@ -329,8 +329,10 @@ pub trait MappingEvents: Send + Sync + 'static {
 pub struct Mappable<T: MappingEvents> {
     /// Dropped once, when this is.
     backing: ManuallyDrop<KBox<dyn Backing>>,
-    /// As the backing says, which never changes: each fault asks twice.
+    // As the backing says, which never changes: each mapping and each fault asks.
     nr_pages: usize,
+    caching: Caching,
+    refcounted: bool,
     base_pgoff: usize,
     owner: T,
 }
@@ -341,6 +343,8 @@ impl<T: MappingEvents> Mappable<T> {
     pub fn new(backing: KBox<dyn Backing>, base_pgoff: usize, owner: T) -> Self {
         Self {
             nr_pages: backing.nr_pages(),
+            caching: backing.caching(),
+            refcounted: backing.refcounted(),
             backing: ManuallyDrop::new(backing),
             base_pgoff,
             owner,
@@ -356,6 +360,26 @@ impl<T: MappingEvents> Mappable<T> {
     /// Size of the memory in pages.
     pub fn nr_pages(&self) -> usize {
         self.nr_pages
+    }
+
+    /// Its memory type.
+    pub(crate) fn caching(&self) -> Caching {
+        self.caching
+    }
+
+    /// Whether each page has a reference count of its own.
+    pub(crate) fn refcounted(&self) -> bool {
+        self.refcounted
+    }
+
+    /// The physically contiguous runs of `pages`, the longest possible.
+    #[inline]
+    pub(crate) fn runs(&self, pages: Range<usize>) -> Runs<'_> {
+        Runs {
+            backing: self.memory(),
+            next: pages.start,
+            end: min(pages.end, self.nr_pages),
+        }
     }
 
     /// The memory.

@@ -24,7 +24,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// The most pages that it can have.
-    pub(crate) const SIZE: usize = 64;
+    pub(crate) const SIZE: usize = 128;
 
     /// An empty one. The room for the pages is not written to: that would cost more than the rest.
     pub(crate) fn new() -> Self {

@@ -38,8 +38,8 @@ pub enum Caching {
 ///
 /// # Invariants
 ///
-/// Of the pages of `backing`, those below `changed` have the type `caching` in the direct map and the
-/// others are write-back. `backing` is in the direct map.
+/// The pages of `backing` from `changed` on are write-back in the direct map. When `new` returns there are
+/// none, and all have the type `caching`. `backing` is in the direct map.
 ///
 /// # Examples
 ///
@@ -81,8 +81,10 @@ impl<B: Backing + 'static> Recached<B> {
         };
         while recached.changed < recached.nr_pages() {
             let run = recached.run_at(recached.changed).ok_or(EINVAL)?;
-            set_memory(&recached, recached.changed, run.nr_pages, caching)?;
-            recached.changed = recached.changed.wrapping_add(run.nr_pages);
+            let first = recached.changed;
+            // Also what fails: the kernel leaves the pages before the one that failed as they are.
+            recached.changed = first.wrapping_add(run.nr_pages);
+            set_memory(&recached, first, run.nr_pages, caching)?;
         }
         Ok(recached)
     }

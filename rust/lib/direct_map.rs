@@ -13,7 +13,11 @@ use crate::{
     ffi, //
 };
 use core::{
-    mem::MaybeUninit,
+    cmp::min,
+    mem::{
+        self,
+        MaybeUninit, //
+    },
     ptr::NonNull, //
 };
 use kernel::{
@@ -38,6 +42,23 @@ pub(crate) unsafe trait DirectMapped: Send + Sync {
     fn locate(&self, page: usize) -> Option<(NonNull<u8>, usize)>;
 }
 
+/// Fills `slots` with the `struct page`s from `page` on: those of a block follow each other.
+fn fill(slots: &mut [MaybeUninit<StructPage>], page: StructPage) {
+    // In eights, which the compiler unrolls: this loop is most of what a mapping costs here.
+    const TURN: usize = 8;
+    let mut page = page;
+    let mut turns = slots.chunks_exact_mut(TURN);
+    for turn in &mut turns {
+        for (i, slot) in turn.iter_mut().enumerate() {
+            slot.write(page.wrapping_add(i));
+        }
+        page = page.wrapping_add(TURN);
+    }
+    for (i, slot) in turns.into_remainder().iter_mut().enumerate() {
+        slot.write(page.wrapping_add(i));
+    }
+}
+
 // SAFETY: By the promise of `DirectMapped`. A block is contiguous in the direct map, and so are its
 // frames.
 unsafe impl<T: DirectMapped> Backing for T {
@@ -54,23 +75,20 @@ unsafe impl<T: DirectMapped> Backing for T {
 
     fn struct_pages(&self, first: usize, slots: &mut [MaybeUninit<StructPage>]) -> usize {
         let mut told = 0usize;
-        while let Some(rest) = slots.get_mut(told..).filter(|rest| !rest.is_empty()) {
-            let block = match T::REFCOUNTED {
-                true => self.locate(first.wrapping_add(told)),
-                false => None,
+        let mut slots = slots;
+        while T::REFCOUNTED && !slots.is_empty() {
+            let Some((addr, nr_pages)) = self.locate(first.wrapping_add(told)) else {
+                break;
             };
-            let Some((addr, nr_pages)) = block else {
+            let nr_pages = min(nr_pages, slots.len());
+            let Some((filled, rest)) = mem::take(&mut slots).split_at_mut_checked(nr_pages) else {
                 break;
             };
             // SAFETY: `addr` is an address of the direct map, inside an allocated block.
             let page = unsafe { ffi::mapkit_virt_to_page(addr.as_ptr().cast::<c_void>()) };
-            let mut page: StructPage = page.cast();
-            for slot in rest.iter_mut().take(nr_pages) {
-                slot.write(page);
-                // The `struct page`s of a block follow each other.
-                page = page.wrapping_add(1);
-                told = told.wrapping_add(1);
-            }
+            fill(filled, page.cast());
+            told = told.wrapping_add(nr_pages);
+            slots = rest;
         }
         told
     }

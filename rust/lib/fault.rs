@@ -27,8 +27,8 @@ use kernel::{
     sync::ArcBorrow, //
 };
 
-/// The most pages that a fault may map.
-pub const MAX_FAULT_AROUND: usize = Batch::SIZE;
+/// The most pages that a fault may map: with pages of 4 KiB, what a page table has entries for.
+pub const MAX_FAULT_AROUND: usize = 512;
 
 /// The window for a wish of `kib` KiB: the largest power of two of pages within it, at least one and
 /// at most [`MAX_FAULT_AROUND`].
@@ -147,6 +147,7 @@ impl<T: MappingEvents> Fault<'_, T> {
     }
 
     /// Tells the owner, and passes the result on.
+    #[inline(always)]
     fn done(&self, result: FaultResult, nr_pages: usize) -> FaultResult {
         let nr_pages = if result & (ERROR | FALLBACK) == 0 {
             nr_pages
@@ -164,27 +165,36 @@ impl<T: MappingEvents> Fault<'_, T> {
             return self.done(SIGBUS, 0);
         };
         let window = self.around(touched, self.mappable.fault_around());
-        let all = self.insert_range(window.clone(), touched);
-        let (err, inserted) = match all {
-            // Some of the window was there already: what was touched matters, and what follows.
-            (err, before) if err == EBUSY_RET => {
-                let (err, after) = self.insert_range(touched..window.end, touched);
-                (err, before.wrapping_add(after))
+        let mut batch = Batch::new();
+        let mut next = window.start;
+        let mut inserted = 0usize;
+        let err = loop {
+            let (err, nr_pages) = self.insert_batch(&mut batch, next..window.end, touched);
+            next = next.wrapping_add(nr_pages);
+            inserted = inserted.wrapping_add(nr_pages);
+            if err != 0 && next < touched {
+                // Some of the window was there already: what was touched matters, and what follows.
+                next = touched;
+            } else if err != 0 || nr_pages == 0 || next >= window.end {
+                break err;
             }
-            all => all,
         };
         let result = match err {
-            0 | EBUSY_RET => NOPAGE,
+            // With what was touched, whatever has become of those behind it.
+            _ if next > touched => NOPAGE,
+            // Another thread was faster, or took the page table away: then this happens again.
+            EBUSY_RET | EFAULT_RET => NOPAGE,
             ENOMEM_RET => OOM,
             _ => SIGBUS,
         };
         self.done(result, max(inserted, 1))
     }
 
-    /// Inserts the pages `range`, until one fails: the C error, and how many were inserted.
-    fn insert_range(&self, range: Range<usize>, touched: usize) -> (i32, usize) {
+    /// Inserts the first of the pages `range`, as many as a batch takes, until one fails: the C error,
+    /// and how many were inserted.
+    #[inline]
+    fn insert_batch(&self, batch: &mut Batch, range: Range<usize>, touched: usize) -> (i32, usize) {
         let addr = self.address_of(range.start, touched);
-        let mut batch = Batch::new();
         batch.fill(self.mappable.memory(), range);
         // SAFETY: The VMA is locked for reading, has `VM_MIXEDMAP`, so that its flags are not changed,
         // and holds a reference to the memory.
@@ -197,26 +207,32 @@ impl<T: MappingEvents> Fault<'_, T> {
             return self.done(SIGBUS, 0);
         };
         let window = self.around(touched, self.mappable.fault_around());
+        let mut page = window.start;
         let mut inserted = 0usize;
         let mut result = SIGBUS;
-        for page in window {
-            let Some(run) = self.mappable.memory().run_at(page) else {
-                continue;
-            };
-            // SAFETY: The VMA is locked for reading, has `VM_PFNMAP` and is not copy-on-write, and
-            // `around` made sure that the address is inside it. The frame may be shown to programs
-            // and stays allocated while the VMA holds its reference.
-            let inserting = unsafe {
-                bindings::vmf_insert_pfn(self.vma(), self.address_of(page, touched), run.pfn)
-            };
-            if page == touched {
-                result = inserting;
-            }
-            if inserting & ERROR == 0 {
-                inserted = inserted.wrapping_add(1);
+        for run in self.mappable.runs(window) {
+            for frame in 0..run.nr_pages {
+                let inserting = self.insert_pfn(page, touched, run.pfn.wrapping_add(frame));
+                if page == touched {
+                    result = inserting;
+                }
+                if inserting & ERROR == 0 {
+                    inserted = inserted.wrapping_add(1);
+                }
+                page = page.wrapping_add(1);
             }
         }
         self.done(result, inserted)
+    }
+
+    /// Inserts the frame `pfn` of a page of [`around`](Self::around). The VMA must have `VM_PFNMAP` and
+    /// not be copy-on-write.
+    #[inline]
+    fn insert_pfn(&self, page: usize, touched: usize, pfn: usize) -> FaultResult {
+        // SAFETY: The VMA is locked for reading, has `VM_PFNMAP` and is not copy-on-write, and
+        // `around` made sure that the address is inside it. The frame may be shown to programs and
+        // stays allocated while the VMA holds its reference.
+        unsafe { bindings::vmf_insert_pfn(self.vma(), self.address_of(page, touched), pfn) }
     }
 
     /// Inserts the huge page that was touched, if the memory and the VMA have all of it.
@@ -255,6 +271,7 @@ impl<T: MappingEvents> Fault<'_, T> {
 }
 
 const EBUSY_RET: i32 = -(bindings::EBUSY as i32);
+const EFAULT_RET: i32 = -(bindings::EFAULT as i32);
 const ENOMEM_RET: i32 = -(bindings::ENOMEM as i32);
 
 /// A `vm_operations_struct.fault`.
@@ -283,6 +300,8 @@ pub(crate) struct WithPages;
 
 impl<T: MappingEvents> Filler<T> for WithPages {
     const FAULT: Option<FaultFn> = Some(fault_with_pages::<T>);
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    const HUGE_FAULT: Option<HugeFaultFn> = Some(fault_with_pages_of_a_table::<T>);
 }
 
 /// With page frame numbers, in a VMA with `VM_PFNMAP` that is not copy-on-write.
@@ -308,6 +327,24 @@ impl<T: MappingEvents> Filler<T> for WithHugePages {
 unsafe extern "C" fn fault_with_pages<T: MappingEvents>(
     vmf: *mut bindings::vm_fault,
 ) -> FaultResult {
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_pages()
+}
+
+/// Where a huge page could be, there is no page table yet. Before it asked for a page, the kernel would
+/// allocate one, which the insertion does, too.
+///
+/// # Safety
+///
+/// See [`Filler`].
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+unsafe extern "C" fn fault_with_pages_of_a_table<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+    order: c_uint,
+) -> FaultResult {
+    if 1usize.checked_shl(order) != Some(PMD_PAGES) {
+        return FALLBACK;
+    }
     // SAFETY: By the requirement of this function.
     unsafe { Fault::<T>::from_raw(vmf) }.insert_pages()
 }

@@ -16,7 +16,8 @@ use kernel::{
 };
 
 /// Buckets of a histogram. Bucket `n` counts what took less than `2^n` nanoseconds, and at least half
-/// of that; the last one also counts all that took longer.
+/// of that; the first but one also counts what took less than the clock can tell, and the last one all
+/// that took longer.
 pub const BUCKETS: usize = 32;
 
 /// A set of histograms, one for each name in `N`.
@@ -48,6 +49,7 @@ pub const BUCKETS: usize = 32;
 pub struct Histograms<N> {
     buckets: PerCpuCounters<Bucket<N>>,
     clock: Switch,
+    ticks: Ticks,
 }
 
 /// A bucket of a histogram of a set.
@@ -79,6 +81,7 @@ impl<N: CounterNames> Histograms<N> {
         Ok(Self {
             buckets: PerCpuCounters::new()?,
             clock: Switch::new(clock_on),
+            ticks: Ticks::new(),
         })
     }
 
@@ -90,15 +93,15 @@ impl<N: CounterNames> Histograms<N> {
     /// Looks at the clock, before what is measured.
     #[inline]
     pub fn start(&self) -> Start {
-        Start(self.clock.is_on().then(now))
+        Start(self.clock.is_on().then(|| self.ticks.now()))
     }
 
     /// Adds the time since `start` to a histogram.
     #[inline]
     pub fn stop(&self, name: N, start: Start) {
         if let Start(Some(start)) = start {
-            let ns = now().saturating_sub(start);
-            let bucket = min((u64::BITS - ns.leading_zeros()) as usize, BUCKETS - 1);
+            let ns = self.ticks.to_ns(self.ticks.now().saturating_sub(start));
+            let bucket = min((ns | 1).ilog2() as usize, BUCKETS - 2).wrapping_add(1);
             self.buckets.inc(Bucket { name, bucket });
         }
     }
@@ -112,10 +115,50 @@ impl<N: CounterNames> Histograms<N> {
     }
 }
 
-/// Nanoseconds of a clock that may be read in any context.
-fn now() -> u64 {
-    // SAFETY: May be called in any context.
-    unsafe { bindings::ktime_get_mono_fast_ns() }
+/// What latencies are measured in. The kernel's clock takes fifty instructions to be read; so where the
+/// processors' time-stamp counters can be trusted, it is these.
+struct Ticks {
+    /// Nanoseconds of `1 << 32` ticks, or 0 if they are those of the kernel's clock.
+    ns: u64,
+}
+
+impl Ticks {
+    #[cfg(all(CONFIG_X86_64, not(CONFIG_UML)))]
+    fn new() -> Self {
+        // SAFETY: May be called at any time.
+        let unstable = unsafe { bindings::check_tsc_unstable() } != 0;
+        // SAFETY: The kernel sets it when it boots.
+        let khz = u64::from(unsafe { (&raw const bindings::tsc_khz).read() });
+        let ns = (1_000_000u64 << 32).checked_div(khz);
+        Self {
+            ns: ns.filter(|_| !unstable).unwrap_or(0),
+        }
+    }
+
+    #[cfg(not(all(CONFIG_X86_64, not(CONFIG_UML))))]
+    fn new() -> Self {
+        Self { ns: 0 }
+    }
+
+    /// The present time. May be called in any context.
+    #[inline]
+    fn now(&self) -> u64 {
+        #[cfg(all(CONFIG_X86_64, not(CONFIG_UML)))]
+        if self.ns != 0 {
+            // SAFETY: Every x86-64 processor has the instruction, and the kernel may use it.
+            return unsafe { core::arch::x86_64::_rdtsc() };
+        }
+        // SAFETY: May be called in any context.
+        unsafe { bindings::ktime_get_mono_fast_ns() }
+    }
+
+    #[inline]
+    fn to_ns(&self, ticks: u64) -> u64 {
+        match self.ns {
+            0 => ticks,
+            ns => (u128::from(ticks).wrapping_mul(ns.into()) >> 32) as u64,
+        }
+    }
 }
 
 /// Something that is on or off, and may be changed at any time.

@@ -9,7 +9,6 @@
 use core::ptr;
 use kernel::{
     bindings,
-    ffi::c_void,
     io::PhysAddr,
     new_mutex,
     page::{
@@ -142,20 +141,11 @@ unsafe extern "C" fn open(vma: *mut bindings::vm_area_struct) {
 ///
 /// # Safety
 ///
-/// `vma` must have [`OPERATIONS`].
+/// The private data of `vma` must be a pointer of `Arc::<RegisterPage>::into_raw()`, whose reference is not
+/// used again.
 unsafe extern "C" fn close(vma: *mut bindings::vm_area_struct) {
-    // SAFETY: By the requirement of this function; it is closed once.
-    unsafe { release((*vma).vm_private_data, 0..0) };
-}
-
-/// Drops the reference of a VMA.
-///
-/// # Safety
-///
-/// `private` must be a pointer of `Arc::<RegisterPage>::into_raw()`, whose reference is not used again.
-pub(crate) unsafe fn release(private: *mut c_void, _addresses: core::ops::Range<usize>) {
     // SAFETY: By the requirement of this function.
-    drop(unsafe { Arc::<RegisterPage>::from_raw(private.cast()) });
+    drop(unsafe { Arc::<RegisterPage>::from_raw((*vma).vm_private_data.cast()) });
 }
 
 /// # Safety

@@ -3,6 +3,9 @@
 //! Trace events, defined in `trace.h`. A module that calls these links `trace.o`.
 
 mod c {
+    #[cfg(CONFIG_TRACEPOINTS)]
+    use kernel::bindings;
+
     extern "C" {
         pub(super) fn mapkit_trace_create(
             region: u64,
@@ -16,6 +19,29 @@ mod c {
         pub(super) fn mapkit_trace_munmap(region: u64, start: usize, end: usize);
         pub(super) fn mapkit_trace_fault(region: u64, address: usize, write: bool, nr_pages: usize);
     }
+
+    // What `TRACE_EVENT()` defines. A lock class, deep inside, has no members on kernels without lockdep.
+    #[cfg(CONFIG_TRACEPOINTS)]
+    #[allow(improper_ctypes)]
+    extern "C" {
+        pub(super) static mut __tracepoint_region_mmap: bindings::tracepoint;
+        pub(super) static mut __tracepoint_region_munmap: bindings::tracepoint;
+        pub(super) static mut __tracepoint_region_fault: bindings::tracepoint;
+    }
+}
+
+/// Whether somebody listens to an event. C would patch a jump into the code; here it is a load and a
+/// branch, where the call of a function that does nothing takes three times as long.
+macro_rules! is_heard {
+    ($tracepoint:ident) => {{
+        #[cfg(CONFIG_TRACEPOINTS)]
+        // SAFETY: The tracepoint lives as long as this module, and the kernel only changes this number
+        // in one go.
+        let heard = unsafe { (&raw const c::$tracepoint.key.key.enabled.counter).read_volatile() } != 0;
+        #[cfg(not(CONFIG_TRACEPOINTS))]
+        let heard = false;
+        heard
+    }};
 }
 
 /// A region was made. The words are numbers of the module's interface.
@@ -35,20 +61,26 @@ pub fn destroy(region: u64) {
 /// A VMA began to map a region.
 #[inline]
 pub fn mmap(region: u64, start: usize, end: usize) {
-    // SAFETY: Takes any numbers, in any context.
-    unsafe { c::mapkit_trace_mmap(region, start, end) };
+    if is_heard!(__tracepoint_region_mmap) {
+        // SAFETY: Takes any numbers, in any context.
+        unsafe { c::mapkit_trace_mmap(region, start, end) };
+    }
 }
 
 /// Such a VMA ended.
 #[inline]
 pub fn munmap(region: u64, start: usize, end: usize) {
-    // SAFETY: Takes any numbers, in any context.
-    unsafe { c::mapkit_trace_munmap(region, start, end) };
+    if is_heard!(__tracepoint_region_munmap) {
+        // SAFETY: Takes any numbers, in any context.
+        unsafe { c::mapkit_trace_munmap(region, start, end) };
+    }
 }
 
 /// A page fault was answered with `nr_pages` pages, or refused if that is none.
 #[inline]
 pub fn fault(region: u64, address: usize, write: bool, nr_pages: usize) {
-    // SAFETY: Takes any numbers, in any context.
-    unsafe { c::mapkit_trace_fault(region, address, write, nr_pages) };
+    if is_heard!(__tracepoint_region_fault) {
+        // SAFETY: Takes any numbers, in any context.
+        unsafe { c::mapkit_trace_fault(region, address, write, nr_pages) };
+    }
 }

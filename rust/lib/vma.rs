@@ -145,7 +145,7 @@ impl<'a> NewVma<'a> {
         unsafe {
             let prot = (*vma).vm_page_prot;
             (*vma).vm_page_prot = match caching {
-                Caching::WriteBack => prot,
+                Caching::WriteBack => return,
                 Caching::WriteCombine => ffi::mapkit_pgprot_writecombine(prot),
                 Caching::Uncached => ffi::mapkit_pgprot_noncached(prot),
             };
@@ -210,17 +210,11 @@ impl<'a> NewVma<'a> {
         self.set_caching(Caching::Uncached);
         // SAFETY: The VMA is undergoing initialization and nobody else changes it.
         unsafe { (*vma).__bindgen_anon_2.vm_flags |= flags::PFNMAP | flags::IO };
-        let addresses = self.addresses();
-        // INVARIANT: This is what `release` expects, and nobody else has it.
-        let reference = Reference {
-            private: Arc::into_raw(page).cast_mut().cast(),
-            addresses,
-            release: register_page::release,
-        };
-        // INVARIANT: The operations are those for a pointer of `Arc::into_raw()` of this type.
+        // INVARIANT: The operations are those for a pointer of `Arc::into_raw()` of this type, which
+        // nobody else has.
         Ok(Mapped {
-            vma: ZapOnDrop(self),
-            reference,
+            vma: self,
+            private: Arc::into_raw(page).cast_mut().cast(),
             operations: register_page::OPERATIONS,
         })
     }
@@ -232,7 +226,7 @@ impl<'a> NewVma<'a> {
         self,
         mappable: Arc<Mappable<T>>,
     ) -> Result<MixedMapVma<'a, T>> {
-        if !mappable.memory().refcounted() {
+        if !mappable.refcounted() {
             return Err(EINVAL);
         }
         self.vma.set_mixedmap();
@@ -252,8 +246,7 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
     pub fn remap_pfn_range(self) -> Result<Mapped<'a>> {
         let Self(mut filling) = self;
         let vma = filling.vma();
-        let (first, end) = (filling.pages.start, filling.pages.end);
-        for run in filling.mappable.memory().runs(first, end) {
+        for run in filling.mappable.runs(filling.pages.clone()) {
             let bytes = run.nr_pages.wrapping_mul(PAGE_SIZE);
             // SAFETY: The VMA is undergoing initialization, so this has its lock. The frames may be
             // shown to programs by the promise of `Backing`. They stay allocated while they are
@@ -366,6 +359,7 @@ struct Filling<'a, T: MappingEvents> {
 
 impl<'a, T: MappingEvents> Filling<'a, T> {
     /// `EINVAL` if the memory does not reach from the VMA's offset to its end.
+    #[inline(always)]
     fn new(vma: NewVma<'a>, mappable: Arc<Mappable<T>>) -> Result<Self> {
         let first = mappable.page_at(vma.pgoff()).ok_or(EINVAL)?;
         let end = first.checked_add(vma.nr_pages()).ok_or(EINVAL)?;
@@ -373,7 +367,7 @@ impl<'a, T: MappingEvents> Filling<'a, T> {
             return Err(EINVAL);
         }
         let next = vma.vma.start();
-        vma.set_caching(mappable.memory().caching());
+        vma.set_caching(mappable.caching());
         // INVARIANT: Nothing is mapped in a `NewVma`.
         Ok(Self {
             vma: ZapOnDrop(vma),
@@ -405,18 +399,12 @@ impl<'a, T: MappingEvents> Filling<'a, T> {
 
     /// The VMA has all that it gets at `mmap(2)`; `F` does the rest.
     fn finish<F: Filler<T> + 'static>(self) -> Mapped<'a> {
-        let addresses = self.vma.0.addresses();
-        self.mappable.vma_opened(addresses.clone());
-        // INVARIANT: This is what `release` expects, and nobody else has it.
-        let reference = Reference {
-            private: Arc::into_raw(self.mappable).cast_mut().cast(),
-            addresses,
-            release: Operations::<T, F>::release,
-        };
-        // INVARIANT: The operations are those for a pointer of `Arc::into_raw()` of this type.
+        self.mappable.vma_opened(self.vma.0.addresses());
+        // INVARIANT: The operations are those for a pointer of `Arc::into_raw()` of this type, which
+        // nobody else has.
         Mapped {
-            vma: self.vma,
-            reference,
+            vma: self.vma.into_inner(),
+            private: Arc::into_raw(self.mappable).cast_mut().cast(),
             operations: Operations::<T, F>::TABLE,
         }
     }
@@ -431,52 +419,55 @@ impl Drop for ZapOnDrop<'_> {
     }
 }
 
+impl<'a> ZapOnDrop<'a> {
+    /// The VMA, with what is mapped in it.
+    fn into_inner(self) -> NewVma<'a> {
+        let vma = NewVma { vma: self.0.vma };
+        core::mem::forget(self);
+        vma
+    }
+}
+
 /// A VMA that is as it should be when `mmap(2)` returns. If it is dropped instead of returned from the
 /// hook, nothing stays mapped.
 ///
 /// # Invariants
 ///
-/// `operations` expect a private data like `reference` has. What is mapped in the VMA is memory that
-/// this reference keeps alive.
+/// `operations` are those for VMAs with the private data `private`, which is a reference that keeps
+/// alive what is mapped in the VMA. Neither has been given to it yet.
 #[must_use = "it has to be returned from the mmap hook"]
 pub struct Mapped<'a> {
-    // Before `reference`, so that it is dropped first.
-    vma: ZapOnDrop<'a>,
-    reference: Reference,
+    vma: NewVma<'a>,
+    private: *mut c_void,
     operations: &'static bindings::vm_operations_struct,
 }
 
 impl Mapped<'_> {
     /// Gives the VMA its operations and its reference to the memory.
     pub(crate) fn commit(self) {
-        let vma = self.vma.0.vma.as_ptr();
+        self.set_private_data();
         // SAFETY: The VMA is undergoing initialization and nobody else changes it. By the type
-        // invariant the operations and the private data fit each other.
-        unsafe {
-            (*vma).vm_private_data = self.reference.private;
-            (*vma).vm_ops = self.operations;
-        }
+        // invariant the operations fit the private data.
+        unsafe { (*self.vma.vma.as_ptr()).vm_ops = self.operations };
         // What is mapped stays, and the reference is the VMA's now.
         core::mem::forget(self);
     }
+
+    fn set_private_data(&self) {
+        // SAFETY: The VMA is undergoing initialization and nobody else changes it.
+        unsafe { (*self.vma.vma.as_ptr()).vm_private_data = self.private };
+    }
 }
 
-/// The reference of a VMA to its memory.
-///
-/// # Invariants
-///
-/// `release` may be called once for `private`.
-struct Reference {
-    private: *mut c_void,
-    addresses: Range<usize>,
-    release: unsafe fn(*mut c_void, Range<usize>),
-}
-
-impl Drop for Reference {
+impl Drop for Mapped<'_> {
     fn drop(&mut self) {
-        let addresses = self.addresses.clone();
-        // SAFETY: By the type invariant; nobody used it before, nor can after.
-        unsafe { (self.release)(self.private, addresses) };
+        self.vma.zap();
+        self.set_private_data();
+        if let Some(close) = self.operations.close {
+            // SAFETY: By the type invariant the private data is what the operation expects. The VMA has
+            // not been given the operation, so that nobody else calls it.
+            unsafe { close(self.vma.vma.as_ptr()) };
+        }
     }
 }
 
@@ -524,22 +515,12 @@ impl<T: MappingEvents, F: Filler<T>> Operations<T, F> {
     ///
     /// # Safety
     ///
-    /// `vma` must be a VMA that `Mapped::commit` made, or a copy of one that `open` saw.
+    /// `vma` must be valid and locked, and its private data a pointer of `Arc::<Mappable<T>>::into_raw()`
+    /// whose reference is not used again.
     unsafe extern "C" fn close(vma: *mut bindings::vm_area_struct) {
-        // SAFETY: By the requirement of this function its private data has a reference for this VMA,
-        // which is closed only once.
-        unsafe { Self::release((*vma).vm_private_data, addresses(vma)) };
-    }
-
-    /// Drops the reference of a VMA.
-    ///
-    /// # Safety
-    ///
-    /// `private` must be a pointer of `Arc::<Mappable<T>>::into_raw()`, whose reference is not used
-    /// again.
-    unsafe fn release(private: *mut c_void, addresses: Range<usize>) {
         // SAFETY: By the requirement of this function.
-        let mappable = unsafe { Arc::<Mappable<T>>::from_raw(private.cast()) };
-        mappable.vma_closed(addresses);
+        let mappable = unsafe { Arc::<Mappable<T>>::from_raw((*vma).vm_private_data.cast()) };
+        // SAFETY: By the requirement of this function.
+        mappable.vma_closed(unsafe { addresses(vma) });
     }
 }

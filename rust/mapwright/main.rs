@@ -38,8 +38,8 @@ module! {
             description: "MiB that the regions of one open file may hold (0: as total_limit_mib)",
         },
         fault_around_kib: u32 {
-            default: 64,
-            description: "KiB that a page fault maps at most, of a lazy mapping: up to 256",
+            default: 2048,
+            description: "KiB that a page fault maps at most, of a lazy mapping: up to 2048",
         },
         timing: u8 {
             default: 1,

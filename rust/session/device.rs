@@ -9,7 +9,10 @@ use crate::{
         Limits, //
     },
     region::Live,
-    stats::Stats, //
+    stats::{
+        RegionCounter,
+        Stats, //
+    }, //
 };
 use kernel::{
     new_mutex,
@@ -119,15 +122,26 @@ impl Device {
         self.live.lock().insert(node);
     }
 
-    /// Takes a region off the list.
-    pub(crate) fn unlist(&self, id: u64) {
-        let removed = self.live.lock().remove(&id);
+    /// Takes a region off the list, of which nothing is mapped any more.
+    pub(crate) fn unlist(&self, region: &Live) {
+        let mut live = self.live.lock();
+        let removed = live.remove(&region.id);
+        // With the lock held, so that the sums of all regions are right at any time.
+        for counter in RegionCounter::ALL {
+            self.stats
+                .add(counter.of_all(), region.count(*counter) as usize);
+        }
+        drop(live);
         // Freed here, with the lock released.
         drop(removed);
     }
 
     pub(crate) fn show_stats(&self, m: &SeqFile) {
-        self.stats.show(m);
+        let live = self.live.lock();
+        self.stats.show(m, |counter| {
+            let counts = live.values().map(|region| region.count(counter));
+            counts.fold(0, u64::wrapping_add)
+        });
     }
 
     pub(crate) fn show_latency(&self, m: &SeqFile) {

@@ -187,7 +187,7 @@ impl Deref for Owned {
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        self.device.unlist(self.id);
+        self.device.unlist(&self.live);
     }
 }
 
@@ -204,18 +204,17 @@ impl MappingEvents for Owned {
         trace::munmap(self.id, addresses.start, addresses.end);
     }
 
+    #[inline]
     fn faulted(&self, start: Start, address: usize, write: bool, nr_pages: usize) {
-        let stats = &self.device.stats;
-        let (of_all, of_region) = match (nr_pages, write) {
-            (0, _) => return stats.inc(Counter::FaultsFailed),
-            (_, true) => (Counter::FaultsWrite, RegionCounter::FaultsWrite),
-            (_, false) => (Counter::FaultsRead, RegionCounter::FaultsRead),
-        };
-        stats.inc(of_all);
-        stats.add(Counter::PagesFaulted, nr_pages);
-        self.counters.inc(of_region);
+        if nr_pages == 0 {
+            return self.device.stats.inc(Counter::FaultsFailed);
+        }
+        self.counters.inc(match write {
+            true => RegionCounter::FaultsWrite,
+            false => RegionCounter::FaultsRead,
+        });
         self.counters.add(RegionCounter::PagesFaulted, nr_pages);
-        stats.latency.stop(Timed::Fault, start);
+        self.device.stats.latency.stop(Timed::Fault, start);
         trace::fault(self.id, address, write, nr_pages);
     }
 
@@ -231,10 +230,12 @@ impl MappingEvents for Owned {
         trace::destroy(self.id);
     }
 
+    #[inline]
     fn fault_begins(&self) -> Start {
         self.device.stats.latency.start()
     }
 
+    #[inline]
     fn fault_around(&self) -> usize {
         self.device.fault_around
     }
@@ -300,7 +301,6 @@ pub(crate) fn map<'a>(region: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a
     let mapped = method::map(region, vma)?;
     region.device.stats.latency.stop(Timed::Mmap, start);
     region.counters.inc(RegionCounter::Mmaps);
-    region.device.stats.inc(Counter::Mmaps);
     region.device.stats.add(Counter::PagesMapped, nr_pages);
     Ok(mapped)
 }

@@ -31,11 +31,7 @@ use kernel::{
     },
     seq_file::SeqFile,
     seq_print,
-    sync::{
-        Arc,
-        Mutex,
-        MutexGuard, //
-    }, //
+    sync::{Arc, Mutex}, //
 };
 use mapkit::{
     text::Decimal,
@@ -68,11 +64,17 @@ struct Regions {
 
 impl Regions {
     /// The region that byte `offset` is in or just behind, and how far in.
+    #[inline]
     fn find(&self, offset: u64) -> Option<(&Arc<Region>, u64)> {
         // As a rule it is the start of one.
-        if let Some(region) = self.by_offset.get(&offset) {
-            return Some((region, 0));
+        match self.by_offset.get(&offset) {
+            Some(region) => Some((region, 0)),
+            None => self.find_before(offset),
         }
+    }
+
+    /// The same, of those that begin before `offset`.
+    fn find_before(&self, offset: u64) -> Option<(&Arc<Region>, u64)> {
         let region = match self.by_offset.cursor_lower_bound(&offset) {
             Some(cursor) => {
                 let before = cursor.peek_prev().map(|(key, _)| *key);
@@ -201,29 +203,36 @@ impl Session {
 
     /// Maps the region at `offset`, of which `bytes` are wanted.
     fn map_at<'a>(&self, vma: NewVma<'a>, offset: u64, bytes: u64) -> Result<Mapped<'a>> {
-        let regions = self.regions.lock();
-        if let Some((region, _)) = regions.find(offset) {
-            // With the lock held, so that the region is not destroyed before the VMA counts.
-            return region::map(region, vma);
+        let mut regions = self.regions.lock();
+        let found = regions.find(offset).map(|(region, _)| region);
+        let made = match found {
+            Some(_) => None,
+            None => Some(self.prepare_default_at(&regions, offset, bytes)?),
+        };
+        let region = found
+            .or(made.as_ref().map(|made| &made.region))
+            .ok_or(EINVAL)?;
+        // With the lock held, so that the region is not destroyed before the VMA counts. The default region
+        // does not stay if this fails.
+        let mapped = region::map(region, vma)?;
+        if let Some(made) = made {
+            regions.by_offset.insert(made.node);
         }
+        Ok(mapped)
+    }
+
+    /// Makes the default region for a mapping of `bytes` at `offset`, where no region is.
+    fn prepare_default_at(
+        &self,
+        regions: &Regions,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<Unpublished> {
         let end = offset.checked_add(bytes).ok_or(EINVAL)?;
         if end > uapi::FIRST_OFFSET || regions.by_offset.get(&0).is_some() {
             return Err(EINVAL);
         }
-        self.map_default(regions, vma, end)
-    }
-
-    /// Makes the default region, `bytes` long, and maps it. It does not stay if that fails.
-    fn map_default<'a>(
-        &self,
-        mut regions: MutexGuard<'_, Regions>,
-        vma: NewVma<'a>,
-        bytes: u64,
-    ) -> Result<Mapped<'a>> {
-        let made = self.prepare_default(bytes)?;
-        let mapped = region::map(&made.region, vma)?;
-        regions.by_offset.insert(made.node);
-        Ok(mapped)
+        self.prepare_default(end)
     }
 }
 
@@ -254,6 +263,7 @@ impl Session {
     }
 
     /// `mmap(2)`.
+    #[inline]
     pub(crate) fn mmap<'a>(&self, vma: NewVma<'a>) -> Result<Mapped<'a>> {
         let offset = (vma.pgoff() as u64)
             .checked_mul(PAGE_SIZE as u64)

@@ -31,8 +31,9 @@
 #define TWIN_BLOCK_PAGES	BIT(MAX_PAGE_ORDER)
 #define TWIN_PMD_PAGES		BIT(PMD_SHIFT - PAGE_SHIFT)
 /* Pages that vm_insert_pages() gets at once, at mmap(2) and on a fault. */
-#define TWIN_BATCH		64
-#define TWIN_WINDOW		16
+#define TWIN_BATCH		128
+/* Pages that a fault maps. */
+#define TWIN_WINDOW		512
 #define TWIN_FIRST_OFFSET	BIT_ULL(30)
 #define TWIN_MAX_BYTES		BIT_ULL(40)
 #define TWIN_GFP		(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN | \
@@ -218,32 +219,50 @@ static bool twin_around(struct vm_fault *vmf, unsigned long *touched, unsigned l
 	return true;
 }
 
-static int twin_insert_range(struct vm_fault *vmf, unsigned long touched, unsigned long first,
-			     unsigned long end)
+/* Inserts pages from *next on until one fails, and moves *next on. */
+static int twin_insert_from(struct vm_fault *vmf, unsigned long touched, unsigned long *next,
+			    unsigned long end)
 {
 	struct twin_region *region = vmf->vma->vm_private_data;
-	unsigned long addr = vmf->address - (touched - first) * PAGE_SIZE;
-	unsigned long left = end - first;
-	struct page *pages[TWIN_WINDOW];
+	unsigned long addr = vmf->address - (touched - *next) * PAGE_SIZE;
+	unsigned long nr = min(end - *next, TWIN_BATCH);
+	unsigned long left = nr;
+	struct page *pages[TWIN_BATCH];
 	unsigned long i;
+	int err;
 
-	for (i = 0; i < left; i++)
-		pages[i] = twin_page(region, first + i);
-	return vm_insert_pages(vmf->vma, addr, pages, &left);
+	for (i = 0; i < nr; i++)
+		pages[i] = twin_page(region, *next + i);
+	err = vm_insert_pages(vmf->vma, addr, pages, &left);
+	*next += nr - left;
+	return err;
 }
 
 static vm_fault_t twin_fault(struct vm_fault *vmf)
 {
-	unsigned long touched, first, end;
+	unsigned long touched, next, end;
 	int err;
 
-	if (!twin_around(vmf, &touched, &first, &end))
+	if (!twin_around(vmf, &touched, &next, &end))
 		return VM_FAULT_SIGBUS;
-	err = twin_insert_range(vmf, touched, first, end);
-	/* Some of the window was there already: what was touched matters, and what follows. */
-	if (err == -EBUSY)
-		err = twin_insert_range(vmf, touched, touched, end);
-	return !err || err == -EBUSY ? VM_FAULT_NOPAGE : vmf_error(err);
+	do {
+		err = twin_insert_from(vmf, touched, &next, end);
+		if (err && next < touched) {
+			/* Some was there already: what was touched matters, and what follows. */
+			next = touched;
+			err = 0;
+		}
+	} while (!err && next < end);
+	/* With what was touched; or another thread was faster, or took the page table away. */
+	if (next > touched || err == -EBUSY || err == -EFAULT)
+		return VM_FAULT_NOPAGE;
+	return vmf_error(err);
+}
+
+/* Where there is no page table yet: before a fault, the kernel would allocate one, too. */
+static vm_fault_t twin_fault_table(struct vm_fault *vmf, unsigned int order)
+{
+	return order == PMD_SHIFT - PAGE_SHIFT ? twin_fault(vmf) : VM_FAULT_FALLBACK;
 }
 
 /* As in textbooks: the kernel does the rest, and again for the next page. */
@@ -311,6 +330,7 @@ static const struct vm_operations_struct twin_fault_ops = {
 	.open = twin_vma_open,
 	.close = twin_vma_close,
 	.fault = twin_fault,
+	.huge_fault = twin_fault_table,
 };
 
 static const struct vm_operations_struct twin_fault_singly_ops = {

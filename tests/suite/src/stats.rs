@@ -98,12 +98,14 @@ fn failures_are_counted_by_errno(_: &Context) -> Result<()> {
 }
 
 fn a_region_has_counters_of_its_own(_: &Context) -> Result<()> {
+    // Two of the windows that a fault maps.
+    const BYTES: usize = 4 << 20;
     let session = Session::open()?;
-    let one = session.create(Backing::Pages, Method::Fault, 128 << 10)?;
-    let other = session.create(Backing::Pages, Method::Fault, 128 << 10)?;
-    let map = Map::shared(&session, one.offset, 128 << 10)?;
+    let one = session.create(Backing::Pages, Method::Fault, BYTES as u64)?;
+    let other = session.create(Backing::Pages, Method::Fault, BYTES as u64)?;
+    let map = Map::shared(&session, one.offset, BYTES)?;
     map.load(0);
-    map.store(16 * 4096, 1);
+    map.store(BYTES - 1, 1);
     let tables = Tables::read()?;
     let find = |id| {
         tables
@@ -114,12 +116,12 @@ fn a_region_has_counters_of_its_own(_: &Context) -> Result<()> {
     };
     let (one_listed, other_listed) = (find(one.id), find(other.id));
     let counts = one_listed.map(|it| (it.mmaps, it.faults_read, it.faults_write, it.pages_faulted));
-    ensure!(counts == Some((1, 1, 1, 32)), "{counts:?}");
+    ensure!(counts == Some((1, 1, 1, 1024)), "{counts:?}");
     let counts = other_listed.map(|it| (it.mmaps, it.faults_read, it.faults_write));
     ensure!(counts == Some((0, 0, 0)), "{counts:?}");
     let query = session.query(&one)?;
     ensure!(
-        (query.mmaps, query.faults, query.pages_faulted) == (1, 2, 32),
+        (query.mmaps, query.faults, query.pages_faulted) == (1, 2, 1024),
         "{query:?}"
     );
     Ok(())

@@ -60,13 +60,16 @@ const CELL: Cell = Cell {
     caching: Caching::WriteBack,
 };
 
+/// Bytes of two windows that a fault maps.
+const BYTES: usize = 4 << 20;
+
 /// Makes a region, maps it, touches it, unmaps and destroys it. Returns its number and address.
 fn a_short_life() -> Result<(u64, usize)> {
     let session = Session::open()?;
-    let region = CELL.create(&session, 32 * 4096)?;
-    let map = Map::shared(&session, region.offset, 32 * 4096)?;
+    let region = CELL.create(&session, BYTES as u64)?;
+    let map = Map::shared(&session, region.offset, BYTES)?;
     map.load(0);
-    map.store(20 * 4096, 1);
+    map.store(BYTES - 4096, 1);
     let addr = map.addr;
     drop(map);
     session.destroy(&region)?;
@@ -78,12 +81,12 @@ fn each_step_is_an_event(_: &Context) -> Result<()> {
     trace.enable(true)?;
     let (id, start) = a_short_life()?;
     trace.enable(false)?;
-    let (end, stored) = (start + 32 * 4096, start + 20 * 4096);
+    let (end, stored) = (start + BYTES, start + BYTES - 4096);
     let expected = [
-        format!("region_create: region={id} backing=3 method=2 caching=0 bytes=131072"),
+        format!("region_create: region={id} backing=3 method=2 caching=0 bytes={BYTES}"),
         format!("region_mmap: region={id} start={start:#x} end={end:#x}"),
-        format!("region_fault: region={id} address={start:#x} load pages=16"),
-        format!("region_fault: region={id} address={stored:#x} store pages=16"),
+        format!("region_fault: region={id} address={start:#x} load pages=512"),
+        format!("region_fault: region={id} address={stored:#x} store pages=512"),
         format!("region_munmap: region={id} start={start:#x} end={end:#x}"),
         format!("region_destroy: region={id}"),
     ];

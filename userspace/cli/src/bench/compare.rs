@@ -88,16 +88,30 @@ fn at(measurements: &[Measurement], bytes: u64) -> Vec<Comparison> {
         find(twin, Variant::Singly, vmalloc, Method::Insert).map(mmap),
         find(ours, Variant::Usual, vmalloc, Method::Insert).map(mmap),
     );
-    compare(
-        "fault: with counters to without, first touch",
-        fault(Variant::Usual).map(touch),
-        fault(Variant::Uncounted).map(touch),
-    );
-    compare(
-        "fault, a page at a time: with counters to without, first touch",
-        fault(Variant::Singly).map(touch),
-        fault(Variant::UncountedSingly).map(touch),
-    );
+    for (what, one, other) in [
+        (
+            "with counters to without",
+            Variant::Usual,
+            Variant::Uncounted,
+        ),
+        (
+            "a page at a time, with counters to without",
+            Variant::Singly,
+            Variant::UncountedSingly,
+        ),
+        ("timed to not", Variant::Timed, Variant::Usual),
+        (
+            "a page at a time, timed to not",
+            Variant::TimedSingly,
+            Variant::Singly,
+        ),
+    ] {
+        compare(
+            &format!("fault: {what}, first touch"),
+            fault(one).map(touch),
+            fault(other).map(touch),
+        );
+    }
     comparisons
 }
 

@@ -4,6 +4,7 @@
 
 mod alloc;
 mod area;
+mod clock;
 mod compare;
 mod cost;
 mod meter;
@@ -139,8 +140,9 @@ struct Bench {
 }
 
 impl Bench {
-    /// Everything that the modules give as they are.
+    /// Everything that the modules give as they are, but for the clock, which nothing else has.
     fn usual(&mut self, sizes: &[u64], modules: Option<&Path>) -> Result<()> {
+        let _clock = clock::Off::new();
         let session = Rc::new(Session::open()?);
         let mut subjects = Subject::pairs(&session);
         if let Some(twin) = open_twin(modules)? {
@@ -154,11 +156,20 @@ impl Bench {
     fn stand_ins(&mut self, sizes: &[u64], modules: &Path) -> Result<()> {
         let original = modules.join("mapwright.ko");
         let uncounted = modules.join("uncounted").join("mapwright.ko");
-        let singly = "fault_around_kib=4";
         let builds = [
-            (&original, singly, Variant::Singly),
-            (&uncounted, "", Variant::Uncounted),
-            (&uncounted, singly, Variant::UncountedSingly),
+            (&original, "timing=0 fault_around_kib=4", Variant::Singly),
+            (&original, "timing=1", Variant::Timed),
+            (
+                &original,
+                "timing=1 fault_around_kib=4",
+                Variant::TimedSingly,
+            ),
+            (&uncounted, "timing=0", Variant::Uncounted),
+            (
+                &uncounted,
+                "timing=0 fault_around_kib=4",
+                Variant::UncountedSingly,
+            ),
         ];
         for (file, parameters, variant) in builds {
             if !file.exists() {

@@ -99,7 +99,7 @@ impl Report {
             "{}",
             style::paint(
                 style::DIM,
-                "in all: mmap, first touch and munmap; all touches are stores; least of several runs"
+                "in all: mmap, first touch and munmap; all touches are stores; least of several runs; the module's clock is off"
             )
         );
     }

@@ -40,9 +40,13 @@ pub enum Variant {
     Usual,
     /// A page at a time: no batches, no fault-around.
     Singly,
+    /// With the module's clock on.
+    Timed,
+    /// The former, a page at a time.
+    TimedSingly,
     /// The module without its counters.
     Uncounted,
-    /// Both of these.
+    /// The former, a page at a time.
     UncountedSingly,
 }
 
@@ -51,6 +55,8 @@ impl Variant {
         match self {
             Self::Usual => "",
             Self::Singly => ", a page at a time",
+            Self::Timed => ", timed",
+            Self::TimedSingly => ", a page at a time, timed",
             Self::Uncounted => ", uncounted",
             Self::UncountedSingly => ", a page at a time, uncounted",
         }
