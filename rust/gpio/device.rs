@@ -8,21 +8,28 @@ use crate::{
         Before,
         Mode, //
     },
-    file::File, //
+    file::File,
+    leds::{
+        self,
+        Lamp, //
+    }, //
 };
 use kernel::{
+    new_mutex,
     prelude::*,
     sync::{
         atomic::{
             Atomic,
             Relaxed, //
         },
-        Arc, //
+        Arc,
+        Mutex, //
     }, //
 };
 use mapkit::{
     chardev::Registration,
-    debugfs::Directory, //
+    debugfs::Directory,
+    led::Led, //
 };
 
 /// The device nodes belong to root, who may give them away.
@@ -66,6 +73,7 @@ impl Drop for Name {
 
 /// A bank that programs can use. Fields are dropped in this order.
 pub(crate) struct Published {
+    leds: Pin<KBox<Mutex<KVec<Led<Lamp>>>>>,
     _tables: Directory<Bank>,
     _file: Pin<KBox<Registration<File>>>,
     _name: Name,
@@ -75,26 +83,42 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// Takes the bank over, if it is to be ours, and publishes it.
-    pub(crate) fn new(bank: Arc<Bank>) -> Result<Self> {
-        let (name, text) = Name::take()?;
-        let mut tables = Directory::new(bank.clone())?;
+    /// Takes the bank over, if it is to be ours, makes LEDs of the lines of the mask `leds`, and
+    /// publishes it.
+    pub(crate) fn new(bank: Arc<Bank>, leds: u32) -> Result<Self> {
         let before = match bank.mode {
             Mode::Hog => None,
             Mode::Bank => Some(bank.take_over()?),
         };
-        let file = KBox::pin_init(Registration::new(text, MODE, bank.clone()), GFP_KERNEL);
-        let file = file.inspect_err(|_| {
-            // The probe fails anyway.
-            let _ = before.as_ref().map(|before| bank.give_back(before));
-        })?;
+        match Self::publish(bank.clone(), leds) {
+            Ok(published) => Ok(Self {
+                before,
+                ..published
+            }),
+            Err(err) => {
+                if let Some(before) = before {
+                    // The probe fails anyway.
+                    let _ = bank.give_back(&before);
+                }
+                Err(err)
+            }
+        }
+    }
+
+    fn publish(bank: Arc<Bank>, leds: u32) -> Result<Self> {
+        let (name, text) = Name::take()?;
+        let mut tables = Directory::new(bank.clone())?;
+        let leds = leds::register(&bank, leds)?;
+        let leds = KBox::pin_init(new_mutex!(leds), GFP_KERNEL)?;
+        let file = KBox::pin_init(Registration::new(text, MODE, bank.clone()), GFP_KERNEL)?;
         tables.publish(text);
         Ok(Self {
+            leds,
             _tables: tables,
             _file: file,
             _name: name,
             bank,
-            before,
+            before: None,
             left: Atomic::new(false),
         })
     }
@@ -104,6 +128,9 @@ impl Published {
         if self.left.xchg(true, Relaxed) {
             return;
         }
+        // Their triggers use the lines until they are gone.
+        let leds = core::mem::replace(&mut *self.leds.lock(), KVec::new());
+        drop(leds);
         self.bank.leave();
         if let Some(before) = &self.before {
             // A device that was pulled out is what it is, and has been reported.

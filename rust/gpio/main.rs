@@ -11,6 +11,7 @@ mod block;
 mod device;
 mod edges;
 mod file;
+mod leds;
 #[cfg(CONFIG_PCI)]
 mod pci;
 #[cfg(CONFIG_OF)]
@@ -31,6 +32,10 @@ module! {
     description: "GPIO of the AM335x: outputs, inputs, edges, blinking, and its registers in a program",
     license: "GPL",
     params: {
+        leds: u32 {
+            default: 0,
+            description: "Lines to make LEDs of, a bit each: of 0x01e00000, USR0 to USR3",
+        },
         writable_registers: u8 {
             default: 0,
             description: "Whether programs may map the registers writable (with CAP_SYS_RAWIO)",

@@ -69,7 +69,7 @@ impl pci::Driver for Driver {
         let vector = *device.alloc_irq_vectors(1, 1, types)?.start();
         let interrupt = Interrupt::new(vector.try_into()?, bank.clone())?;
         Ok(Data {
-            published: Published::new(bank)?,
+            published: Published::new(bank, *crate::module_parameters::leds.value())?,
             _interrupt: interrupt,
         })
     }

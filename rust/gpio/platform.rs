@@ -96,7 +96,7 @@ impl platform::Driver for Driver {
             Some(request) => Some(Interrupt::new(request, bank.clone())?),
         };
         Ok(Data {
-            published: Published::new(bank)?,
+            published: Published::new(bank, *crate::module_parameters::leds.value())?,
             _interrupt: interrupt,
             _clock: clock,
         })

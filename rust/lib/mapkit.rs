@@ -12,6 +12,7 @@
 //! - [`dma`]: memory that a device reads and writes: [`coherent`], or lent to it for a while;
 //! - [`completion`]: waiting for an interrupt, with a timeout;
 //! - [`register_page`]: a page of a device's registers, for as long as the device is there;
+//! - [`led`]: LED class devices;
 //! - [`debugfs`]: read-only text tables, safe against `rmmod`;
 //! - [`source`]: the kernel's allocators as things of one kind, and loops that exercise them;
 //! - [`budget`]: amounts that are used up;
@@ -51,6 +52,7 @@ mod ffi;
 pub mod folios;
 pub mod frame;
 pub mod histogram;
+pub mod led;
 pub mod page_table;
 pub mod pages;
 pub mod param;

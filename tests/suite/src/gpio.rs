@@ -24,6 +24,7 @@ use std::{
     ffi::CString,
     fs::{self, File},
     path::Path,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -40,6 +41,7 @@ suite! { "gpio":
     debugfs_shows_each_register_once,
     the_page_of_registers_is_read_only,
     a_store_to_the_page_is_an_edge,
+    lines_are_leds_with_triggers,
     the_page_goes_with_the_driver,
     unbinding_ends_what_waits,
     removed_while_blinking,
@@ -87,10 +89,14 @@ fn remove() -> Result<()> {
     delete_module(&name, DeleteModuleFlags::O_NONBLOCK).with_context(|| format!("rmmod {MODULE}"))
 }
 
+fn load(context: &Context, parameters: &str) -> Result<()> {
+    let file = File::open(context.module_named(MODULE)?)?;
+    finit_module(&file, &CString::new(parameters)?, ModuleInitFlags::empty())?;
+    Ok(())
+}
+
 fn insert(context: &Context, parameters: &str) -> Result<()> {
-    let file = context.module_named(MODULE)?;
-    let parameters = CString::new(parameters)?;
-    finit_module(&File::open(file)?, &parameters, ModuleInitFlags::empty())?;
+    load(context, parameters)?;
     wait_for("the device node", || Bank::path(0).exists())
 }
 
@@ -526,6 +532,51 @@ fn a_store_to_the_page_is_an_edge(context: &Context) -> Result<()> {
     Ok(())
 }
 
+fn lines_are_leds_with_triggers(context: &Context) -> Result<()> {
+    const LED: &str = "/sys/class/leds/mapwright:usr2";
+    let led = line(23);
+    drop(rig()?);
+    context.module_named(MODULE)?;
+    remove()?;
+    load(context, "leds=1")?;
+    ensure!(!Bank::path(0).exists(), "line 0 was made an LED");
+    remove()?;
+    insert(context, "leds=0x01800000")?;
+    let _as_usual = AsUsual(context);
+    let (mut model, bank) = rig()?;
+    let outputs = bank.info()?.outputs;
+    ensure!(outputs == 0x0180_0000, "outputs: {outputs:#x}");
+    ensure!(
+        !Path::new("/sys/class/leds/mapwright:usr0").exists(),
+        "an LED that was not asked for"
+    );
+    let set = |name: &str, text: &str| fs::write(Path::new(LED).join(name), text);
+    let from = settled(&mut model, &bank)?;
+    set("brightness", "1")?;
+    let high = bank.levels()?;
+    set("brightness", "0")?;
+    let low = bank.levels()?;
+    ensure!(
+        high & led.mask() != 0 && low & led.mask() == 0,
+        "{high:#x}, then {low:#x}"
+    );
+    let writes = model.writes(from)?;
+    let expected = [
+        (Register::SetDataOut, led.mask()),
+        (Register::ClearDataOut, led.mask()),
+    ];
+    ensure!(writes == expected, "written: {writes:?}");
+    // It may be built in.
+    let _ = Command::new("modprobe").arg("ledtrig-heartbeat").output();
+    set("trigger", "heartbeat")?;
+    let from = settled(&mut model, &bank)?;
+    wait_for("four edges of the heartbeat", || {
+        model.writes(from).is_ok_and(|writes| writes.len() >= 4)
+    })?;
+    // Removed while the trigger runs, by `AsUsual`.
+    Ok(())
+}
+
 fn unbind() -> Result<()> {
     fs::write(Path::new(DRIVER).join("unbind"), address()?).context("unbinding")
 }
@@ -665,22 +716,29 @@ fn all_accesses_were_proper(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The last: nothing is there after it. Stores that are under way then would end QEMU 11.1 itself, so
-/// nothing blinks.
+/// The last: nothing is there after it.
 fn the_device_vanishes(context: &Context) -> Result<()> {
     let (mut model, bank) = rig()?;
-    bank.set_direction(line(21), true)?;
-    settled(&mut model, &bank)?;
-    let answer = model.ask(&Request::Vanish);
-    ensure!(answer.is_err(), "the model is still there: {answer:?}");
-    wait_for("the loss to be noticed", || bank.info().is_err())?;
+    let led = line(21);
+    bank.set_direction(led, true)?;
+    bank.blink(led, 10_000)?;
+    model.ask(&Request::Vanish)?;
     let told = bank.info().map_err(|err| err.errno()).err();
     ensure!(told == Some(Some(Errno::ENODEV)), "{told:?}");
     let text = fs::read_to_string(DEBUGFS)?;
     ensure!(text.contains("the device is gone"), "debugfs says {text:?}");
+    let quiet = model.count()?;
+    thread::sleep(Duration::from_millis(50));
+    let more = model.count()?;
+    ensure!(
+        more == quiet,
+        "{} accesses after the loss was noticed",
+        more - quiet
+    );
     drop(bank);
     unbind()?;
     ensure!(!Bank::path(0).exists(), "the node stayed");
+    ensure!(model.count()? == quiet, "unbinding accessed it");
     context.module_named(MODULE)?;
     remove()
 }

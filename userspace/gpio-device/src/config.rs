@@ -92,7 +92,7 @@ mod tests {
         config.write(0, &[0xff; 4]);
         assert_eq!(
             word(&config, 0),
-            u32::from(DEVICE) << 16 | u32::from(VENDOR)
+            (u32::from(DEVICE) << 16) | u32::from(VENDOR)
         );
     }
 

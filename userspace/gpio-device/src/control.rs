@@ -26,11 +26,6 @@ pub fn listen(path: &Path, shared: Arc<Shared>) -> io::Result<()> {
 fn converse(mut stream: &UnixStream, shared: &Shared) -> io::Result<()> {
     for line in BufReader::new(stream).lines() {
         let reply = match serde_json::from_str(&line?) {
-            Ok(Request::Vanish) => {
-                // What cannot be written is missed by who looks for it.
-                let _ = shared.finish();
-                std::process::exit(0)
-            }
             Ok(request) => answer(request, shared)?,
             Err(error) => Reply::Refused(error.to_string()),
         };
@@ -41,7 +36,6 @@ fn converse(mut stream: &UnixStream, shared: &Shared) -> io::Result<()> {
     Ok(())
 }
 
-/// All requests but to vanish.
 fn answer(request: Request, shared: &Shared) -> io::Result<Reply> {
     shared.with(|bench, now| {
         Ok(match request {
@@ -63,7 +57,10 @@ fn answer(request: Request, shared: &Shared) -> io::Result<Reply> {
                 Reply::Done
             }
             Request::Levels => Reply::Levels(bench.bank().levels()),
-            Request::Vanish => Reply::Refused("it cannot be answered".into()),
+            Request::Vanish => {
+                bench.vanish();
+                Reply::Done
+            }
             Request::Count => Reply::Count(bench.records().len()),
             Request::Records(from) => {
                 Reply::Records(bench.records().get(from..).unwrap_or_default().to_vec())

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use gpio_model::{Bank, Bench, Waveform, Width};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,6 @@ type Instruments = Bench<BufWriter<File>>;
 pub struct Shared {
     state: Mutex<State>,
     started: Instant,
-    record: PathBuf,
 }
 
 struct State {
@@ -26,9 +25,8 @@ struct State {
 }
 
 impl Shared {
-    /// A bank with its clock on, whose lines are written to `waveform`, and in the end what was done
-    /// to it to `record`.
-    pub fn new(name: &str, waveform: &Path, record: &Path) -> Result<Self> {
+    /// A bank with its clock on, whose lines are written to `waveform`.
+    pub fn new(name: &str, waveform: &Path) -> Result<Self> {
         let mut bank = Bank::default();
         bank.set_clock(true);
         let file = File::create(waveform)
@@ -40,7 +38,6 @@ impl Shared {
                 interrupt: None,
             }),
             started: Instant::now(),
-            record: record.to_owned(),
         })
     }
 
@@ -76,8 +73,7 @@ impl Shared {
     }
 
     /// Writes the record of all accesses, and the end of the waveform.
-    pub fn finish(&self) -> Result<()> {
-        let record = &self.record;
+    pub fn finish(&self, record: &Path) -> Result<()> {
         let mut state = self.state();
         state.bench.finish(self.started.elapsed())?;
         let write = || -> io::Result<()> {

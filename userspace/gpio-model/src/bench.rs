@@ -11,6 +11,7 @@ pub struct Bench<W: Write> {
     bank: Bank,
     records: Vec<Record>,
     waveform: Option<Waveform<W>>,
+    gone: bool,
 }
 
 impl<W: Write> Bench<W> {
@@ -20,6 +21,7 @@ impl<W: Write> Bench<W> {
             bank,
             records: Vec::new(),
             waveform,
+            gone: false,
         }
     }
 
@@ -35,8 +37,13 @@ impl<W: Write> Bench<W> {
 
     /// A load by the processor; all ones where it would abort.
     pub fn read(&mut self, now: Duration, offset: u32, width: Width) -> io::Result<u32> {
-        let read = self.bank.read(offset, width);
-        let value = read.unwrap_or(u32::MAX >> (32 - width.bits()));
+        let ones = u32::MAX >> (32 - width.bits());
+        let read = if self.gone {
+            Ok(ones)
+        } else {
+            self.bank.read(offset, width)
+        };
+        let value = read.unwrap_or(ones);
         self.record(now, Operation::Read, (offset, width, value), read.err());
         self.sample(now)?;
         Ok(value)
@@ -50,7 +57,10 @@ impl<W: Write> Bench<W> {
         width: Width,
         value: u32,
     ) -> io::Result<()> {
-        let aborted = self.bank.write(offset, width, value).err();
+        let aborted = match self.gone {
+            true => None,
+            false => self.bank.write(offset, width, value).err(),
+        };
         self.record(now, Operation::Write, (offset, width, value), aborted);
         self.sample(now)
     }
@@ -65,6 +75,11 @@ impl<W: Write> Bench<W> {
     pub fn set_clock(&mut self, now: Duration, on: bool) -> io::Result<()> {
         self.bank.set_clock(on);
         self.sample(now)
+    }
+
+    /// The device is pulled out of its bus: from now on, all reads give ones and nothing is stored.
+    pub fn vanish(&mut self) {
+        self.gone = true;
     }
 
     /// Writes out the waveform up to now.
@@ -101,6 +116,20 @@ impl<W: Write> Bench<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_answers_for_a_device_that_was_pulled_out() {
+        let mut bench: Bench<io::Sink> = Bench::new(Bank::default(), None);
+        bench.set_clock(Duration::ZERO, true).unwrap();
+        bench.vanish();
+        assert_eq!(
+            bench.read(Duration::ZERO, 0x13c, Width::Word).unwrap(),
+            u32::MAX
+        );
+        bench.write(Duration::ZERO, 0x13c, Width::Word, 1).unwrap();
+        assert_eq!(bench.bank().clone().read(0x13c, Width::Word), Ok(0));
+        assert!(bench.records().iter().all(Record::is_proper));
+    }
 
     #[test]
     fn all_is_recorded_aborts_too() {

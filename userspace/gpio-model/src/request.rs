@@ -35,7 +35,7 @@ pub enum Request {
     Count,
     /// Tell the accesses from that number on.
     Records(usize),
-    /// End at once, without a reply, as a device that is pulled out.
+    /// Be pulled out of the bus: all reads give ones from now on.
     Vanish,
 }
 

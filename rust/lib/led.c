@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * An LED class device, whose structure Rust has no bindings for.
+ */
+
+#include <linux/err.h>
+#include <linux/leds.h>
+#include <linux/slab.h>
+
+struct mapkit_led {
+	struct led_classdev cdev;
+	void (*set)(void *data, bool on);
+	void *data;
+};
+
+struct mapkit_led *mapkit_led_register(const char *name, void (*set)(void *data, bool on), void *data);
+void mapkit_led_unregister(struct mapkit_led *led);
+
+static void brightness_set(struct led_classdev *cdev, enum led_brightness brightness)
+{
+	struct mapkit_led *led = container_of(cdev, struct mapkit_led, cdev);
+
+	led->set(led->data, brightness != LED_OFF);
+}
+
+struct mapkit_led *mapkit_led_register(const char *name, void (*set)(void *data, bool on), void *data)
+{
+#if IS_REACHABLE(CONFIG_LEDS_CLASS)
+	struct mapkit_led *led = kzalloc(sizeof(*led), GFP_KERNEL);
+	int err;
+
+	if (!led)
+		return ERR_PTR(-ENOMEM);
+	led->cdev.name = name;
+	led->cdev.max_brightness = 1;
+	led->cdev.brightness_set = brightness_set;
+	led->set = set;
+	led->data = data;
+	err = led_classdev_register(NULL, &led->cdev);
+	if (err) {
+		kfree(led);
+		return ERR_PTR(err);
+	}
+	return led;
+#else
+	return ERR_PTR(-EOPNOTSUPP);
+#endif
+}
+
+void mapkit_led_unregister(struct mapkit_led *led)
+{
+#if IS_REACHABLE(CONFIG_LEDS_CLASS)
+	led_classdev_unregister(&led->cdev);
+	kfree(led);
+#endif
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! LED class devices: `/sys/class/leds/NAME`, with triggers such as `heartbeat`.
+//!
+//! Who uses it links `led.o` into the module.
+
+use core::ptr;
+use kernel::{
+    error::from_err_ptr,
+    ffi::{
+        c_char,
+        c_void, //
+    },
+    prelude::*,
+};
+
+extern "C" {
+    /// `led.c`: registers an LED; `name` and `data` must outlive it. An error pointer if that fails.
+    fn mapkit_led_register(
+        name: *const c_char,
+        set: unsafe extern "C" fn(*mut c_void, bool),
+        data: *mut c_void,
+    ) -> *mut c_void;
+
+    /// `led.c`: waits for calls of `set`, after a last one that switches it off.
+    fn mapkit_led_unregister(led: *mut c_void);
+}
+
+/// What an LED is switched by.
+pub trait Switch: Send + Sync + 'static {
+    /// Switches it on or off. May be called from any context, also with interrupts disabled, and must
+    /// not sleep.
+    fn set(&self, on: bool);
+}
+
+/// An LED, registered until dropped, which switches it off.
+///
+/// # Invariants
+///
+/// `raw` is what `mapkit_led_register` returned for `switch`.
+pub struct Led<T: Switch> {
+    raw: *mut c_void,
+    // What `raw` points to; dropped after `drop` has unregistered it.
+    _switch: KBox<T>,
+}
+
+// SAFETY: An LED may be unregistered by any thread.
+unsafe impl<T: Switch> Send for Led<T> {}
+// SAFETY: It has no methods that take `&self`.
+unsafe impl<T: Switch> Sync for Led<T> {}
+
+impl<T: Switch> Led<T> {
+    /// Registers an LED, which is off.
+    ///
+    /// `EOPNOTSUPP` if the kernel has no LED class.
+    pub fn new(name: &'static CStr, switch: T) -> Result<Self> {
+        let switch = KBox::new(switch, GFP_KERNEL)?;
+        let data = ptr::from_ref::<T>(&switch).cast_mut().cast();
+        // SAFETY: The name is static. The switch stays in place until `drop` has unregistered the LED,
+        // and `switched` takes a pointer to such a one.
+        let raw = unsafe { mapkit_led_register(name.as_char_ptr(), switched::<T>, data) };
+        // INVARIANT: Of this switch.
+        Ok(Self {
+            raw: from_err_ptr(raw)?,
+            _switch: switch,
+        })
+    }
+}
+
+impl<T: Switch> Drop for Led<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { mapkit_led_unregister(self.raw) };
+    }
+}
+
+/// # Safety
+///
+/// `data` must point to a `T` that lives during the call.
+unsafe extern "C" fn switched<T: Switch>(data: *mut c_void, on: bool) {
+    // SAFETY: By the requirement of this function.
+    unsafe { &*data.cast::<T>() }.set(on);
+}
