@@ -31,6 +31,10 @@ mod c07_struct_page;
 mod c08_tlb;
 mod c09_isolation;
 mod c10_sections;
+mod e06_readl_writel;
+mod e07_am335x_addresses;
+mod e09_iomem_vmallocinfo;
+mod gpio;
 
 use crate::Claim;
 
@@ -65,4 +69,7 @@ pub const CLAIMS: &[&Claim] = &[
     &c08_tlb::CLAIM,
     &c09_isolation::CLAIM,
     &c10_sections::CLAIM,
+    &e06_readl_writel::CLAIM,
+    &e07_am335x_addresses::CLAIM,
+    &e09_iomem_vmallocinfo::CLAIM,
 ];

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! E9: where the kernel shows which registers are claimed and mapped.
+
+use super::gpio::bank;
+use crate::{read, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use anyhow::{Context as _, Result};
+
+pub const CLAIM: Claim = Claim {
+    id: "E9",
+    title: "/proc/iomem and /proc/vmallocinfo",
+    says: "/proc/iomem shows which driver has claimed a device's registers, and /proc/vmallocinfo their \
+           ioremap.",
+    needs: &[Need::Module("mapwright_gpio")],
+    shapes: &[Shape::Gpio],
+    prove,
+};
+
+fn prove(_: &Lab) -> Result<Finding> {
+    bank()?;
+    let iomem = read::text("/proc/iomem")?;
+    let claim = iomem
+        .lines()
+        .find(|line| line.ends_with(": mapwright_gpio"));
+    let claim = claim
+        .context("/proc/iomem has no claim of mapwright_gpio")?
+        .trim();
+    let start = claim.split('-').next().unwrap_or_default();
+    let start = u64::from_str_radix(start, 16).context("/proc/iomem has no address")?;
+    let areas = read::text("/proc/vmallocinfo")?;
+    let phys = format!("phys={start:#018x}");
+    let area = areas
+        .lines()
+        .find(|line| line.contains(&phys) && line.contains("ioremap"));
+    let by_us = area.is_some_and(|line| line.contains("[mapwright_gpio]"));
+    let maker = match by_us {
+        true => "mapwright_gpio",
+        false => "another part of the kernel",
+    };
+    let mut table = Table::new(
+        "The same page of registers in both",
+        ["file", "physical address", "by"],
+    );
+    let claimed = claim.split(' ').next().unwrap_or_default();
+    table.row([
+        "/proc/iomem".into(),
+        claimed.into(),
+        "mapwright_gpio".into(),
+    ]);
+    let mapped = area.map_or("none".into(), |_| format!("{phys} ioremap"));
+    table.row(["/proc/vmallocinfo".into(), mapped, maker.into()]);
+    Ok(Finding::new(format!("claimed and mapped at {start:#x}"))
+        .statement(
+            "/proc/iomem tells the claim by its driver's name",
+            Verdict::Confirmed,
+            claim,
+        )
+        .statement(
+            "/proc/vmallocinfo tells the mapping, by the physical address and the module that made it",
+            Verdict::of(by_us),
+            format!("{phys} ioremap, made by a function of {maker}"),
+        )
+        .table(table))
+}
