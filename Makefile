@@ -72,8 +72,9 @@ IN_ROOT := $(REPO)/scripts/in-root --
 RIG := $(IN_ROOT) $(BIN)/mapwright-rig
 
 .PHONY: demo
-demo: ## rig: Boot a machine with the modules and take the guided tour
-	@$(REPO)/scripts/vm run -- mapwright tour
+demo: ## rig: Boot a machine with the modules, take the guided tour, see an LED blink
+	@$(REPO)/scripts/vm run --gpio $(BUILD)/gpio -- mapwright tour
+	@$(IN_ROOT) $(BIN)/mapwright gpio scope $(BUILD)/gpio/waveform.vcd --svg $(BUILD)/gpio/waveform.svg
 
 .PHONY: test
 test: rig-ready ## rig: Run all tests: host unit tests, then the KTAP suite on both boot ways

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `mapwright tour`: two regions, mapped two ways, seen from both sides.
+//! `mapwright tour`: two regions, mapped two ways, seen from both sides; and an LED, where there is one.
 
 use crate::{
+    gpio,
     observation::Observation,
     stat,
     style::{paint, DIM, HEADING},
 };
 use anyhow::{ensure, Result};
-use mapwright::{Backing, Method, Session, Tables};
+use mapwright::{gpio::Bank, Backing, Method, Session, Tables};
 
 /// Bytes of each region.
 const BYTES: u64 = 1 << 20;
@@ -40,6 +41,10 @@ const STOPS: [Stop; 2] = [
     },
 ];
 
+const GPIO: &str =
+    "The driver mapwright_gpio maps the registers of a GPIO bank, as the BeagleBone Black's\n\
+                    processor has it. Each edge is one store; a timer in the kernel makes it.";
+
 pub fn run() -> Result<()> {
     let session = Session::open()?;
     anstream::println!(
@@ -54,6 +59,17 @@ pub fn run() -> Result<()> {
     let tables = Tables::read()?;
     stat::show_counters(&tables, None, false);
     stat::show_regions(&tables);
+    if Bank::path(0).exists() {
+        anstream::println!(
+            "\n{}\n{}\n",
+            paint(
+                HEADING,
+                "An LED that blinks through ioremap, readl and writel"
+            ),
+            paint(DIM, GPIO),
+        );
+        gpio::show_blinking()?;
+    }
     anstream::println!(
         "{}",
         paint(DIM, "More: mapwright map --help, mapwright stat, README.md"),

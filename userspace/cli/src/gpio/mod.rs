@@ -107,6 +107,16 @@ pub fn run(args: &Args) -> Result<()> {
     }
 }
 
+/// Blinks the first user LED, for the tour.
+pub fn show_blinking() -> Result<()> {
+    let request = Blink {
+        line: "USR0".parse()?,
+        hz: 2.0,
+        seconds: Some(2.8),
+    };
+    blink(&Bank::open(0)?, &request)
+}
+
 /// What to do where there is no such bank.
 fn no_bank(number: u32, err: Error) -> anyhow::Error {
     match err {
