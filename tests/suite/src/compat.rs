@@ -11,8 +11,8 @@ use crate::{
 use anyhow::{ensure, Result};
 use mapwright::{
     alloc::{AllocDevice, Allocator, Plan},
-    uapi::{self, Request},
-    Backing, Method, Protection, Region, Session,
+    uapi::{self, inspect, Request},
+    Backing, Inspector, Method, Protection, Region, Session,
 };
 use nix::{errno::Errno, sys::mman::MapFlags};
 use std::{
@@ -22,6 +22,7 @@ use std::{
 
 suite! { "compat":
     every_ioctl_works,
+    every_ioctl_of_the_inspector_works,
     every_cell_is_mapped,
     allocation_plans_work,
     unknown_ioctl_is_enotty,
@@ -181,6 +182,34 @@ fn every_ioctl_works(_: &Context) -> Result<()> {
     };
     page.request(&session, &mut destroy)?;
     ensure!(page.request(&session, &mut destroy) == Err(Errno::ENOENT));
+    Ok(())
+}
+
+fn every_ioctl_of_the_inspector_works(_: &Context) -> Result<()> {
+    session()?;
+    let (inspector, page) = (Inspector::open()?, LowPage::new()?);
+    // Of the page that the request itself is in.
+    let mut walk = inspect::Walk {
+        address: page.0.addr as u64,
+        flags: inspect::WALK_COUNTED,
+        ..inspect::Walk::new()
+    };
+    page.request(&inspector, &mut walk)?;
+    ensure!(walk.counted == walk.physical >> 12, "{walk:x?}");
+
+    let mut frame = inspect::Frame {
+        pfn: walk.counted,
+        ..inspect::Frame::new()
+    };
+    page.request(&inspector, &mut frame)?;
+    ensure!(frame.refcount > 0 && frame.mapcount == 1, "{frame:x?}");
+
+    let mut layout = inspect::Layout::new();
+    page.request(&inspector, &mut layout)?;
+    ensure!(
+        u64::from(layout.nr_areas) == inspector.layout()?.areas.len() as u64,
+        "{layout:x?}"
+    );
     Ok(())
 }
 

@@ -49,7 +49,8 @@ const BUILDS: [Build; Shape::ALL.len()] = [
         about: "five levels of page tables, and memory that 1 GiB pages fit into",
         // The last -cpu counts.
         qemu: "-cpu max",
-        memory: "3G",
+        // The direct map has 1 GiB pages only well below the end of memory.
+        memory: "4G",
         ..USUAL
     },
     Build {
