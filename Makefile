@@ -92,7 +92,9 @@ prove: rig-ready ## rig: Judge what textbooks say by the kernel, in all machines
 	@if kernel=$$($(REPO)/scripts/debug-kernel --check); then \
 		release=$$(cat $$kernel/build/include/config/kernel.release) && \
 		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules; \
-	fi && MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(RIG) prove $${kernel:+--debug-kernel $$kernel} $(CLAIM)
+	fi && if arm=$$($(REPO)/scripts/setup --arch armhf --check); then $(MAKE) --no-print-directory rig-ready-arm; fi && \
+		MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(RIG) prove \
+			$${kernel:+--debug-kernel $$kernel} $${arm:+--arm-kernel $$arm} $(CLAIM)
 
 .PHONY: test-arm
 test-arm: rig-ready-arm ## rig: Run the suite on 32-bit ARM machines, with a Cortex-A7 and a Cortex-A8

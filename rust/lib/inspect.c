@@ -303,9 +303,10 @@ u64 mapkit_memory_types(void)
 	return (u64)high << 32 | low;
 }
 
+/* arm.rs knows short descriptors, not the long ones. */
 bool mapkit_tables_are_physical(void)
 {
-	return true;
+	return !IS_ENABLED(CONFIG_ARM_LPAE);
 }
 
 void mapkit_areas(struct mapkit_area areas[MAPKIT_AREAS])

@@ -200,7 +200,7 @@ pub struct WalkLevel {
 ///
 /// Errors: `EPERM`, `ESRCH` (no such process, or it is exiting), `EINVAL` (a kernel thread, which has
 /// no address space; an address that no page table can map; flags), `EOPNOTSUPP` (see
-/// [`WALK_USER_MODE`]; the tables do not hold physical addresses), `EAGAIN` (the tables changed all the
+/// [`WALK_USER_MODE`]; the tables do not hold physical addresses, or are of a kind that is not known), `EAGAIN` (the tables changed all the
 /// time), `EINTR` (killed while waiting).
 #[repr(C)]
 #[derive(

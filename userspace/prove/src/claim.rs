@@ -60,11 +60,15 @@ pub enum Shape {
     EduPassthrough,
     /// A modelled GPIO bank of an AM335x.
     Gpio,
+    /// 32-bit ARM, with less memory than the kernel can map all at once.
+    Arm,
+    /// 32-bit ARM, with more.
+    ArmTwoGib,
 }
 
 impl Shape {
     /// All of them, in the order in which they are booted.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Normal,
         Self::Again,
         Self::Nokaslr,
@@ -78,6 +82,8 @@ impl Shape {
         Self::EduIommu,
         Self::EduPassthrough,
         Self::Gpio,
+        Self::Arm,
+        Self::ArmTwoGib,
     ];
 
     /// Its name on the command line and in reports.
@@ -96,6 +102,8 @@ impl Shape {
             Self::EduIommu => "edu-iommu",
             Self::EduPassthrough => "edu-passthrough",
             Self::Gpio => "gpio",
+            Self::Arm => "arm",
+            Self::ArmTwoGib => "arm-two-gib",
         }
     }
 }

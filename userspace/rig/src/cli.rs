@@ -228,6 +228,9 @@ pub struct ProveArgs {
     /// What scripts/debug-kernel printed; without it, what needs that kernel is not testable
     #[arg(long, value_name = "DIR")]
     pub debug_kernel: Option<PathBuf>,
+    /// The kernel for 32-bit ARM: its release; without it, what needs that is not testable
+    #[arg(long, value_name = "RELEASE")]
+    pub arm_kernel: Option<String>,
     /// Show how QEMU is started, and the kernel's log as it is written
     #[arg(short, long)]
     pub verbose: bool,

@@ -34,11 +34,8 @@ pub fn run(args: &ProveArgs) -> Result<u8> {
             .filter(|claim| claim.shapes.contains(&shape))
             .copied()
             .collect();
-        if build.debug_kernel && args.debug_kernel.is_none() {
-            verdicts.not_booted(
-                &of_shape,
-                "it needs the debug kernel, which make test-debug builds",
-            );
+        if let Some(lacking) = build.lacking(args) {
+            verdicts.not_booted(&of_shape, lacking);
             continue;
         }
         write_json(&exchange.join(EARLIER), &verdicts.boots)?;

@@ -9,6 +9,7 @@ use std::path::Path;
 /// What a machine is made of, beside what all have.
 pub struct Build {
     pub shape: Shape,
+    pub machine: Machine,
     /// What is special about it, for a person.
     pub about: &'static str,
     pub memory: &'static str,
@@ -22,6 +23,7 @@ pub struct Build {
 
 const USUAL: Build = Build {
     shape: Shape::Normal,
+    machine: Machine::Pc,
     about: "two processors, 1 GiB, four levels of page tables",
     memory: "1G",
     qemu: "",
@@ -114,6 +116,20 @@ const BUILDS: [Build; Shape::ALL.len()] = [
         gpio: true,
         ..USUAL
     },
+    Build {
+        shape: Shape::Arm,
+        machine: Machine::Virt,
+        about: "32-bit ARM, a Cortex-A7 with 512 MiB",
+        memory: "512M",
+        ..USUAL
+    },
+    Build {
+        shape: Shape::ArmTwoGib,
+        machine: Machine::Virt,
+        about: "32-bit ARM, a Cortex-A7 with 2 GiB",
+        memory: "2G",
+        ..USUAL
+    },
 ];
 
 /// What `shape` is made of.
@@ -123,11 +139,25 @@ pub fn build_of(shape: Shape) -> &'static Build {
 }
 
 impl Build {
+    /// What its kernel is missing for, if it is.
+    pub fn lacking(&self, args: &ProveArgs) -> Option<&'static str> {
+        match (self.machine.is_native(), self.debug_kernel) {
+            (false, _) if args.arm_kernel.is_none() => {
+                Some("it needs a kernel for 32-bit ARM, which make test-arm fetches")
+            }
+            (true, true) if args.debug_kernel.is_none() => {
+                Some("it needs the debug kernel, which make test-debug builds")
+            }
+            _ => None,
+        }
+    }
+
     /// The guest's arguments.
     pub fn guest(&self, args: &ProveArgs, results: &Path) -> GuestArgs {
-        let (kernel, kernel_dir) = match self.debug_kernel {
-            true => (None, args.debug_kernel.clone()),
-            false => (args.kernel.clone(), None),
+        let (kernel, kernel_dir) = match (self.machine.is_native(), self.debug_kernel) {
+            (false, _) => (args.arm_kernel.clone(), None),
+            (true, true) => (None, args.debug_kernel.clone()),
+            (true, false) => (args.kernel.clone(), None),
         };
         GuestArgs {
             kernel,
@@ -137,7 +167,7 @@ impl Build {
             results: Some(results.to_owned()),
             gpio: self.gpio.then(|| results.join("gpio")),
             verbose: args.verbose,
-            ..GuestArgs::plain(Machine::Pc, self.memory)
+            ..GuestArgs::plain(self.machine, self.memory)
         }
     }
 }
