@@ -292,7 +292,7 @@ fn unknown_ioctl_is_enotty(_: &Context) -> Result<()> {
 
 fn a_bad_pointer_is_efault(_: &Context) -> Result<()> {
     let inspector = Inspector::open()?;
-    for address in [0, 64, usize::MAX - 64, 1 << 62] {
+    for address in [0, 64, usize::MAX - 64, 1 << (usize::BITS - 2)] {
         let told = raw::ioctl(&inspector, uapi::IOCTL_WALK, address);
         ensure!(told == Err(Errno::EFAULT), "{address:#x}: {told:?}");
     }
