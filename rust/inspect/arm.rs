@@ -6,9 +6,9 @@
 //! Bits of an entry: ARM Architecture Reference Manual for ARMv7, section B3.5, with SCTLR.TRE set and
 //! SCTLR.AFE clear, as Linux has them. The CPU's entries have no bits for what Linux wants to know
 //! besides (accessed, dirty), so Linux has a table of its own 2 KiB before each of the second level:
-//! `arch/arm/include/asm/pgtable-2level.h`. Its two tables and their CPU's twins fill a page, and to
+//! `arch/arm/include/asm/pgtable-2level.h`. Two of its tables and the CPU's twins fill a page, and to
 //! the rest of the kernel they are one table of 512 entries, for which the first level has 2048. A walk
-//! is the CPU's.
+//! is the CPU's; what only Linux knows of an entry is added.
 
 use crate::{
     uapi::{
@@ -33,6 +33,14 @@ const SUPERSECTION: u64 = 1 << 24;
 /// Bytes that an entry of the second level maps: the usual, and the larger.
 const SMALL_PAGE: u64 = 1 << 12;
 const LARGE_PAGE: u64 = 1 << 16;
+
+/// Bytes from Linux's own table of the second level to the CPU's.
+const OWN_TABLE: u64 = 2048;
+/// Bits of Linux's own entries.
+const OWN_PRESENT: u64 = 1 << 0;
+const OWN_ACCESSED: u64 = 1 << 1;
+const OWN_DIRTY: u64 = 1 << 6;
+const OWN_USER: u64 = 1 << 8;
 
 /// Of a section: it is one of 16 MiB.
 const IS_SUPERSECTION: u64 = 1 << 18;
@@ -112,23 +120,50 @@ pub(crate) fn is_translated(address: u64) -> bool {
     address.wrapping_shr(ADDRESS_BITS) == 0
 }
 
-/// What an entry of a level means.
-pub(crate) fn decode(level: Level, value: u64) -> Entry {
-    match (level, value & 3) {
-        (_, 0) => nothing(match value {
+/// How many bytes before a table of a level Linux has one of its own for the same addresses.
+pub(crate) fn own_table(level: Level) -> Option<u64> {
+    (level == Level::Pte).then_some(OWN_TABLE)
+}
+
+/// What an entry of a level means, with Linux's own at the second level.
+pub(crate) fn decode(level: Level, value: u64, own: u64) -> Entry {
+    let mut entry = match (level, value & 3) {
+        (Level::Pte, 0) if own & OWN_PRESENT != 0 => Entry {
+            physical: own & !SMALL_PAGE.wrapping_sub(1),
+            page_size: SMALL_PAGE,
+            ..nothing(EntryKind::Blocked)
+        },
+        (_, 0) => nothing(match value | own {
             0 => EntryKind::Empty,
             _ => EntryKind::NotPresent,
         }),
         (Level::Pte, 1) => page(value, &OF_LARGE_PAGE),
         (Level::Pte, _) => page(value, &OF_SMALL_PAGE),
+        // An entry that points to a table forbids nothing.
         (_, 1) => Entry {
-            flags: EntryFlag::Present.bit(),
+            flags: EntryFlag::Present.bit() | EntryFlag::Writable.bit() | EntryFlag::User.bit(),
             physical: value & !0x3ff,
             ..nothing(EntryKind::Table)
         },
         _ if value & IS_SUPERSECTION != 0 => supersection(value),
         _ => page(value, &OF_SECTION),
+    };
+    if own & OWN_PRESENT != 0 {
+        entry.flags |= own_flags(own);
     }
+    entry
+}
+
+/// What Linux's own entry says of a page.
+fn own_flags(own: u64) -> u32 {
+    [
+        (OWN_ACCESSED, EntryFlag::Accessed),
+        (OWN_DIRTY, EntryFlag::Dirty),
+        (OWN_USER, EntryFlag::User),
+    ]
+    .iter()
+    .filter(|(bit, _)| own & bit != 0)
+    .fold(0, |flags, (_, flag)| flags | flag.bit())
 }
 
 const fn nothing(kind: EntryKind) -> Entry {

@@ -160,7 +160,11 @@ fn read_path(tables: &Tables<'_>, address: u64) -> Result<Path> {
         }
         let index = index_of(&format, address);
         let value = tables.read(table, index, format.entry_size)?;
-        let entry = arch::decode(format.level, value);
+        let own = match arch::own_table(format.level) {
+            Some(before) => tables.read(table.wrapping_sub(before), index, format.entry_size)?,
+            None => 0,
+        };
+        let entry = arch::decode(format.level, value, own);
         let offset = u64::from(index).wrapping_mul(u64::from(format.entry_size));
         slot.kind = entry.kind.number();
         slot.index = index;

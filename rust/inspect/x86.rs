@@ -98,8 +98,14 @@ fn page_size(level: Level) -> Option<u64> {
     }
 }
 
+/// How many bytes before a table of a level Linux has one of its own for the same addresses. It keeps
+/// everything in the CPU's.
+pub(crate) fn own_table(_: Level) -> Option<u64> {
+    None
+}
+
 /// What an entry of a level means.
-pub(crate) fn decode(level: Level, value: u64) -> Entry {
+pub(crate) fn decode(level: Level, value: u64, _own: u64) -> Entry {
     let mut entry = Entry {
         kind: EntryKind::Empty,
         flags: 0,

@@ -6,7 +6,7 @@ use crate::{
     cells::Cell,
     child,
     limits::with_parameters,
-    raw::Map,
+    raw::{has_huge_pages, Map},
     runner::{skip, suite, Context},
 };
 use anyhow::{anyhow, ensure, Result};
@@ -207,10 +207,6 @@ fn needs_huge_pages() -> Result<()> {
         true => Ok(()),
         false => skip("this kernel has no huge pages in user space (CONFIG_TRANSPARENT_HUGEPAGE)"),
     }
-}
-
-fn has_huge_pages() -> bool {
-    Path::new("/sys/kernel/mm/transparent_hugepage").exists()
 }
 
 fn huge_maps_2_mib_at_once(_: &Context) -> Result<()> {

@@ -254,6 +254,8 @@ fn unknown_flags_are_einval(_: &Context) -> Result<()> {
 
 fn a_wrong_size_is_refused(_: &Context) -> Result<()> {
     let inspector = Inspector::open()?;
+    // The frame that is asked for is number 0, where not every machine has memory.
+    let frame_0 = inspector.frame(0).err().and_then(|err| err.errno());
     for (number, size) in [
         (uapi::IOCTL_WALK, uapi::Walk::MIN_SIZE as u32),
         (uapi::IOCTL_FRAME, uapi::Frame::MIN_SIZE as u32),
@@ -266,6 +268,7 @@ fn a_wrong_size_is_refused(_: &Context) -> Result<()> {
             (size + 100, None),
             (4097, Some(Errno::E2BIG)),
         ] {
+            let expected = expected.or(frame_0.filter(|_| number == uapi::IOCTL_FRAME));
             let told = raw::ioctl_bytes(&inspector, number, size, &[]).err();
             ensure!(told == expected, "{number:#x}, size {size}: {told:?}");
         }
@@ -380,10 +383,8 @@ fn change_for_ever(shared: &Shared) -> Result<()> {
 fn walk_on(shared: &Shared, seed: u64) -> Result<()> {
     let inspector = Inspector::open()?;
     let vmalloc = inspector.layout()?;
-    let vmalloc = vmalloc
-        .area(Area::Vmalloc)
-        .context("no vmalloc area")?
-        .start;
+    let vmalloc = vmalloc.area(Area::Vmalloc).context("no vmalloc area")?;
+    let (vmalloc, length) = (vmalloc.start, vmalloc.last - vmalloc.start);
     let mut random = Random::new(seed);
     let deadline = Instant::now() + RACE;
     while Instant::now() < deadline {
@@ -391,7 +392,7 @@ fn walk_on(shared: &Shared, seed: u64) -> Result<()> {
         let base = shared.number(1).load(Ordering::Relaxed);
         let address = base + random.below(8 << 20);
         let answer = match random.below(8) {
-            0 => inspector.walk(Target::Kernel, vmalloc + random.below(1 << 30)),
+            0 => inspector.walk(Target::Kernel, vmalloc + random.below(length.min(1 << 30))),
             1 => inspector
                 .walk_counted(Target::Process(pid), address)
                 .map(|(walk, _)| walk),

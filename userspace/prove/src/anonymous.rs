@@ -3,8 +3,14 @@
 //! Anonymous memory of this process.
 
 use anyhow::{ensure, Context as _, Result};
-use nix::sys::mman::{madvise, mmap_anonymous, munmap, MapFlags, MmapAdvise, ProtFlags};
-use std::{ffi::c_void, num::NonZeroUsize, ops::Range, ptr::NonNull};
+use nix::{
+    errno::Errno,
+    sys::mman::{madvise, mmap_anonymous, munmap, MapFlags, MmapAdvise, ProtFlags},
+};
+use std::{ffi::c_void, num::NonZeroUsize, ops::Range, path::Path, ptr::NonNull};
+
+/// Where a kernel that has huge pages says how it uses them.
+const HUGE_PAGES: &str = "/sys/kernel/mm/transparent_hugepage";
 
 /// Bytes of a huge page.
 pub const HUGE: usize = 2 << 20;
@@ -67,7 +73,16 @@ impl Anonymous {
     pub fn advise(&self, advice: MmapAdvise) -> Result<()> {
         // SAFETY: The mapping is this type's own. Nobody has a reference to its memory, and what
         // `touch` stores is never read.
-        unsafe { madvise(self.addr, self.bytes, advice) }.with_context(|| format!("{advice:?}"))
+        let told = unsafe { madvise(self.addr, self.bytes, advice) };
+        // A kernel that has no huge pages takes no advice on them.
+        let of_huge_pages = matches!(
+            advice,
+            MmapAdvise::MADV_HUGEPAGE | MmapAdvise::MADV_NOHUGEPAGE
+        );
+        match told {
+            Err(Errno::EINVAL) if of_huge_pages && !Path::new(HUGE_PAGES).exists() => Ok(()),
+            told => told.with_context(|| format!("{advice:?}")),
+        }
     }
 
     /// Gives the pages of a range back: they are zero when touched again.

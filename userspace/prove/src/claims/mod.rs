@@ -27,6 +27,7 @@ mod c02_huge_pages;
 mod c03_kernel_layout;
 mod c04_virt_to_phys;
 mod c05_arm_page_offset;
+mod c06_high_memory;
 mod c07_struct_page;
 mod c08_tlb;
 mod c09_isolation;
@@ -65,6 +66,7 @@ pub const CLAIMS: &[&Claim] = &[
     &c03_kernel_layout::CLAIM,
     &c04_virt_to_phys::CLAIM,
     &c05_arm_page_offset::CLAIM,
+    &c06_high_memory::CLAIM,
     &c07_struct_page::CLAIM,
     &c08_tlb::CLAIM,
     &c09_isolation::CLAIM,
