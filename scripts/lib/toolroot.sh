@@ -78,6 +78,9 @@ unpacked() { echo "$ROOT/var/lib/mapwright/$1"; }
 
 cross_is_there() { [[ $(cat "$(unpacked "cross-$ARCH")" 2>/dev/null) == "$(cross_packages) ${FOREIGN_PACKAGES[*]}" ]]; }
 
+# Instead of Debian's link to tools for this machine, see build-modpost.
+modpost_is_there() { [[ ! -L $ROOT/usr/src/linux-headers-$RELEASE/scripts ]]; }
+
 # To be run as a job named "cross".
 install_cross() {
     local qemu packages
