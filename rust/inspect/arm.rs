@@ -41,6 +41,7 @@ const OWN_PRESENT: u64 = 1 << 0;
 const OWN_ACCESSED: u64 = 1 << 1;
 const OWN_DIRTY: u64 = 1 << 6;
 const OWN_USER: u64 = 1 << 8;
+const OWN_BLOCKED: u64 = 1 << 11;
 
 /// Of a section: it is one of 16 MiB.
 const IS_SUPERSECTION: u64 = 1 << 18;
@@ -128,10 +129,15 @@ pub(crate) fn own_table(level: Level) -> Option<u64> {
 /// What an entry of a level means, with Linux's own at the second level.
 pub(crate) fn decode(level: Level, value: u64, own: u64) -> Entry {
     let mut entry = match (level, value & 3) {
+        // Empty to the CPU: the page is not to be used, or its first use is to be a fault, at which
+        // Linux notes that it was accessed.
         (Level::Pte, 0) if own & OWN_PRESENT != 0 => Entry {
             physical: own & !SMALL_PAGE.wrapping_sub(1),
             page_size: SMALL_PAGE,
-            ..nothing(EntryKind::Blocked)
+            ..nothing(match own & OWN_BLOCKED {
+                0 => EntryKind::Page,
+                _ => EntryKind::Blocked,
+            })
         },
         (_, 0) => nothing(match value | own {
             0 => EntryKind::Empty,

@@ -19,7 +19,14 @@ pub const CLAIM: Claim = Claim {
     says:
         "A PMD entry may map 2 MiB, and a PUD entry 1 GiB, by itself: the walk ends there, and one \
            entry (and one of the TLB) does for 512 or 262,144.",
-    needs: &[Need::Module("mapwright_inspect"), Need::Module("mapwright")],
+    needs: &[
+        Need::Module("mapwright_inspect"),
+        Need::Module("mapwright"),
+        Need::File(
+            "/sys/kernel/mm/transparent_hugepage",
+            "a kernel with huge pages in user space (CONFIG_TRANSPARENT_HUGEPAGE)",
+        ),
+    ],
     shapes: &[Shape::Normal, Shape::FiveLevels],
     prove,
 };
