@@ -146,6 +146,11 @@ rig-ready: setup
 	@release=$$($(REPO)/scripts/setup --release) && \
 		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules programs
 
+.PHONY: beaglebone
+beaglebone: rig-ready-arm ## rig: What a BeagleBone Black with Debian's kernel needs: docs/beaglebone.md
+	@$(IN_ROOT) $(REPO)/scripts/beaglebone $$($(REPO)/scripts/setup --arch armhf --release) \
+		$(BUILD)/bin-$(ARM) $(BUILD)/beaglebone
+
 .PHONY: rig-ready-arm
 rig-ready-arm:
 	@$(REPO)/scripts/setup --arch armhf

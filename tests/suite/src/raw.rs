@@ -248,9 +248,9 @@ impl Drop for Map {
 /// Why `mmap` refuses an offset, which may be of any value. What is mapped if it does not, stays so.
 pub fn mmap_errno(fd: &impl AsFd, offset: u64, length: usize) -> Option<Errno> {
     let (fd, none) = (fd.as_fd().as_raw_fd(), std::ptr::null_mut());
-    let (prot, offset) = (RW.bits(), offset as libc::off_t);
+    let (prot, offset) = (RW.bits(), offset as libc::off64_t);
     // SAFETY: The kernel chooses an address where nothing is mapped.
-    let addr = unsafe { libc::mmap(none, length, prot, libc::MAP_SHARED, fd, offset) };
+    let addr = unsafe { libc::mmap64(none, length, prot, libc::MAP_SHARED, fd, offset) };
     (addr == libc::MAP_FAILED).then(Errno::last)
 }
 
