@@ -13,7 +13,6 @@ use anyhow::{anyhow, ensure, Result};
 use mapwright::{page_faults, Backing, Caching, Method, Session, Tables};
 use nix::libc;
 use std::{
-    path::Path,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
 };
