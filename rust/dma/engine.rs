@@ -19,6 +19,7 @@ use kernel::{
         Bound, //
     },
     devres::Devres,
+    fs::File,
     io::{
         poll::read_poll_timeout,
         Io, //
@@ -27,21 +28,28 @@ use kernel::{
         self,
         IrqReturn, //
     },
-    new_condvar,
     new_mutex,
+    new_poll_condvar,
     pci::Bar,
     prelude::*,
     sync::{
+        poll::{
+            PollCondVar,
+            PollTable, //
+        },
         Arc,
-        CondVar,
         Mutex, //
     },
     time::{
         msecs_to_jiffies,
         Delta, //
-    }, //
+    },
+    workqueue::Queue, //
 };
-use mapkit::completion::Announcement;
+use mapkit::{
+    completion::Announcement,
+    workqueue::OrderedQueue, //
+};
 
 /// The device's registers, as long as it has its driver.
 pub(crate) type Registers = Devres<Bar<'static, END>>;
@@ -53,7 +61,7 @@ const TIMEOUT_MS: u32 = 5000;
 #[pin_data]
 pub(crate) struct Engine {
     registers: Registers,
-    pub(crate) stats: Stats,
+    pub(crate) stats: Arc<Stats>,
     /// The engine has moved a piece.
     #[pin]
     moved: Announcement,
@@ -64,7 +72,10 @@ pub(crate) struct Engine {
     state: Mutex<State>,
     /// The engine is free, or gone.
     #[pin]
-    free: CondVar,
+    free: PollCondVar,
+    /// What is done later, until the device is gone.
+    #[pin]
+    queue: Mutex<Option<OrderedQueue>>,
 }
 
 /// Who may use the engine.
@@ -87,7 +98,8 @@ pub(crate) enum Way {
 impl Engine {
     /// The engine behind `registers`.
     pub(crate) fn new(registers: Registers) -> Result<Arc<Self>> {
-        let stats = Stats::new()?;
+        let stats = Arc::new(Stats::new()?, GFP_KERNEL)?;
+        let queue = OrderedQueue::new(c"mapwright_dma")?;
         Arc::pin_init(
             try_pin_init!(Self {
                 registers,
@@ -95,7 +107,8 @@ impl Engine {
                 moved <- Announcement::new(),
                 tested <- Announcement::new(),
                 state <- new_mutex!(State { taken: false, gone: None }),
-                free <- new_condvar!(),
+                free <- new_poll_condvar!(),
+                queue <- new_mutex!(Some(queue)),
             }? Error),
             GFP_KERNEL,
         )
@@ -126,6 +139,24 @@ impl Engine {
         while state.taken {
             self.free.wait(&mut state);
         }
+        drop(state);
+        self.free.notify_all();
+        let queue = self.queue.lock().take();
+        // With the lock released: waits for what was put in, which fails at once now.
+        drop(queue);
+    }
+
+    /// Has `put` put something into the queue; `ENODEV` if the device is gone.
+    pub(crate) fn enqueue(&self, put: impl FnOnce(&Queue)) -> Result {
+        self.check()?;
+        let queue = self.queue.lock();
+        put(queue.as_ref().ok_or(ENODEV)?);
+        Ok(())
+    }
+
+    /// Has `table` told when the device is gone, among other times.
+    pub(crate) fn register_poll(&self, file: &File, table: &PollTable<'_>) {
+        table.register_wait(file, &self.free);
     }
 
     /// `ENODEV` if the device is gone, `EIO` if it did not answer once.

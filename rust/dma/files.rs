@@ -3,7 +3,13 @@
 //! What the files of a device have beside their regions: the ioctls of the engine.
 
 use crate::{
+    channel::{
+        Channel,
+        Opened, //
+    },
     engine::Engine,
+    loans::Loan,
+    queue::Job,
     registers::BUFFER_BYTES,
     transfer::{
         shape,
@@ -15,10 +21,17 @@ use crate::{
 use kernel::{
     prelude::*,
     seq_file::SeqFile,
-    sync::Arc,
+    sync::{
+        poll::PollTable,
+        Arc, //
+    },
     uaccess::UserPtr, //
 };
-use mapkit::capability;
+use mapkit::{
+    capability,
+    dma_buf::Import,
+    eventfd::EventFd, //
+};
 use mapwright_session::{
     ioctl::{
         expect_zero,
@@ -27,7 +40,8 @@ use mapwright_session::{
     },
     Device,
     Driver,
-    File, //
+    File,
+    Session, //
 };
 use mapwright_uapi as uapi;
 
@@ -42,18 +56,33 @@ pub(crate) struct Files {
 impl Driver for Files {
     const MODULE: &'static ThisModule = &THIS_MODULE;
 
-    type PerFile = ();
+    type PerFile = Opened;
 
-    fn open(&self) -> Result {
-        self.engine.check()
+    fn open(&self) -> Result<Opened> {
+        self.engine.check()?;
+        Opened::new(self.engine.clone(), self.device.clone())
     }
 
     fn ioctl(file: &File<Self>, cmd: u32, arg: UserPtr) -> Result<u32> {
         match cmd {
             uapi::IOCTL_DMA_INFO => reply(arg, |info| file.driver().info(info)),
             uapi::IOCTL_TRANSFER => transfer(file, arg),
+            uapi::IOCTL_DONE => reply(arg, |done| tell_ended(file, done)),
+            uapi::IOCTL_LEND => lend(file, arg),
+            uapi::IOCTL_GIVE_BACK => give_back(file, arg),
+            uapi::IOCTL_IMPORT => import(file, arg),
             _ => Err(ENOTTY),
         }
+    }
+
+    fn sync(file: &File<Self>, region: u64, flags: u32) -> Result {
+        file.per_file().loans.lock().sync(region, flags)
+    }
+
+    const POLLS: bool = true;
+
+    fn poll(file: &File<Self>, opened: &kernel::fs::File, table: &PollTable<'_>) -> u32 {
+        file.per_file().poll(opened, table)
     }
 
     fn show_stats(&self, m: &SeqFile) {
@@ -76,37 +105,154 @@ impl Files {
     }
 }
 
+/// A program asks for a transfer.
 fn transfer(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     let (_, request) = read::<uapi::Transfer>(arg)?;
-    expect_zero(&[request.flags & !uapi::TRANSFER_RAW_TARGET, request.reserved])?;
-    let (session, driver) = (file.session(), file.driver());
-    let device = driver.device.dma()?;
+    let known = uapi::TRANSFER_RAW_TARGET | uapi::TRANSFER_QUEUE | uapi::TRANSFER_EVENTFD;
+    let queue = request.flags & uapi::TRANSFER_QUEUE != 0;
+    let has_eventfd = request.flags & uapi::TRANSFER_EVENTFD != 0;
+    if request.flags & !known != 0 || has_eventfd && !queue || request.eventfd != 0 && !has_eventfd
+    {
+        return Err(EINVAL);
+    }
+    let channel: &Arc<Channel> = file.per_file();
+    channel.engine.check()?;
+    let transfer = checked(file.session(), channel, &request)?;
+    if queue {
+        let eventfd = match has_eventfd {
+            true => Some(EventFd::new(
+                i32::try_from(request.eventfd).map_err(|_| EBADF)?,
+            )?),
+            false => None,
+        };
+        enqueue(channel, transfer, request.cookie, eventfd)?;
+    } else {
+        channel.run(&transfer, &|| kernel::current!().signal_pending())?;
+    }
+    Ok(0)
+}
+
+/// The transfer that `request` describes, if it can be made.
+fn checked(session: &Session, channel: &Channel, request: &uapi::Transfer) -> Result<Transfer> {
+    let bytes = request.bytes;
     let source = Side::new(
         session,
+        channel,
         request.source,
         request.source_offset,
-        request.bytes,
+        bytes,
     )?;
     let target = match request.flags & uapi::TRANSFER_RAW_TARGET {
         0 => Side::new(
             session,
+            channel,
             request.target,
             request.target_offset,
-            request.bytes,
+            bytes,
         )?,
-        _ if !capability::is_sys_rawio() || !device.is_translated() => return Err(EPERM),
+        _ if !capability::is_sys_rawio() || !channel.device.dma()?.is_translated() => {
+            return Err(EPERM);
+        }
         _ => Side::Raw(request.target_offset),
     };
+    target.check_writable()?;
     if matches!((&source, &target), (Side::Buffer(_), Side::Buffer(_))) {
         return Err(EINVAL);
     }
-    let transfer = Transfer {
+    Ok(Transfer {
         source,
         target,
-        bytes: usize::try_from(request.bytes).map_err(|_| EINVAL)?,
+        bytes: usize::try_from(bytes).map_err(|_| EINVAL)?,
         shape: shape(request.lending)?,
+    })
+}
+
+fn enqueue(
+    channel: &Arc<Channel>,
+    transfer: Transfer,
+    cookie: u64,
+    eventfd: Option<EventFd>,
+) -> Result {
+    let job = Job::new(channel.clone(), transfer, cookie, eventfd)?;
+    channel.queue.lock().reserve()?;
+    let put = |queue: &kernel::workqueue::Queue| {
+        // It was never put in before.
+        let _ = queue.enqueue(job);
     };
-    let interrupted = || kernel::current!().signal_pending();
-    transfer.run(&driver.engine, &device, &interrupted)?;
+    channel
+        .engine
+        .enqueue(put)
+        .inspect_err(|_| channel.queue.lock().cancel())
+}
+
+fn lend(file: &File<Files>, arg: UserPtr) -> Result<u32> {
+    let (user, mut lend) = read::<uapi::Lend>(arg)?;
+    expect_zero(&[lend.flags])?;
+    let shape = shape(lend.lending)?;
+    let channel: &Arc<Channel> = file.per_file();
+    let device = channel.device.dma()?;
+    let region = file.session().by_id(lend.region)?;
+    let end = lend.first.checked_add(lend.bytes).ok_or(EINVAL)?;
+    if lend.bytes == 0 || end > region.memory().len() as u64 {
+        return Err(EINVAL);
+    }
+    // As a region they fit.
+    let range = lend.first as usize..end as usize;
+    lend.id = channel.device.new_id();
+
+    let mut loans = channel.loans.lock();
+    loans.check_room(region.number(), &range)?;
+    let (id, stats) = (lend.id, &channel.engine.stats);
+    let start = range.start;
+    let loan = Loan::new(&device, stats, id, &region, range, shape, lend.direction)?;
+    (lend.entries, lend.segments) = loan.count();
+    lend.bus = match loan.segment_at(start) {
+        Some(first) if capability::is_sys_admin() => first.bus,
+        _ => uapi::NO_DMA_ADDR,
+    };
+    loans.add(loan)?;
+    drop(loans);
+    // A program that cannot be told of its loan does not get one.
+    let told = user.write(&lend);
+    if told.is_err() {
+        let taken = channel.loans.lock().take(id);
+        drop(taken);
+    }
+    told.map(|()| 0)
+}
+
+fn give_back(file: &File<Files>, arg: UserPtr) -> Result<u32> {
+    let (_, back) = read::<uapi::GiveBack>(arg)?;
+    expect_zero(&[back.flags])?;
+    let taken = file.per_file().loans.lock().take(back.id)?;
+    // With the lock released.
+    drop(taken);
     Ok(0)
+}
+
+fn import(file: &File<Files>, arg: UserPtr) -> Result<u32> {
+    let (user, mut request) = read::<uapi::Import>(arg)?;
+    expect_zero(&[request.flags, request.reserved])?;
+    let channel: &Arc<Channel> = file.per_file();
+    let device = channel.device.dma()?;
+    let fd = i32::try_from(request.fd).map_err(|_| EBADF)?;
+    let import = Arc::new(Import::new(fd, &device)?, GFP_KERNEL_ACCOUNT)?;
+    request.id = channel.device.new_id();
+    request.bytes = import.len() as u64;
+    channel.loans.lock().add_import(request.id, import)?;
+    let told = user.write(&request);
+    if told.is_err() {
+        let taken = channel.loans.lock().take(request.id);
+        drop(taken);
+    }
+    told.map(|()| 0)
+}
+
+fn tell_ended(file: &File<Files>, done: &mut uapi::Done) -> Result {
+    expect_zero(&[done.flags])?;
+    let ended = file.per_file().queue.lock().pop()?;
+    done.cookie = ended.cookie;
+    done.error = ended.error;
+    done.reserved = 0;
+    Ok(())
 }

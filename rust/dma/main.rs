@@ -42,8 +42,11 @@ use mapwright_session::{
 };
 use mapwright_uapi as uapi;
 
+mod channel;
 mod engine;
 mod files;
+mod loans;
+mod queue;
 mod registers;
 mod stats;
 mod transfer;
@@ -218,7 +221,7 @@ impl Edu {
             default_region: DefaultRegion::from_names("coherent", "dma", "wb")
                 .map_err(|_| EINVAL)?,
         };
-        let memory = Device::new(&settings, dma)?;
+        let memory = Device::new(&THIS_MODULE, &settings, dma)?;
         let name = Name::take()?;
         let files = Files {
             engine: engine.clone(),

@@ -3,10 +3,14 @@
 //! A transfer: from one side to the other, through the device's buffer.
 
 use crate::{
+    channel::Channel,
     engine::{
-        Engine,
         Turn,
         Way, //
+    },
+    loans::{
+        Loan,
+        Used, //
     },
     registers::BUFFER_BYTES,
     stats::Counter, //
@@ -19,13 +23,18 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use mapkit::dma::{
-    Direction,
-    DmaDevice,
-    FromDevice,
-    Shape,
-    Streaming,
-    ToDevice, //
+use mapkit::{
+    dma::{
+        Direction,
+        DmaDevice,
+        FromDevice,
+        Shape,
+        ToDevice, //
+    },
+    dma_buf::{
+        Import,
+        MappedImport, //
+    }, //
 };
 use mapwright_session::{
     Region,
@@ -39,29 +48,47 @@ pub(crate) enum Side {
     Buffer(Range<usize>),
     /// Bytes of a region.
     Region(Arc<Region>, Range<usize>),
+    /// Bytes of an imported buffer.
+    Import(Arc<Import>, Range<usize>),
     /// A bus address that was given as such.
     Raw(u64),
 }
 
 impl Side {
-    /// The side `id` of a transfer asked for by `session`: `ENOENT` if there is no such region,
-    /// `EINVAL` if the bytes are not inside it.
-    pub(crate) fn new(session: &Session, id: u64, offset: u64, bytes: u64) -> Result<Self> {
+    /// The side `id` of a transfer asked for by the file of `session` and `channel`: `ENOENT` if it has
+    /// no such region or buffer, `EINVAL` if the bytes are not inside it.
+    pub(crate) fn new(
+        session: &Session,
+        channel: &Channel,
+        id: u64,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<Self> {
         let start = usize::try_from(offset).map_err(|_| EINVAL)?;
         let bytes = usize::try_from(bytes).map_err(|_| EINVAL)?;
         let end = start.checked_add(bytes).ok_or(EINVAL)?;
-        let (side, limit) = match id {
-            0 => (Self::Buffer(start..end), BUFFER_BYTES),
-            id => {
-                let region = session.by_id(id)?;
-                let limit = region.memory().len();
-                (Self::Region(region, start..end), limit)
-            }
+        let (side, limit) = if id == 0 {
+            (Self::Buffer(start..end), BUFFER_BYTES)
+        } else if let Some(import) = channel.loans.lock().import(id) {
+            let limit = import.len();
+            (Self::Import(import, start..end), limit)
+        } else {
+            let region = session.by_id(id)?;
+            let limit = region.memory().len();
+            (Self::Region(region, start..end), limit)
         };
         if bytes == 0 || end > limit {
             return Err(EINVAL);
         }
         Ok(side)
+    }
+
+    /// `EACCES` if nothing may be written to it.
+    pub(crate) fn check_writable(&self) -> Result {
+        match self {
+            Self::Import(import, _) if !import.is_writable() => Err(EACCES),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -87,13 +114,13 @@ impl Transfer {
     /// Moves the bytes. `stopped` says when to give up, between two pieces.
     pub(crate) fn run(
         &self,
-        engine: &Engine,
+        channel: &Channel,
         device: &Arc<DmaDevice>,
         stopped: &dyn Fn() -> bool,
     ) -> Result {
-        let turn = engine.take()?;
-        let source = Lent::<ToDevice>::new(&turn, device, &self.source, self.shape)?;
-        let target = Lent::<FromDevice>::new(&turn, device, &self.target, self.shape)?;
+        let turn = channel.engine.take()?;
+        let source = Lent::<ToDevice>::new(channel, device, &self.source, self.shape)?;
+        let target = Lent::<FromDevice>::new(channel, device, &self.target, self.shape)?;
         let mut done = 0usize;
         while done < self.bytes {
             if stopped() {
@@ -114,30 +141,61 @@ impl Transfer {
     }
 }
 
+/// Says which direction of a loan this is.
+trait InWords: Direction {
+    const WORD: u32;
+}
+
+impl InWords for ToDevice {
+    const WORD: u32 = uapi::LEND_TO_DEVICE;
+}
+
+impl InWords for FromDevice {
+    const WORD: u32 = uapi::LEND_FROM_DEVICE;
+}
+
 /// A side that the device has now.
-enum Lent<'a, D: Direction> {
+enum Lent<D: Direction> {
     /// The device's buffer, from this byte on.
     Buffer(usize),
     /// Coherent memory, from this address on.
     Coherent(u64),
-    /// Memory that is given back when this is dropped.
-    Streaming(&'a Turn<'a>, Streaming<Arc<Region>, D>),
+    /// A region that the program has lent, from this byte of it on.
+    Loan(Used, usize),
+    /// A region lent for this transfer, likewise.
+    ForNow(Arc<Loan>, usize),
+    /// An imported buffer, from this byte on.
+    Import(MappedImport<D>, usize),
 }
 
-impl<'a, D: Direction> Lent<'a, D> {
-    fn new(turn: &'a Turn<'a>, device: &Arc<DmaDevice>, side: &Side, shape: Shape) -> Result<Self> {
+impl<D: InWords> Lent<D> {
+    fn new(channel: &Channel, device: &Arc<DmaDevice>, side: &Side, shape: Shape) -> Result<Self> {
         Ok(match side {
             Side::Buffer(range) => Self::Buffer(range.start),
             Side::Raw(bus) => Self::Coherent(*bus),
+            Side::Import(import, range) => Self::Import(import.map()?, range.start),
             Side::Region(region, range) => match region.memory().dma_addr(0) {
                 Some(bus) => Self::Coherent(bus.checked_add(range.start as u64).ok_or(EINVAL)?),
-                None => {
-                    let lent = Streaming::map(device, region.clone(), range.clone(), shape)?;
-                    turn.stats.inc(Counter::Lent);
-                    Self::Streaming(turn, lent)
-                }
+                None => Self::of_region(channel, device, region, range, shape)?,
             },
         })
+    }
+
+    fn of_region(
+        channel: &Channel,
+        device: &Arc<DmaDevice>,
+        region: &Arc<Region>,
+        range: &Range<usize>,
+        shape: Shape,
+    ) -> Result<Self> {
+        let used = channel.loans.lock().find(region.number(), range, D::WORD)?;
+        if let Some(used) = used {
+            return Ok(Self::Loan(used, range.start));
+        }
+        // Nobody asks for it by its number.
+        let stats = &channel.engine.stats;
+        let loan = Loan::new(device, stats, 0, region, range.clone(), shape, D::WORD)?;
+        Ok(Self::ForNow(loan, range.start))
     }
 
     /// Moves the bytes of this side from byte `done` of the transfer on. The device's buffer is where
@@ -150,33 +208,20 @@ impl<'a, D: Direction> Lent<'a, D> {
         done: usize,
         bytes: usize,
     ) -> Result {
+        let at = |offset: usize| {
+            let offset = done.checked_add(offset)?;
+            let segment = match self {
+                Self::Buffer(_) => return None,
+                Self::Coherent(bus) => return Some((bus.checked_add(offset as u64)?, bytes)),
+                Self::Loan(loan, start) => loan.segment_at(start.checked_add(offset)?)?,
+                Self::ForNow(loan, start) => loan.segment_at(start.checked_add(offset)?)?,
+                Self::Import(mapped, start) => mapped.segment_at(start.checked_add(offset)?)?,
+            };
+            Some((segment.bus, segment.bytes))
+        };
         match self {
             Self::Buffer(_) => Ok(()),
-            Self::Coherent(bus) => {
-                let start = bus.checked_add(done as u64).ok_or(EINVAL)?;
-                let at = |offset: usize| {
-                    Some((
-                        start.checked_add(offset as u64)?,
-                        bytes.checked_sub(offset)?,
-                    ))
-                };
-                turn.transfer(way, &at, buffer, bytes)
-            }
-            Self::Streaming(_, lent) => {
-                let at = |offset: usize| {
-                    let segment = lent.segment_at(done.checked_add(offset)?)?;
-                    Some((segment.bus, segment.bytes))
-                };
-                turn.transfer(way, &at, buffer, bytes)
-            }
-        }
-    }
-}
-
-impl<D: Direction> Drop for Lent<'_, D> {
-    fn drop(&mut self) {
-        if let Self::Streaming(turn, _) = self {
-            turn.stats.inc(Counter::TakenBack);
+            _ => turn.transfer(way, &at, buffer, bytes),
         }
     }
 }

@@ -382,6 +382,11 @@ impl<T: MappingEvents> Mappable<T> {
         }
     }
 
+    /// The offset in its file, in pages, at which the memory begins.
+    pub(crate) fn base_pgoff(&self) -> usize {
+        self.base_pgoff
+    }
+
     /// The memory.
     pub fn memory(&self) -> &dyn Backing {
         &**self.backing

@@ -28,6 +28,7 @@ use kernel::{
     prelude::*,
     seq_file::SeqFile,
     sync::{
+        poll::PollTable,
         Arc,
         ArcBorrow, //
     },
@@ -127,6 +128,15 @@ pub trait CharDevice: Sized + Send + Sync + 'static {
 
     /// What `/proc/PID/fdinfo/FD` tells beside the usual.
     fn show_fdinfo(&self, m: &SeqFile);
+
+    /// Whether [`poll`](Self::poll) is to be asked. Without it, the file is always ready.
+    const POLLS: bool = false;
+
+    /// `poll(2)`: the `EPOLL…` bits of what is ready, after registering with `table` what announces a
+    /// change.
+    fn poll(&self, _file: &File, _table: &PollTable<'_>) -> u32 {
+        0
+    }
 }
 
 /// A character device of the files `T`, registered until dropped.
@@ -207,6 +217,10 @@ impl<T: CharDevice> Operations<T> {
         // Structures have the same layout for 32-bit callers; only the pointer needs care.
         compat_ioctl: bindings::compat_ptr_ioctl,
         show_fdinfo: Some(Self::show_fdinfo),
+        poll: match T::POLLS {
+            true => Some(Self::poll),
+            false => None,
+        },
         ..pin_init::zeroed()
     };
 
@@ -345,5 +359,19 @@ impl<T: CharDevice> Operations<T> {
         let opened = unsafe { Self::opened(file) };
         // SAFETY: By the requirement of this function.
         opened.show_fdinfo(unsafe { SeqFile::from_raw(m) });
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this for an open file of these operations, with a table that is null or valid.
+    unsafe extern "C" fn poll(
+        file: *mut bindings::file,
+        table: *mut bindings::poll_table_struct,
+    ) -> bindings::__poll_t {
+        // SAFETY: By the requirement of this function; the file stays open during this call.
+        let opened = unsafe { Self::opened(file) };
+        // SAFETY: By the requirement of this function. No `fdget_pos()` call of this thread is under way.
+        let (file, table) = unsafe { (File::from_raw_file(file), PollTable::from_raw(table)) };
+        opened.poll(file, &table)
     }
 }

@@ -15,7 +15,11 @@ use crate::{
         MappingEvents,
         StructPage, //
     },
-    ffi, //
+    ffi,
+    scatter::{
+        struct_page,
+        ScatterList, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -36,7 +40,6 @@ use kernel::{
     },
     ffi::{
         c_int,
-        c_uint,
         c_void, //
     },
     page::PAGE_SIZE,
@@ -370,20 +373,17 @@ impl<M: Memory> Mapped<M> {
         let handle = match shape {
             Shape::Single => Handle::One(map_single(device, memory.backing(), range, direction)?),
             Shape::Page => Handle::One(map_page(device, memory.backing(), range, direction)?),
-            Shape::Scatter => Handle::List(ScatterList::map(
-                device,
-                memory.backing(),
-                range,
-                c_uint::MAX,
-                direction,
-            )?),
-            Shape::ScatterPages => Handle::List(ScatterList::map(
-                device,
-                memory.backing(),
-                range,
-                PAGE_SIZE as c_uint,
-                direction,
-            )?),
+            Shape::Scatter | Shape::ScatterPages => {
+                let max_bytes = match shape {
+                    Shape::ScatterPages => PAGE_SIZE,
+                    _ => usize::MAX,
+                };
+                let mut list = ScatterList::new(memory.backing(), range, max_bytes)?;
+                // SAFETY: The device may be used for DMA for as long as it is held, and `drop` unmaps
+                // the list.
+                unsafe { list.map(device.as_raw(), direction)? };
+                Handle::List(list)
+            }
         };
         // INVARIANT: It was just made for these.
         Ok(Self {
@@ -398,17 +398,7 @@ impl<M: Memory> Mapped<M> {
     fn segment_at(&self, offset: usize) -> Option<Segment> {
         match &self.handle {
             Handle::One(bus) => Segment::new(*bus, self.bytes)?.after(offset),
-            Handle::List(list) => {
-                let mut before = 0usize;
-                for segment in list.segments() {
-                    let within = offset.checked_sub(before)?;
-                    if within < segment.bytes {
-                        return segment.after(within);
-                    }
-                    before = before.checked_add(segment.bytes)?;
-                }
-                None
-            }
+            Handle::List(list) => list.segments().at(offset),
         }
     }
 
@@ -426,7 +416,7 @@ impl<M: Memory> Mapped<M> {
     fn entries(&self) -> usize {
         match &self.handle {
             Handle::One(_) => 1,
-            Handle::List(list) => list.table.orig_nents as usize,
+            Handle::List(list) => list.entries(),
         }
     }
 
@@ -475,16 +465,8 @@ impl<M: Memory> Drop for Mapped<M> {
             Handle::One(bus) => unsafe {
                 bindings::dma_unmap_page_attrs(device, *bus, self.bytes, self.direction, 0);
             },
-            // SAFETY: As above. The table itself is freed when it is dropped.
-            Handle::List(list) => unsafe {
-                bindings::dma_unmap_sg_attrs(
-                    device,
-                    list.table.sgl,
-                    list.table.orig_nents as c_int,
-                    self.direction,
-                    0,
-                );
-            },
+            // SAFETY: As above.
+            Handle::List(list) => unsafe { list.unmap(device, self.direction) },
         }
     }
 }
@@ -494,24 +476,17 @@ impl Segment {
         clippy::unnecessary_cast,
         reason = "`dma_addr_t` has 32 bits on some machines"
     )]
-    fn new(bus: bindings::dma_addr_t, bytes: usize) -> Option<Self> {
+    pub(crate) fn new(bus: bindings::dma_addr_t, bytes: usize) -> Option<Self> {
         let bus = bus as u64;
         (bytes > 0).then_some(Self { bus, bytes })
     }
 
     /// What is left of it after `offset` bytes.
-    fn after(self, offset: usize) -> Option<Self> {
+    pub(crate) fn after(self, offset: usize) -> Option<Self> {
         let bytes = self.bytes.checked_sub(offset).filter(|left| *left > 0)?;
         let bus = self.bus.checked_add(offset as u64)?;
         Some(Self { bus, bytes })
     }
-}
-
-/// The `struct page` of page `page` of a backing of ordinary memory.
-fn struct_page(memory: &dyn Backing, page: usize) -> Result<StructPage> {
-    let run = memory.run_at(page).ok_or(EINVAL)?;
-    // SAFETY: By the promise of `Backing` the frame is ordinary memory, which has a `struct page`.
-    Ok(unsafe { ffi::mapkit_pfn_to_page(run.pfn) }.cast())
 }
 
 /// `dma_map_single()`: what the CPU finds at consecutive addresses of the direct map.
@@ -570,102 +545,5 @@ fn map_pages(
             bus,
         ))?;
         Ok(bus)
-    }
-}
-
-/// A `struct sg_table` that is mapped.
-///
-/// # Invariants
-///
-/// `table` was made by `sg_alloc_table_from_pages_segment()`, is owned, and was mapped.
-struct ScatterList {
-    table: bindings::sg_table,
-}
-
-impl ScatterList {
-    fn map(
-        device: &DmaDevice,
-        memory: &dyn Backing,
-        range: Range<usize>,
-        max_segment: c_uint,
-        direction: bindings::dma_data_direction,
-    ) -> Result<Self> {
-        let first = range.start / PAGE_SIZE;
-        let end = range.end.div_ceil(PAGE_SIZE);
-        let mut pages = KVVec::with_capacity(end.saturating_sub(first), GFP_KERNEL_ACCOUNT)?;
-        for page in first..end {
-            pages.push(struct_page(memory, page)?, GFP_KERNEL_ACCOUNT)?;
-        }
-        let mut table = bindings::sg_table::default();
-        // SAFETY: `pages` has as many pages, and the bytes are inside them. The function may sleep, as
-        // may its callers.
-        to_result(unsafe {
-            bindings::sg_alloc_table_from_pages_segment(
-                &mut table,
-                pages.as_mut_ptr(),
-                c_uint::try_from(pages.len())?,
-                (range.start % PAGE_SIZE) as c_uint,
-                range.len(),
-                max_segment,
-                bindings::GFP_KERNEL,
-            )
-        })?;
-        // From here on the table is freed if it is dropped.
-        //
-        // INVARIANT: It was just made; it is mapped before it is returned.
-        let mut list = Self { table };
-        // SAFETY: The device may be used for DMA, and the table is valid.
-        to_result(unsafe {
-            bindings::dma_map_sgtable(device.as_raw(), &mut list.table, direction, 0)
-        })?;
-        Ok(list)
-    }
-
-    fn as_raw(&self) -> *mut c_void {
-        core::ptr::from_ref(&self.table).cast_mut().cast()
-    }
-
-    fn segments(&self) -> Segments<'_> {
-        Segments {
-            next: self.table.sgl,
-            left: self.table.nents,
-            _list: PhantomData,
-        }
-    }
-}
-
-impl Drop for ScatterList {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant the table is owned; it was unmapped, or never mapped.
-        unsafe { bindings::sg_free_table(&mut self.table) };
-    }
-}
-
-/// The segments of a mapped list.
-///
-/// # Invariants
-///
-/// `next` is the first of `left` mapped entries of a list that lives for `'a`.
-struct Segments<'a> {
-    next: *mut bindings::scatterlist,
-    left: c_uint,
-    _list: PhantomData<&'a ScatterList>,
-}
-
-impl Iterator for Segments<'_> {
-    type Item = Segment;
-
-    fn next(&mut self) -> Option<Segment> {
-        self.left = self.left.checked_sub(1)?;
-        // SAFETY: By the type invariant this is a mapped entry. After the last one `next` is null or an
-        // entry that is not looked at.
-        unsafe {
-            let segment = Segment::new(
-                bindings::sg_dma_address(self.next),
-                bindings::sg_dma_len(self.next) as usize,
-            );
-            self.next = bindings::sg_next(self.next);
-            segment
-        }
     }
 }

@@ -148,6 +148,9 @@ extern "C" {
         table: *mut c_void,
         direction: bindings::dma_data_direction,
     );
+
+    /// `alloc_ordered_workqueue()`.
+    pub(crate) fn mapkit_alloc_ordered_workqueue(name: *const kernel::ffi::c_char) -> *mut c_void;
 }
 
 /// `struct mapkit_frame` of `inspect.h`.

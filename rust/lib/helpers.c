@@ -8,10 +8,12 @@
 #include <linux/dma-mapping.h>
 #include <linux/iommu-dma.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/nodemask.h>
 #include <linux/percpu.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 #include <linux/timex.h>
 
 struct page *mapkit_virt_to_page(const void *addr);
@@ -35,6 +37,7 @@ pgprot_t mapkit_pgprot_noncached(pgprot_t prot);
 void mapkit_this_cpu_add(unsigned long __percpu *counter, unsigned long n);
 unsigned long mapkit_percpu_sum(const unsigned long __percpu *counter);
 struct page *mapkit_pfn_to_page(unsigned long pfn);
+struct workqueue_struct *mapkit_alloc_ordered_workqueue(const char *name);
 int mapkit_dma_mapping_error(struct device *dev, dma_addr_t bus);
 bool mapkit_use_dma_iommu(struct device *dev);
 void mapkit_dma_sync_single_for_cpu(struct device *dev, dma_addr_t bus, size_t bytes,
@@ -191,3 +194,11 @@ void mapkit_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *tab
 {
 	dma_sync_sgtable_for_device(dev, table, dir);
 }
+
+struct workqueue_struct *mapkit_alloc_ordered_workqueue(const char *name)
+{
+	return alloc_ordered_workqueue("%s", 0, name);
+}
+
+/* What mapkit's dma_buf calls. */
+MODULE_IMPORT_NS("DMA_BUF");

@@ -10,9 +10,11 @@
 //! - [`page_table`]: the page tables of a process or of the kernel, read while they are in use;
 //! - [`frame`], [`area`]: what the kernel says of a page frame, and where it has what;
 //! - [`dma`]: memory that a device reads and writes: [`coherent`], or lent to it for a while;
-//! - [`completion`]: waiting for an interrupt, with a timeout;
 //! - [`register_page`]: a page of a device's registers, for as long as the device is there;
 //! - [`led`]: LED class devices;
+//! - [`completion`]: waiting for an interrupt, with a timeout; [`workqueue`]: doing things later;
+//!   [`eventfd`]: telling a program;
+//! - [`dma_buf`]: memory that drivers share;
 //! - [`debugfs`]: read-only text tables, safe against `rmmod`;
 //! - [`source`]: the kernel's allocators as things of one kind, and loops that exercise them;
 //! - [`budget`]: amounts that are used up;
@@ -45,7 +47,11 @@ pub mod completion;
 pub mod debugfs;
 mod direct_map;
 pub mod dma;
+#[cfg(CONFIG_DMA_SHARED_BUFFER)]
+pub mod dma_buf;
 pub mod errno;
+#[cfg(CONFIG_EVENTFD)]
+pub mod eventfd;
 mod extent;
 pub mod fault;
 mod ffi;
@@ -60,6 +66,7 @@ pub mod param;
 pub mod pci;
 pub mod percpu;
 pub mod register_page;
+mod scatter;
 pub mod slab;
 pub mod source;
 pub mod sysinfo;
@@ -69,3 +76,4 @@ pub mod trace;
 pub mod uaccess;
 pub mod vma;
 pub mod vmalloc;
+pub mod workqueue;

@@ -74,7 +74,7 @@ impl kernel::Module for Mapwright {
             default_region: default_region()?,
         };
         let dma = Arc::new(DmaDevice::new(NAME)?, GFP_KERNEL)?;
-        let device = Device::new(&settings, dma)?;
+        let device = Device::new(&THIS_MODULE, &settings, dma)?;
         Ok(Self {
             _published: Published::new(NAME, MODE, device, Regions)?,
         })

@@ -56,6 +56,8 @@ pub struct Settings {
 /// A device whose open files are sessions.
 #[pin_data]
 pub struct Device {
+    /// The module whose device it is.
+    pub(crate) module: &'static ThisModule,
     pub(crate) limits: Limits,
     pub(crate) stats: Stats,
     /// What is left of the limits in all.
@@ -74,7 +76,11 @@ pub struct Device {
 
 impl Device {
     /// A device without sessions, whose coherent memory is allocated for `dma`.
-    pub fn new(settings: &Settings, dma: Arc<DmaDevice>) -> Result<Arc<Self>> {
+    pub fn new(
+        module: &'static ThisModule,
+        settings: &Settings,
+        dma: Arc<DmaDevice>,
+    ) -> Result<Arc<Self>> {
         let limits = Limits::new(
             settings.total_limit_mib,
             settings.session_limit_mib,
@@ -86,6 +92,7 @@ impl Device {
         let default_region = settings.default_region;
         Arc::pin_init(
             try_pin_init!(Self {
+                module,
                 limits,
                 stats,
                 account,
@@ -112,7 +119,7 @@ impl Device {
     }
 
     /// A number that no region had before.
-    pub(crate) fn new_id(&self) -> u64 {
+    pub fn new_id(&self) -> u64 {
         // 2^63 of them last for longer than any machine.
         self.next_id.fetch_add(1, Relaxed) as u64
     }

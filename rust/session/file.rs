@@ -14,7 +14,10 @@ use kernel::{
     },
     prelude::*,
     seq_file::SeqFile,
-    sync::Arc,
+    sync::{
+        poll::PollTable,
+        Arc, //
+    },
     uaccess::UserPtr, //
 };
 use mapkit::{
@@ -47,6 +50,19 @@ pub trait Driver: Sized + Send + Sync + 'static {
 
     /// An ioctl that sessions do not know: `ENOTTY` if the module does not know it either.
     fn ioctl(file: &File<Self>, cmd: u32, arg: UserPtr) -> Result<u32>;
+
+    /// Passes bytes of a region from one side to the other, as far as `SYNC` does not do it anyway.
+    fn sync(_file: &File<Self>, _region: u64, _flags: u32) -> Result {
+        Ok(())
+    }
+
+    /// Whether [`poll`](Self::poll) is to be asked. Without it, a file is always ready.
+    const POLLS: bool = false;
+
+    /// `poll(2)`, see [`CharDevice::poll`].
+    fn poll(_file: &File<Self>, _opened: &kernel::fs::File, _table: &PollTable<'_>) -> u32 {
+        0
+    }
 
     /// More lines of the table `stats`.
     fn show_stats(&self, _m: &SeqFile) {}
@@ -104,7 +120,8 @@ impl<D: Driver> CharDevice for File<D> {
     }
 
     fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<u32> {
-        let done = match ioctl::dispatch(&self.session, cmd, arg) {
+        let sync = |region, flags| D::sync(self, region, flags);
+        let done = match ioctl::dispatch(&self.session, cmd, arg, &sync) {
             Err(err) if err == ENOTTY => D::ioctl(self, cmd, arg),
             done => done,
         };
@@ -121,6 +138,12 @@ impl<D: Driver> CharDevice for File<D> {
 
     fn show_fdinfo(&self, m: &SeqFile) {
         self.session.show_fdinfo(m);
+    }
+
+    const POLLS: bool = D::POLLS;
+
+    fn poll(&self, opened: &kernel::fs::File, table: &PollTable<'_>) -> u32 {
+        D::poll(self, opened, table)
     }
 }
 

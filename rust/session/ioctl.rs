@@ -26,14 +26,21 @@ use mapwright_uapi as uapi;
 use uapi::Request;
 
 /// Does what `cmd` asks for. `ENOTTY` for a number that is not of this interface.
-pub(crate) fn dispatch(session: &Session, cmd: u32, arg: UserPtr) -> Result<u32> {
+pub(crate) fn dispatch(
+    session: &Session,
+    cmd: u32,
+    arg: UserPtr,
+    sync_loans: &dyn Fn(u64, u32) -> Result,
+) -> Result<u32> {
     match cmd {
         uapi::IOCTL_INFO => reply(arg, |info| get_info(session, info)),
         uapi::IOCTL_CREATE => create(session, arg),
         uapi::IOCTL_DESTROY => destroy(session, arg),
         uapi::IOCTL_QUERY => reply(arg, |query| query_region(session, query)),
         uapi::IOCTL_PAGES => reply(arg, |pages| get_pages(session, pages)),
-        uapi::IOCTL_SYNC => sync(session, arg),
+        uapi::IOCTL_SYNC => sync(session, arg, sync_loans),
+        #[cfg(CONFIG_DMA_SHARED_BUFFER)]
+        uapi::IOCTL_EXPORT => export(session, arg),
         _ => Err(ENOTTY),
     }
 }
@@ -139,7 +146,7 @@ fn query_region(session: &Session, query: &mut uapi::Query) -> Result {
     Ok(())
 }
 
-fn sync(session: &Session, arg: UserPtr) -> Result<u32> {
+fn sync(session: &Session, arg: UserPtr, sync_loans: &dyn Fn(u64, u32) -> Result) -> Result<u32> {
     let (_, sync) = read::<uapi::Sync>(arg)?;
     let known = uapi::SYNC_FOR_CPU | uapi::SYNC_FOR_DEVICE;
     if sync.flags == 0 || sync.flags & !known != 0 || sync.bytes == 0 {
@@ -151,6 +158,35 @@ fn sync(session: &Session, arg: UserPtr) -> Result<u32> {
         return Err(EINVAL);
     }
     smp_mb();
+    sync_loans(region.id, sync.flags)?;
+    Ok(0)
+}
+
+/// Makes a DMA-buf of pages of a region.
+#[cfg(CONFIG_DMA_SHARED_BUFFER)]
+fn export(session: &Session, arg: UserPtr) -> Result<u32> {
+    use kernel::fs::file::{
+        flags::O_CLOEXEC,
+        FileDescriptorReservation, //
+    };
+
+    let (user, mut export) = read::<uapi::Export>(arg)?;
+    expect_zero(&[export.flags & !uapi::EXPORT_READ_ONLY, export.reserved])?;
+    let region = session.by_id(export.region)?;
+    let end = export.first.checked_add(export.bytes).ok_or(EINVAL)?;
+    let page = PAGE_SIZE as u64;
+    if export.first % page != 0 || export.bytes % page != 0 || end > region.bytes() {
+        return Err(EINVAL);
+    }
+    // As a region they fit.
+    let pages = (export.first / page) as usize..(end / page) as usize;
+    let writable = export.flags & uapi::EXPORT_READ_ONLY == 0;
+    let file = mapkit::dma_buf::export(region, pages, writable)?;
+    let reservation = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
+    export.fd = reservation.reserved_fd();
+    // A program that cannot be told of its file does not get one.
+    user.write(&export)?;
+    reservation.fd_install(file);
     Ok(0)
 }
 

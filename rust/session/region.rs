@@ -129,6 +129,11 @@ impl Deref for Live {
 }
 
 impl Live {
+    /// Its number.
+    pub fn number(&self) -> u64 {
+        self.id
+    }
+
     /// VMAs that map it now.
     pub(crate) fn vmas(&self) -> u64 {
         self.vmas.load(Relaxed) as u64
@@ -238,6 +243,17 @@ impl MappingEvents for Owned {
     #[inline]
     fn fault_around(&self) -> usize {
         self.device.fault_around
+    }
+}
+
+#[cfg(CONFIG_DMA_SHARED_BUFFER)]
+impl mapkit::dma_buf::Exportable for Owned {
+    fn module(&self) -> &'static ThisModule {
+        self.device.module
+    }
+
+    fn mmap<'a>(memory: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a>> {
+        map(memory, vma)
     }
 }
 

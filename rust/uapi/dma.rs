@@ -25,6 +25,34 @@ pub const IOCTL_DMA_INFO: u32 = io(32);
 /// Ioctl request taking [`Transfer`].
 pub const IOCTL_TRANSFER: u32 = io(33);
 
+/// Ioctl request taking [`Done`].
+pub const IOCTL_DONE: u32 = io(34);
+/// Ioctl request taking [`Lend`].
+pub const IOCTL_LEND: u32 = io(35);
+/// Ioctl request taking [`GiveBack`].
+pub const IOCTL_GIVE_BACK: u32 = io(36);
+/// Ioctl request taking [`Export`].
+pub const IOCTL_EXPORT: u32 = io(37);
+/// Ioctl request taking [`Import`].
+pub const IOCTL_IMPORT: u32 = io(38);
+
+/// [`Transfer::flags`]: do not wait; see [`Done`].
+pub const TRANSFER_QUEUE: u32 = 2;
+/// [`Transfer::flags`], with [`TRANSFER_QUEUE`]: add one to the eventfd `Transfer::eventfd` when the
+/// transfer has ended.
+pub const TRANSFER_EVENTFD: u32 = 4;
+/// Transfers that a file may have queued, and ended but not asked about.
+pub const MAX_QUEUED: u32 = 64;
+/// Loans that a file may have at a time, and buffers that it has imported.
+pub const MAX_LOANS: u32 = 64;
+
+/// [`Lend::direction`]: the device reads the memory.
+pub const LEND_TO_DEVICE: u32 = 1;
+/// [`Lend::direction`]: the device writes to it.
+pub const LEND_FROM_DEVICE: u32 = 2;
+/// [`Export::flags`]: the file can only be read.
+pub const EXPORT_READ_ONLY: u32 = 1;
+
 /// [`Transfer::flags`]: `target` is no region, and `target_offset` a bus address. For root only
 /// (`CAP_SYS_RAWIO`), and only where an IOMMU translates the device's addresses, so that the device
 /// reaches nothing that is not lent to it: `EPERM` otherwise. It is there to see an IOMMU refuse.
@@ -53,7 +81,8 @@ pub struct DmaInfo {
 }
 request!(DmaInfo, IOCTL_DMA_INFO, 24);
 
-/// [`IOCTL_TRANSFER`]: moves bytes by DMA, and returns when they have been moved.
+/// [`IOCTL_TRANSFER`]: moves bytes by DMA, and returns when they have been moved, or with
+/// [`TRANSFER_QUEUE`] at once.
 ///
 /// One of the two sides may be the device's buffer: number 0. Between two regions the bytes go through
 /// that buffer, in as many pieces as that takes. It belongs to nobody: what a transfer leaves there
@@ -61,7 +90,9 @@ request!(DmaInfo, IOCTL_DMA_INFO, 24);
 ///
 /// Errors: `EINVAL` (`bytes` is 0; a range is not inside its region or the device's buffer; both sides
 /// are that buffer; unknown flags or `lending`; a range lent as a page that is not in one), `ENOENT`
-/// (this session has no such region), `EOPNOTSUPP` (the region cannot be lent that way), `EPERM` (see
+/// (this file has no such region or imported buffer), `EACCES` (the target is a buffer that can only be
+/// read), `EBUSY` (the region is lent, but not these bytes in this direction, or the CPU has them now),
+/// `EAGAIN` ([`MAX_QUEUED`] are queued), `EBADF` (no eventfd), `EOPNOTSUPP` (the region cannot be lent that way), `EPERM` (see
 /// [`TRANSFER_RAW_TARGET`]), `ENODEV` (the device is gone), `EINTR` (a signal came; some of the bytes
 /// may have been moved), `EIO` (the device does not answer), `ENOMEM`.
 #[repr(C)]
@@ -71,21 +102,154 @@ request!(DmaInfo, IOCTL_DMA_INFO, 24);
 pub struct Transfer {
     /// Bytes of this structure.
     pub size: u32,
-    /// [`TRANSFER_RAW_TARGET`] or 0.
+    /// `TRANSFER_…`.
     pub flags: u32,
-    /// Number of the region that is read, or 0 for the device's buffer.
+    /// Number of the region or imported buffer that is read, or 0 for the device's buffer.
     pub source: u64,
     /// Where to begin in it, in bytes.
     pub source_offset: u64,
-    /// Number of the region that is written to, or 0 for the device's buffer.
+    /// Number of the region or imported buffer that is written to, or 0 for the device's buffer.
     pub target: u64,
     /// Where to begin in it, in bytes.
     pub target_offset: u64,
     /// How many bytes.
     pub bytes: u64,
-    /// A `Lending`, for the regions that are not `coherent`.
+    /// A `Lending`, for regions that are not `coherent` and not lent already.
     pub lending: u32,
+    /// With [`TRANSFER_EVENTFD`], the file descriptor of an eventfd; otherwise zero.
+    pub eventfd: u32,
+    /// Whatever the program likes: [`Done::cookie`] of a queued transfer.
+    pub cookie: u64,
+}
+request!(Transfer, IOCTL_TRANSFER, 56);
+
+/// [`IOCTL_DONE`]: how a queued transfer ended. They are done one after the other, and told in that
+/// order, each once. `poll(2)` says `POLLIN` when there is one to tell, and `POLLERR` when the device
+/// is gone.
+///
+/// Errors: `EAGAIN` (none has ended), `EINVAL` (flags).
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Done {
+    /// Bytes of this structure.
+    pub size: u32,
+    /// Zero.
+    pub flags: u32,
+    /// On return: [`Transfer::cookie`].
+    pub cookie: u64,
+    /// On return: 0, or the errno that it failed with.
+    pub error: u32,
     /// Zero.
     pub reserved: u32,
 }
-request!(Transfer, IOCTL_TRANSFER, 56);
+request!(Done, IOCTL_DONE, 24);
+
+/// [`IOCTL_LEND`]: lends a range of a region to the device, until it is given back. Transfers of these
+/// bytes use the loan. Between them, `SYNC` of the region passes all of the loan to the CPU and back to
+/// the device, which is where a device that cannot reach the memory sees what the CPU wrote.
+///
+/// Errors: `EINVAL` (the range is empty or not inside the region; unknown direction, `lending` or
+/// flags; a page's range is not in one page), `ENOENT` (this session has no such region), `EBUSY`
+/// (some of it is lent already), `EOPNOTSUPP` (it cannot be lent that way: a `single` stretch that is
+/// none, or a `coherent` region, which needs no loan), `ENOSPC` ([`MAX_LOANS`]), `EIO`, `ENOMEM` (the device
+/// cannot be given addresses, or not so many), `ENODEV`.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Lend {
+    /// Bytes of this structure.
+    pub size: u32,
+    /// Zero.
+    pub flags: u32,
+    /// The region's number.
+    pub region: u64,
+    /// First byte of the range.
+    pub first: u64,
+    /// Bytes of the range.
+    pub bytes: u64,
+    /// A `Lending`.
+    pub lending: u32,
+    /// [`LEND_TO_DEVICE`], [`LEND_FROM_DEVICE`] or both.
+    pub direction: u32,
+    /// On return: the loan's number.
+    pub id: u64,
+    /// On return: the first bus address, if the caller has `CAP_SYS_ADMIN`; otherwise
+    /// [`NO_DMA_ADDR`](crate::NO_DMA_ADDR).
+    pub bus: u64,
+    /// On return: entries of the list that was given to the DMA API. 1 without a list.
+    pub entries: u32,
+    /// On return: contiguous stretches of bus addresses that came of it.
+    pub segments: u32,
+}
+request!(Lend, IOCTL_LEND, 64);
+
+/// [`IOCTL_GIVE_BACK`]: ends a loan, or lets go of an imported buffer.
+///
+/// Errors: `ENOENT` (this file has no such), `EBUSY` (a transfer uses it), `EINVAL` (flags).
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct GiveBack {
+    /// Bytes of this structure.
+    pub size: u32,
+    /// Zero.
+    pub flags: u32,
+    /// Number of the loan or buffer.
+    pub id: u64,
+}
+request!(GiveBack, IOCTL_GIVE_BACK, 16);
+
+/// [`IOCTL_EXPORT`]: makes a DMA-buf of whole pages of a region: a file that other drivers and programs
+/// can be given. It keeps the memory.
+///
+/// Errors: `EINVAL` (the range is empty, not inside the region or not of whole pages; flags), `ENOENT`
+/// (this session has no such region), `EOPNOTSUPP` (a `kmalloc` or `coherent` region), `EMFILE`, `ENOMEM`.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Export {
+    /// Bytes of this structure.
+    pub size: u32,
+    /// [`EXPORT_READ_ONLY`] or 0.
+    pub flags: u32,
+    /// The region's number.
+    pub region: u64,
+    /// First byte of the range.
+    pub first: u64,
+    /// Bytes of the range.
+    pub bytes: u64,
+    /// On return: the file descriptor, which is closed on `exec`.
+    pub fd: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+request!(Export, IOCTL_EXPORT, 40);
+
+/// [`IOCTL_IMPORT`]: attaches the device to a DMA-buf, so that transfers can name it.
+///
+/// Errors: `EBADF`, `EINVAL` (`fd` is no DMA-buf; flags), `ENOSPC` ([`MAX_LOANS`]), `ENODEV`, what its
+/// exporter says.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Import {
+    /// Bytes of this structure.
+    pub size: u32,
+    /// Zero.
+    pub flags: u32,
+    /// The file descriptor.
+    pub fd: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// On return: the number that transfers call it by. No region has it.
+    pub id: u64,
+    /// On return: its size in bytes.
+    pub bytes: u64,
+}
+request!(Import, IOCTL_IMPORT, 32);

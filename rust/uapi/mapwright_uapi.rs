@@ -37,14 +37,7 @@ use zerocopy_derive::{
 mod words;
 mod pairs;
 
-pub use dma::{
-    DmaInfo,
-    Transfer,
-    DMA_NAME,
-    IOCTL_DMA_INFO,
-    IOCTL_TRANSFER,
-    TRANSFER_RAW_TARGET, //
-};
+pub use dma::*;
 pub use pairs::{
     cachings,
     methods_of,
@@ -288,11 +281,12 @@ request!(Pages, IOCTL_PAGES, 40);
 
 /// [`IOCTL_SYNC`]: makes what one side wrote to a range of a region visible to the other.
 ///
-/// The regions of this version are coherent: caches need no care, and the call only orders the
-/// accesses before it against those after it.
+/// Regions are coherent unless they are lent to a device: caches need no care, and the call only orders
+/// the accesses before it against those after it. Loans of the region are passed from one side to the
+/// other.
 ///
 /// Errors: `ENOENT` (this session has no such region), `EINVAL` (neither or unknown flags; `bytes` is
-/// 0; the range is not inside the region).
+/// 0; the range is not inside the region), `EBUSY` (a transfer uses a loan of it).
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,

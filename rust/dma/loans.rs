@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a file has lent to the device, and what it has imported.
+
+use crate::stats::{
+    Counter,
+    Stats, //
+};
+use core::ops::Range;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
+};
+use mapkit::{
+    dma::{
+        BothWays,
+        CpuOwned,
+        Direction,
+        DmaDevice,
+        FromDevice,
+        Segment,
+        Shape,
+        Streaming,
+        ToDevice, //
+    },
+    dma_buf::Import,
+    errno, //
+};
+use mapwright_session::Region;
+use mapwright_uapi as uapi;
+
+/// Memory lent in one direction, and to whom it belongs now. `None` only while that changes.
+enum Held<D: Direction> {
+    Device(Streaming<Arc<Region>, D>),
+    Cpu(Streaming<Arc<Region>, D, CpuOwned>),
+}
+
+impl<D: Direction> Held<D> {
+    fn synced(self, flags: u32) -> Self {
+        let mut held = self;
+        if flags & uapi::SYNC_FOR_CPU != 0 {
+            held = match held {
+                Self::Device(lent) => Self::Cpu(lent.sync_for_cpu()),
+                cpu => cpu,
+            };
+        }
+        if flags & uapi::SYNC_FOR_DEVICE != 0 {
+            held = match held {
+                Self::Cpu(back) => Self::Device(back.sync_for_device()),
+                device => device,
+            };
+        }
+        held
+    }
+
+    fn lent(&self) -> Option<&Streaming<Arc<Region>, D>> {
+        match self {
+            Self::Device(lent) => Some(lent),
+            Self::Cpu(_) => None,
+        }
+    }
+}
+
+/// Memory that is lent in a direction that the program chose.
+enum AnyWay {
+    To(Held<ToDevice>),
+    From(Held<FromDevice>),
+    Both(Held<BothWays>),
+}
+
+impl AnyWay {
+    fn new(
+        device: &Arc<DmaDevice>,
+        region: &Arc<Region>,
+        range: Range<usize>,
+        shape: Shape,
+        direction: u32,
+    ) -> Result<Self> {
+        const BOTH: u32 = uapi::LEND_TO_DEVICE | uapi::LEND_FROM_DEVICE;
+        let region = region.clone();
+        Ok(match direction {
+            uapi::LEND_TO_DEVICE => {
+                Self::To(Held::Device(Streaming::map(device, region, range, shape)?))
+            }
+            uapi::LEND_FROM_DEVICE => {
+                Self::From(Held::Device(Streaming::map(device, region, range, shape)?))
+            }
+            BOTH => Self::Both(Held::Device(Streaming::map(device, region, range, shape)?)),
+            _ => return Err(EINVAL),
+        })
+    }
+
+    fn synced(self, flags: u32) -> Self {
+        match self {
+            Self::To(held) => Self::To(held.synced(flags)),
+            Self::From(held) => Self::From(held.synced(flags)),
+            Self::Both(held) => Self::Both(held.synced(flags)),
+        }
+    }
+
+    /// Where the device finds byte `offset`; `None` if the CPU has it.
+    fn segment_at(&self, offset: usize) -> Option<Segment> {
+        match self {
+            Self::To(held) => held.lent()?.segment_at(offset),
+            Self::From(held) => held.lent()?.segment_at(offset),
+            Self::Both(held) => held.lent()?.segment_at(offset),
+        }
+    }
+
+    /// Entries of the list, and stretches of the device's addresses.
+    fn count(&self) -> (u32, u32) {
+        let mut segments = 0u32;
+        let mut count = |_| segments = segments.wrapping_add(1);
+        let entries = match self {
+            Self::To(Held::Device(lent)) => {
+                lent.for_each_segment(&mut count);
+                lent.entries()
+            }
+            Self::From(Held::Device(lent)) => {
+                lent.for_each_segment(&mut count);
+                lent.entries()
+            }
+            Self::Both(Held::Device(lent)) => {
+                lent.for_each_segment(&mut count);
+                lent.entries()
+            }
+            _ => 0,
+        };
+        (entries as u32, segments)
+    }
+}
+
+/// A loan.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Loan {
+    pub(crate) id: u64,
+    region: u64,
+    range: Range<usize>,
+    direction: u32,
+    stats: Arc<Stats>,
+    #[pin]
+    state: Mutex<State>,
+}
+
+struct State {
+    /// `None` only while it passes from one side to the other.
+    memory: Option<AnyWay>,
+    /// Transfers that use it.
+    users: u32,
+}
+
+impl Loan {
+    /// Lends the bytes `range` of `region` to `device`. The number is the caller's choice.
+    pub(crate) fn new(
+        device: &Arc<DmaDevice>,
+        stats: &Arc<Stats>,
+        id: u64,
+        region: &Arc<Region>,
+        range: Range<usize>,
+        shape: Shape,
+        direction: u32,
+    ) -> Result<Arc<Self>> {
+        if region.memory().dma_addr(0).is_some() {
+            return Err(errno::eopnotsupp());
+        }
+        let memory = AnyWay::new(device, region, range.clone(), shape, direction)?;
+        let loan = Arc::pin_init(
+            try_pin_init!(Self {
+                id,
+                region: region.number(),
+                range,
+                direction,
+                stats: stats.clone(),
+                state <- new_mutex!(State { memory: Some(memory), users: 0 }),
+            }? Error),
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        stats.inc(Counter::Lent);
+        Ok(loan)
+    }
+
+    /// Whether it has one of the bytes `range` of region `region`.
+    fn overlaps(&self, region: u64, range: &Range<usize>) -> bool {
+        self.region == region && self.range.start < range.end && range.start < self.range.end
+    }
+
+    /// Entries of its list, and stretches of the device's addresses.
+    pub(crate) fn count(&self) -> (u32, u32) {
+        let state = self.state.lock();
+        state.memory.as_ref().map_or((0, 0), AnyWay::count)
+    }
+
+    /// Passes it from one side to the other; `EBUSY` if a transfer uses it.
+    fn sync(&self, flags: u32) -> Result {
+        let mut state = self.state.lock();
+        if state.users > 0 {
+            return Err(EBUSY);
+        }
+        state.memory = state.memory.take().map(|memory| memory.synced(flags));
+        Ok(())
+    }
+
+    /// Where the device finds byte `offset` of the region.
+    pub(crate) fn segment_at(&self, offset: usize) -> Option<Segment> {
+        let within = offset.checked_sub(self.range.start)?;
+        self.state.lock().memory.as_ref()?.segment_at(within)
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Loan {
+    fn drop(self: Pin<&mut Self>) {
+        self.stats.inc(Counter::TakenBack);
+    }
+}
+
+/// A loan that a transfer uses: it stays the device's meanwhile.
+pub(crate) struct Used(Arc<Loan>);
+
+impl Used {
+    /// Where the device finds byte `offset` of the region.
+    pub(crate) fn segment_at(&self, offset: usize) -> Option<Segment> {
+        self.0.segment_at(offset)
+    }
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.users = state.users.wrapping_sub(1);
+    }
+}
+
+/// The loans and imported buffers of a file.
+pub(crate) struct Loans {
+    loans: KVec<Arc<Loan>>,
+    imports: KVec<(u64, Arc<Import>)>,
+}
+
+impl Loans {
+    /// None.
+    pub(crate) fn new() -> Self {
+        Self {
+            loans: KVec::new(),
+            imports: KVec::new(),
+        }
+    }
+
+    /// `EBUSY` if some of these bytes are lent, `ENOSPC` if there is no room for one more loan.
+    pub(crate) fn check_room(&self, region: u64, range: &Range<usize>) -> Result {
+        if self.loans.iter().any(|loan| loan.overlaps(region, range)) {
+            return Err(EBUSY);
+        }
+        match self.loans.len() < uapi::MAX_LOANS as usize {
+            true => Ok(()),
+            false => Err(ENOSPC),
+        }
+    }
+
+    /// Adds a loan.
+    pub(crate) fn add(&mut self, loan: Arc<Loan>) -> Result {
+        Ok(self.loans.push(loan, GFP_KERNEL_ACCOUNT)?)
+    }
+
+    /// Adds an imported buffer; `ENOSPC` if there is no room.
+    pub(crate) fn add_import(&mut self, id: u64, import: Arc<Import>) -> Result {
+        if self.imports.len() >= uapi::MAX_LOANS as usize {
+            return Err(ENOSPC);
+        }
+        Ok(self.imports.push((id, import), GFP_KERNEL_ACCOUNT)?)
+    }
+
+    /// The imported buffer `id`, if there is one.
+    pub(crate) fn import(&self, id: u64) -> Option<Arc<Import>> {
+        let found = self.imports.iter().find(|(number, _)| *number == id);
+        found.map(|(_, import)| import.clone())
+    }
+
+    /// Uses the loan of the bytes `range` for a transfer in `direction`. `None` if none of them is
+    /// lent, `EBUSY` if it is another direction, only some of them, or the CPU's now.
+    pub(crate) fn find(
+        &self,
+        region: u64,
+        range: &Range<usize>,
+        direction: u32,
+    ) -> Result<Option<Used>> {
+        let mut overlapping = self
+            .loans
+            .iter()
+            .filter(|loan| loan.overlaps(region, range));
+        let Some(loan) = overlapping.next() else {
+            return Ok(None);
+        };
+        let all = loan.range.start <= range.start && range.end <= loan.range.end;
+        let mut state = loan.state.lock();
+        let there = state
+            .memory
+            .as_ref()
+            .is_some_and(|memory| memory.segment_at(0).is_some());
+        if !all || !there || loan.direction & direction != direction {
+            return Err(EBUSY);
+        }
+        state.users = state.users.checked_add(1).ok_or(EBUSY)?;
+        drop(state);
+        Ok(Some(Used(loan.clone())))
+    }
+
+    /// Passes the loans of a region from one side to the other.
+    pub(crate) fn sync(&self, region: u64, flags: u32) -> Result {
+        let of_region = self.loans.iter().filter(|loan| loan.region == region);
+        of_region.map(|loan| loan.sync(flags)).collect()
+    }
+
+    /// Takes out the loan or imported buffer `id`, to be dropped with no lock held.
+    pub(crate) fn take(&mut self, id: u64) -> Result<Taken> {
+        if let Some(at) = self.loans.iter().position(|loan| loan.id == id) {
+            let used = self
+                .loans
+                .get(at)
+                .is_some_and(|loan| loan.state.lock().users > 0);
+            if used {
+                return Err(EBUSY);
+            }
+            let loan = self.loans.remove(at).map_err(|_| ENOENT)?;
+            return Ok(Taken::Loan { _loan: loan });
+        }
+        let at = self.imports.iter().position(|(number, _)| *number == id);
+        let (_, import) = self.imports.remove(at.ok_or(ENOENT)?).map_err(|_| ENOENT)?;
+        Ok(Taken::Import { _import: import })
+    }
+}
+
+/// What was taken out.
+pub(crate) enum Taken {
+    Loan { _loan: Arc<Loan> },
+    Import { _import: Arc<Import> },
+}
