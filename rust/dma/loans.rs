@@ -33,7 +33,7 @@ use mapkit::{
 use mapwright_session::Region;
 use mapwright_uapi as uapi;
 
-/// Memory lent in one direction, and to whom it belongs now. `None` only while that changes.
+/// Memory lent in one direction, and to whom it belongs now.
 enum Held<D: Direction> {
     Device(Streaming<Arc<Region>, D>),
     Cpu(Streaming<Arc<Region>, D, CpuOwned>),
@@ -311,8 +311,8 @@ impl Loans {
 
     /// Passes the loans of a region from one side to the other.
     pub(crate) fn sync(&self, region: u64, flags: u32) -> Result {
-        let of_region = self.loans.iter().filter(|loan| loan.region == region);
-        of_region.map(|loan| loan.sync(flags)).collect()
+        let mut of_region = self.loans.iter().filter(|loan| loan.region == region);
+        of_region.try_for_each(|loan| loan.sync(flags))
     }
 
     /// Takes out the loan or imported buffer `id`, to be dropped with no lock held.

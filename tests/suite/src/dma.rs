@@ -10,12 +10,14 @@ use crate::{
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use mapwright::{
-    dma_devices, page_size, uapi, uapi::Request as _, Backing, Lending, Method, Protection, Region,
-    Session, Tables, Transfer, TransferSide as Side,
+    dma_devices, page_size, uapi, uapi::Request as _, Backing, Direction, Imported, Lending,
+    Mapping, Method, Protection, Region, Session, Tables, Transfer, TransferSide as Side,
 };
 use nix::{
     errno::Errno,
+    poll::{poll, PollFd, PollFlags},
     sys::{
+        eventfd::EventFd,
         signal::{kill, Signal},
         wait::waitpid,
     },
@@ -23,7 +25,7 @@ use nix::{
 };
 use std::{
     fs,
-    os::fd::OwnedFd,
+    os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
     path::{Path, PathBuf},
     thread::sleep,
     time::{Duration, Instant},
@@ -42,6 +44,19 @@ suite! { "dma":
     stores_of_a_program_are_moved,
     each_piece_interrupts_once,
     a_bus_address_is_told,
+    a_loan_is_used_and_passed_on,
+    loans_are_checked,
+    what_the_device_cannot_reach_is_copied,
+    queued_transfers_end_in_order,
+    a_full_queue,
+    an_eventfd_is_told,
+    closed_with_a_queue,
+    exported_and_imported,
+    the_system_heap_is_imported,
+    a_udmabuf_is_imported,
+    an_exported_buffer_is_mapped,
+    read_only_buffers_are_no_target,
+    what_cannot_be_exported,
     sides_are_checked,
     vmalloc_memory_is_no_single_stretch,
     raw_addresses_need_an_iommu,
@@ -349,6 +364,461 @@ fn a_bus_address_is_told(_: &Context) -> Result<()> {
     bench.close()
 }
 
+/// A transfer of `bytes` from the start of one side to the start of another.
+fn from_to(source: Side, target: Side, bytes: u64) -> Transfer {
+    Transfer {
+        source,
+        target,
+        bytes,
+        lending: Lending::Scatter,
+    }
+}
+
+fn a_loan_is_used_and_passed_on(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let session = &bench.session;
+    for lending in [Lending::Scatter, Lending::ScatterPages, Lending::Single] {
+        let (lent, other) = (bench.create(PAGES, 16384)?, bench.create(COHERENT, 16384)?);
+        session.write_at(&lent, 5000, b"first")?;
+        let loan = session.lend(&lent, (0, 16384), lending, Direction::BothWays)?;
+        let entries = if lending == Lending::ScatterPages {
+            4
+        } else {
+            1
+        };
+        ensure!(loan.entries == entries && loan.segments >= 1, "{loan:?}");
+        ensure!(loan.bus.is_some_and(|bus| bus < 1 << 28), "{loan:x?}");
+        let (from, to) = (Side::Region(lent, 5000), Side::Region(other, 1));
+        session.transfer(&from_to(from, to, 5))?;
+
+        // The CPU has it: the device may not be sent there.
+        session.sync(&lent, 0, 16384, mapwright::Side::Cpu)?;
+        let errno = session.transfer(&from_to(from, to, 5));
+        ensure!(errno == Err(Errno::EBUSY), "{errno:?}");
+        session.write_at(&lent, 5000, b"again")?;
+        session.sync(&lent, 0, 16384, mapwright::Side::Device)?;
+        session.transfer(&from_to(from, Side::Region(other, 6), 5))?;
+        let mut seen = [0; 10];
+        session.read_at(&other, 1, &mut seen)?;
+        ensure!(&seen == b"firstagain", "{seen:?}");
+
+        // And the other way.
+        session.transfer(&from_to(
+            Side::Region(other, 0),
+            Side::Region(lent, 9000),
+            12,
+        ))?;
+        session.sync(&lent, 0, 16384, mapwright::Side::Cpu)?;
+        let mut seen = [0; 12];
+        session.read_at(&lent, 9000, &mut seen)?;
+        ensure!(&seen == b"\0firstagain\0", "{seen:?}");
+        session.give_back(loan.id)?;
+        ensure!(session.give_back(loan.id) == Err(Errno::ENOENT));
+    }
+    bench.close()
+}
+
+fn loans_are_checked(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let session = &bench.session;
+    let (pages, lists) = (bench.create(PAGES, 8192)?, bench.create(VMALLOC, 8192)?);
+    let coherent = bench.create(COHERENT, 8192)?;
+    let lend = |region: &Region, first, bytes, lending| {
+        session
+            .lend(region, (first, bytes), lending, Direction::FromDevice)
+            .err()
+    };
+    ensure!(lend(&pages, 0, 0, Lending::Single) == Some(Errno::EINVAL));
+    ensure!(lend(&pages, 8191, 2, Lending::Single) == Some(Errno::EINVAL));
+    ensure!(lend(&pages, u64::MAX, 2, Lending::Single) == Some(Errno::EINVAL));
+    ensure!(lend(&pages, 4095, 2, Lending::Page) == Some(Errno::EINVAL));
+    ensure!(lend(&lists, 0, 8192, Lending::Single) == Some(Errno::EOPNOTSUPP));
+    ensure!(lend(&coherent, 0, 10, Lending::Scatter) == Some(Errno::EOPNOTSUPP));
+    let mut bad = uapi::Lend {
+        region: pages.id,
+        bytes: 10,
+        direction: 4,
+        ..uapi::Lend::new()
+    };
+    ensure!(session.request(&mut bad) == Err(Errno::EINVAL));
+
+    let loan = session.lend(&pages, (100, 200), Lending::Single, Direction::ToDevice)?;
+    // Neither twice, nor beyond it, nor in the other direction.
+    ensure!(lend(&pages, 299, 1, Lending::Single) == Some(Errno::EBUSY));
+    let buffer = Side::Buffer(0);
+    let errno = session.transfer(&from_to(Side::Region(pages, 250), buffer, 51));
+    ensure!(errno == Err(Errno::EBUSY), "{errno:?}");
+    let errno = session.transfer(&from_to(buffer, Side::Region(pages, 100), 1));
+    ensure!(errno == Err(Errno::EBUSY), "{errno:?}");
+    session.transfer(&from_to(Side::Region(pages, 299), buffer, 1))?;
+    session.transfer(&from_to(buffer, Side::Region(pages, 300), 1))?;
+    session.give_back(loan.id)?;
+
+    for page in 0..2 {
+        session.lend(
+            &lists,
+            (page * 4096, 4096),
+            Lending::Page,
+            Direction::ToDevice,
+        )?;
+    }
+    // Freed with its last loan, when the file is closed.
+    session.destroy(&lists)?;
+    bench.close()
+}
+
+fn what_the_device_cannot_reach_is_copied(context: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let session = &bench.session;
+    if session.dma_info()?.translated == 1 {
+        return skip("an IOMMU gives the device an address for all memory");
+    }
+    let (region, other) = (
+        bench.create(VMALLOC, 16 << 20)?,
+        bench.create(COHERENT, 4096)?,
+    );
+    let pages = session.pages(&region, 0, u64::MAX)?;
+    let far = |page: &uapi::PageInfo| page.pfn * page_size() >= 1 << 28;
+    let Some(page) = pages.iter().position(far) else {
+        return skip("all memory is within the device's reach: give the machine more");
+    };
+    let (physical, at) = (pages[page].pfn * page_size(), page as u64 * page_size());
+    let loan = session.lend(&region, (at, 4096), Lending::Page, Direction::ToDevice)?;
+    let bus = loan.bus.context("root is told")?;
+    ensure!(bus < 1 << 28, "{bus:#x} is beyond the device's reach");
+    context.note(format!(
+        "memory at {physical:#x}, the device's copy at {bus:#x}"
+    ));
+
+    let moved = |want: &[u8; 4]| -> Result<()> {
+        session.transfer(&from_to(
+            Side::Region(region, at),
+            Side::Region(other, 0),
+            4,
+        ))?;
+        let mut seen = [0; 4];
+        session.read_at(&other, 0, &mut seen)?;
+        ensure!(&seen == want, "the device read {seen:?}");
+        Ok(())
+    };
+    // It does not see what is written after the copy was made, until it is told to.
+    session.write_at(&region, at, b"late")?;
+    moved(b"\0\0\0\0")?;
+    session.sync(&region, at, 4096, mapwright::Side::Cpu)?;
+    session.write_at(&region, at, b"seen")?;
+    session.sync(&region, at, 4096, mapwright::Side::Device)?;
+    moved(b"seen")?;
+    bench.close()
+}
+
+fn polled(session: &Session, timeout_ms: u16) -> Result<PollFlags> {
+    let mut fds = [PollFd::new(session.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, timeout_ms)?;
+    Ok(fds[0].revents().unwrap_or(PollFlags::empty()))
+}
+
+fn queued_transfers_end_in_order(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let session = &bench.session;
+    let region = bench.create(VMALLOC, 8192)?;
+    let coherent = bench.create(COHERENT, 8192)?;
+    session.write_at(&region, 0, b"queued")?;
+    ensure!(polled(session, 0)?.is_empty());
+    ensure!(session.done() == Err(Errno::EAGAIN));
+    let first = from_to(Side::Region(region, 0), Side::Region(coherent, 0), 6);
+    session.queue(&first, 11, None)?;
+    session.queue(
+        &from_to(Side::Region(coherent, 0), Side::Region(region, 4000), 6),
+        22,
+        None,
+    )?;
+    for cookie in [11, 22] {
+        ensure!(polled(session, 10_000)?.contains(PollFlags::POLLIN));
+        let done = session.done();
+        ensure!(done == Ok((cookie, Ok(()))), "{done:?}");
+    }
+    ensure!(session.done() == Err(Errno::EAGAIN));
+    let mut seen = [0; 6];
+    session.read_at(&region, 4000, &mut seen)?;
+    ensure!(&seen == b"queued", "{seen:?}");
+    bench.close()
+}
+
+fn a_full_queue(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let coherent = bench.create(COHERENT, 4096)?;
+    let transfer = from_to(Side::Region(coherent, 0), Side::Buffer(0), 1);
+    for cookie in 0..u64::from(uapi::MAX_QUEUED) {
+        bench.session.queue(&transfer, cookie, None)?;
+    }
+    let errno = bench.session.queue(&transfer, 0, None);
+    ensure!(errno == Err(Errno::EAGAIN), "{errno:?}");
+    bench.close()
+}
+
+fn an_eventfd_is_told(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let coherent = bench.create(COHERENT, 4096)?;
+    let eventfd = EventFd::new()?;
+    let transfer = from_to(Side::Region(coherent, 0), Side::Region(coherent, 100), 50);
+    for cookie in 0..3 {
+        bench
+            .session
+            .queue(&transfer, cookie, Some(eventfd.as_fd()))?;
+    }
+    let mut told = 0;
+    while told < 3 {
+        told += eventfd.read()?;
+    }
+    ensure!(told == 3, "told {told} times");
+    for cookie in 0..3 {
+        let done = bench.session.done();
+        ensure!(done == Ok((cookie, Ok(()))), "{done:?}");
+    }
+    // Another kind of file is none.
+    let errno = bench
+        .session
+        .queue(&transfer, 0, Some(bench.session.as_fd()));
+    ensure!(errno == Err(Errno::EINVAL), "{errno:?}");
+    bench.close()
+}
+
+fn closed_with_a_queue(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let (source, target) = (
+        bench.create(VMALLOC, 1 << 20)?,
+        bench.create(PAGES, 1 << 20)?,
+    );
+    let transfer = from_to(Side::Region(source, 0), Side::Region(target, 0), 1 << 20);
+    for cookie in 0..5 {
+        bench.session.queue(&transfer, cookie, None)?;
+    }
+    sleep(Duration::from_millis(250));
+    let path = bench.path.clone();
+    bench.close()?;
+    let tables = tables(&path)?;
+    let (pieces, interrupts) = (
+        tables.counter("pieces_started"),
+        tables.counter("interrupts"),
+    );
+    ensure!(
+        pieces == interrupts,
+        "{interrupts} interrupts of {pieces} pieces"
+    );
+    Ok(())
+}
+
+/// Moves bytes from a region to a buffer and back into the region, and compares.
+fn through_a_buffer(bench: &Bench, buffer: Imported) -> Result<()> {
+    let region = bench.create(COHERENT, 16384)?;
+    bench.session.write_at(&region, 0, b"through a buffer")?;
+    let far = Side::Import(buffer, buffer.bytes - 16);
+    bench
+        .session
+        .transfer(&from_to(Side::Region(region, 0), far, 16))?;
+    bench
+        .session
+        .transfer(&from_to(far, Side::Region(region, 5000), 16))?;
+    let mut seen = [0; 16];
+    bench.session.read_at(&region, 5000, &mut seen)?;
+    ensure!(&seen == b"through a buffer", "{seen:?}");
+    let errno = bench
+        .session
+        .transfer(&from_to(far, Side::Region(region, 0), 17));
+    ensure!(errno == Err(Errno::EINVAL), "{errno:?}");
+    bench.session.give_back(buffer.id)?;
+    let errno = bench
+        .session
+        .transfer(&from_to(far, Side::Region(region, 0), 1));
+    ensure!(errno == Err(Errno::ENOENT), "{errno:?}");
+    Ok(())
+}
+
+fn exported_and_imported(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    // Of this device, and of the other one.
+    let other = Session::open()?;
+    for session in [&bench.session, &other] {
+        for (backing, method) in [PAGES, VMALLOC] {
+            let region = session.create(backing, method, 3 * page_size())?;
+            let exported = session.export(&region, (page_size(), 2 * page_size()), true)?;
+            let buffer = bench.session.import(exported.as_fd())?;
+            ensure!(buffer.bytes == 2 * page_size());
+            through_a_buffer(&bench, buffer)?;
+            let mut seen = [0; 16];
+            session.read_at(&region, 3 * page_size() - 16, &mut seen)?;
+            ensure!(&seen == b"through a buffer", "{seen:?}");
+            // The file keeps the memory.
+            session.destroy(&region)?;
+            let buffer = bench.session.import(exported.as_fd())?;
+            through_a_buffer(&bench, buffer)?;
+        }
+    }
+    drop(other);
+    bench.close()
+}
+
+nix::ioctl_readwrite!(heap_alloc, b'H', 0, HeapAllocation);
+
+/// `struct dma_heap_allocation_data` of `linux/dma-heap.h`.
+#[repr(C)]
+#[derive(Default)]
+struct HeapAllocation {
+    len: u64,
+    fd: u32,
+    fd_flags: u32,
+    heap_flags: u64,
+}
+
+/// A buffer of the system heap, or a skip.
+fn heap_buffer(bytes: u64, flags: i32) -> Result<OwnedFd> {
+    let heap = match fs::File::open("/dev/dma_heap/system") {
+        Ok(heap) => heap,
+        Err(_) => return skip("this kernel has no system heap (CONFIG_DMABUF_HEAPS_SYSTEM)"),
+    };
+    let mut request = HeapAllocation {
+        len: bytes,
+        fd_flags: (flags | nix::libc::O_CLOEXEC) as u32,
+        ..HeapAllocation::default()
+    };
+    // SAFETY: The structure is that of this request, which fills it in.
+    unsafe { heap_alloc(heap.as_raw_fd(), &mut request)? };
+    // SAFETY: The kernel has just made it for this process.
+    Ok(unsafe { OwnedFd::from_raw_fd(request.fd as i32) })
+}
+
+fn the_system_heap_is_imported(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let heap = heap_buffer(3 * page_size(), nix::libc::O_RDWR)?;
+    let buffer = bench.session.import(heap.as_fd())?;
+    through_a_buffer(&bench, buffer)?;
+    bench.close()
+}
+
+nix::ioctl_write_ptr!(udmabuf_create, b'u', 0x42, UdmabufCreate);
+
+/// `struct udmabuf_create` of `linux/udmabuf.h`.
+#[repr(C)]
+struct UdmabufCreate {
+    memfd: u32,
+    flags: u32,
+    offset: u64,
+    size: u64,
+}
+
+fn a_udmabuf_is_imported(_: &Context) -> Result<()> {
+    use nix::{
+        fcntl::{fcntl, FcntlArg, SealFlag},
+        sys::memfd::{memfd_create, MFdFlags},
+    };
+    let bench = Bench::open()?;
+    let maker = match fs::File::open("/dev/udmabuf") {
+        Ok(maker) => maker,
+        Err(_) => return skip("this kernel makes no DMA-bufs of a memfd (CONFIG_UDMABUF)"),
+    };
+    let memory = memfd_create(c"udmabuf", MFdFlags::MFD_ALLOW_SEALING)?;
+    nix::unistd::ftruncate(&memory, 3 * page_size() as i64)?;
+    fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK))?;
+    let request = UdmabufCreate {
+        memfd: memory.as_raw_fd() as u32,
+        flags: 1,
+        offset: page_size(),
+        size: 2 * page_size(),
+    };
+    // SAFETY: The structure is that of this request.
+    let fd = unsafe { udmabuf_create(maker.as_raw_fd(), &request)? };
+    // SAFETY: The kernel has just made it for this process.
+    let made = unsafe { OwnedFd::from_raw_fd(fd) };
+    let buffer = bench.session.import(made.as_fd())?;
+    through_a_buffer(&bench, buffer)?;
+    // The memfd's pages are what was written to.
+    let mut seen = [0; 16];
+    nix::sys::uio::pread(&memory, &mut seen, 3 * page_size() as i64 - 16)?;
+    ensure!(&seen == b"through a buffer", "{seen:?}");
+    bench.close()
+}
+
+nix::ioctl_write_ptr!(dma_buf_sync, b'b', 0, u64);
+/// `DMA_BUF_SYNC_RW` of `linux/dma-buf.h`.
+const SYNC_BOTH: u64 = 3;
+/// `DMA_BUF_SYNC_END`.
+const SYNC_END: u64 = 4;
+
+fn an_exported_buffer_is_mapped(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    for kind in [PAGES, VMALLOC, (Backing::Pages, Method::Fault)] {
+        let region = bench.create(kind, 3 * page_size())?;
+        bench
+            .session
+            .write_at(&region, page_size() + 7, b"mapped")?;
+        let exported = bench
+            .session
+            .export(&region, (page_size(), 2 * page_size()), true)?;
+        let bytes = 2 * page_size() as usize;
+        let mut mapping = Mapping::new(exported.as_fd(), 0, bytes, Protection::ReadWrite)?;
+        let beyond = Mapping::new(exported.as_fd(), 0, bytes + 1, Protection::Read).err();
+        ensure!(beyond == Some(Errno::EINVAL), "{beyond:?}");
+        // SAFETY: The word is what this request takes.
+        unsafe { dma_buf_sync(exported.as_raw_fd(), &SYNC_BOTH)? };
+        let mut seen = [0; 6];
+        mapping.read(7, &mut seen);
+        ensure!(&seen == b"mapped", "{seen:?}");
+        mapping.write(page_size() as usize, b"stored");
+        // SAFETY: As above.
+        unsafe { dma_buf_sync(exported.as_raw_fd(), &(SYNC_BOTH | SYNC_END))? };
+        bench.session.read_at(&region, 2 * page_size(), &mut seen)?;
+        ensure!(&seen == b"stored", "{seen:?}");
+    }
+    bench.close()
+}
+
+fn read_only_buffers_are_no_target(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let (region, other) = (bench.create(PAGES, 4096)?, bench.create(COHERENT, 4096)?);
+    let exported = bench.session.export(&region, (0, 4096), false)?;
+    let heap = heap_buffer(4096, nix::libc::O_RDONLY)?;
+    for fd in [exported, heap] {
+        let buffer = bench.session.import(fd.as_fd())?;
+        let (inside, outside) = (Side::Import(buffer, 0), Side::Region(other, 0));
+        let errno = bench.session.transfer(&from_to(outside, inside, 1));
+        ensure!(errno == Err(Errno::EACCES), "{errno:?}");
+        bench.session.transfer(&from_to(inside, outside, 1))?;
+        let mapped = Mapping::new(fd.as_fd(), 0, 4096, Protection::ReadWrite).err();
+        ensure!(mapped == Some(Errno::EACCES), "{mapped:?}");
+    }
+    bench.close()
+}
+
+fn what_cannot_be_exported(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let session = &bench.session;
+    let region = bench.create(PAGES, 8192)?;
+    let refused =
+        |region: &Region, first, bytes| session.export(region, (first, bytes), true).err();
+    for (first, bytes) in [
+        (1, 4096),
+        (0, 4095),
+        (0, 0),
+        (4096, 8192),
+        (u64::MAX - 4095, 4096),
+    ] {
+        let errno = refused(&region, first, bytes);
+        ensure!(
+            errno == Some(Errno::EINVAL),
+            "{errno:?} for {bytes} from {first}"
+        );
+    }
+    for kind in [COHERENT, KMALLOC] {
+        let errno = refused(&bench.create(kind, 8192)?, 0, 4096);
+        ensure!(errno == Some(Errno::EOPNOTSUPP), "{errno:?}");
+    }
+    session.destroy(&region)?;
+    ensure!(refused(&region, 0, 4096) == Some(Errno::ENOENT));
+    let errno = session.import(session.as_fd()).err();
+    ensure!(errno == Some(Errno::EINVAL), "{errno:?}");
+    bench.close()
+}
+
 /// The errno that a transfer gets.
 fn refused(session: &Session, request: uapi::Transfer) -> Result<Errno> {
     match session.request(&mut request.clone()) {
@@ -386,7 +856,19 @@ fn sides_are_checked(_: &Context) -> Result<()> {
             changed(|t| (t.target, t.target_offset) = (0, 4087)),
         ),
         (Errno::EINVAL, changed(|t| t.flags = 1 << 31)),
-        (Errno::EINVAL, changed(|t| t.reserved = 1)),
+        (Errno::EINVAL, changed(|t| t.eventfd = 1)),
+        (Errno::EINVAL, changed(|t| t.flags = uapi::TRANSFER_EVENTFD)),
+        (
+            Errno::EINVAL,
+            changed(|t| t.flags = uapi::TRANSFER_EVENTFD | uapi::TRANSFER_QUEUE),
+        ),
+        (
+            Errno::EBADF,
+            changed(|t| {
+                t.flags = uapi::TRANSFER_EVENTFD | uapi::TRANSFER_QUEUE;
+                t.eventfd = 1000;
+            }),
+        ),
         (Errno::EINVAL, changed(|t| t.lending = 99)),
         (Errno::EINVAL, changed(|t| t.size = 8)),
         (Errno::ENOENT, changed(|t| t.source = u64::MAX)),

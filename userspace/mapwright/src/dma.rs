@@ -5,7 +5,10 @@
 use crate::{Region, Session};
 use mapwright_uapi::{self as uapi, Lending, Request};
 use nix::errno::Errno;
-use std::path::PathBuf;
+use std::{
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+    path::PathBuf,
+};
 
 /// About a device with an engine, see [`uapi::DmaInfo`].
 pub type DmaInfo = uapi::DmaInfo;
@@ -18,6 +21,49 @@ pub fn dma_devices() -> Vec<PathBuf> {
         .collect()
 }
 
+/// A buffer that somebody made and this session has imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// Its number.
+    pub id: u64,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// A range of a region that the device has, see [`Session::lend`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loan {
+    /// Its number.
+    pub id: u64,
+    /// The first bus address; `None` without `CAP_SYS_ADMIN`.
+    pub bus: Option<u64>,
+    /// Entries of the list that was given to the DMA API.
+    pub entries: u32,
+    /// Contiguous stretches of bus addresses that came of it.
+    pub segments: u32,
+}
+
+/// Which way the device moves data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// It reads memory.
+    ToDevice,
+    /// It writes to memory.
+    FromDevice,
+    /// Both.
+    BothWays,
+}
+
+impl Direction {
+    fn word(self) -> u32 {
+        match self {
+            Self::ToDevice => uapi::LEND_TO_DEVICE,
+            Self::FromDevice => uapi::LEND_FROM_DEVICE,
+            Self::BothWays => uapi::LEND_TO_DEVICE | uapi::LEND_FROM_DEVICE,
+        }
+    }
+}
+
 /// One side of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -25,6 +71,8 @@ pub enum Side {
     Buffer(u64),
     /// A region, from this byte on.
     Region(Region, u64),
+    /// An imported buffer, from this byte on.
+    Import(Imported, u64),
 }
 
 impl Side {
@@ -32,6 +80,7 @@ impl Side {
         match self {
             Self::Buffer(offset) => (0, offset),
             Self::Region(region, offset) => (region.id, offset),
+            Self::Import(buffer, offset) => (buffer.id, offset),
         }
     }
 }
@@ -77,5 +126,103 @@ impl Session {
     /// Has the device move bytes, and waits until they are moved.
     pub fn transfer(&self, transfer: &Transfer) -> std::result::Result<(), Errno> {
         self.request(&mut transfer.request())
+    }
+
+    /// Has the device move bytes later. `cookie` comes back in [`done`](Self::done).
+    pub fn queue(
+        &self,
+        transfer: &Transfer,
+        cookie: u64,
+        eventfd: Option<BorrowedFd<'_>>,
+    ) -> std::result::Result<(), Errno> {
+        let mut request = transfer.request();
+        request.flags |= uapi::TRANSFER_QUEUE;
+        request.cookie = cookie;
+        if let Some(fd) = eventfd {
+            request.flags |= uapi::TRANSFER_EVENTFD;
+            request.eventfd = fd.as_raw_fd().unsigned_abs();
+        }
+        self.request(&mut request)
+    }
+
+    /// The first transfer that has ended and was not told of: its cookie, and how it ended. `EAGAIN` if
+    /// there is none.
+    pub fn done(&self) -> std::result::Result<(u64, std::result::Result<(), Errno>), Errno> {
+        let mut done = uapi::Done::new();
+        self.request(&mut done)?;
+        let ended = match i32::try_from(done.error).unwrap_or(i32::MAX) {
+            0 => Ok(()),
+            error => Err(Errno::from_raw(error)),
+        };
+        Ok((done.cookie, ended))
+    }
+
+    /// Lends `bytes` bytes of a region, from `first` on, to the device.
+    pub fn lend(
+        &self,
+        region: &Region,
+        (first, bytes): (u64, u64),
+        lending: Lending,
+        direction: Direction,
+    ) -> std::result::Result<Loan, Errno> {
+        let mut lend = uapi::Lend {
+            region: region.id,
+            first,
+            bytes,
+            lending: lending.number(),
+            direction: direction.word(),
+            ..uapi::Lend::new()
+        };
+        self.request(&mut lend)?;
+        Ok(Loan {
+            id: lend.id,
+            bus: (lend.bus != uapi::NO_DMA_ADDR).then_some(lend.bus),
+            entries: lend.entries,
+            segments: lend.segments,
+        })
+    }
+
+    /// Ends the loan, or lets go of the imported buffer, with the number `id`.
+    pub fn give_back(&self, id: u64) -> std::result::Result<(), Errno> {
+        self.request(&mut uapi::GiveBack {
+            id,
+            ..uapi::GiveBack::new()
+        })
+    }
+
+    /// Makes a DMA-buf of whole pages of a region.
+    pub fn export(
+        &self,
+        region: &Region,
+        (first, bytes): (u64, u64),
+        writable: bool,
+    ) -> std::result::Result<OwnedFd, Errno> {
+        let mut export = uapi::Export {
+            region: region.id,
+            first,
+            bytes,
+            flags: match writable {
+                true => 0,
+                false => uapi::EXPORT_READ_ONLY,
+            },
+            ..uapi::Export::new()
+        };
+        self.request(&mut export)?;
+        let fd = RawFd::try_from(export.fd).map_err(|_| Errno::EBADF)?;
+        // SAFETY: The kernel has just made it for this process, and nobody else knows of it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// Attaches the device to a DMA-buf.
+    pub fn import(&self, buffer: BorrowedFd<'_>) -> std::result::Result<Imported, Errno> {
+        let mut import = uapi::Import {
+            fd: buffer.as_raw_fd().unsigned_abs(),
+            ..uapi::Import::new()
+        };
+        self.request(&mut import)?;
+        Ok(Imported {
+            id: import.id,
+            bytes: import.bytes,
+        })
     }
 }

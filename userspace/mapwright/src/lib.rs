@@ -29,7 +29,7 @@ mod observe;
 mod session;
 mod tables;
 
-pub use dma::{dma_devices, DmaInfo, Side as TransferSide, Transfer};
+pub use dma::{dma_devices, Direction, DmaInfo, Imported, Loan, Side as TransferSide, Transfer};
 pub use error::{Error, Result};
 pub use mapping::{Mapping, Protection};
 pub use mapwright_uapi as uapi;
