@@ -14,6 +14,7 @@ mod buddy;
 mod cgroup;
 mod claim;
 mod claims;
+mod engine;
 mod filler;
 mod finding;
 mod lab;

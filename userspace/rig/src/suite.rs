@@ -4,10 +4,12 @@
 use crate::cli::{Boot, GuestArgs, TestArgs, TestArmArgs, TestDebugArgs};
 use crate::machine::Machine;
 use crate::progress::Progress;
+use crate::shape::build_of;
 use crate::vm::{self, How, Stream};
 use crate::{judge::Report as Fault, place};
 use anyhow::{bail, Context, Result};
 use ktap::{Outcome, Parser, Report, Totals};
+use mapwright_prove::Shape;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -18,6 +20,10 @@ use std::time::{Duration, Instant};
 const SUITE: [&str; 2] = ["mapwright", "test"];
 /// What the names of the tests of the GPIO driver begin with.
 const GPIO: &str = "gpio.";
+/// The suite that needs a device for DMA.
+const DMA: &str = "dma.";
+/// The machines that have one.
+const ENGINES: [Shape; 3] = [Shape::Edu, Shape::EduIommu, Shape::EduPassthrough];
 /// What a guest with KASAN's shadow needs.
 const DEBUG_MEMORY: &str = "2G";
 /// So much of a failed build is shown.
@@ -72,6 +78,31 @@ pub fn run(args: &TestArgs) -> Result<u8> {
         match in_guest(&guest)? {
             Ran::Counted(of_boot) => totals += of_boot,
             Ran::Interrupted(signal) => return Ok(vm::interrupted(signal)),
+        }
+    }
+    let dma = args.filter.as_deref().unwrap_or(DMA);
+    // What is asked for is run there, too, if it can be only there.
+    if !args.no_guest && args.boot.is_empty() && dma.starts_with(DMA) {
+        for shape in ENGINES {
+            let build = build_of(shape);
+            let guest = GuestArgs {
+                qemu: format!("{} {}", build.qemu, args.guest.qemu),
+                append: format!("{} {}", build.append, args.guest.append),
+                memory: build.memory.to_owned(),
+                cpus: build.cpus,
+                ..args.guest.clone()
+            };
+            let run = GuestRun {
+                name: shape.name().to_owned(),
+                boot: Boot::Tiny,
+                guest: &guest,
+                suite_args: vec![dma.to_owned()],
+                timeout: Duration::from_secs(args.timeout),
+            };
+            match in_guest(&run)? {
+                Ran::Counted(of_run) => totals += of_run,
+                Ran::Interrupted(signal) => return Ok(vm::interrupted(signal)),
+            }
         }
     }
     Ok(conclude(totals))

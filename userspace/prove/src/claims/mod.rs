@@ -32,6 +32,11 @@ mod c07_struct_page;
 mod c08_tlb;
 mod c09_isolation;
 mod c10_sections;
+mod e01_coherent;
+mod e02_streaming;
+mod e03_three_addresses;
+mod e04_iommu_stops;
+mod e05_vmalloc;
 mod e06_readl_writel;
 mod e07_am335x_addresses;
 mod e09_iomem_vmallocinfo;
@@ -71,6 +76,11 @@ pub const CLAIMS: &[&Claim] = &[
     &c08_tlb::CLAIM,
     &c09_isolation::CLAIM,
     &c10_sections::CLAIM,
+    &e01_coherent::CLAIM,
+    &e02_streaming::CLAIM,
+    &e03_three_addresses::CLAIM,
+    &e04_iommu_stops::CLAIM,
+    &e05_vmalloc::CLAIM,
     &e06_readl_writel::CLAIM,
     &e07_am335x_addresses::CLAIM,
     &e09_iomem_vmallocinfo::CLAIM,

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! E1: one buffer for the CPU and a device.
+
+use crate::{
+    engine::{address_table, hex, Engine, NEEDS},
+    Claim, Finding, Lab, Shape, Table, Verdict,
+};
+use anyhow::Result;
+use mapwright::{Lending, Protection};
+
+pub const CLAIM: Claim = Claim {
+    id: "E1",
+    title: "Coherent DMA memory",
+    says: "dma_alloc_coherent() gives a pointer for the CPU and an address for the device, of one \
+           buffer: each sees at once what the other writes.",
+    needs: NEEDS,
+    shapes: &[Shape::Edu, Shape::EduIommu],
+    prove,
+};
+
+fn prove(_: &Lab) -> Result<Finding> {
+    let engine = Engine::open()?;
+    let (source, target) = (engine.coherent(4096)?, engine.coherent(4096)?);
+    let mut from = engine.session.map(&source, Protection::ReadWrite)?;
+    let to = engine.session.map(&target, Protection::Read)?;
+
+    let mut addresses = address_table("Two coherent buffers, a page each");
+    for (name, region, mapping) in [("source", &source, &from), ("target", &target, &to)] {
+        let (physical, bus) = engine.addresses(region, 0)?;
+        addresses.row([
+            name.into(),
+            hex(mapping.addr() as u64),
+            hex(physical),
+            bus.map_or("none".into(), hex),
+        ]);
+    }
+
+    let text = *b"a store of the program, no call";
+    let mut seen = Table::new(
+        "What each sees after a store, and after a transfer",
+        ["step", "who looks", "bytes"],
+    );
+    let mut all_saw = true;
+    let mut look = |step: &str, who: &str, found: &[u8]| {
+        all_saw &= found == text;
+        let found = String::from_utf8_lossy(found).replace('\0', "·");
+        seen.row([step.into(), who.into(), found]);
+    };
+    from.write(0, &text);
+    let kernel = engine.contents(&source, text.len())?;
+    look("the program has stored", "kernel, source", &kernel);
+    engine.copy(&source, &target, text.len() as u64, Lending::Scatter)?;
+    let kernel = engine.contents(&target, text.len())?;
+    look("the device has copied", "kernel, target", &kernel);
+    let mut program = [0; 31];
+    to.read(0, &mut program);
+    look("the device has copied", "program, target", &program);
+
+    Ok(Finding::new(format!(
+        "{} of 3 looks agree, through {}",
+        seen.rows.len(),
+        engine.path()
+    ))
+    .statement(
+        "One buffer has an address for the CPU and one for the device",
+        Verdict::of(addresses.rows.iter().all(|row| row[3] != "none")),
+        "both are told for each of the two buffers",
+    )
+    .statement(
+        "Both sides see the bytes, with nothing to be synchronized",
+        Verdict::of(all_saw),
+        "a store of the program, copied by the device from buffer to buffer",
+    )
+    .table(addresses)
+    .table(seen))
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! E2: memory that is lent to a device for a while.
+
+use crate::{
+    engine::{ensure_same, hex, pattern, Engine, NEEDS},
+    Claim, Finding, Lab, Shape, Table, Verdict,
+};
+use anyhow::{Context as _, Result};
+use mapwright::{
+    page_size, Direction, Lending, Region, Side as Owner, Transfer, TransferSide as Side,
+};
+
+pub const CLAIM: Claim = Claim {
+    id: "E2",
+    title: "Streaming DMA",
+    says: "A buffer is mapped for a transfer and unmapped after it; in between it belongs to the \
+           device, and the CPU that wants to look must synchronize. It works with one stretch of memory \
+           and with a list of pieces, in both directions.",
+    needs: NEEDS,
+    shapes: &[Shape::Edu, Shape::EduIommu],
+    prove,
+};
+
+/// So much is moved in each way.
+const BYTES: u64 = 10_000;
+
+fn prove(_: &Lab) -> Result<Finding> {
+    let engine = Engine::open()?;
+    let (moved, all_moved) = each_way(&engine)?;
+    let finding = Finding::new(format!(
+        "{} ways of lending, {BYTES} bytes each, through {}",
+        moved.rows.len(),
+        engine.path()
+    ))
+    .statement(
+        "The device reads and writes memory that is lent to it, in one stretch or as a list",
+        Verdict::of(all_moved),
+        "each byte was compared",
+    )
+    .table(moved);
+    match late_stores(&engine)? {
+        Some(late) => Ok(late.judge(finding)),
+        None => Ok(finding.instead(
+            "Where the device reaches all memory and its caches are coherent, as here, it would see a \
+             late store without a synchronization, too: nothing is copied.",
+        )),
+    }
+}
+
+/// Every way to lend memory, in both directions.
+fn each_way(engine: &Engine) -> Result<(Table, bool)> {
+    let mut table = Table::new(
+        "Lent to the device, copied through it into coherent memory and back",
+        ["memory", "call", "entries", "stretches of bus addresses"],
+    );
+    let contents = pattern(BYTES as usize);
+    for (memory, lending, call) in [
+        ("contiguous pages", Lending::Single, "dma_map_single()"),
+        (
+            "contiguous pages",
+            Lending::Scatter,
+            "dma_map_sgtable(), one entry",
+        ),
+        (
+            "contiguous pages",
+            Lending::ScatterPages,
+            "dma_map_sgtable(), an entry for each page",
+        ),
+        ("scattered pages", Lending::Scatter, "dma_map_sgtable()"),
+    ] {
+        let create = || match memory {
+            "scattered pages" => engine.vmalloc(BYTES),
+            _ => engine.pages(BYTES),
+        };
+        let (source, target, between) = (create()?, create()?, engine.coherent(BYTES)?);
+        engine.session.write_at(&source, 0, &contents)?;
+        engine.copy(&source, &between, BYTES, lending)?;
+        engine.copy(&between, &target, BYTES, lending)?;
+        ensure_same(&contents, &engine.contents(&target, contents.len())?, call)?;
+        let loan = engine
+            .session
+            .lend(&source, (0, BYTES), lending, Direction::ToDevice)
+            .context("lending")?;
+        table.row([
+            memory.into(),
+            call.into(),
+            loan.entries.to_string(),
+            loan.segments.to_string(),
+        ]);
+        engine.session.give_back(loan.id)?;
+    }
+    Ok((table, true))
+}
+
+/// What a device sees of a store that comes after the memory was lent.
+struct Late {
+    physical: u64,
+    bus: u64,
+    without: bool,
+    with: bool,
+}
+
+impl Late {
+    fn judge(self, finding: Finding) -> Finding {
+        let mut table = Table::new(
+            "A page beyond the device's 28 bits, and its copy in the bounce buffer (swiotlb)",
+            ["physical", "bus", "late store seen", "seen after SYNC"],
+        );
+        let word = |seen: bool| if seen { "yes" } else { "no" }.to_owned();
+        table.row([
+            hex(self.physical),
+            hex(self.bus),
+            word(self.without),
+            word(self.with),
+        ]);
+        finding
+            .statement(
+                "What the CPU writes to a lent buffer reaches the device after a synchronization",
+                Verdict::of(!self.without && self.with),
+                "the device reads a copy, which is made when the memory is lent, and again by SYNC",
+            )
+            .table(table)
+    }
+}
+
+/// Stores into a page that the device cannot reach, after it was lent. `None` if there is none.
+fn late_stores(engine: &Engine) -> Result<Option<Late>> {
+    let region = engine.vmalloc(16 << 20)?;
+    let reach = 1 << engine.info.address_bits;
+    let pages = engine.session.pages(&region, 0, u64::MAX)?;
+    let far = pages
+        .iter()
+        .position(|page| page.pfn * page_size() >= reach);
+    let Some(page) = far.filter(|_| !engine.is_translated()) else {
+        return Ok(None);
+    };
+    let (at, physical) = (page as u64 * page_size(), pages[page].pfn * page_size());
+    let range = (at, page_size());
+    let loan = engine
+        .session
+        .lend(&region, range, Lending::Page, Direction::ToDevice)?;
+    let sync = |owner| engine.session.sync(&region, at, page_size(), owner);
+    engine.session.write_at(&region, at, b"late")?;
+    let without = device_reads(engine, &region, at)? == *b"late";
+    sync(Owner::Cpu)?;
+    engine.session.write_at(&region, at, b"seen")?;
+    sync(Owner::Device)?;
+    let with = device_reads(engine, &region, at)? == *b"seen";
+    let bus = loan.bus.context("root is told the bus address")?;
+    engine.session.give_back(loan.id)?;
+    Ok(Some(Late {
+        physical,
+        bus,
+        without,
+        with,
+    }))
+}
+
+/// Four bytes as the device reads them.
+fn device_reads(engine: &Engine, region: &Region, at: u64) -> Result<[u8; 4]> {
+    let seen_by_device = engine.coherent(4096)?;
+    engine.session.transfer(&Transfer {
+        source: Side::Region(*region, at),
+        target: Side::Region(seen_by_device, 0),
+        bytes: 4,
+        lending: Lending::Page,
+    })?;
+    let mut seen = [0; 4];
+    engine.session.read_at(&seen_by_device, 0, &mut seen)?;
+    Ok(seen)
+}

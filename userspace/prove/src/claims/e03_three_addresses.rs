@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! E3: virtual, physical and bus address of one buffer.
+
+use crate::{
+    engine::{address_table, hex, Engine, NEEDS},
+    Claim, Finding, Lab, Shape, Verdict,
+};
+use anyhow::{Context as _, Result};
+use mapwright::{page_size, Direction, Lending, Protection};
+
+pub const CLAIM: Claim = Claim {
+    id: "E3",
+    title: "Three address spaces",
+    says:
+        "A DMA buffer has a virtual address for the program, a physical one for memory and a bus \
+           address for the device. Without an IOMMU the bus address is the physical one.",
+    needs: NEEDS,
+    shapes: &[Shape::Edu, Shape::EduIommu, Shape::EduPassthrough],
+    prove,
+};
+
+/// A buffer's addresses.
+struct Addresses {
+    virt: u64,
+    physical: u64,
+    bus: u64,
+}
+
+fn prove(_: &Lab) -> Result<Finding> {
+    let engine = Engine::open()?;
+    let (coherent, lent) = (in_reach(&engine)?, lent(&engine)?);
+    let mut table = address_table(&format!("One buffer, three addresses: {}", engine.path()));
+    let all = [
+        ("coherent", Some(&coherent)),
+        ("lent, beyond 28 bits", lent.as_ref()),
+    ];
+    for (name, addresses) in all {
+        if let Some(a) = addresses {
+            table.row([name.into(), hex(a.virt), hex(a.physical), hex(a.bus)]);
+        }
+    }
+    let same = coherent.bus == coherent.physical;
+    let figure = match same {
+        true => "bus = physical",
+        false => "bus ≠ physical",
+    };
+    let core = match engine.is_translated() {
+        false => (
+            "Without an IOMMU the bus address is the physical one",
+            Verdict::of(same),
+        ),
+        true => (
+            "Behind an IOMMU the bus address is another than the physical one",
+            Verdict::of(!same),
+        ),
+    };
+    let (bus, physical) = (hex(coherent.bus), hex(coherent.physical));
+    let distinct = coherent.virt != coherent.physical && coherent.virt != coherent.bus;
+    let mut finding = Finding::new(format!("{figure}, with {}", engine.path()))
+        .statement(core.0, core.1, format!("bus {bus}, physical {physical}"))
+        .statement(
+            "The program's address is neither",
+            Verdict::of(distinct),
+            format!("virtual {}", hex(coherent.virt)),
+        );
+    if let Some(a) = lent.filter(|_| !engine.is_translated()) {
+        finding = finding
+            .statement(
+                "Without an IOMMU the bus address of any memory is its physical one",
+                Verdict::of(a.bus == a.physical),
+                format!("bus {}, physical {}", hex(a.bus), hex(a.physical)),
+            )
+            .instead(
+                "Memory that the device's address bits do not reach is copied into a bounce buffer \
+                 (swiotlb) that they do, and the bus address is that of the copy.",
+            );
+    }
+    Ok(finding.table(table))
+}
+
+/// Memory that was allocated for the device.
+fn in_reach(engine: &Engine) -> Result<Addresses> {
+    let region = engine.coherent(page_size())?;
+    let mapping = engine.session.map(&region, Protection::ReadWrite)?;
+    let (physical, bus) = engine.addresses(&region, 0)?;
+    Ok(Addresses {
+        virt: mapping.addr() as u64,
+        physical,
+        bus: bus.context("coherent memory without a bus address")?,
+    })
+}
+
+/// A page that is beyond the device's reach, lent to it, if there is one.
+fn lent(engine: &Engine) -> Result<Option<Addresses>> {
+    let region = engine.vmalloc(16 << 20)?;
+    let mapping = engine.session.map(&region, Protection::ReadWrite)?;
+    let pages = engine.session.pages(&region, 0, u64::MAX)?;
+    let reach = 1 << engine.info.address_bits;
+    let Some(page) = pages
+        .iter()
+        .position(|page| page.pfn * page_size() >= reach)
+    else {
+        return Ok(None);
+    };
+    let at = page as u64 * page_size();
+    let range = (at, page_size());
+    let loan = engine
+        .session
+        .lend(&region, range, Lending::Page, Direction::ToDevice)?;
+    Ok(Some(Addresses {
+        virt: mapping.addr() as u64 + at,
+        physical: pages[page].pfn * page_size(),
+        bus: loan.bus.context("root is told the bus address")?,
+    }))
+}

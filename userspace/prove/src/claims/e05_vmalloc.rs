@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! E5: vmalloc memory is no single stretch for a device.
+
+use crate::{
+    engine::{ensure_same, hex, pattern, Engine, NEEDS},
+    Claim, Finding, Lab, Shape, Table, Verdict,
+};
+use anyhow::{Context as _, Result};
+use mapwright::{page_size, Direction, Lending};
+use nix::errno::Errno;
+
+pub const CLAIM: Claim = Claim {
+    id: "E5",
+    title: "vmalloc memory and DMA",
+    says: "An address of vmalloc() must never be given to a device as if the memory were contiguous; a \
+           scatter list of its pages is the right way.",
+    needs: NEEDS,
+    shapes: &[Shape::Edu, Shape::EduIommu],
+    prove,
+};
+
+const PAGES: u64 = 16;
+
+fn prove(_: &Lab) -> Result<Finding> {
+    let engine = Engine::open()?;
+    let session = &engine.session;
+    let bytes = PAGES * page_size();
+    let (source, target) = (engine.vmalloc(bytes)?, engine.vmalloc(bytes)?);
+    let pages = session.pages(&source, 0, PAGES)?;
+    let runs = session.query(&source)?.runs;
+
+    let range = (0, bytes);
+    let single = session.lend(&source, range, Lending::Single, Direction::ToDevice);
+    let mut table = Table::new(
+        format!("{PAGES} pages of vmalloc(), lent to the device"),
+        ["as", "entries", "stretches of bus addresses"],
+    );
+    for (name, lending) in [
+        ("a list, neighbours in one entry", Lending::Scatter),
+        ("a list, an entry for each page", Lending::ScatterPages),
+    ] {
+        let loan = session
+            .lend(&source, range, lending, Direction::ToDevice)
+            .context("lending a list")?;
+        table.row([
+            name.into(),
+            loan.entries.to_string(),
+            loan.segments.to_string(),
+        ]);
+        session.give_back(loan.id)?;
+    }
+
+    let contents = pattern(bytes as usize);
+    session.write_at(&source, 0, &contents)?;
+    engine.copy(&source, &target, bytes, Lending::Scatter)?;
+    ensure_same(
+        &contents,
+        &engine.contents(&target, contents.len())?,
+        "the copy",
+    )?;
+
+    let mut frames = Table::new("Where its first pages are", ["page", "physical"]);
+    for (i, page) in pages.iter().take(6).enumerate() {
+        frames.row([i.to_string(), hex(page.pfn * page_size())]);
+    }
+    Ok(Finding::new(format!("{runs} physical runs of {PAGES} pages, {}", engine.path()))
+        .statement(
+            "As one stretch, vmalloc memory is refused",
+            Verdict::of(single == Err(Errno::EOPNOTSUPP)),
+            match single {
+                Err(errno) => format!("{errno}"),
+                Ok(loan) => format!("accepted: {loan:?}"),
+            },
+        )
+        .statement(
+            "Its pages are not next to each other in memory",
+            Verdict::of(runs > 1),
+            format!("{runs} physically contiguous runs"),
+        )
+        .statement(
+            "As a scatter list of its pages, a device moves it",
+            Verdict::Confirmed,
+            format!("{bytes} bytes, each of them compared"),
+        )
+        .instead(
+            "An IOMMU can make one stretch of bus addresses of scattered pages: then the device needs no \
+             list, but the DMA API still takes one.",
+        )
+        .table(table)
+        .table(frames))
+}
