@@ -38,7 +38,10 @@ pub fn run(args: &Args) -> Result<()> {
 
 fn tell(info: &DmaInfo) {
     let interrupt = Interrupt::from_number(info.interrupt).map_or("?", Interrupt::name);
-    style::line("device", format_args!("QEMU's edu, {:#010x}", info.identification));
+    style::line(
+        "device",
+        format_args!("QEMU's edu, {:#010x}", info.identification),
+    );
     style::line(
         "reach",
         format_args!(
@@ -95,7 +98,10 @@ fn copy(session: &Session, bytes: u64) -> Result<()> {
         "copied",
         style::paint(
             style::GOOD,
-            format_args!("{} in {seconds:.1} s, every byte compared", style::bytes(bytes)),
+            format_args!(
+                "{} in {seconds:.1} s, every byte compared",
+                style::bytes(bytes)
+            ),
         ),
     );
     Ok(())
