@@ -119,10 +119,10 @@ bench-map: bench-modules
 	@echo 'Written: $(BENCH)/map.json and $(BENCH)/map.svg'
 
 # Debian's kernels clear what they allocate, byte by byte as the emulator counts, which would hide the
-# allocators.
+# allocators. The small boot has the fewest other users of these.
 .PHONY: bench-alloc
 bench-alloc: bench-modules
-	@$(REPO)/scripts/vm run $(BENCH_VM) --append init_on_alloc=0 --modules $(BENCH)/modules --results $(BENCH) -- \
+	@$(REPO)/scripts/vm run --boot tiny $(BENCH_VM) --append init_on_alloc=0 --modules $(BENCH)/modules --results $(BENCH) -- \
 		mapwright bench alloc --json-to /results/alloc.json
 	@echo 'Written: $(BENCH)/alloc.json'
 

@@ -19,10 +19,11 @@ const TWIN: &str = "/dev/mapwright_twin_alloc";
 
 /// The two least costs are within this part of each other when no more runs are needed.
 const REPEATS_TO: f64 = 0.002;
-/// As few runs as are ever made, for a spread to be seen.
-const MIN_RUNS: usize = 5;
-/// Objects that are alive at a time in batches: more than any allocator keeps at hand for a CPU.
-const BATCH: u32 = 512;
+/// As few runs as are ever made: what is at hand differs from run to run.
+const MIN_RUNS: usize = 12;
+/// Objects that are alive at a time in batches: more than any allocator keeps at hand for a CPU, and so
+/// many that the places for them are no slab object themselves.
+const BATCH: u32 = 1100;
 /// Bytes that are alive at a time in batches, at most.
 const BATCH_BYTES: u64 = 16 << 20;
 
@@ -37,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     json_to: Option<PathBuf>,
     /// Runs of each measurement at most; fewer if they repeat to 0.2 %
-    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..))]
     repeat: u16,
     /// Where mapwright_twin_alloc.ko is, if it is to be compared
     #[arg(long, env = "MAPWRIGHT_MODULES", value_name = "DIR")]
@@ -407,7 +408,7 @@ impl<'a> Found<'a> {
         for line in self.lines {
             let (rust, c) = (&line.rust, line.c.as_ref());
             let to_c = |spread: &Spread, c: Option<&Spread>| match c {
-                Some(c) => format!("{:+.1} %", (spread.least / c.least - 1.0) * 100.0),
+                Some(c) => format!("{:+.1} %", (spread.median / c.median - 1.0) * 100.0),
                 None => String::new(),
             };
             table.add_row([
@@ -423,7 +424,7 @@ impl<'a> Found<'a> {
         }
         anstream::println!("{table}");
         self.show_textbook();
-        let notes = "least of several runs, with the empty loop subtracted; many: up to 512 that are alive at a time";
+        let notes = "least of several runs, with the empty loop subtracted; to C: the medians; many: up to 1100 alive at a time";
         anstream::println!("{}", style::paint(style::DIM, notes));
     }
 
