@@ -10,7 +10,8 @@
 //!
 //! Nothing but the memory of such objects is ever used, and no more than the module's budget. Neither
 //! warns the kernel, nor calls the OOM killer: `__GFP_NOWARN` and (unless [`Modifier::RetryMayfail`] is
-//! asked for) `__GFP_NORETRY` are always added.
+//! asked for) `__GFP_NORETRY` are always added, where the allocator takes flags: `vmalloc` on a node does
+//! not.
 //!
 //! The rules for the structures are those of `/dev/mapwright`.
 
