@@ -91,7 +91,9 @@ test-debug: rig-ready ## rig: Run the suite on a kernel with KASAN, lockdep, kme
 prove: rig-ready ## rig: Judge what textbooks say by the kernel, in all machines that it takes
 	@if kernel=$$($(REPO)/scripts/debug-kernel --check); then \
 		release=$$(cat $$kernel/build/include/config/kernel.release) && \
-		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules; \
+		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
+		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release \
+			MODULES=$(BUILD)/faulty FAULTY=1 modules; \
 	fi && if arm=$$($(REPO)/scripts/setup --arch armhf --check); then $(MAKE) --no-print-directory rig-ready-arm; fi && \
 		MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(RIG) prove \
 			$${kernel:+--debug-kernel $$kernel} $${arm:+--arm-kernel $$arm} $(CLAIM)

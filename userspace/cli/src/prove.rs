@@ -29,6 +29,9 @@ pub struct Args {
     /// JSON of boots before this one, to compare with
     #[arg(long, value_name = "FILE")]
     earlier: Option<PathBuf>,
+    /// The module mapwright_faulty.ko, for claims that take a mistake in the kernel. It may not survive
+    #[arg(long, value_name = "FILE")]
+    faulty: Option<PathBuf>,
     /// A name for this machine, for the JSON
     #[arg(long, value_name = "NAME", default_value = "")]
     shape: String,
@@ -45,7 +48,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             .with_context(|| format!("reading {}", file.display()))?,
         None => Vec::new(),
     };
-    let lab = Lab::here(earlier)?;
+    let lab = Lab::here(earlier)?.with_faulty(args.faulty.clone());
     let mut report = Report {
         shape: args.shape.clone(),
         machine: lab.machine.clone(),

@@ -2,14 +2,16 @@
 
 //! Where experiments are done.
 
-use crate::{finding::NotTestable, Claim, Finding, Machine, Record, Report};
+use crate::{finding::NotTestable, not_testable, Claim, Finding, Machine, Record, Report};
 use anyhow::{ensure, Result};
+use std::path::{Path, PathBuf};
 
 /// Where experiments are done: a running kernel, and what was found in boots before.
 pub struct Lab {
     /// The machine.
     pub machine: Machine,
     earlier: Vec<Report>,
+    faulty: Option<PathBuf>,
 }
 
 impl Lab {
@@ -22,7 +24,24 @@ impl Lab {
         Ok(Self {
             machine: Machine::here()?,
             earlier,
+            faulty: None,
         })
+    }
+
+    /// The same with a module that makes mistakes.
+    #[must_use]
+    pub fn with_faulty(self, faulty: Option<PathBuf>) -> Self {
+        Self { faulty, ..self }
+    }
+
+    /// The module that makes mistakes, or that there is none.
+    pub fn faulty(&self) -> Result<&Path> {
+        match &self.faulty {
+            Some(module) => Ok(module),
+            None => not_testable(
+                "it takes a module with mistakes, which make prove inserts into a debug kernel",
+            ),
+        }
     }
 
     /// What was found of the claim `id` in boots before this one, and the machines of these.

@@ -15,6 +15,7 @@ mod cgroup;
 mod claim;
 mod claims;
 mod engine;
+mod faulty;
 mod filler;
 mod finding;
 mod lab;

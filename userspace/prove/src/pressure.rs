@@ -13,7 +13,7 @@ use crate::{
         zoneinfo::{self, Zone},
     },
 };
-use anyhow::{ensure, Context as _, Result};
+use anyhow::{bail, ensure, Context as _, Result};
 use nix::{
     sched::{sched_getaffinity, sched_setaffinity, CpuSet},
     sys::mman::MmapAdvise,
@@ -37,6 +37,8 @@ const COARSE: u64 = 16 << 20;
 const STEP_PAGES: usize = 64;
 /// Pages that are used in steps at most.
 const MAX_PAGES: usize = 32 << 10;
+/// Others may wake kswapd first: how often it is tried.
+const TRIES: usize = 4;
 
 /// What was seen: the zones at the begin of each step, and the first step in which something happened.
 pub struct Seen {
@@ -55,8 +57,18 @@ pub const RECLAIM: &str = "mm_vmscan_direct_reclaim_begin";
 
 /// Uses up memory until this thread has to reclaim some, and then does `then`. kswapd is woken, but hardly
 /// gets to run, so that it does not undo what is measured.
-pub fn apply<T>(then: impl FnOnce() -> Result<T>) -> Result<(Seen, T)> {
+pub fn apply<T>(then: impl Fn() -> Result<T>) -> Result<(Seen, T)> {
     let _short = ShortLists::new()?;
+    for _ in 0..TRIES {
+        if let (seen, Some(done)) = attempt(&then)? {
+            return Ok((seen, done));
+        }
+    }
+    bail!("memory was used up, but others woke kswapd first, in {TRIES} tries")
+}
+
+/// The same, but `then` is only done if this thread woke kswapd and had to reclaim.
+fn attempt<T>(then: impl Fn() -> Result<T>) -> Result<(Seen, Option<T>)> {
     let reclaimable = Anonymous::new(RECLAIMABLE)?;
     reclaimable.advise(MmapAdvise::MADV_NOHUGEPAGE)?;
     reclaimable.touch(0..RECLAIMABLE)?;
@@ -90,7 +102,11 @@ pub fn apply<T>(then: impl FnOnce() -> Result<T>) -> Result<(Seen, T)> {
         reclaimed: first(&events, RECLAIM)?,
         steps,
     };
-    Ok((seen, then()?))
+    let done = match (seen.woken, seen.reclaimed) {
+        (Some(_), Some(_)) => Some(then()?),
+        _ => None,
+    };
+    Ok((seen, done))
 }
 
 /// Waits until kswapd sleeps: the larger pieces may have woken it.

@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// What was found in the boots before, for the next one, in the directory of results.
 const EARLIER: &str = "earlier.json";
 
+/// The module with mistakes, from where a guest's commands begin.
+const FAULTY: &str = "build/faulty/mapwright_faulty.ko";
+
 /// `prove`
 pub fn run(args: &ProveArgs) -> Result<u8> {
     let repository = place::repository()?;
@@ -106,6 +109,9 @@ fn boot(args: &ProveArgs, build: &Build, claims: &[&Claim], exchange: &Path) -> 
         .map(str::to_owned)
         .to_vec();
     command.push(format!("--earlier={}/{EARLIER}", crate::guest::RESULTS));
+    if build.debug_kernel {
+        command.push(format!("--faulty={FAULTY}"));
+    }
     command.extend(claims.iter().map(|claim| claim.id.to_owned()));
     let guest_args = build.guest(args, exchange);
     let guest = vm::guest(Boot::Tiny, &guest_args, Some(command))?;

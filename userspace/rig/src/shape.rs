@@ -83,8 +83,9 @@ const BUILDS: [Build; Shape::ALL.len()] = [
     Build {
         shape: Shape::Numa,
         about: "two NUMA nodes, each with a processor and 512 MiB",
+        // A processor whose caches the kernel does not take for shared by two nodes.
         qemu:
-            "-object memory-backend-ram,id=m0,size=512M -object memory-backend-ram,id=m1,size=512M \
+            "-cpu EPYC -smp 2,sockets=2 -object memory-backend-ram,id=m0,size=512M -object memory-backend-ram,id=m1,size=512M \
                -numa node,nodeid=0,cpus=0,memdev=m0 -numa node,nodeid=1,cpus=1,memdev=m1",
         ..USUAL
     },

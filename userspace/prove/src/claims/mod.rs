@@ -14,14 +14,17 @@ mod b08_cost;
 mod b09_buddy;
 mod b10_orders;
 mod b11_migrate_types;
+mod b12_slub_free_list;
 mod b13_slab_slub_slob;
 mod b14_kmem_cache;
 mod b15_layers;
 mod b16_watermarks;
+mod b17_leak;
 mod b18_kernel_stack;
 mod b19_per_cpu;
 mod b20_numa;
 mod b21_memory_cgroup;
+mod b22_wrong_frees;
 mod c01_page_table_levels;
 mod c02_huge_pages;
 mod c03_kernel_layout;
@@ -58,14 +61,17 @@ pub const CLAIMS: &[&Claim] = &[
     &b09_buddy::CLAIM,
     &b10_orders::CLAIM,
     &b11_migrate_types::CLAIM,
+    &b12_slub_free_list::CLAIM,
     &b13_slab_slub_slob::CLAIM,
     &b14_kmem_cache::CLAIM,
     &b15_layers::CLAIM,
     &b16_watermarks::CLAIM,
+    &b17_leak::CLAIM,
     &b18_kernel_stack::CLAIM,
     &b19_per_cpu::CLAIM,
     &b20_numa::CLAIM,
     &b21_memory_cgroup::CLAIM,
+    &b22_wrong_frees::CLAIM,
     &c01_page_table_levels::CLAIM,
     &c02_huge_pages::CLAIM,
     &c03_kernel_layout::CLAIM,

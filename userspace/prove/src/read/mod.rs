@@ -6,6 +6,7 @@
 pub mod btf;
 pub mod config;
 pub mod free_lists;
+pub mod kcore;
 pub mod symbols;
 pub mod trace;
 pub mod vmallocinfo;

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A module with mistakes, one of which it makes when it is inserted: what a kernel that looks for them
+ * says of them. Never insert it where anything else is to go on.
+ */
+
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#define OBJECTS 50
+#define OBJECT_SIZE 1500
+
+static char *fault = "";
+module_param(fault, charp, 0);
+MODULE_PARM_DESC(fault, "leak, double-free, use-after-free or wrong-free");
+
+/* Nobody has the pointers when this ends. */
+static noinline void leak(void)
+{
+	int i;
+
+	for (i = 0; i < OBJECTS; i++) {
+		void *volatile object = kmalloc(OBJECT_SIZE, GFP_KERNEL);
+
+		object = NULL;
+		(void)object;
+	}
+}
+
+static noinline void double_free(void)
+{
+	void *volatile object = kmalloc(OBJECT_SIZE, GFP_KERNEL);
+
+	kfree(object);
+	kfree(object);
+}
+
+static noinline void use_after_free(void)
+{
+	char *volatile object = kmalloc(OBJECT_SIZE, GFP_KERNEL);
+
+	kfree(object);
+	if (object)
+		WRITE_ONCE(object[8], 1);
+}
+
+/* vfree() of what kmalloc() gave. The object is lost. */
+static noinline void wrong_free(void)
+{
+	void *volatile object = kmalloc(PAGE_SIZE, GFP_KERNEL);
+
+	vfree(object);
+}
+
+static int __init faulty_init(void)
+{
+	if (!strcmp(fault, "leak"))
+		leak();
+	else if (!strcmp(fault, "double-free"))
+		double_free();
+	else if (!strcmp(fault, "use-after-free"))
+		use_after_free();
+	else if (!strcmp(fault, "wrong-free"))
+		wrong_free();
+	else
+		return -EINVAL;
+	return 0;
+}
+module_init(faulty_init);
+
+static void __exit faulty_exit(void)
+{
+}
+module_exit(faulty_exit);
+
+MODULE_DESCRIPTION("Makes a mistake, for kernels that find them");
+MODULE_LICENSE("GPL");

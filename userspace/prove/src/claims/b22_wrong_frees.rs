@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! B22: mistakes in freeing, and who finds them.
+
+use crate::{faulty::make_mistake, read, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use anyhow::Result;
+
+pub const CLAIM: Claim = Claim {
+    id: "B22",
+    title: "Double and wrong frees",
+    says: "To free twice, to use what is freed or to free with the wrong function corrupts memory: who writes the code has \
+           to take care.",
+    needs: &[Need::File("/sys/kernel/debug/kmemleak", "a kernel for debugging (make prove boots it)")],
+    shapes: &[Shape::DebugKernel],
+    prove,
+};
+
+/// A mistake of the faulty module, and what a line of the kernel's report has in it.
+const MISTAKES: [(&str, &str, &str); 3] = [
+    ("double-free", "kfree() twice", "double-free"),
+    (
+        "use-after-free",
+        "a store after kfree()",
+        "slab-use-after-free",
+    ),
+    ("wrong-free", "vfree() of what kmalloc() gave", "vfree()"),
+];
+
+fn prove(lab: &Lab) -> Result<Finding> {
+    let module = lab.faulty()?;
+    let mut table = Table::new(
+        "A module written in C makes each mistake once; what the kernel for debugging says",
+        ["mistake", "the kernel's words"],
+    );
+    let mut found = 0;
+    for (fault, what, words) in MISTAKES {
+        let log = make_mistake(module, fault)?;
+        let report = log.iter().find(|line| line.contains(words));
+        found += usize::from(report.is_some());
+        let told = report.map_or("nothing", |line| line.trim());
+        table.row([what.to_owned(), told.to_owned()]);
+    }
+    // The kernel's own reports taint it, so that nothing later is mistaken for sound.
+    let tainted = read::text("/proc/sys/kernel/tainted")?;
+    Ok(Finding::new(format!("{found} of {} mistakes are compiled, made and reported", MISTAKES.len()))
+        .statement(
+            "A C compiler accepts them, and they are made when the code runs",
+            Verdict::of(found == MISTAKES.len()),
+            format!("{found} reports; the kernel's taint flags are {} then", tainted.trim()),
+        )
+        .table(table)
+        .instead(
+            "Only a kernel that checks each access (KASAN) or each object finds them, when they happen. In Rust they are not \
+             compiled: who frees gives the owner away, each owner knows its own way to free, and a reference does not \
+             outlive it. The compile-fail tests of rust/lib show that.",
+        ))
+}
