@@ -129,7 +129,7 @@ Node 0, zone    DMA32           32          470
 ";
         let types = parse_types(text).unwrap();
         assert_eq!(parse_unmovable(text, "DMA").unwrap(), [7]);
-        assert_eq!(parse_unmovable(text, "Normal").unwrap(), []);
+        assert!(parse_unmovable(text, "Normal").unwrap().is_empty());
         assert_eq!(types.pages_per_block, 512);
         assert_eq!(types.names, ["Unmovable", "Movable"]);
         assert_eq!(
