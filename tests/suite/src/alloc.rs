@@ -149,7 +149,8 @@ fn kmalloc_rounds_up(_: &Context) -> Result<()> {
         let actual = objects[0].actual_bytes;
         // With slab debugging, `ksize()` tells what was asked for.
         ensure!(actual >= bytes && actual >= last.min(bytes), "{objects:?}");
-        ensure!(actual < bytes.max(32) * 2, "{bytes} bytes: {objects:?}");
+        // The smallest object is a cache line where DMA needs that: 64 bytes on 32-bit ARM.
+        ensure!(actual < bytes.max(33) * 2, "{bytes} bytes: {objects:?}");
         last = actual;
     }
     Ok(())

@@ -9,7 +9,7 @@ use crate::{
     runner::{skip, Case, Suite},
 };
 use anyhow::{ensure, Context as _, Result};
-use mapwright::{Method, Session};
+use mapwright::{Backing, Method, Session};
 use nix::{
     errno::Errno,
     mount::{mount, MsFlags},
@@ -26,8 +26,12 @@ pub const SUITE: Suite = Suite {
 
 fn cases() -> Vec<Case> {
     let of = |name: &'static str, run: fn(Cell) -> Result<()>| {
-        // The kernel has no function that charges for these.
-        let charged = |cell: &Cell| cell.method != Method::VmallocRemap;
+        // The kernel has no function that charges for these; and 32-bit ARM takes coherent memory from
+        // an area that is set aside for it (CMA).
+        let charged = |cell: &Cell| {
+            let set_aside = cfg!(target_arch = "arm") && cell.backing == Backing::Coherent;
+            cell.method != Method::VmallocRemap && !set_aside
+        };
         Cell::ordinary()
             .filter(charged)
             .map(move |cell| Case::new(format!("{name}__{}", cell.name()), move |_| run(cell)))

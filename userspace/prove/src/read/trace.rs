@@ -77,8 +77,10 @@ impl Buffer {
             std::process::id()
         ));
         fs::create_dir(&buffer.0).with_context(|| format!("making {}", buffer.0))?;
-        // For each CPU, and not used before it is written to.
-        buffer.write("buffer_size_kb", "8192")?;
+        // For each CPU; a smaller one where low memory is short. An event that is lost is noticed.
+        buffer
+            .write("buffer_size_kb", "8192")
+            .or_else(|_| buffer.write("buffer_size_kb", "2048"))?;
         Ok(buffer)
     }
 
