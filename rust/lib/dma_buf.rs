@@ -2,7 +2,7 @@
 
 //! Buffers that drivers share: `struct dma_buf`, as a file.
 //!
-//! [`export`] makes one of a part of a [`Mappable`], which other drivers then map for their devices and
+//! [`export()`] makes one of a part of a [`Mappable`], which other drivers then map for their devices and
 //! programs into their address spaces. [`Import`] attaches a device to one that anybody made.
 
 use crate::{
@@ -149,7 +149,7 @@ impl<T: Exportable> Operations<T> {
 
     /// # Safety
     ///
-    /// `buffer` must be a buffer that [`export`] made of a `T`, which is not released during `'a`.
+    /// `buffer` must be a buffer that [`export()`] made of a `T`, which is not released during `'a`.
     unsafe fn exported<'a>(buffer: *mut bindings::dma_buf) -> ArcBorrow<'a, Exported<T>> {
         // SAFETY: By the requirement of this function this is a pointer of `Arc::into_raw()`.
         unsafe { ArcBorrow::from_raw((*buffer).priv_.cast::<Exported<T>>()) }

@@ -36,6 +36,10 @@ unsafe impl Source for Nothing {
 /// A pointer that the compiler knows nothing about, or the loop would be optimized away. Unlike
 /// `black_box()` it costs nothing.
 #[inline]
+#[expect(
+    clippy::pointers_in_nomem_asm_block,
+    reason = "nothing is read or written through it"
+)]
 fn hidden(mut pointer: *mut u8) -> *mut u8 {
     // SAFETY: No instruction at all.
     unsafe { asm!("/* {} */", inout(reg) pointer, options(nomem, nostack, preserves_flags)) };
