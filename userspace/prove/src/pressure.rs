@@ -30,7 +30,7 @@ use std::{
 };
 
 /// Memory that the kernel may take back at any time, so that reclaim has something to find.
-const RECLAIMABLE: usize = 64 << 20;
+const RECLAIMABLE: usize = 96 << 20;
 /// As long as so much more than the watermarks is free, memory is used up in large pieces.
 const COARSE: u64 = 16 << 20;
 /// Pages of a step.

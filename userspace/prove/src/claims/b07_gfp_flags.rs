@@ -23,7 +23,7 @@ pub const CLAIM: Claim = Claim {
 /// Pages of each plan.
 const PAGES: u32 = 64;
 /// Pages that are asked for when there are hardly any.
-const MANY: u32 = 15_000;
+const MANY: u32 = 12_288;
 /// How often that is tried.
 const TRIES: usize = 5;
 
