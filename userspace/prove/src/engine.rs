@@ -15,9 +15,6 @@ pub const NEEDS: &[Need] = &[
     Need::File("/dev/mapwright-dma0", "QEMU's edu device"),
 ];
 
-/// Bytes of a region that does not fit into what 28 address bits reach.
-pub const MORE_THAN_REACH: u64 = 320 << 20;
-
 /// The device.
 pub struct Engine {
     pub session: Session,

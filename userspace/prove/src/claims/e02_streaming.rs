@@ -3,7 +3,7 @@
 //! E2: memory that is lent to a device for a while.
 
 use crate::{
-    engine::{ensure_same, hex, pattern, Engine, MORE_THAN_REACH, NEEDS},
+    engine::{ensure_same, hex, pattern, Engine, NEEDS},
     Claim, Finding, Lab, Shape, Table, Verdict,
 };
 use anyhow::{Context as _, Result};
@@ -126,7 +126,7 @@ impl Late {
 
 /// Stores into a page that the device cannot reach, after it was lent. `None` if there is none.
 fn late_stores(engine: &Engine) -> Result<Option<Late>> {
-    let region = engine.vmalloc(MORE_THAN_REACH)?;
+    let region = engine.vmalloc(16 << 20)?;
     let reach = 1 << engine.info.address_bits;
     let pages = engine.session.pages(&region, 0, u64::MAX)?;
     let far = pages

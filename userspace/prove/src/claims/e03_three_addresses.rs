@@ -3,7 +3,7 @@
 //! E3: virtual, physical and bus address of one buffer.
 
 use crate::{
-    engine::{address_table, hex, Engine, MORE_THAN_REACH, NEEDS},
+    engine::{address_table, hex, Engine, NEEDS},
     Claim, Finding, Lab, Shape, Verdict,
 };
 use anyhow::{Context as _, Result};
@@ -93,7 +93,7 @@ fn in_reach(engine: &Engine) -> Result<Addresses> {
 
 /// A page that is beyond the device's reach, lent to it, if there is one.
 fn lent(engine: &Engine) -> Result<Option<Addresses>> {
-    let region = engine.vmalloc(MORE_THAN_REACH)?;
+    let region = engine.vmalloc(16 << 20)?;
     let mapping = engine.session.map(&region, Protection::ReadWrite)?;
     let pages = engine.session.pages(&region, 0, u64::MAX)?;
     let reach = 1 << engine.info.address_bits;
