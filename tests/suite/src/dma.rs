@@ -717,7 +717,7 @@ fn a_udmabuf_is_imported(_: &Context) -> Result<()> {
         Err(_) => return skip("this kernel makes no DMA-bufs of a memfd (CONFIG_UDMABUF)"),
     };
     let memory = memfd_create(c"udmabuf", MFdFlags::MFD_ALLOW_SEALING)?;
-    nix::unistd::ftruncate(&memory, 3 * page_size() as i64)?;
+    nix::unistd::ftruncate(&memory, (3 * page_size()) as nix::libc::off_t)?;
     fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK))?;
     let request = UdmabufCreate {
         memfd: memory.as_raw_fd() as u32,
@@ -733,7 +733,7 @@ fn a_udmabuf_is_imported(_: &Context) -> Result<()> {
     through_a_buffer(&bench, buffer)?;
     // The memfd's pages are what was written to.
     let mut seen = [0; 16];
-    nix::sys::uio::pread(&memory, &mut seen, 3 * page_size() as i64 - 16)?;
+    nix::sys::uio::pread(&memory, &mut seen, (3 * page_size()) as nix::libc::off_t - 16)?;
     ensure!(&seen == b"through a buffer", "{seen:?}");
     bench.close()
 }
