@@ -61,7 +61,8 @@ help: ## anywhere: List what can be made
 	$(call help-for,anywhere)
 	@echo
 	@echo 'Variables: KERNEL=7.2 series for the emulated machine; VM=tiny how it boots;'
-	@echo '           TEST=name only tests whose name contains it; SIZE=4K,4M sizes for make bench;'
+	@echo '           TEST=name only tests whose name contains it; JOBS=1 how many machines run tests at a time;'
+	@echo '           SIZE=4K,4M sizes for make bench;'
 	@echo '           CLAIM=B4 only this claim for make prove;'
 	@echo '           PARAMS="name=value" for make load;'
 	@echo '           KDIR=, KERNELRELEASE= kernel to build for; PREFIX=, DESTDIR= for make install'

@@ -102,12 +102,12 @@ pub fn skip<T>(reason: impl Into<String>) -> Result<T> {
 #[derive(Clone, Copy, Debug)]
 pub struct Choice<'a> {
     pub with: &'a str,
-    pub without: Option<&'a str>,
+    pub without: &'a [String],
 }
 
 impl Choice<'_> {
     fn takes(&self, name: &str) -> bool {
-        name.contains(self.with) && !self.without.is_some_and(|text| name.contains(text))
+        name.contains(self.with) && !self.without.iter().any(|text| name.contains(text))
     }
 }
 

@@ -9,9 +9,9 @@ use std::{path::PathBuf, process::ExitCode};
 pub struct Args {
     /// Run only tests whose `suite.test` name contains this
     filter: Option<String>,
-    /// Leave out tests whose `suite.test` name contains this
+    /// Leave out tests whose `suite.test` name contains this; may be given several times
     #[arg(long, value_name = "TEXT")]
-    skip: Option<String>,
+    skip: Vec<String>,
     /// Print the names of the tests instead of running them
     #[arg(long)]
     list: bool,
@@ -23,7 +23,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let choice = mapwright_suite::Choice {
         with: args.filter.as_deref().unwrap_or(""),
-        without: args.skip.as_deref(),
+        without: &args.skip,
     };
     if args.list {
         for name in mapwright_suite::names(choice) {

@@ -2,6 +2,7 @@
 //! The command line.
 
 use crate::machine::Machine;
+use crate::suite::default_jobs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::fmt;
 use std::path::PathBuf;
@@ -173,6 +174,9 @@ pub struct TestArgs {
     /// Stop a guest after this many seconds, boot included
     #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
+    /// How many guests run at the same time [default: as many as there are processors, up to 4]
+    #[arg(long, env = "JOBS", value_name = "N", default_value_t = default_jobs(), hide_default_value = true)]
+    pub jobs: usize,
 }
 
 #[derive(Debug, Args)]
@@ -191,6 +195,9 @@ pub struct TestArmArgs {
     /// Stop a guest after this many seconds, boot included
     #[arg(long, value_name = "SECS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
+    /// How many guests run at the same time [default: as many as there are processors, up to 4]
+    #[arg(long, env = "JOBS", value_name = "N", default_value_t = default_jobs(), hide_default_value = true)]
+    pub jobs: usize,
 }
 
 #[derive(Debug, Args)]
@@ -212,6 +219,9 @@ pub struct TestDebugArgs {
     /// Stop a guest after this many seconds, boot included
     #[arg(long, value_name = "SECS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
+    /// How many guests run at the same time [default: as many as there are processors, up to 4]
+    #[arg(long, env = "JOBS", value_name = "N", default_value_t = default_jobs(), hide_default_value = true)]
+    pub jobs: usize,
 }
 
 #[derive(Debug, Args)]

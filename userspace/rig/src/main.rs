@@ -28,7 +28,7 @@ const EXIT_CANNOT_RUN: u8 = 69;
 
 fn main() -> ExitCode {
     // An empty variable is one that is not set; no thread runs yet.
-    for name in ["VM", "MACHINE", "MAPWRIGHT_RELEASE"] {
+    for name in ["VM", "MACHINE", "MAPWRIGHT_RELEASE", "JOBS"] {
         if std::env::var_os(name).is_some_and(|value| value.is_empty()) {
             std::env::remove_var(name);
         }

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Shows how far a run of the test suite is.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use ktap::{Event, Outcome, Totals};
 use std::io::IsTerminal;
+use std::sync::LazyLock;
 use std::time::Duration;
+
+/// The live lines of all runs, which share the terminal.
+static LINES: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// A live line on a terminal; elsewhere one line for each suite.
 pub struct Progress {
@@ -16,7 +20,7 @@ pub struct Progress {
 impl Progress {
     pub fn new(name: &str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let bar = LINES.add(ProgressBar::new_spinner());
             if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {elapsed} {msg}") {
                 bar.set_style(style);
             }
@@ -63,7 +67,7 @@ impl Progress {
     /// A line that stays.
     pub fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            Some(_) => LINES.suspend(|| eprintln!("{text}")),
             None => eprintln!("{text}"),
         }
     }
@@ -72,7 +76,8 @@ impl Progress {
     pub fn finish(self, text: &str) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
+            LINES.remove(bar);
         }
-        eprintln!("{}: {text}", self.name);
+        self.line(&format!("{}: {text}", self.name));
     }
 }

@@ -22,7 +22,8 @@ pub struct Build {
     pub gpio: bool,
 }
 
-const USUAL: Build = Build {
+/// What `make test` boots.
+pub const USUAL: Build = Build {
     shape: Shape::Normal,
     machine: Machine::Pc,
     about: "two processors, 1 GiB, four levels of page tables",
@@ -36,7 +37,7 @@ const USUAL: Build = Build {
 
 /// The device takes a tenth of a second for each transfer. Where QEMU counts instructions, the clock
 /// jumps over what the guest waits for; a test cannot tell, so it is told.
-const EDU: Build = Build {
+pub const EDU: Build = Build {
     shape: Shape::Edu,
     about: "QEMU's edu device, which does DMA",
     qemu: "-device edu -icount shift=auto,sleep=off",
@@ -50,6 +51,29 @@ const EDU: Build = Build {
 const EDU_BEHIND_IOMMU: &str =
     "-M q35,kernel-irqchip=split -device intel-iommu,intremap=off -device edu \
      -icount shift=auto,sleep=off";
+
+pub const EDU_IOMMU: Build = Build {
+    shape: Shape::EduIommu,
+    about: "the edu device behind an IOMMU",
+    qemu: EDU_BEHIND_IOMMU,
+    append: "mapwright.clock=jumps intel_iommu=on iommu.strict=1",
+    ..EDU
+};
+
+pub const EDU_PASSTHROUGH: Build = Build {
+    shape: Shape::EduPassthrough,
+    about: "the edu device behind an IOMMU that maps each address to itself: iommu=pt",
+    qemu: EDU_BEHIND_IOMMU,
+    append: "mapwright.clock=jumps intel_iommu=on iommu=pt",
+    ..EDU
+};
+
+pub const GPIO: Build = Build {
+    shape: Shape::Gpio,
+    about: "a modelled GPIO bank of an AM335x",
+    gpio: true,
+    ..USUAL
+};
 
 /// The table: a line per machine.
 const BUILDS: [Build; Shape::ALL.len()] = [
@@ -111,26 +135,9 @@ const BUILDS: [Build; Shape::ALL.len()] = [
         ..USUAL
     },
     EDU,
-    Build {
-        shape: Shape::EduIommu,
-        about: "the edu device behind an IOMMU",
-        qemu: EDU_BEHIND_IOMMU,
-        append: "mapwright.clock=jumps intel_iommu=on iommu.strict=1",
-        ..EDU
-    },
-    Build {
-        shape: Shape::EduPassthrough,
-        about: "the edu device behind an IOMMU that maps each address to itself: iommu=pt",
-        qemu: EDU_BEHIND_IOMMU,
-        append: "mapwright.clock=jumps intel_iommu=on iommu=pt",
-        ..EDU
-    },
-    Build {
-        shape: Shape::Gpio,
-        about: "a modelled GPIO bank of an AM335x",
-        gpio: true,
-        ..USUAL
-    },
+    EDU_IOMMU,
+    EDU_PASSTHROUGH,
+    GPIO,
     Build {
         shape: Shape::Arm,
         machine: Machine::Virt,
@@ -167,7 +174,18 @@ impl Build {
         }
     }
 
-    /// The guest's arguments.
+    /// The arguments of such a guest. What a modelled bank has to tell goes into `results`/gpio.
+    pub fn machine(&self, results: &Path) -> GuestArgs {
+        GuestArgs {
+            qemu: self.qemu.to_owned(),
+            append: self.append.to_owned(),
+            cpus: self.cpus,
+            gpio: self.gpio.then(|| results.join("gpio")),
+            ..GuestArgs::plain(self.machine, self.memory)
+        }
+    }
+
+    /// The guest's arguments to prove claims there.
     pub fn guest(&self, args: &ProveArgs, results: &Path) -> GuestArgs {
         let (kernel, kernel_dir) = match (self.machine.is_native(), self.debug_kernel) {
             (false, _) => (args.arm_kernel.clone(), None),
@@ -177,13 +195,9 @@ impl Build {
         GuestArgs {
             kernel,
             kernel_dir,
-            qemu: self.qemu.to_owned(),
-            append: self.append.to_owned(),
-            cpus: self.cpus,
             results: Some(results.to_owned()),
-            gpio: self.gpio.then(|| results.join("gpio")),
             verbose: args.verbose,
-            ..GuestArgs::plain(self.machine, self.memory)
+            ..self.machine(results)
         }
     }
 }

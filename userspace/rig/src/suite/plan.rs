@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which tests run in which machines: a line per boot.
+
+use crate::cli::{Boot, GuestArgs};
+use crate::machine::Machine;
+use crate::shape::{Build, EDU, EDU_IOMMU, EDU_PASSTHROUGH, GPIO, USUAL};
+use anyhow::{bail, Result};
+use std::path::Path;
+
+/// What the names of the tests of the GPIO driver begin with.
+const GPIO_TESTS: &str = "gpio.";
+/// Of those that need a device for DMA.
+const DMA_TESTS: &str = "dma.";
+/// Of those that fail allocations, which takes a debug kernel.
+const FAILING: &str = "failing.";
+
+/// A boot, and the tests that run in it.
+pub struct Plan {
+    pub name: &'static str,
+    pub boot: Boot,
+    build: Build,
+    /// For the kernel's command line, beside what the machine takes.
+    append: &'static str,
+    /// What the tests' names begin with; any, where this is empty.
+    tests: &'static str,
+    /// What the names of tests begin with that are left out, as they have boots of their own.
+    without: &'static [&'static str],
+}
+
+const ALL: Plan = Plan {
+    name: "tiny",
+    boot: Boot::Tiny,
+    build: USUAL,
+    append: "",
+    tests: "",
+    without: &[GPIO_TESTS, DMA_TESTS],
+};
+
+const DMA: Plan = Plan {
+    tests: DMA_TESTS,
+    without: &[],
+    ..ALL
+};
+
+/// Those of `make test`, the longest first.
+pub const STOCK: &[Plan] = &[
+    Plan {
+        name: "virtme",
+        boot: Boot::Virtme,
+        ..ALL
+    },
+    ALL,
+    Plan {
+        name: "edu",
+        build: EDU,
+        ..DMA
+    },
+    Plan {
+        name: "edu-iommu",
+        build: EDU_IOMMU,
+        ..DMA
+    },
+    Plan {
+        name: "edu-passthrough",
+        build: EDU_PASSTHROUGH,
+        ..DMA
+    },
+    Plan {
+        name: "gpio",
+        build: GPIO,
+        tests: GPIO_TESTS,
+        without: &[],
+        ..ALL
+    },
+];
+
+/// All of the debug kernel, which takes more memory for KASAN's shadow.
+const CHECKED: Build = Build {
+    memory: "2G",
+    ..USUAL
+};
+
+const ALL_CHECKED: Plan = Plan {
+    build: CHECKED,
+    without: &[GPIO_TESTS, DMA_TESTS, FAILING],
+    ..ALL
+};
+
+/// Of a boot for a device, which has few tests, and all checkers.
+const EVERYTHING: &str = "kasan_multi_shot page_poison=1 slab_debug=U";
+
+/// Those of `make test-debug`. Checkers that are in each other's way, or would only slow down another,
+/// have boots of their own: a report of KASAN turns lockdep off, and kmemleak only sees what a cache
+/// does not hold on to.
+pub const DEBUG: &[Plan] = &[
+    Plan {
+        name: "kasan",
+        append: "kasan_multi_shot page_poison=1 kmemleak=off lockdep.prove_locking=0",
+        ..ALL_CHECKED
+    },
+    Plan {
+        name: "lockdep",
+        append: "kmemleak=off",
+        ..ALL_CHECKED
+    },
+    Plan {
+        name: "kmemleak",
+        append: "slab_debug=U lockdep.prove_locking=0",
+        ..ALL_CHECKED
+    },
+    Plan {
+        name: "fail-nth",
+        append: "kasan_multi_shot slab_debug=U page_owner=on lockdep.prove_locking=0",
+        tests: FAILING,
+        without: &[],
+        ..ALL_CHECKED
+    },
+    Plan {
+        name: "edu-checked",
+        build: Build {
+            memory: CHECKED.memory,
+            ..EDU
+        },
+        append: EVERYTHING,
+        ..DMA
+    },
+    Plan {
+        name: "edu-iommu-checked",
+        build: Build {
+            memory: CHECKED.memory,
+            ..EDU_IOMMU
+        },
+        append: EVERYTHING,
+        ..DMA
+    },
+    Plan {
+        name: "gpio-checked",
+        build: Build {
+            memory: CHECKED.memory,
+            ..GPIO
+        },
+        append: EVERYTHING,
+        tests: GPIO_TESTS,
+        without: &[],
+        ..ALL
+    },
+];
+
+/// Those of `make test-arm`: the whole suite where the devices are that it runs with, and its basics on
+/// the BeagleBone's processor.
+pub const ARM: &[Plan] = &[
+    Plan {
+        name: "arm-virt",
+        build: Build {
+            machine: Machine::Virt,
+            ..USUAL
+        },
+        ..ALL
+    },
+    Plan {
+        name: "arm-cubieboard",
+        build: Build {
+            machine: Machine::Cubieboard,
+            ..USUAL
+        },
+        tests: "bare.",
+        ..ALL
+    },
+];
+
+/// Fails unless what is asked for are names of plans.
+pub fn check_names(plans: &[Plan], asked: &[String]) -> Result<()> {
+    let names: Vec<&str> = plans.iter().map(|plan| plan.name).collect();
+    match asked.iter().find(|name| !names.contains(&name.as_str())) {
+        Some(name) => bail!(
+            "there is no run named {name}: they are {}",
+            names.join(", ")
+        ),
+        None => Ok(()),
+    }
+}
+
+impl Plan {
+    /// Whether its machine is the usual one, in which everything runs but what takes another.
+    pub fn has_all(&self) -> bool {
+        self.tests.is_empty()
+    }
+
+    /// Whether tests run in it whose names contain `filter`.
+    pub fn has(&self, filter: Option<&str>) -> bool {
+        let Some(filter) = filter else {
+            return true;
+        };
+        let begins = |start: &&str| filter.starts_with(*start);
+        begins(&self.tests) && !self.without.iter().any(begins)
+    }
+
+    /// The suite's arguments, to run those whose names contain `filter`.
+    pub fn arguments(&self, filter: Option<&str>) -> Vec<String> {
+        let mut arguments = vec![filter.unwrap_or(self.tests).to_owned()];
+        for start in self.without {
+            arguments.extend(["--skip", start].map(str::to_owned));
+        }
+        arguments
+    }
+
+    /// The arguments of its guest, but for the kernel. What a modelled device has to tell goes into a
+    /// directory of its own in `results`.
+    pub fn machine(&self, results: &Path) -> GuestArgs {
+        let mut guest = self.build.machine(&results.join(self.name));
+        guest.append = format!("{} {}", guest.append, self.append)
+            .trim()
+            .to_owned();
+        guest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs_of<'a>(plans: &'a [Plan], filter: &'a str) -> Vec<&'a str> {
+        let has = |plan: &&Plan| plan.has(Some(filter));
+        plans.iter().filter(has).map(|plan| plan.name).collect()
+    }
+
+    #[test]
+    fn tests_run_where_their_device_is() {
+        assert_eq!(runs_of(STOCK, "gpio.blink"), ["gpio"]);
+        assert_eq!(
+            runs_of(STOCK, "dma."),
+            ["edu", "edu-iommu", "edu-passthrough"]
+        );
+        assert_eq!(runs_of(STOCK, "life.fork"), ["virtme", "tiny"]);
+        assert_eq!(runs_of(DEBUG, "failing.mmap"), ["fail-nth"]);
+        assert_eq!(runs_of(DEBUG, "life."), ["kasan", "lockdep", "kmemleak"]);
+        assert_eq!(runs_of(ARM, "life."), ["arm-virt"]);
+        assert_eq!(runs_of(ARM, "bare.mmap"), ["arm-virt", "arm-cubieboard"]);
+    }
+
+    #[test]
+    fn what_has_a_boot_of_its_own_is_left_out() {
+        assert_eq!(
+            STOCK[0].arguments(None),
+            ["", "--skip", "gpio.", "--skip", "dma."]
+        );
+        assert_eq!(DEBUG[3].arguments(None), ["failing."]);
+        assert_eq!(DEBUG[3].arguments(Some("failing.x")), ["failing.x"]);
+    }
+
+    #[test]
+    fn names_are_those_of_plans() {
+        assert!(check_names(DEBUG, &["kasan".to_owned()]).is_ok());
+        let err = check_names(DEBUG, &["moon".to_owned()]).unwrap_err();
+        assert!(err.to_string().contains("kasan, lockdep"), "{err}");
+    }
+}
