@@ -43,8 +43,7 @@ use kernel::{
     time::{
         msecs_to_jiffies,
         Delta, //
-    },
-    workqueue::Queue, //
+    }, //
 };
 use mapkit::{
     completion::Announcement,
@@ -147,7 +146,7 @@ impl Engine {
     }
 
     /// Has `put` put something into the queue; `ENODEV` if the device is gone.
-    pub(crate) fn enqueue(&self, put: impl FnOnce(&Queue)) -> Result {
+    pub(crate) fn enqueue(&self, put: impl FnOnce(&OrderedQueue)) -> Result {
         self.check()?;
         let queue = self.queue.lock();
         put(queue.as_ref().ok_or(ENODEV)?);

@@ -175,7 +175,7 @@ fn enqueue(
 ) -> Result {
     let job = Job::new(channel.clone(), transfer, cookie, eventfd)?;
     channel.queue.lock().reserve()?;
-    let put = |queue: &kernel::workqueue::Queue| {
+    let put = |queue: &mapkit::workqueue::OrderedQueue| {
         // It was never put in before.
         let _ = queue.enqueue(job);
     };

@@ -60,10 +60,9 @@ impl pci::Driver for Driver {
         device.enable_device_mem()?;
         // An MSI is a write of the device's.
         device.set_master();
-        let start = device.resource_start(0)?;
         let bar = device.iomap_region_sized::<SIZE>(0, NAME)?;
         let block = Arc::new(Block::new(Window::Pci(bar.into_devres()?))?, GFP_KERNEL)?;
-        let page = Arc::pin_init(RegisterPage::new(start, SIZE)?, GFP_KERNEL)?;
+        let page = Arc::pin_init(RegisterPage::of_bar(device, 0)?, GFP_KERNEL)?;
         let bank = Arc::pin_init(Bank::new(block, Mode::Bank, true, page), GFP_KERNEL)?;
         let types = pci::IrqTypes::default().with(pci::IrqType::Msi);
         let vector = *device.alloc_irq_vectors(1, 1, types)?.start();

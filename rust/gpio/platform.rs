@@ -78,13 +78,12 @@ impl platform::Driver for Driver {
             Mode::Hog => None,
             Mode::Bank => Some(RunningClock::new(Clk::get(device.as_ref(), Some(c"fck"))?)?),
         };
-        let resource = device.resource_by_index(0).ok_or(ENXIO)?;
         let request = device.io_request_by_index(0).ok_or(ENXIO)?;
         // Not exclusively: in the mode "hog" the region is another driver's, and in the mode "bank" the
         // resource of a device-tree node would be released twice when the driver is unbound.
         let registers = request.iomap_sized::<SIZE>()?.into_devres()?;
         let block = Arc::new(Block::new(Window::Platform(registers))?, GFP_KERNEL)?;
-        let page = Arc::pin_init(RegisterPage::new(resource.start(), SIZE)?, GFP_KERNEL)?;
+        let page = Arc::pin_init(RegisterPage::of_resource(device, 0)?, GFP_KERNEL)?;
         let request = match mode {
             Mode::Hog => None,
             Mode::Bank => Some(device.irq_by_index(0)?),

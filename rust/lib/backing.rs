@@ -115,6 +115,12 @@ pub unsafe trait Backing: Send + Sync {
         None
     }
 
+    /// Whether it is memory of the DMA API, which on some machines is uncached for the kernel, too, and only
+    /// [`dma_mmap`](Self::dma_mmap) maps it likewise.
+    fn is_dma(&self) -> bool {
+        false
+    }
+
     /// Maps all of `vma` with `dma_mmap_attrs()`: the C error, or `None` if this is no DMA memory.
     ///
     /// # Safety
@@ -258,9 +264,10 @@ pub trait MappingEvents: Send + Sync + 'static {
     /// Such a VMA ended.
     fn vma_closed(&self, addresses: Range<usize>);
 
-    /// The page fault that began at `start` was answered with `nr_pages` pages, or refused if that is
-    /// none.
-    fn faulted(&self, start: Start, address: usize, write: bool, nr_pages: usize);
+    /// The page fault that began at `start` was answered, or refused; with it, `nr_pages` pages were mapped.
+    /// None, if another thread was faster; of page frame numbers, those that are mapped already count, too,
+    /// as the kernel does not tell.
+    fn faulted(&self, start: Start, address: usize, write: bool, answered: bool, nr_pages: usize);
 
     /// The memory is about to be freed.
     fn free_begins(&self) -> Start;
@@ -308,7 +315,7 @@ pub trait MappingEvents: Send + Sync + 'static {
 ///     fn vma_closed(&self, _: Range<usize>) {
 ///         self.0.fetch_sub(1, Relaxed);
 ///     }
-///     fn faulted(&self, _: Start, _: usize, _: bool, _: usize) {}
+///     fn faulted(&self, _: Start, _: usize, _: bool, _: bool, _: usize) {}
 ///     fn free_begins(&self) -> Start {
 ///         Start::default()
 ///     }
@@ -333,6 +340,7 @@ pub struct Mappable<T: MappingEvents> {
     nr_pages: usize,
     caching: Caching,
     refcounted: bool,
+    is_dma: bool,
     base_pgoff: usize,
     owner: T,
 }
@@ -345,6 +353,7 @@ impl<T: MappingEvents> Mappable<T> {
             nr_pages: backing.nr_pages(),
             caching: backing.caching(),
             refcounted: backing.refcounted(),
+            is_dma: backing.is_dma(),
             backing: ManuallyDrop::new(backing),
             base_pgoff,
             owner,
@@ -370,6 +379,11 @@ impl<T: MappingEvents> Mappable<T> {
     /// Whether each page has a reference count of its own.
     pub(crate) fn refcounted(&self) -> bool {
         self.refcounted
+    }
+
+    /// Whether it is memory of the DMA API.
+    pub(crate) fn is_dma(&self) -> bool {
+        self.is_dma
     }
 
     /// The physically contiguous runs of `pages`, the longest possible.

@@ -133,6 +133,10 @@ unsafe impl Backing for Coherent {
             .filter(|_| page < self.extent.nr_pages())
     }
 
+    fn is_dma(&self) -> bool {
+        true
+    }
+
     unsafe fn dma_mmap(&self, vma: *mut bindings::vm_area_struct) -> Option<c_int> {
         // SAFETY: By the requirement of this function, and the type invariant.
         Some(unsafe {

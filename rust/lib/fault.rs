@@ -149,13 +149,10 @@ impl<T: MappingEvents> Fault<'_, T> {
     /// Tells the owner, and passes the result on.
     #[inline(always)]
     fn done(&self, result: FaultResult, nr_pages: usize) -> FaultResult {
-        let nr_pages = if result & (ERROR | FALLBACK) == 0 {
-            nr_pages
-        } else {
-            0
-        };
+        let answered = result & (ERROR | FALLBACK) == 0;
+        let (start, address, write) = (self.start, self.address(), self.is_write());
         self.mappable
-            .faulted(self.start, self.address(), self.is_write(), nr_pages);
+            .faulted(start, address, write, answered, nr_pages);
         result
     }
 
@@ -187,7 +184,7 @@ impl<T: MappingEvents> Fault<'_, T> {
             ENOMEM_RET => OOM,
             _ => SIGBUS,
         };
-        self.done(result, max(inserted, 1))
+        self.done(result, inserted)
     }
 
     /// Inserts the first of the pages `range`, as many as a batch takes, until one fails: the C error,
@@ -246,7 +243,8 @@ impl<T: MappingEvents> Fault<'_, T> {
         // aligned block of the backing. They may be shown to programs and stay allocated while the
         // VMA holds its reference.
         let result = unsafe { bindings::vmf_insert_pfn_pmd(self.vmf, pfn, self.is_write()) };
-        self.done(result, PMD_PAGES)
+        let is_mapped = result & (ERROR | FALLBACK) == 0;
+        self.done(result, if is_mapped { PMD_PAGES } else { 0 })
     }
 
     /// The first frame of the aligned block of frames for the huge page that was touched.

@@ -24,6 +24,9 @@ extern "C" {
     /// `mm/vmalloc.c`: frees the former. May sleep.
     pub(crate) fn vfree(addr: *const c_void);
 
+    /// `mb()`.
+    pub(crate) fn mapkit_mb();
+
     /// `virt_to_page()`, as a pointer to a `struct page`.
     pub(crate) fn mapkit_virt_to_page(addr: *const c_void) -> *mut c_void;
 
@@ -88,8 +91,9 @@ extern "C" {
     #[cfg(CONFIG_X86)]
     pub(crate) fn set_memory_uc(addr: c_ulong, nr_pages: c_int) -> c_int;
 
-    /// `mm/vmalloc.c`: zeroed pages in the vmalloc area that may be shown to user space.
-    pub(crate) fn vmalloc_user_noprof(size: c_ulong) -> *mut c_void;
+    /// `vmap()` of pages into an area that `remap_vmalloc_range()` takes. If it is not null, `pages`, which
+    /// must be memory of kmalloc or vmalloc, and the pages belong to it, and `vfree()` frees all.
+    pub(crate) fn mapkit_vmap_user(pages: *mut c_void, nr_pages: c_uint) -> *mut c_void;
 
     /// `mm/vmalloc.c`: maps all of a VMA (a `struct vm_area_struct`) to such an area
     /// from page `pgoff` on.

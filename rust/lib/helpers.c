@@ -13,9 +13,11 @@
 #include <linux/percpu.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 #include <linux/timex.h>
 
+void mapkit_mb(void);
 struct page *mapkit_virt_to_page(const void *addr);
 unsigned long mapkit_virt_to_pfn(const void *addr);
 void *mapkit_folio_alloc(gfp_t gfp, unsigned int order);
@@ -37,6 +39,7 @@ pgprot_t mapkit_pgprot_noncached(pgprot_t prot);
 void mapkit_this_cpu_add(unsigned long __percpu *counter, unsigned long n);
 unsigned long mapkit_percpu_sum(const unsigned long __percpu *counter);
 struct page *mapkit_pfn_to_page(unsigned long pfn);
+void *mapkit_vmap_user(struct page **pages, unsigned int nr_pages);
 struct workqueue_struct *mapkit_alloc_ordered_workqueue(const char *name);
 int mapkit_dma_mapping_error(struct device *dev, dma_addr_t bus);
 bool mapkit_use_dma_iommu(struct device *dev);
@@ -48,6 +51,11 @@ void mapkit_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table *table,
 				     enum dma_data_direction dir);
 void mapkit_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *table,
 					enum dma_data_direction dir);
+
+void mapkit_mb(void)
+{
+	mb();
+}
 
 struct page *mapkit_virt_to_page(const void *addr)
 {
@@ -193,6 +201,11 @@ void mapkit_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *tab
 					enum dma_data_direction dir)
 {
 	dma_sync_sgtable_for_device(dev, table, dir);
+}
+
+void *mapkit_vmap_user(struct page **pages, unsigned int nr_pages)
+{
+	return vmap(pages, nr_pages, VM_USERMAP | VM_MAP_PUT_PAGES, PAGE_KERNEL);
 }
 
 struct workqueue_struct *mapkit_alloc_ordered_workqueue(const char *name)

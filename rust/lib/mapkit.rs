@@ -23,7 +23,7 @@
 //! - [`param`]: parameters of a module that are words;
 //! - [`uaccess`]: structures that grow over the years, copied from and to programs;
 //! - [`trace`]: events that trace-cmd, perf and bpftrace see;
-//! - [`capability`], [`errno`], [`sysinfo`], [`task`], [`text`]: small things on the way.
+//! - [`barrier`], [`capability`], [`errno`], [`sysinfo`], [`task`], [`text`]: small things on the way.
 //!
 //! It is an rlib linked into each module that uses it, so it has no statics of its own. All `unsafe`
 //! of those modules is here.
@@ -36,6 +36,7 @@ const __LOG_PREFIX: &[u8] = b"mapkit\0";
 
 pub mod area;
 pub mod backing;
+pub mod barrier;
 mod batch;
 pub mod blocks;
 pub mod budget;

@@ -33,10 +33,13 @@ pub fn word(module: &'static ThisModule, name: &CStr) -> Option<&'static str> {
     if module.is_null() {
         return None;
     }
-    // SAFETY: A module that is loaded, which `ThisModule` stands for, has so many parameters there, which
-    // do not change.
-    let parameters =
-        unsafe { core::slice::from_raw_parts((*module).kp, (*module).num_kp as usize) };
+    // SAFETY: `ThisModule` stands for a module that is loaded.
+    let (first, count) = unsafe { ((*module).kp, (*module).num_kp as usize) };
+    if first.is_null() {
+        return None;
+    }
+    // SAFETY: A module that is loaded has so many parameters there, which do not change.
+    let parameters = unsafe { core::slice::from_raw_parts(first, count) };
     let parameter = parameters.iter().find(|parameter| {
         // SAFETY: The name of a parameter is a string.
         name == unsafe { CStr::from_char_ptr(parameter.name) }

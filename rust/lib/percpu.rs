@@ -75,7 +75,8 @@ unsafe impl<N> Sync for PerCpuCounters<N> {}
 impl<N: CounterNames> PerCpuCounters<N> {
     /// Allocates the set, all zero. `ENOMEM` if there is no memory for it.
     pub fn new() -> Result<Self> {
-        let bytes = size_of::<c_ulong>().wrapping_mul(N::COUNT);
+        // So that each index below `COUNT` is one of a counter that was allocated.
+        let bytes = size_of::<c_ulong>().checked_mul(N::COUNT).ok_or(ENOMEM)?;
         // SAFETY: Any size and alignment up to a page are fine; the function may sleep, as may its
         // callers.
         let base = unsafe {

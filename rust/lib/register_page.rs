@@ -5,16 +5,26 @@
 //! A driver that is unbound must not leave its registers in some program: without its clock, an
 //! access would stop the machine. So the page is mapped by a fault handler, which looks whether the
 //! device is still there, and [`RegisterPage::revoke`] takes it out of all VMAs.
+//!
+//! The lock of a page is taken with that of an address space held, and before those that
+//! `unmap_mapping_range()` takes.
 
 use core::ptr;
+#[cfg(CONFIG_PCI)]
+use kernel::pci;
 use kernel::{
     bindings,
-    io::PhysAddr,
+    device::Core,
+    io::{
+        resource::ResourceSize,
+        PhysAddr, //
+    },
     new_mutex,
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //
     },
+    platform,
     prelude::*,
     sync::{
         Arc,
@@ -25,7 +35,7 @@ use kernel::{
 
 /// The registers of a device, to be mapped with
 /// [`NewVma::into_register_page`](crate::vma::NewVma::into_register_page).
-#[pin_data(PinnedDrop)]
+#[pin_data]
 pub struct RegisterPage {
     #[pin]
     state: Mutex<State>,
@@ -33,78 +43,105 @@ pub struct RegisterPage {
 
 /// # Invariants
 ///
-/// `inode` is null or this owns a reference to it.
+/// `vmas` VMAs of the page exist. If that is none, `inode` is null, and else it is that of their files, which
+/// they keep open.
 struct State {
     /// Frame number, while the device is there.
     pfn: Option<usize>,
     /// The device node that all VMAs of the page are of.
     inode: *mut bindings::inode,
+    vmas: usize,
 }
 
-// SAFETY: An inode may be used and put by any thread.
+// SAFETY: An inode may be used by any thread.
 unsafe impl Send for State {}
 
 impl RegisterPage {
-    /// The page of `size` bytes at the physical address `start`, which is a device's that the caller
-    /// drives.
+    /// The page of a PCI function's base address register `bar`. Its driver must have claimed that.
     ///
-    /// `EINVAL` if that is not just one of this machine's pages: a larger one would show more.
-    pub fn new(start: PhysAddr, size: usize) -> Result<impl PinInit<Self>> {
-        if size != PAGE_SIZE || start & (PAGE_SIZE as PhysAddr).wrapping_sub(1) != 0 {
+    /// `EINVAL` if there is no such one, or if it is not just one of this machine's pages: a larger one would
+    /// show more.
+    #[cfg(CONFIG_PCI)]
+    pub fn of_bar(device: &pci::Device<Core<'_>>, bar: u32) -> Result<impl PinInit<Self>> {
+        let start = device.resource_start(bar)?;
+        Self::new(start, device.resource_len(bar)?)
+    }
+
+    /// The page of the memory resource number `index` of a platform device.
+    ///
+    /// `ENXIO` if there is no such one, `EINVAL` if that is not just one of this machine's pages: a larger one
+    /// would show more.
+    pub fn of_resource(
+        device: &platform::Device<Core<'_>>,
+        index: u32,
+    ) -> Result<impl PinInit<Self>> {
+        let resource = device.resource_by_index(index).ok_or(ENXIO)?;
+        Self::new(resource.start(), resource.size())
+    }
+
+    /// Not for drivers, which could name any address.
+    fn new(start: PhysAddr, size: ResourceSize) -> Result<impl PinInit<Self>> {
+        let page = PAGE_SIZE as PhysAddr;
+        if size != PAGE_SIZE as ResourceSize || start & page.wrapping_sub(1) != 0 {
             return Err(EINVAL);
         }
         let pfn = Some((start >> PAGE_SHIFT) as usize);
         Ok(pin_init!(Self {
             state <- new_mutex!(State {
                 pfn,
-                // INVARIANT: Null.
+                // INVARIANT: There is no VMA.
                 inode: ptr::null_mut(),
+                vmas: 0,
             }),
         }))
     }
 
-    /// Remembers the device node that the page is mapped through. All its VMAs have to be found when
-    /// the device goes, and they are found by their node.
+    /// A VMA begins that is of the device node `inode`. All its VMAs have to be found when the device goes,
+    /// and they are found by their node.
     ///
-    /// `EXDEV` if it was another node before, `ENODEV` if the device is gone.
-    pub(crate) fn belongs_to(&self, inode: *mut bindings::inode) -> Result {
+    /// `EXDEV` if there are VMAs of another node, `ENODEV` if the device is gone. Otherwise
+    /// [`vma_closed`](Self::vma_closed) must be called when the VMA ends, before it lets go of its file.
+    pub(crate) fn vma_begins(&self, inode: *mut bindings::inode) -> Result {
         let mut state = self.state.lock();
         if state.pfn.is_none() {
             return Err(ENODEV);
         }
-        if state.inode.is_null() {
-            // SAFETY: The caller's inode is valid: it is of an open file.
-            unsafe { bindings::ihold(inode) };
-            // INVARIANT: This is the reference.
-            state.inode = inode;
-        }
-        if state.inode != inode {
+        if state.vmas > 0 && state.inode != inode {
             return Err(EXDEV);
         }
+        // INVARIANT: This is the first VMA, or of the same node.
+        state.inode = inode;
+        state.vmas = state.vmas.wrapping_add(1);
         Ok(())
+    }
+
+    /// A copy of a VMA came to be, of the same node.
+    fn vma_opened(&self) {
+        let mut state = self.state.lock();
+        // INVARIANT: One more of the same node.
+        state.vmas = state.vmas.wrapping_add(1);
+    }
+
+    /// A VMA ends.
+    fn vma_closed(&self) {
+        let mut state = self.state.lock();
+        // INVARIANT: It was counted when it began.
+        state.vmas = state.vmas.wrapping_sub(1);
+        if state.vmas == 0 {
+            // INVARIANT: There is none any more.
+            state.inode = ptr::null_mut();
+        }
     }
 
     /// Takes the page out of all programs, for good.
     pub fn revoke(&self) {
-        let inode = {
-            let mut state = self.state.lock();
-            state.pfn = None;
-            state.inode
-        };
-        if !inode.is_null() {
-            // SAFETY: By the type invariant the inode is valid; all of it is meant, whatever was
-            // copied privately too.
-            unsafe { bindings::unmap_mapping_range((*inode).i_mapping, 0, 0, 1) };
+        let mut state = self.state.lock();
+        state.pfn = None;
+        if !state.inode.is_null() {
+            // SAFETY: By the type invariant there are VMAs of this inode, which is valid as long as they are;
+            // they cannot end while the lock is held. All of it is meant, whatever was copied privately too.
+            unsafe { bindings::unmap_mapping_range((*state.inode).i_mapping, 0, 0, 1) };
         }
-    }
-}
-
-#[pinned_drop]
-impl PinnedDrop for RegisterPage {
-    fn drop(self: Pin<&mut Self>) {
-        let inode = self.state.lock().inode;
-        // SAFETY: By the type invariant this owns a reference, or it is null, which is allowed.
-        unsafe { bindings::iput(inode) };
     }
 }
 
@@ -133,6 +170,7 @@ unsafe fn page_of<'a>(vma: *mut bindings::vm_area_struct) -> ArcBorrow<'a, Regis
 unsafe extern "C" fn open(vma: *mut bindings::vm_area_struct) {
     // SAFETY: By the requirement of this function; the VMA that it is a copy of has a reference.
     let page = unsafe { page_of(vma) };
+    page.vma_opened();
     // The reference of the new VMA, dropped in `close`.
     let _ = Arc::into_raw(Arc::from(page));
 }
@@ -142,10 +180,11 @@ unsafe extern "C" fn open(vma: *mut bindings::vm_area_struct) {
 /// # Safety
 ///
 /// The private data of `vma` must be a pointer of `Arc::<RegisterPage>::into_raw()`, whose reference is not
-/// used again.
+/// used again, and the VMA must have been counted.
 unsafe extern "C" fn close(vma: *mut bindings::vm_area_struct) {
     // SAFETY: By the requirement of this function.
-    drop(unsafe { Arc::<RegisterPage>::from_raw((*vma).vm_private_data.cast()) });
+    let page = unsafe { Arc::<RegisterPage>::from_raw((*vma).vm_private_data.cast()) };
+    page.vma_closed();
 }
 
 /// # Safety

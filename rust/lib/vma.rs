@@ -204,14 +204,14 @@ impl<'a> NewVma<'a> {
         }
         let vma = self.vma.as_ptr();
         // SAFETY: The VMA is undergoing initialization, so its file is valid and nobody else has it.
-        page.belongs_to(unsafe { (*(*vma).vm_file).f_inode })?;
+        page.vma_begins(unsafe { (*(*vma).vm_file).f_inode })?;
         self.vma.set_dontexpand();
         self.vma.set_dontdump();
         self.set_caching(Caching::Uncached);
         // SAFETY: The VMA is undergoing initialization and nobody else changes it.
         unsafe { (*vma).__bindgen_anon_2.vm_flags |= flags::PFNMAP | flags::IO };
         // INVARIANT: The operations are those for a pointer of `Arc::into_raw()` of this type, which
-        // nobody else has.
+        // nobody else has, of a VMA that was counted.
         Ok(Mapped {
             vma: self,
             private: Arc::into_raw(page).cast_mut().cast(),
@@ -221,12 +221,15 @@ impl<'a> NewVma<'a> {
 
     /// Makes it a VMA of counted pages, to be filled from `mappable`.
     ///
-    /// `EINVAL` if these pages have no reference count of their own, or it reaches beyond the memory.
+    /// `EINVAL` if these pages have no reference count of their own, or it reaches beyond the memory. Also
+    /// if it is copy-on-write and the memory is not cached as usual: the kernel maps the copies, which are
+    /// ordinary memory, as it maps the rest of the VMA.
     pub fn into_mixedmap<T: MappingEvents>(
         self,
         mappable: Arc<Mappable<T>>,
     ) -> Result<MixedMapVma<'a, T>> {
-        if !mappable.refcounted() {
+        let is_usual = mappable.caching() == Caching::WriteBack;
+        if !mappable.refcounted() || (self.is_copy_on_write() && !is_usual) {
             return Err(EINVAL);
         }
         self.vma.set_mixedmap();
@@ -242,9 +245,10 @@ pub struct PfnMapVma<'a, T: MappingEvents>(Filling<'a, T>);
 impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
     /// Maps all of it now, with a call of `remap_pfn_range()` per physically contiguous run.
     ///
-    /// `ENOMEM` if a page table could not be allocated.
+    /// `ENOMEM` if a page table could not be allocated, `EINVAL` for memory of the DMA API.
     pub fn remap_pfn_range(self) -> Result<Mapped<'a>> {
         let Self(mut filling) = self;
+        filling.expect_no_dma()?;
         let vma = filling.vma();
         for run in filling.mappable.runs(filling.pages.clone()) {
             let bytes = run.nr_pages.wrapping_mul(PAGE_SIZE);
@@ -282,8 +286,11 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
     }
 
     /// Maps a page when it is touched, and those around it, with `vmf_insert_pfn()`.
+    ///
+    /// `EINVAL` for memory of the DMA API.
     pub fn insert_pfns_on_fault(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
+        filling.expect_no_dma()?;
         filling.set_flags(flags::PFNMAP | flags::IO);
         Ok(filling.finish::<WithPfns>())
     }
@@ -291,8 +298,11 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
     /// Maps a huge page when it is touched, with `vmf_insert_pfn_pmd()`, where the memory has an
     /// aligned block that large and the VMA room for it. Elsewhere, and on kernels without huge
     /// pages, as [`insert_pfns_on_fault`](Self::insert_pfns_on_fault).
+    ///
+    /// `EINVAL` for memory of the DMA API.
     pub fn insert_huge_pages_on_fault(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
+        filling.expect_no_dma()?;
         filling.set_flags(flags::PFNMAP | flags::IO);
         Ok(filling.finish::<WithHugePages>())
     }
@@ -379,6 +389,14 @@ impl<'a, T: MappingEvents> Filling<'a, T> {
 
     fn vma(&self) -> *mut bindings::vm_area_struct {
         self.vma.0.vma.as_ptr()
+    }
+
+    /// `EINVAL` if only the DMA API knows what memory type its mappings must have.
+    fn expect_no_dma(&self) -> Result {
+        match self.mappable.is_dma() {
+            true => Err(EINVAL),
+            false => Ok(()),
+        }
     }
 
     fn set_flags(&self, set: vm_flags_t) {

@@ -12,13 +12,21 @@ use crate::{
     },
     blocks::GFP_FOR_PROGRAMS,
     extent::Extent,
-    ffi, //
+    ffi,
+    task::check_not_killed, //
 };
-use core::mem::MaybeUninit;
+use core::{
+    mem::MaybeUninit,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
 use kernel::{
     bindings,
     ffi::{
         c_int,
+        c_uint,
         c_void, //
     },
     page::PAGE_SIZE,
@@ -30,8 +38,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `extent` was allocated with `__vmalloc()`, or `vmalloc_user()` if `for_user`, is not empty, and is
-/// owned.
+/// `extent` was allocated with `__vmalloc()`, or mapped with `mapkit_vmap_user()` if `for_user`, is not
+/// empty, and is owned.
 ///
 /// # Examples
 ///
@@ -77,16 +85,16 @@ impl Vmalloc {
 
     /// Allocates `nr_pages` pages in an area that `remap_vmalloc_range()` takes.
     ///
-    /// Errors as of [`new`](Self::new). These pages are not charged to a memory cgroup: the kernel
-    /// has no such function that takes flags.
+    /// Errors as of [`new`](Self::new), and `EINTR` if the caller is killed meanwhile.
+    ///
+    /// `vmalloc_user()` would do it, but calls the OOM killer, charges nobody and warns of sizes that cannot
+    /// be. So the pages are allocated here, and put into such an area.
     pub fn new_for_user(nr_pages: usize) -> Result<Self> {
         if nr_pages == 0 {
             return Err(EINVAL);
         }
-        let bytes = nr_pages.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
-        // SAFETY: Any size is fine; the function may sleep, as may its callers.
-        let addr = unsafe { ffi::vmalloc_user_noprof(bytes) };
-        // INVARIANT: The memory was just allocated with this size.
+        let addr = SinglePages::new(nr_pages)?.into_area();
+        // INVARIANT: The pages were just mapped there.
         Ok(Self {
             extent: Extent::new(addr, nr_pages)?,
             for_user: true,
@@ -94,9 +102,84 @@ impl Vmalloc {
     }
 }
 
+/// Single pages on their way into the vmalloc area.
+///
+/// # Invariants
+///
+/// `array` was allocated with `__vmalloc()` and is owned. Its first `nr_pages` places hold pages of the page
+/// allocator, which are owned.
+struct SinglePages {
+    array: NonNull<StructPage>,
+    nr_pages: usize,
+}
+
+impl SinglePages {
+    fn new(nr_pages: usize) -> Result<Self> {
+        let bytes = nr_pages
+            .checked_mul(size_of::<StructPage>())
+            .ok_or(ENOMEM)?;
+        // SAFETY: Any size and these flags are fine; the function may sleep, as may its callers.
+        let array = unsafe { ffi::__vmalloc_noprof(bytes, GFP_FOR_PROGRAMS) };
+        // INVARIANT: It was just allocated, and no page is in it.
+        let mut pages = Self {
+            array: NonNull::new(array.cast()).ok_or(ENOMEM)?,
+            nr_pages: 0,
+        };
+        while pages.nr_pages < nr_pages {
+            check_not_killed()?;
+            // SAFETY: This order and these flags are fine; the function may sleep, as may its callers.
+            let page =
+                unsafe { bindings::alloc_pages(GFP_FOR_PROGRAMS | bindings::__GFP_HIGHMEM, 0) };
+            if page.is_null() {
+                return Err(ENOMEM);
+            }
+            // SAFETY: The array has `nr_pages` places, of which this is one.
+            unsafe {
+                pages
+                    .array
+                    .as_ptr()
+                    .wrapping_add(pages.nr_pages)
+                    .write(page)
+            };
+            // INVARIANT: The page is there, and is owned.
+            pages.nr_pages = pages.nr_pages.wrapping_add(1);
+        }
+        Ok(pages)
+    }
+
+    /// The address of an area of `remap_vmalloc_range()` that has them and owns them; null if it cannot be.
+    fn into_area(self) -> *mut c_void {
+        let Ok(nr_pages) = c_uint::try_from(self.nr_pages) else {
+            return ptr::null_mut();
+        };
+        // SAFETY: By the type invariant the array has so many pages, is memory of vmalloc, and all of it is
+        // owned.
+        let addr = unsafe { ffi::mapkit_vmap_user(self.array.as_ptr().cast(), nr_pages) };
+        if !addr.is_null() {
+            // All is the area's now.
+            core::mem::forget(self);
+        }
+        addr
+    }
+}
+
+impl Drop for SinglePages {
+    fn drop(&mut self) {
+        for place in 0..self.nr_pages {
+            // SAFETY: By the type invariant this place has a page, which is owned and used no more.
+            unsafe {
+                let page = self.array.as_ptr().wrapping_add(place).read();
+                bindings::__free_pages(page, 0);
+            }
+        }
+        // SAFETY: By the type invariant the array is owned and came from `__vmalloc()`.
+        unsafe { ffi::vfree(self.array.as_ptr().cast()) };
+    }
+}
+
 // SAFETY: The pages are owned and zeroed, live until `drop`, and `extent` stays inside them.
-// `__vmalloc()` fills the area with order-0 pages of the page allocator (it splits larger ones),
-// each with its own reference count, which `vfree()` drops one of.
+// `__vmalloc()` fills the area with order-0 pages of the page allocator (it splits larger ones), as
+// `SinglePages` does, each with its own reference count, which `vfree()` drops one of.
 unsafe impl Backing for Vmalloc {
     fn nr_pages(&self) -> usize {
         self.extent.nr_pages()
@@ -104,7 +187,7 @@ unsafe impl Backing for Vmalloc {
 
     fn run_at(&self, page: usize) -> Option<Run> {
         let (addr, _) = self.extent.locate(page)?;
-        // SAFETY: `addr` is inside an area of `__vmalloc()`, where every page is mapped.
+        // SAFETY: `addr` is inside such an area, where every page is mapped.
         let pfn = unsafe { bindings::vmalloc_to_pfn(addr.as_ptr().cast::<c_void>()) };
         Some(Run { pfn, nr_pages: 1 })
     }
@@ -124,7 +207,7 @@ unsafe impl Backing for Vmalloc {
         let mut addr = addr.as_ptr();
         let mut told = 0usize;
         for slot in slots.iter_mut().take(left) {
-            // SAFETY: `addr` is inside an area of `__vmalloc()`, where every page is mapped.
+            // SAFETY: `addr` is inside such an area, where every page is mapped.
             slot.write(unsafe { bindings::vmalloc_to_page(addr.cast::<c_void>()) });
             addr = addr.wrapping_add(PAGE_SIZE);
             told = told.wrapping_add(1);
@@ -150,8 +233,8 @@ unsafe impl Backing for Vmalloc {
 
 impl Drop for Vmalloc {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the memory is owned and came from `__vmalloc()`; `self` is
-        // going away, so it is used no more. This may sleep, as may all who drop a backing.
+        // SAFETY: By the type invariant the memory is owned, and frees its pages like that; `self` is going
+        // away, so it is used no more. This may sleep, as may all who drop a backing.
         unsafe { ffi::vfree(self.extent.as_ptr()) };
     }
 }

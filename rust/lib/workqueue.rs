@@ -3,18 +3,19 @@
 //! A workqueue of one's own.
 
 use crate::ffi;
-use core::{
-    ops::Deref,
-    ptr::NonNull, //
-};
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     prelude::*,
-    workqueue::Queue, //
+    workqueue::{
+        Queue,
+        RawWorkItem, //
+    }, //
 };
 
 /// A queue whose work is done one after the other. Dropping it waits until all that was put in is done,
-/// so that a module whose queue is gone runs no work any more.
+/// so that a module whose queue is gone runs no work any more. That is not true of delayed work, whose
+/// timer would find the queue gone; so it takes none.
 ///
 /// # Invariants
 ///
@@ -38,14 +39,17 @@ impl OrderedQueue {
             queue: NonNull::new(queue.cast()).ok_or(ENOMEM)?,
         })
     }
-}
 
-impl Deref for OrderedQueue {
-    type Target = Queue;
-
-    fn deref(&self) -> &Queue {
-        // SAFETY: By the type invariant it is valid as long as `self` is.
-        unsafe { Queue::from_raw(self.queue.as_ptr()) }
+    /// Puts work in, unless it is in a queue already: what that means is up to `W`, as with
+    /// [`Queue::enqueue`].
+    pub fn enqueue<W, const ID: u64>(&self, work: W) -> W::EnqueueOutput
+    where
+        W: RawWorkItem<ID> + Send + 'static,
+    {
+        // SAFETY: By the type invariant it is valid as long as `self` is, which is borrowed for longer
+        // than this is used.
+        let queue = unsafe { Queue::from_raw(self.queue.as_ptr()) };
+        queue.enqueue(work)
     }
 }
 

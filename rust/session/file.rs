@@ -106,13 +106,16 @@ impl<D: Driver> CharDevice for File<D> {
     const MODULE: &'static ThisModule = D::MODULE;
 
     fn open(host: &Arc<Host<D>>, file: &kernel::fs::File) -> Result<Arc<Self>> {
-        let per_file = host.driver.open()?;
-        let session = Session::new(host.device.clone(), file)?;
-        let host = host.clone();
-        Arc::pin_init(
-            try_pin_init!(Self { host, per_file, session <- session }? Error),
-            GFP_KERNEL_ACCOUNT,
-        )
+        let opened = || {
+            let per_file = host.driver.open()?;
+            let session = Session::new(host.device.clone(), file)?;
+            let host = host.clone();
+            Arc::pin_init(
+                try_pin_init!(Self { host, per_file, session <- session }? Error),
+                GFP_KERNEL_ACCOUNT,
+            )
+        };
+        host.device.stats.note(opened())
     }
 
     fn mmap<'a>(&self, vma: NewVma<'a>) -> Result<Mapped<'a>> {

@@ -12,10 +12,10 @@ use core::cmp::min;
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
-    sync::barrier::smp_mb,
     uaccess::UserPtr, //
 };
 use mapkit::{
+    barrier,
     capability,
     uaccess::{
         UserArray,
@@ -157,7 +157,7 @@ fn sync(session: &Session, arg: UserPtr, sync_loans: &dyn Fn(u64, u32) -> Result
     if end > region.bytes() {
         return Err(EINVAL);
     }
-    smp_mb();
+    barrier::mb();
     sync_loans(region.id, sync.flags)?;
     Ok(0)
 }

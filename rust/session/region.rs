@@ -210,15 +210,15 @@ impl MappingEvents for Owned {
     }
 
     #[inline]
-    fn faulted(&self, start: Start, address: usize, write: bool, nr_pages: usize) {
-        if nr_pages == 0 {
+    fn faulted(&self, start: Start, address: usize, write: bool, answered: bool, nr_pages: usize) {
+        self.counters.add(RegionCounter::PagesFaulted, nr_pages);
+        if !answered {
             return self.device.stats.inc(Counter::FaultsFailed);
         }
         self.counters.inc(match write {
             true => RegionCounter::FaultsWrite,
             false => RegionCounter::FaultsRead,
         });
-        self.counters.add(RegionCounter::PagesFaulted, nr_pages);
         self.device.stats.latency.stop(Timed::Fault, start);
         trace::fault(self.id, address, write, nr_pages);
     }

@@ -158,7 +158,8 @@ impl Session {
     pub(crate) fn destroy(&self, id: u64) -> Result {
         let mut regions = self.regions.lock();
         let region = regions.find_id(id).ok_or(ENOENT)?;
-        // Nobody maps it now: that takes this lock.
+        // This file's `mmap(2)` takes the lock, so that it maps before this or finds no region. A DMA-buf of
+        // the region may be mapped meanwhile, as it may be later: it holds a reference of its own.
         if region.vmas() > 0 {
             return Err(EBUSY);
         }

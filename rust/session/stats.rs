@@ -117,7 +117,8 @@ names! {
     FaultsWrite = "faults_write";
     /// Page faults refused.
     FaultsFailed = "faults_failed";
-    /// Pages that these mapped.
+    /// Pages that these mapped. Threads that fault in the same page frame numbers at the same time count
+    /// these each.
     PagesFaulted = "pages_faulted";
     /// VMAs that began: by `mmap(2)`, `fork(2)`, a split or a move.
     VmasOpened = "vmas_opened";
@@ -192,16 +193,16 @@ impl Stats {
     }
 
     /// Writes the table: a header line, then a line per counter. `of_live` says what the regions that
-    /// live have counted.
+    /// live have counted. A counter is an `unsigned long`: on 32-bit machines it begins again at 2^32.
     pub(crate) fn show(&self, m: &SeqFile, of_live: impl Fn(RegionCounter) -> u64) {
         seq_print!(m, "counter value\n");
         for counter in Counter::ALL {
             let part = RegionCounter::ALL
                 .iter()
                 .find(|part| part.of_all() == *counter);
-            let of_freed = self.counters.sum(*counter) as u64;
-            let sum = of_freed.wrapping_add(part.map_or(0, |part| of_live(*part)));
-            seq_print!(m, "{} {}\n", counter.name(), Decimal(sum));
+            let of_freed = self.counters.sum(*counter);
+            let sum = of_freed.wrapping_add(part.map_or(0, |part| of_live(*part) as usize));
+            seq_print!(m, "{} {}\n", counter.name(), Decimal(sum as u64));
         }
     }
 }

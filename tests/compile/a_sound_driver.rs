@@ -45,7 +45,7 @@ struct Quiet;
 impl MappingEvents for Quiet {
     fn vma_opened(&self, _: core::ops::Range<usize>) {}
     fn vma_closed(&self, _: core::ops::Range<usize>) {}
-    fn faulted(&self, _: Start, _: usize, _: bool, _: usize) {}
+    fn faulted(&self, _: Start, _: usize, _: bool, _: bool, _: usize) {}
     fn free_begins(&self) -> Start {
         Start::default()
     }

@@ -13,7 +13,7 @@ impl MappingEvents for Counts {
         self.0.set(self.0.get() + 1);
     }
     fn vma_closed(&self, _: Range<usize>) {}
-    fn faulted(&self, _: Start, _: usize, _: bool, _: usize) {}
+    fn faulted(&self, _: Start, _: usize, _: bool, _: bool, _: usize) {}
     fn free_begins(&self) -> Start {
         Start::default()
     }

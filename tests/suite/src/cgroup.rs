@@ -26,12 +26,10 @@ pub const SUITE: Suite = Suite {
 
 fn cases() -> Vec<Case> {
     let of = |name: &'static str, run: fn(Cell) -> Result<()>| {
-        // The kernel has no function that charges for these; and 32-bit ARM takes coherent memory from
-        // an area that is set aside for it (CMA).
-        let charged = |cell: &Cell| {
-            let set_aside = cfg!(target_arch = "arm") && cell.backing == Backing::Coherent;
-            cell.method != Method::VmallocRemap && !set_aside
-        };
+        // 32-bit ARM takes coherent memory from an area that is set aside for it (CMA).
+        let set_aside =
+            |cell: &Cell| cfg!(target_arch = "arm") && cell.backing == Backing::Coherent;
+        let charged = move |cell: &Cell| !set_aside(cell);
         Cell::ordinary()
             .filter(charged)
             .map(move |cell| Case::new(format!("{name}__{}", cell.name()), move |_| run(cell)))

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A page of registers is that of a device which the driver has. It cannot be any physical address.
+
+use kernel::prelude::*;
+use mapkit::register_page::RegisterPage;
+
+pub fn any_page() -> Result {
+    let _ = RegisterPage::new(0x100_0000, 4096)?; //~ E0624
+    Ok(())
+}
