@@ -51,6 +51,9 @@ use kernel::{
 
 /// How programs map a buffer that was exported.
 pub trait Exportable: MappingEvents + Sized {
+    /// Whose buffers these are, as `/sys/kernel/debug/dma_buf/bufinfo` has it.
+    const NAME: &'static CStr;
+
     /// The module whose code this is: `&THIS_MODULE`.
     fn module(&self) -> &'static ThisModule;
 
@@ -108,7 +111,7 @@ pub fn export<T: Exportable>(
         GFP_KERNEL_ACCOUNT,
     )?;
     let info = bindings::dma_buf_export_info {
-        exp_name: c"mapwright".as_char_ptr(),
+        exp_name: T::NAME.as_char_ptr(),
         owner,
         ops: Operations::<T>::TABLE,
         size: bytes,

@@ -248,6 +248,8 @@ impl MappingEvents for Owned {
 
 #[cfg(CONFIG_DMA_SHARED_BUFFER)]
 impl mapkit::dma_buf::Exportable for Owned {
+    const NAME: &'static CStr = c"mapwright";
+
     fn module(&self) -> &'static ThisModule {
         self.device.module
     }

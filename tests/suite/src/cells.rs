@@ -80,6 +80,13 @@ impl Cell {
         words.join("_").replace('-', "_")
     }
 
+    /// `pages_remap`.
+    pub fn pair(&self) -> String {
+        [self.backing.name(), self.method.name()]
+            .join("_")
+            .replace('-', "_")
+    }
+
     /// Makes a region of it.
     pub fn create(&self, session: &Session, bytes: u64) -> Result<Region, Errno> {
         session.create_as(uapi::Create {

@@ -9,7 +9,7 @@ use crate::{
     runner::{skip, Case, Suite},
 };
 use anyhow::{ensure, Context as _, Result};
-use mapwright::{Backing, Method, Session};
+use mapwright::{Backing, Session};
 use nix::{
     errno::Errno,
     mount::{mount, MsFlags},

@@ -733,7 +733,11 @@ fn a_udmabuf_is_imported(_: &Context) -> Result<()> {
     through_a_buffer(&bench, buffer)?;
     // The memfd's pages are what was written to.
     let mut seen = [0; 16];
-    nix::sys::uio::pread(&memory, &mut seen, (3 * page_size()) as nix::libc::off_t - 16)?;
+    nix::sys::uio::pread(
+        &memory,
+        &mut seen,
+        (3 * page_size()) as nix::libc::off_t - 16,
+    )?;
     ensure!(&seen == b"through a buffer", "{seen:?}");
     bench.close()
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 use anyhow::{bail, ensure, Result};
 use mapwright::alloc::{AllocDevice, Allocator, Pattern};
-use mapwright::{uapi, uapi::Request as _, Method, Region, Session, Tables, DEVICE};
+use mapwright::{uapi, uapi::Request as _, Backing, Method, Region, Session, Tables, DEVICE};
 use nix::{
     errno::Errno,
     sys::{
@@ -55,6 +55,7 @@ const CELL_CALLS: &[CellCall] = &[
     ("pages", pages),
     ("read", read),
     ("write", write),
+    ("sync", sync),
     ("mmap", mmap),
     ("destroy", destroy),
 ];
@@ -84,6 +85,13 @@ fn cases() -> Vec<Case> {
             sound().map(|cell| case(format!("{name}__{}", cell.name()), move || call(cell))),
         );
     }
+    // Others get at the pages of what is exported.
+    let exported = |cell: &Cell| !matches!(cell.backing, Backing::Kmalloc | Backing::Coherent);
+    cases.extend(
+        sound()
+            .filter(exported)
+            .map(|cell| case(format!("export__{}", cell.name()), move || export(cell))),
+    );
     let lazy = sound().filter(Cell::is_lazy);
     cases.extend(lazy.map(|cell| case(format!("touch__{}", cell.name()), move || touch(cell))));
     for (name, event) in EVENTS {
@@ -285,6 +293,25 @@ fn write(cell: Cell) -> Result<Tally> {
     let session = Session::open()?;
     let region = cell.create(&session, LENGTH as u64)?;
     let call = || pwrite(session.as_fd(), &[1; LENGTH], offset(&region)?);
+    each_failure(NO_COPY, call, |_| expect(1, 0))
+}
+
+fn sync(cell: Cell) -> Result<Tally> {
+    let session = Session::open()?;
+    let region = cell.create(&session, LENGTH as u64)?;
+    let mut sync = uapi::Sync {
+        id: region.id,
+        bytes: LENGTH as u64,
+        flags: uapi::SYNC_FOR_CPU | uapi::SYNC_FOR_DEVICE,
+        ..uapi::Sync::new()
+    };
+    each_failure(NO_COPY, || session.request(&mut sync), |_| expect(1, 0))
+}
+
+fn export(cell: Cell) -> Result<Tally> {
+    let session = Session::open()?;
+    let region = cell.create(&session, LENGTH as u64)?;
+    let call = || session.export(&region, (0, LENGTH as u64), true);
     each_failure(NO_COPY, call, |_| expect(1, 0))
 }
 

@@ -5,6 +5,7 @@
 //! A file per suite. A test is a function and a line in its suite's list; it needs root and the
 //! modules loaded. After each test nothing may be left: no session, no region, no VMA.
 
+mod advice;
 mod aio;
 mod alloc;
 mod alloc_life;
@@ -64,6 +65,7 @@ const SUITES: &[Suite] = &[
     narrow::SUITE,
     refusals::SUITE,
     life::SUITE,
+    advice::SUITE,
     direct::SUITE,
     races::SUITE,
     faults::SUITE,

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What becomes of a mapping: forks, splits, moves, advice, pins, deaths. Each event has a test for
-//! each sound pair of backing and method, named `event__backing_method`.
+//! each sound pair of backing and method, named `event__backing_method`, and, of mappings with huge pages,
+//! for one in which what happens splits these: `event__backing_huge_of_2_mib`.
 
 use crate::{
     cells::Cell,
     child,
     faults::faults_of_loading,
+    module,
     raw::{self, Map, RW},
     runner::{skip, Case, Suite},
 };
 use anyhow::{ensure, Result};
-use mapwright::{vma_of, Method, Region, Session, Tables};
+use mapwright::{vma_of, AddressClass, Backing, Method, Region, Session, Side, Tables};
 use nix::{
     errno::Errno,
     libc,
@@ -27,7 +29,10 @@ use nix::{
 use std::{
     fs::File,
     io::{IoSliceMut, Read as _, Write as _},
-    os::unix::{fs::FileExt as _, process::CommandExt as _},
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix::{fs::FileExt as _, process::CommandExt as _},
+    },
     process::Command,
 };
 
@@ -64,7 +69,6 @@ const EVENTS: &[Event] = &[
     ("split_then_touched", split_then_touched),
     ("moved_then_touched", moved_then_touched),
     ("dontneed", dontneed),
-    ("any_advice_is_survived", any_advice_is_survived),
     ("mlock", mlock),
     ("mlockall_of_the_future", mlockall_of_the_future),
     ("mincore", mincore),
@@ -80,6 +84,12 @@ const EVENTS: &[Event] = &[
         "pin_outlives_munmap_and_destroy",
         pin_outlives_munmap_and_destroy,
     ),
+    ("execution_is_refused", execution_is_refused),
+    ("pagemap_tells_or_hides", pagemap_tells_or_hides),
+    ("query_tells_where_it_is", query_tells_where_it_is),
+    ("fdinfo_has_its_line", fdinfo_has_its_line),
+    ("sync_changes_nothing", sync_changes_nothing),
+    ("keeps_the_module_loaded", keeps_the_module_loaded),
     ("exec_ends_it", exec_ends_it),
     ("exit_ends_it", exit_ends_it),
     ("kill_9_ends_it", kill_9_ends_it),
@@ -88,39 +98,54 @@ const EVENTS: &[Event] = &[
 fn cases() -> Vec<Case> {
     let of_event = |(name, run): &Event| {
         let (name, run) = (*name, *run);
-        Cell::ordinary().map(move |cell| {
-            let pair = cell.name().trim_end_matches("_wb").to_owned();
-            Case::new(format!("{name}__{pair}"), move |_| {
-                run(&mut Subject::new(cell)?)
+        let small = Cell::ordinary().map(move |cell| {
+            Case::new(format!("{name}__{}", cell.pair()), move |_| {
+                run(&mut Subject::new(cell, PAGE)?)
             })
-        })
+        });
+        // kmalloc has no more than 4 MiB.
+        let can_be_large =
+            |cell: &Cell| cell.method == Method::Huge && cell.backing != Backing::Kmalloc;
+        let large = Cell::ordinary().filter(can_be_large).map(move |cell| {
+            Case::new(format!("{name}__{}_of_2_mib", cell.pair()), move |_| {
+                if !raw::has_huge_pages() {
+                    return skip("this kernel has no huge pages");
+                }
+                run(&mut Subject::new(cell, HALF_HUGE)?)
+            })
+        });
+        small.chain(large).collect::<Vec<Case>>()
     };
     EVENTS.iter().flat_map(of_event).collect()
 }
 
-/// Pages of the region.
-const PAGES: usize = 8;
+/// Steps of a region: what happens to a part of it happens to some of these.
+const STEPS: usize = 8;
 const PAGE: usize = 4096;
-const LENGTH: usize = PAGES * PAGE;
+/// Half of a huge page, so that two steps share one, and what happens to one of them splits it.
+const HALF_HUGE: usize = 1 << 20;
 
-/// A mapping of all of a region, whose page `n` begins with `10 + n`.
+/// A mapping of all of a region, whose step `n` begins with `10 + n`.
 struct Subject {
     cell: Cell,
+    /// Bytes of a step.
+    step: usize,
     session: Session,
     region: Region,
     map: Map,
 }
 
 impl Subject {
-    fn new(cell: Cell) -> Result<Self> {
+    fn new(cell: Cell, step: usize) -> Result<Self> {
         let session = Session::open()?;
-        let region = cell.create(&session, LENGTH as u64)?;
-        for page in 0..PAGES {
-            session.write_at(&region, (page * PAGE) as u64, &[value(page)])?;
+        let region = cell.create(&session, (STEPS * step) as u64)?;
+        for at in 0..STEPS {
+            session.write_at(&region, (at * step) as u64, &[value(at)])?;
         }
-        let map = Map::shared(&session, region.offset, LENGTH)?;
+        let map = Map::shared(&session, region.offset, STEPS * step)?;
         Ok(Self {
             cell,
+            step,
             session,
             region,
             map,
@@ -136,36 +161,41 @@ impl Subject {
         self.cell.is_counted()
     }
 
-    /// The first byte of a page, as the kernel sees it.
-    fn kernel_sees(&self, page: usize) -> Result<u8> {
+    /// Bytes of the region.
+    fn length(&self) -> usize {
+        STEPS * self.step
+    }
+
+    /// The first byte of a step, as the kernel sees it.
+    fn kernel_sees(&self, at: usize) -> Result<u8> {
         let mut seen = [0];
         self.session
-            .read_at(&self.region, (page * PAGE) as u64, &mut seen)?;
+            .read_at(&self.region, (at * self.step) as u64, &mut seen)?;
         Ok(seen[0])
     }
 
-    fn expect_pages(&self, mut pages: std::ops::Range<usize>) -> Result<()> {
+    fn expect_steps(&self, mut steps: std::ops::Range<usize>) -> Result<()> {
         ensure!(
-            pages.all(|page| self.map.load(page * PAGE) == value(page)),
+            steps.all(|at| self.map.load(at * self.step) == value(at)),
             "other memory"
         );
         Ok(())
     }
 }
 
-fn value(page: usize) -> u8 {
-    10 + page as u8
+fn value(at: usize) -> u8 {
+    10 + at as u8
 }
 
 fn fork_shares_the_memory(it: &mut Subject) -> Result<()> {
     child::run(|| {
-        it.expect_pages(0..PAGES)?;
+        it.expect_steps(0..STEPS)?;
         ensure!(it.vmas()? == 2);
-        it.map.store(2 * PAGE, 99);
+        it.map.store(2 * it.step, 99);
         Ok(())
     })?;
     ensure!(
-        it.map.load(2 * PAGE) == 99,
+        it.map.load(2 * it.step) == 99,
         "the parent does not see the child's store"
     );
     ensure!(it.vmas()? == 1);
@@ -180,14 +210,14 @@ fn dontfork_keeps_it_from_the_child(it: &mut Subject) -> Result<()> {
         Ok(())
     })?;
     ensure!(killed == Some(Signal::SIGSEGV), "{killed:?}");
-    it.expect_pages(0..PAGES)
+    it.expect_steps(0..STEPS)
 }
 
 fn forked_mapping_outlives_the_parents(it: &mut Subject) -> Result<()> {
     let (reader, writer) = pipe()?;
     let child = child::spawn(|| {
         File::from(reader.try_clone()?).read_exact(&mut [0])?;
-        it.expect_pages(0..PAGES)?;
+        it.expect_steps(0..STEPS)?;
         it.map.store(0, 20);
         Ok(())
     })?;
@@ -203,9 +233,9 @@ fn forked_mapping_outlives_the_parents(it: &mut Subject) -> Result<()> {
 }
 
 fn munmap_of_a_half(it: &mut Subject) -> Result<()> {
-    it.map.unmap_part(0, LENGTH / 2)?;
+    it.map.unmap_part(0, it.length() / 2)?;
     ensure!(it.vmas()? == 1);
-    it.expect_pages(PAGES / 2..PAGES)?;
+    it.expect_steps(STEPS / 2..STEPS)?;
     ensure!(
         it.session.destroy(&it.region).is_err(),
         "destroyed under half a mapping"
@@ -219,24 +249,25 @@ fn munmap_of_a_half(it: &mut Subject) -> Result<()> {
 }
 
 fn munmap_of_the_middle(it: &mut Subject) -> Result<()> {
-    it.map.unmap_part(PAGE, 2 * PAGE)?;
+    it.map.unmap_part(it.step, 2 * it.step)?;
     ensure!(it.vmas()? == 2, "a split is two VMAs");
-    it.expect_pages(0..1)?;
-    it.expect_pages(3..PAGES)
+    it.expect_steps(0..1)?;
+    it.expect_steps(3..STEPS)
 }
 
 fn mprotect_of_a_part(it: &mut Subject) -> Result<()> {
-    it.map.protect_part(PAGE, PAGE, ProtFlags::PROT_READ)?;
+    it.map
+        .protect_part(it.step, it.step, ProtFlags::PROT_READ)?;
     ensure!(it.vmas()? == 3, "a split is three VMAs");
-    it.expect_pages(0..PAGES)?;
-    it.map.store(2 * PAGE, 5);
+    it.expect_steps(0..STEPS)?;
+    it.map.store(2 * it.step, 5);
     let killed = child::killed_by(|| {
-        it.map.store(PAGE, 1);
+        it.map.store(it.step, 1);
         Ok(())
     })?;
     ensure!(killed == Some(Signal::SIGSEGV), "{killed:?}");
-    it.map.protect_part(PAGE, PAGE, RW)?;
-    it.map.store(PAGE, 6);
+    it.map.protect_part(it.step, it.step, RW)?;
+    it.map.store(it.step, 6);
     ensure!(it.kernel_sees(1)? == 6);
     Ok(())
 }
@@ -249,11 +280,11 @@ fn mprotect_none_and_back(it: &mut Subject) -> Result<()> {
     })?;
     ensure!(killed == Some(Signal::SIGSEGV), "{killed:?}");
     it.map.protect(RW)?;
-    it.expect_pages(0..PAGES)
+    it.expect_steps(0..STEPS)
 }
 
 fn move_away(it: &mut Subject) -> Result<()> {
-    let place = Map::anonymous(LENGTH, ProtFlags::PROT_NONE)?;
+    let place = Map::anonymous(it.length(), ProtFlags::PROT_NONE)?;
     let (from, to) = (it.map.addr, place.addr);
     it.map.move_onto(place)?;
     ensure!(it.map.addr == to && to != from);
@@ -261,23 +292,23 @@ fn move_away(it: &mut Subject) -> Result<()> {
 }
 
 fn mremap_moves(it: &mut Subject) -> Result<()> {
-    it.expect_pages(0..PAGES)?;
+    it.expect_steps(0..STEPS)?;
     move_away(it)?;
     ensure!(it.vmas()? == 1);
-    it.expect_pages(0..PAGES)
+    it.expect_steps(0..STEPS)
 }
 
 fn mremap_shrinks(it: &mut Subject) -> Result<()> {
-    it.map.remap(PAGE)?;
+    it.map.remap(it.step)?;
     ensure!(it.vmas()? == 1);
-    it.expect_pages(0..1)
+    it.expect_steps(0..1)
 }
 
 fn mremap_growth_is_efault(it: &mut Subject) -> Result<()> {
-    it.map.unmap_part(LENGTH / 2, LENGTH / 2)?;
-    it.map.length = LENGTH / 2;
-    ensure!(it.map.remap(LENGTH) == Err(Errno::EFAULT));
-    it.expect_pages(0..PAGES / 2)
+    it.map.unmap_part(it.length() / 2, it.length() / 2)?;
+    it.map.length = it.length() / 2;
+    ensure!(it.map.remap(it.length()) == Err(Errno::EFAULT));
+    it.expect_steps(0..STEPS / 2)
 }
 
 fn mremap_duplicate_is_refused(it: &mut Subject) -> Result<()> {
@@ -289,35 +320,35 @@ fn mremap_duplicate_is_refused(it: &mut Subject) -> Result<()> {
 
 /// `MREMAP_DONTUNMAP` would leave an empty VMA where the mapping was.
 fn mremap_that_leaves_a_vma_is_einval(it: &mut Subject) -> Result<()> {
-    it.expect_pages(0..PAGES)?;
+    it.expect_steps(0..STEPS)?;
     let moved = it.map.move_and_leave();
     ensure!(moved == Err(Errno::EINVAL), "{moved:?}");
     ensure!(it.vmas()? == 1);
-    it.expect_pages(0..PAGES)
+    it.expect_steps(0..STEPS)
 }
 
 /// The offset in the region comes from the file offset, not from the start of the VMA.
 fn split_then_touched(it: &mut Subject) -> Result<()> {
-    it.map.unmap_part(0, 3 * PAGE)?;
-    it.expect_pages(3..PAGES)
+    it.map.unmap_part(0, 3 * it.step)?;
+    it.expect_steps(3..STEPS)
 }
 
 fn moved_then_touched(it: &mut Subject) -> Result<()> {
     move_away(it)?;
-    it.expect_pages(0..PAGES)
+    it.expect_steps(0..STEPS)
 }
 
 fn dontneed(it: &mut Subject) -> Result<()> {
-    it.expect_pages(0..PAGES)?;
+    it.expect_steps(0..STEPS)?;
     let advised = it.map.advise(libc::MADV_DONTNEED);
     if !it.is_counted() {
         ensure!(advised == Err(Errno::EINVAL), "{advised:?}");
-        return it.expect_pages(0..PAGES);
+        return it.expect_steps(0..STEPS);
     }
     advised?;
     if it.cell.is_lazy() {
         // The memory is not the kernel's to throw away: it is mapped again.
-        return it.expect_pages(0..PAGES);
+        return it.expect_steps(0..STEPS);
     }
     let killed = child::killed_by(|| {
         it.map.load(0);
@@ -331,53 +362,33 @@ fn dontneed(it: &mut Subject) -> Result<()> {
     Ok(())
 }
 
-const MADV_GUARD_INSTALL: i32 = 102;
-const MADV_GUARD_REMOVE: i32 = 103;
-
-fn any_advice_is_survived(it: &mut Subject) -> Result<()> {
-    child::run(|| {
-        // 100 and 101 poison physical memory.
-        for advice in (0..=30).chain([MADV_GUARD_INSTALL, MADV_GUARD_REMOVE]) {
-            let _ = it.map.advise(advice);
-            let _ = it.map.advise_part(PAGE, PAGE, advice);
-        }
-        Ok(())
-    })?;
-    for page in 0..PAGES {
-        ensure!(
-            it.kernel_sees(page)? == value(page),
-            "the memory itself was changed"
-        );
-    }
-    Ok(())
-}
-
 fn mlock(it: &mut Subject) -> Result<()> {
     it.map.lock()?;
-    it.expect_pages(0..PAGES)
+    it.expect_steps(0..STEPS)
 }
 
 fn mlockall_of_the_future(it: &mut Subject) -> Result<()> {
     child::run(|| {
         mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE)?;
-        it.expect_pages(0..PAGES)?;
-        let map = Map::shared(&it.session, it.region.offset, LENGTH)?;
-        ensure!((0..PAGES).all(|page| map.load(page * PAGE) == value(page)));
+        it.expect_steps(0..STEPS)?;
+        let map = Map::shared(&it.session, it.region.offset, it.length())?;
+        ensure!((0..STEPS).all(|page| map.load(page * it.step) == value(page)));
         Ok(())
     })
 }
 
 /// The kernel does not say of frame numbers that they are in memory.
 fn mincore(it: &mut Subject) -> Result<()> {
-    it.expect_pages(0..PAGES)?;
+    it.expect_steps(0..STEPS)?;
     let (told, expected) = (it.map.in_core()?, u8::from(it.is_counted()));
-    ensure!(told == [expected; PAGES], "{told:?}");
+    let pages = it.length() / PAGE;
+    ensure!(told == vec![expected; pages], "{told:?}");
     Ok(())
 }
 
 /// All that the kernel tells of a mapping is told, and `clear_refs` clears nothing that is needed.
 fn looked_at_through_proc(it: &mut Subject) -> Result<()> {
-    it.expect_pages(0..PAGES)?;
+    it.expect_steps(0..STEPS)?;
     for file in [
         "maps",
         "smaps",
@@ -391,7 +402,7 @@ fn looked_at_through_proc(it: &mut Subject) -> Result<()> {
             ("numa_maps", Err(_)) => {}
             ("pagemap", opened) => {
                 let at = (it.map.addr / PAGE * 8) as u64;
-                opened?.read_exact_at(&mut [0; PAGES * 8], at)?;
+                opened?.read_exact_at(&mut [0; STEPS * 8], at)?;
             }
             (_, opened) => drop(std::io::read_to_string(opened?)?),
         }
@@ -399,9 +410,9 @@ fn looked_at_through_proc(it: &mut Subject) -> Result<()> {
     for what in 1..=5 {
         // Not every kernel can do each.
         let _ = std::fs::write("/proc/self/clear_refs", what.to_string());
-        it.expect_pages(0..PAGES)?;
+        it.expect_steps(0..STEPS)?;
     }
-    it.map.store(2 * PAGE, 99);
+    it.map.store(2 * it.step, 99);
     ensure!(it.kernel_sees(2)? == 99);
     Ok(())
 }
@@ -418,7 +429,7 @@ fn core_dump_has_nothing_of_it(it: &mut Subject) -> Result<()> {
     }
     // Made where it is stored, so that it is nowhere else in the program.
     for (at, byte) in MARK.iter().enumerate() {
-        it.map.store(PAGE + at, byte ^ 0x80);
+        it.map.store(it.step + at, byte ^ 0x80);
     }
     let dir = std::env::temp_dir().join(format!("mapwright-core-{}", std::process::id()));
     std::fs::create_dir(&dir)?;
@@ -426,7 +437,7 @@ fn core_dump_has_nothing_of_it(it: &mut Subject) -> Result<()> {
         std::env::set_current_dir(&dir)?;
         setrlimit(Resource::RLIMIT_CORE, RLIM_INFINITY, RLIM_INFINITY)?;
         std::fs::write("/proc/self/coredump_filter", "0xff")?;
-        it.expect_pages(2..PAGES)?;
+        it.expect_steps(2..STEPS)?;
         raise(Signal::SIGABRT)?;
         Ok(())
     });
@@ -447,7 +458,7 @@ fn core_dump_has_nothing_of_it(it: &mut Subject) -> Result<()> {
             .all(|(byte, mark)| byte ^ 0x80 == *mark)
     });
     ensure!(
-        core.len() > PAGE && !leaked,
+        core.len() > it.step && !leaked,
         "the region is in the core dump"
     );
     Ok(())
@@ -456,9 +467,9 @@ fn core_dump_has_nothing_of_it(it: &mut Subject) -> Result<()> {
 fn map_populate(it: &mut Subject) -> Result<()> {
     it.map.unmap()?;
     let flags = MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE;
-    it.map = Map::new(&it.session, it.region.offset, LENGTH, RW, flags)?;
-    let faults = faults_of_loading(&it.map, LENGTH)?;
-    it.expect_pages(0..PAGES)?;
+    it.map = Map::new(&it.session, it.region.offset, it.length(), RW, flags)?;
+    let faults = faults_of_loading(&it.map, it.length())?;
+    it.expect_steps(0..STEPS)?;
     // The kernel does not populate what it cannot look at.
     let lazy = matches!(it.cell.method, Method::FaultPfn | Method::Huge);
     ensure!((faults > 0) == lazy, "{faults} faults");
@@ -469,7 +480,7 @@ fn private(it: &mut Subject) -> Result<()> {
     let private = Map::new(
         &it.session,
         it.region.offset,
-        LENGTH,
+        it.length(),
         RW,
         MapFlags::MAP_PRIVATE,
     );
@@ -478,10 +489,10 @@ fn private(it: &mut Subject) -> Result<()> {
         return Ok(());
     }
     let private = private?;
-    ensure!(private.load(PAGE) == value(1));
-    private.store(PAGE, 77);
-    private.store(3 * PAGE, 78);
-    ensure!(private.load(PAGE) == 77 && private.load(3 * PAGE) == 78);
+    ensure!(private.load(it.step) == value(1));
+    private.store(it.step, 77);
+    private.store(3 * it.step, 78);
+    ensure!(private.load(it.step) == 77 && private.load(3 * it.step) == 78);
     ensure!(
         it.kernel_sees(1)? == value(1),
         "a private store reached the region"
@@ -490,13 +501,17 @@ fn private(it: &mut Subject) -> Result<()> {
         it.kernel_sees(3)? == value(3),
         "a private store reached the region"
     );
-    it.expect_pages(0..PAGES)
+    it.expect_steps(0..STEPS)
 }
 
 fn resident_set(it: &mut Subject) -> Result<()> {
-    it.expect_pages(0..PAGES)?;
+    it.expect_steps(0..STEPS)?;
     let rss = vma_of(it.map.addr)?.rss_bytes;
-    let expected = if it.is_counted() { LENGTH as u64 } else { 0 };
+    let expected = if it.is_counted() {
+        it.length() as u64
+    } else {
+        0
+    };
     ensure!(rss == expected, "Rss is {rss}, not {expected}");
     Ok(())
 }
@@ -504,8 +519,8 @@ fn resident_set(it: &mut Subject) -> Result<()> {
 /// `write(2)` from the mapping to a pipe, and back.
 fn write_from_the_mapping(it: &mut Subject) -> Result<()> {
     let (reader, writer) = pipe()?;
-    raw::write(&writer, it.map.addr + PAGE, 100)?;
-    raw::read(&reader, it.map.addr + 5 * PAGE, 100)?;
+    raw::write(&writer, it.map.addr + it.step, 100)?;
+    raw::read(&reader, it.map.addr + 5 * it.step, 100)?;
     ensure!(it.kernel_sees(5)? == value(1));
     Ok(())
 }
@@ -513,7 +528,7 @@ fn write_from_the_mapping(it: &mut Subject) -> Result<()> {
 fn process_vm_readv_reads_or_fails(it: &mut Subject) -> Result<()> {
     let mut seen = [0; 4];
     let remote = RemoteIoVec {
-        base: it.map.addr + PAGE,
+        base: it.map.addr + it.step,
         len: seen.len(),
     };
     let read = process_vm_readv(getpid(), &mut [IoSliceMut::new(&mut seen)], &[remote]);
@@ -531,14 +546,14 @@ fn proc_self_mem(it: &mut Subject) -> Result<()> {
         .write(true)
         .open("/proc/self/mem")?;
     let mut seen = [0; 4];
-    let read = mem.read_at(&mut seen, (it.map.addr + PAGE) as u64);
+    let read = mem.read_at(&mut seen, (it.map.addr + it.step) as u64);
     if !it.is_counted() {
         let errno = read.err().and_then(|err| err.raw_os_error());
         ensure!(errno == Some(Errno::EIO as i32), "{errno:?}");
         return Ok(());
     }
     ensure!(read? == 4 && seen[0] == value(1), "{seen:?}");
-    mem.write_all_at(&[55], (it.map.addr + PAGE) as u64)?;
+    mem.write_all_at(&[55], (it.map.addr + it.step) as u64)?;
     ensure!(it.kernel_sees(1)? == 55);
     Ok(())
 }
@@ -546,32 +561,137 @@ fn proc_self_mem(it: &mut Subject) -> Result<()> {
 /// A pipe holds the very pages of the mapping; they must stay what they are until it is read.
 fn pin_outlives_munmap_and_destroy(it: &mut Subject) -> Result<()> {
     let (reader, writer) = pipe()?;
-    let spliced = raw::vmsplice(&writer, it.map.addr, LENGTH);
+    let spliced = raw::vmsplice(&writer, it.map.addr, it.length());
     if !it.is_counted() {
         ensure!(spliced == Err(Errno::EFAULT), "{spliced:?}");
         return Ok(());
     }
-    ensure!(spliced == Ok(LENGTH), "{spliced:?}");
+    ensure!(spliced == Ok(it.length()), "{spliced:?}");
     it.map.unmap()?;
     it.session.destroy(&it.region)?;
     // Whoever gets freed pages now would write over them.
     let greedy = Map::anonymous(8 << 20, RW)?;
     (0..greedy.length)
-        .step_by(PAGE)
+        .step_by(it.step)
         .for_each(|at| greedy.store(at, 0xee));
-    let mut seen = vec![0; LENGTH];
+    let mut seen = vec![0; it.length()];
     File::from(reader).read_exact(&mut seen)?;
     ensure!(
-        (0..PAGES).all(|page| seen[page * PAGE] == value(page)),
+        (0..STEPS).all(|page| seen[page * it.step] == value(page)),
         "freed under a pin"
     );
+    Ok(())
+}
+
+fn execution_is_refused(it: &mut Subject) -> Result<()> {
+    for prot in [ProtFlags::PROT_EXEC, RW | ProtFlags::PROT_EXEC] {
+        let flags = MapFlags::MAP_SHARED;
+        let mapped = Map::new(&it.session, it.region.offset, it.length(), prot, flags);
+        ensure!(mapped.err() == Some(Errno::EPERM), "mmap");
+        let changed = it.map.protect(prot);
+        ensure!(changed == Err(Errno::EACCES), "mprotect: {changed:?}");
+    }
+    it.expect_steps(0..STEPS)
+}
+
+/// The kernel tells the frames of pages that it counts, and they are those of the region.
+fn pagemap_tells_or_hides(it: &mut Subject) -> Result<()> {
+    const PRESENT: u64 = 1 << 63;
+    const PFN: u64 = (1 << 55) - 1;
+    it.expect_steps(0..STEPS)?;
+    let pages = it
+        .session
+        .pages(&it.region, 0, (it.length() / PAGE) as u64)?;
+    let pagemap = File::open("/proc/self/pagemap")?;
+    for at in 0..STEPS {
+        let mut entry = [0; 8];
+        let page = (it.map.addr + at * it.step) / PAGE;
+        pagemap.read_exact_at(&mut entry, (page * 8) as u64)?;
+        let entry = u64::from_ne_bytes(entry);
+        let told = (entry & PRESENT != 0).then_some(entry & PFN);
+        let is = pages[at * it.step / PAGE].pfn;
+        let expected = it.is_counted().then_some(is);
+        ensure!(told == expected, "step {at}: {entry:#x}, frame {is:#x}");
+    }
+    Ok(())
+}
+
+/// `QUERY` agrees with `PAGES`, and with what the backing is.
+fn query_tells_where_it_is(it: &mut Subject) -> Result<()> {
+    let query = it.session.query(&it.region)?;
+    let expected = match it.cell.backing {
+        Backing::Vmalloc => Some(AddressClass::Vmalloc),
+        // Of the DMA API's it depends on the machine.
+        Backing::Coherent => None,
+        _ => Some(AddressClass::DirectMap),
+    };
+    ensure!(
+        expected.is_none_or(|class| class == query.address_class),
+        "{query:?}"
+    );
+    let pages = it
+        .session
+        .pages(&it.region, 0, (it.length() / PAGE) as u64)?;
+    let (mut runs, mut longest, mut this) = (1, 1, 1);
+    for pair in pages.windows(2) {
+        match pair[1].pfn == pair[0].pfn + 1 {
+            true => this += 1,
+            false => (runs, this) = (runs + 1, 1),
+        }
+        longest = longest.max(this);
+    }
+    ensure!(
+        (query.runs, query.longest_run) == (runs, longest),
+        "{runs} runs, the longest {longest}: {query:?}"
+    );
+    Ok(())
+}
+
+fn fdinfo_has_its_line(it: &mut Subject) -> Result<()> {
+    let fd = it.session.as_fd().as_raw_fd();
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))?;
+    let words = [
+        it.cell.backing.name(),
+        it.cell.method.name(),
+        it.cell.caching.name(),
+    ];
+    let id = it.region.id.to_string();
+    let is_it = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.contains(&id.as_str()) && words.iter().all(|word| fields.contains(word))
+    };
+    ensure!(text.lines().filter(is_it).count() == 1, "{text}");
+    Ok(())
+}
+
+fn sync_changes_nothing(it: &mut Subject) -> Result<()> {
+    for side in [Side::Cpu, Side::Device] {
+        it.session.sync(&it.region, 0, it.length() as u64, side)?;
+        it.session.sync(&it.region, it.step as u64, 1, side)?;
+        let beyond = it.session.sync(&it.region, 1, it.length() as u64, side);
+        ensure!(beyond.is_err(), "beyond its end");
+        it.expect_steps(0..STEPS)?;
+    }
+    Ok(())
+}
+
+/// A mapping alone does, whose file is closed.
+fn keeps_the_module_loaded(it: &mut Subject) -> Result<()> {
+    let session = Session::open()?;
+    let region = it.cell.create(&session, it.length() as u64)?;
+    let map = Map::shared(&session, region.offset, it.length())?;
+    drop(session);
+    let removed = module::remove();
+    ensure!(removed == Err(Errno::EAGAIN), "{removed:?}");
+    map.store(0, 1);
+    ensure!(map.load(0) == 1);
     Ok(())
 }
 
 fn exec_ends_it(it: &mut Subject) -> Result<()> {
     let (reader, writer) = pipe()?;
     let child = child::spawn(|| {
-        it.expect_pages(0..PAGES)?;
+        it.expect_steps(0..STEPS)?;
         // Says when it runs, and waits to be killed.
         let failed = Command::new("sh")
             .args(["-c", "echo; exec sleep 1000"])
@@ -584,20 +704,20 @@ fn exec_ends_it(it: &mut Subject) -> Result<()> {
     nix::sys::signal::kill(child, Signal::SIGKILL)?;
     waitpid(child, None)?;
     ensure!(vmas == 1, "{vmas} VMAs after exec");
-    it.expect_pages(0..PAGES)
+    it.expect_steps(0..STEPS)
 }
 
 /// Makes and maps a region, and leaves it to the kernel to clean up.
-fn make_a_mess(cell: Cell) -> Result<()> {
-    let mess = Subject::new(cell)?;
-    mess.expect_pages(0..PAGES)?;
+fn make_a_mess(cell: Cell, step: usize) -> Result<()> {
+    let mess = Subject::new(cell, step)?;
+    mess.expect_steps(0..STEPS)?;
     std::mem::forget(mess);
     Ok(())
 }
 
 fn exit_ends_it(it: &mut Subject) -> Result<()> {
     let before = Tables::read()?.live_pages();
-    child::run(|| make_a_mess(it.cell))?;
+    child::run(|| make_a_mess(it.cell, it.step))?;
     ensure!(Tables::read()?.live_pages() == before);
     Ok(())
 }
@@ -605,7 +725,7 @@ fn exit_ends_it(it: &mut Subject) -> Result<()> {
 fn kill_9_ends_it(it: &mut Subject) -> Result<()> {
     let before = Tables::read()?.live_pages();
     let killed = child::killed_by(|| {
-        make_a_mess(it.cell)?;
+        make_a_mess(it.cell, it.step)?;
         raise(Signal::SIGKILL)?;
         Ok(())
     })?;

@@ -8,7 +8,11 @@ use crate::{
 };
 use anyhow::{ensure, Result};
 use mapwright::{uapi, Backing, Method, Session, Tables, DEBUGFS};
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
 
 suite! { "stats":
     counts_are_exact,
@@ -18,6 +22,8 @@ suite! { "stats":
     timing_can_be_switched_off,
     tables_begin_with_their_columns,
     tables_cannot_be_written,
+    the_command_tells_the_same,
+    the_command_watches,
 }
 
 /// How much each counter grew while `f` ran.
@@ -216,5 +222,57 @@ pub fn nothing_is_left() -> Result<()> {
         "regions still listed: {:?}",
         tables.regions
     );
+    Ok(())
+}
+
+/// `mapwright stat`, which is this very program.
+fn stat(arguments: &[&str]) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg("stat").args(arguments);
+    command
+}
+
+fn the_command_tells_the_same(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    let region = session.create(Backing::Pages, Method::Remap, 16384)?;
+    let output = stat(&["--json"]).output()?;
+    ensure!(output.status.success(), "{output:?}");
+    let tables: Tables = serde_json::from_slice(&output.stdout)?;
+    let now = Tables::read()?;
+    ensure!(tables.counters == now.counters, "{tables:?}");
+    let regions = &tables.regions;
+    ensure!(
+        regions.len() == 1 && regions[0].id == region.id,
+        "{regions:?}"
+    );
+
+    let output = stat(&["--all"]).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    for (name, value) in &now.counters {
+        let has = |line: &str| line.contains(name.as_str()) && line.contains(&value.to_string());
+        ensure!(text.lines().any(has), "no {name}, which is {value}: {text}");
+    }
+    Ok(())
+}
+
+/// A line for each look, until it is killed.
+fn the_command_watches(_: &Context) -> Result<()> {
+    let mut command = stat(&["--json", "--watch", "0.05"]);
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let mut looks = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines().take(2) {
+            // Something to see.
+            drop(Session::open()?);
+            looks.push(serde_json::from_str::<Tables>(&line?)?);
+        }
+    }
+    child.kill()?;
+    child.wait()?;
+    let opened: Vec<u64> = looks
+        .iter()
+        .map(|look| look.counter("sessions_opened"))
+        .collect();
+    ensure!(looks.len() == 2 && opened[0] < opened[1], "{opened:?}");
     Ok(())
 }

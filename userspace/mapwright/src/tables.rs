@@ -4,11 +4,11 @@
 
 use crate::{Error, Result, DEBUGFS};
 use indexmap::IndexMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
 
 /// The module's tables, read at one time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tables {
     /// Counters since the module was loaded, by name and in the module's order.
     pub counters: IndexMap<String, u64>,
@@ -19,7 +19,7 @@ pub struct Tables {
 }
 
 /// A bucket of a histogram of latencies, not empty.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
     /// What took that long.
     pub operation: String,
@@ -30,7 +30,7 @@ pub struct Bucket {
 }
 
 /// A line of the table of regions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveRegion {
     /// The region's number.
     pub id: u64,
