@@ -113,6 +113,15 @@ extern "C" {
     /// The sum of a per-CPU counter over all possible CPUs.
     pub(crate) fn mapkit_percpu_sum(counter: *const c_ulong) -> c_ulong;
 
+    /// `raw_spin_lock_init()` of a `raw_spinlock_t`.
+    pub(crate) fn mapkit_raw_spin_lock_init(lock: *mut c_void);
+
+    /// `raw_spin_lock_irqsave()`: the flags.
+    pub(crate) fn mapkit_raw_spin_lock_irqsave(lock: *mut c_void) -> c_ulong;
+
+    /// `raw_spin_unlock_irqrestore()`.
+    pub(crate) fn mapkit_raw_spin_unlock_irqrestore(lock: *mut c_void, flags: c_ulong);
+
     /// `pfn_to_page()`, as a pointer to a `struct page`.
     pub(crate) fn mapkit_pfn_to_page(pfn: c_ulong) -> *mut c_void;
 

@@ -13,6 +13,7 @@
 #include <linux/percpu.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 #include <linux/timex.h>
@@ -41,6 +42,9 @@ unsigned long mapkit_percpu_sum(const unsigned long __percpu *counter);
 struct page *mapkit_pfn_to_page(unsigned long pfn);
 void *mapkit_vmap_user(struct page **pages, unsigned int nr_pages);
 struct workqueue_struct *mapkit_alloc_ordered_workqueue(const char *name);
+void mapkit_raw_spin_lock_init(raw_spinlock_t *lock);
+unsigned long mapkit_raw_spin_lock_irqsave(raw_spinlock_t *lock);
+void mapkit_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags);
 int mapkit_dma_mapping_error(struct device *dev, dma_addr_t bus);
 bool mapkit_use_dma_iommu(struct device *dev);
 void mapkit_dma_sync_single_for_cpu(struct device *dev, dma_addr_t bus, size_t bytes,
@@ -211,6 +215,24 @@ void *mapkit_vmap_user(struct page **pages, unsigned int nr_pages)
 struct workqueue_struct *mapkit_alloc_ordered_workqueue(const char *name)
 {
 	return alloc_ordered_workqueue("%s", 0, name);
+}
+
+void mapkit_raw_spin_lock_init(raw_spinlock_t *lock)
+{
+	raw_spin_lock_init(lock);
+}
+
+unsigned long mapkit_raw_spin_lock_irqsave(raw_spinlock_t *lock)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(lock, flags);
+	return flags;
+}
+
+void mapkit_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags)
+{
+	raw_spin_unlock_irqrestore(lock, flags);
 }
 
 /* What mapkit's dma_buf calls. */

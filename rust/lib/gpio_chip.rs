@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! GPIO controllers of gpiolib, and of their lines' interrupts: `/dev/gpiochipN`, which libgpiod's
+//! tools use, consumers in the kernel, `/sys/kernel/debug/gpio`.
+//!
+//! Who uses it links `gpio_chip.o` into the module.
+
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
+use kernel::{
+    bindings,
+    device::{
+        Bound,
+        Device, //
+    },
+    error::{
+        from_err_ptr,
+        Error, //
+    },
+    ffi::{
+        c_char,
+        c_int,
+        c_uint,
+        c_void, //
+    },
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Lines of a chip.
+pub const LINES: usize = 32;
+
+/// The lines' names, where they have one.
+pub type Names = [Option<&'static CStr>; LINES];
+
+/// The callbacks, as `gpio_chip.c` has them.
+#[repr(C)]
+struct Operations {
+    request: unsafe extern "C" fn(*mut c_void, c_uint) -> c_int,
+    free: unsafe extern "C" fn(*mut c_void, c_uint),
+    is_input: unsafe extern "C" fn(*mut c_void, c_uint) -> c_int,
+    make_input: unsafe extern "C" fn(*mut c_void, c_uint) -> c_int,
+    make_output: unsafe extern "C" fn(*mut c_void, c_uint, bool) -> c_int,
+    levels: unsafe extern "C" fn(*mut c_void, u32, *mut u32) -> c_int,
+    set: unsafe extern "C" fn(*mut c_void, u32, u32) -> c_int,
+    detect: Option<unsafe extern "C" fn(*mut c_void, c_uint, c_uint) -> c_int>,
+    mask: unsafe extern "C" fn(*mut c_void, c_uint),
+    unmask: unsafe extern "C" fn(*mut c_void, c_uint),
+}
+
+extern "C" {
+    /// `gpio_chip.c`: registers a chip. `label`, what `names` points to (null, or [`LINES`] pointers),
+    /// `operations` and `data` must outlive it. An error pointer if that fails.
+    fn mapkit_gpio_chip_register(
+        parent: *mut c_void,
+        owner: *mut c_void,
+        label: *const c_char,
+        names: *const *const c_char,
+        operations: *const Operations,
+        data: *mut c_void,
+    ) -> *mut c_void;
+
+    /// `gpio_chip.c`: waits for the callbacks under way, frees the interrupts that are still
+    /// requested, and makes files that are still open answer `ENODEV`.
+    fn mapkit_gpio_chip_unregister(chip: *mut c_void);
+
+    /// `gpio_chip.c`: calls the handler of a line's interrupt.
+    fn mapkit_gpio_chip_interrupt(chip: *mut c_void, line: c_uint);
+}
+
+/// What is detected of a line: an edge, both, or a level.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Detect {
+    /// From low to high.
+    pub rising: bool,
+    /// From high to low.
+    pub falling: bool,
+    /// As long as it is high.
+    pub high: bool,
+    /// As long as it is low.
+    pub low: bool,
+}
+
+impl Detect {
+    /// `EINVAL` for what no line can do.
+    fn from_raw(kind: c_uint) -> Result<Self> {
+        let has = |bit| kind & bit != 0;
+        let detect = Self {
+            rising: has(bindings::IRQ_TYPE_EDGE_RISING),
+            falling: has(bindings::IRQ_TYPE_EDGE_FALLING),
+            high: has(bindings::IRQ_TYPE_LEVEL_HIGH),
+            low: has(bindings::IRQ_TYPE_LEVEL_LOW),
+        };
+        let edges = detect.rising || detect.falling;
+        if detect.high && detect.low || edges && (detect.high || detect.low) {
+            return Err(EINVAL);
+        }
+        Ok(detect)
+    }
+}
+
+/// A GPIO controller of [`LINES`] lines that does not sleep: its methods may be called from any context,
+/// at the same time, with interrupts disabled. They are called with lines below [`LINES`].
+pub trait Lines: Send + Sync + 'static {
+    /// Whether the lines can interrupt.
+    fn can_interrupt(&self) -> bool;
+
+    /// Somebody wants a line for himself.
+    fn request(&self, line: u32) -> Result;
+
+    /// He has done with it.
+    fn free(&self, line: u32);
+
+    /// Whether a line is an input.
+    fn is_input(&self, line: u32) -> Result<bool>;
+
+    /// Makes a line an input.
+    fn make_input(&self, line: u32) -> Result;
+
+    /// Makes a line an output with that level, which has it from the beginning.
+    fn make_output(&self, line: u32, high: bool) -> Result;
+
+    /// A bit for each line of the mask `lines` that is high.
+    fn levels(&self, lines: u32) -> Result<u32>;
+
+    /// Makes the outputs of `set` high and of `clear` low, which have no line in common.
+    fn set(&self, set: u32, clear: u32) -> Result;
+
+    /// What interrupts of a line are for, from now on; whether there are any, `mask` and `unmask` say.
+    fn detect(&self, line: u32, detect: Detect) -> Result;
+
+    /// Disables a line's interrupts.
+    fn mask(&self, line: u32);
+
+    /// Enables them. What a level has raised before does not count.
+    fn unmask(&self, line: u32);
+}
+
+/// A chip, registered until dropped.
+///
+/// # Invariants
+///
+/// `raw` is what `mapkit_gpio_chip_register` returned for `lines`.
+pub struct GpioChip<T: Lines> {
+    raw: *mut c_void,
+    // What `raw` points to; dropped after `drop` has unregistered it.
+    _lines: Arc<T>,
+}
+
+// SAFETY: A chip may be unregistered by any thread.
+unsafe impl<T: Lines> Send for GpioChip<T> {}
+// SAFETY: Interrupts may be handled by several threads at once.
+unsafe impl<T: Lines> Sync for GpioChip<T> {}
+
+impl<T: Lines> GpioChip<T> {
+    /// Registers a chip that is a part of `parent`. Lines without names here have those of the
+    /// device's property `gpio-line-names`.
+    ///
+    /// `EOPNOTSUPP` if the kernel has no gpiolib.
+    pub fn new(
+        parent: &Device<Bound>,
+        module: &'static ThisModule,
+        label: &'static CStr,
+        names: Option<&Names>,
+        lines: Arc<T>,
+    ) -> Result<Self> {
+        let names =
+            names.map(|names| names.map(|name| name.map_or(ptr::null(), CStr::as_char_ptr)));
+        let operations = match lines.can_interrupt() {
+            true => Callbacks::<T>::WITH_INTERRUPTS,
+            false => Callbacks::<T>::WITHOUT_INTERRUPTS,
+        };
+        // SAFETY: The strings and the operations are static, and the array of names is copied. `lines`
+        // is dropped after `drop` has unregistered the chip, and the callbacks take a pointer to it. A
+        // `Device` is a transparent wrapper of a valid `struct device`, of which gpiolib takes a
+        // reference.
+        let raw = unsafe {
+            mapkit_gpio_chip_register(
+                ptr::from_ref(parent).cast_mut().cast(),
+                module.as_ptr().cast(),
+                label.as_char_ptr(),
+                names.as_ref().map_or(ptr::null(), |names| names.as_ptr()),
+                operations,
+                Arc::as_ptr(&lines).cast_mut().cast(),
+            )
+        };
+        // INVARIANT: Of these lines.
+        Ok(Self {
+            raw: from_err_ptr(raw)?,
+            _lines: lines,
+        })
+    }
+
+    /// A line's interrupt has come: calls whoever has requested it. From an interrupt handler only. An
+    /// edge is acknowledged before, a level masked meanwhile.
+    pub fn interrupt(&self, line: u32) {
+        // SAFETY: By the type invariant the chip is registered. Nothing happens for a line that it does
+        // not have, or that nobody has requested.
+        unsafe { mapkit_gpio_chip_interrupt(self.raw, line) };
+    }
+}
+
+impl<T: Lines> Drop for GpioChip<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { mapkit_gpio_chip_unregister(self.raw) };
+    }
+}
+
+/// The callbacks of the lines `T`.
+struct Callbacks<T>(PhantomData<T>);
+
+fn status(result: Result) -> c_int {
+    result.map_or_else(Error::to_errno, |()| 0)
+}
+
+/// gpiolib calls each of these with the data of a registered chip of the lines `T`, and does so no more
+/// when it is unregistered: that is what `lines` asks for.
+impl<T: Lines> Callbacks<T> {
+    const WITHOUT_INTERRUPTS: &'static Operations = &Operations {
+        request: Self::request,
+        free: Self::free,
+        is_input: Self::is_input,
+        make_input: Self::make_input,
+        make_output: Self::make_output,
+        levels: Self::levels,
+        set: Self::set,
+        detect: None,
+        mask: Self::mask,
+        unmask: Self::unmask,
+    };
+
+    const WITH_INTERRUPTS: &'static Operations = &Operations {
+        detect: Some(Self::detect),
+        ..*Self::WITHOUT_INTERRUPTS
+    };
+
+    /// # Safety
+    ///
+    /// `data` must point to a `T` that lives during `'a`.
+    unsafe fn lines<'a>(data: *mut c_void) -> &'a T {
+        // SAFETY: By the requirement of this function.
+        unsafe { &*data.cast::<T>() }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`lines`](Self::lines), for the call.
+    unsafe extern "C" fn request(data: *mut c_void, line: c_uint) -> c_int {
+        // SAFETY: By the requirement of this function.
+        status(unsafe { Self::lines(data) }.request(line))
+    }
+
+    /// # Safety
+    ///
+    /// As for [`lines`](Self::lines), for the call.
+    unsafe extern "C" fn free(data: *mut c_void, line: c_uint) {
+        // SAFETY: By the requirement of this function.
+        unsafe { Self::lines(data) }.free(line);
+    }
+
+    /// # Safety
+    ///
+    /// As for [`lines`](Self::lines), for the call.
+    unsafe extern "C" fn is_input(data: *mut c_void, line: c_uint) -> c_int {
+        // SAFETY: By the requirement of this function.
+        let is_input = unsafe { Self::lines(data) }.is_input(line);
+        is_input.map_or_else(Error::to_errno, c_int::from)
+    }
+
+    /// # Safety
+    ///
+    /// As for [`lines`](Self::lines), for the call.
+    unsafe extern "C" fn make_input(data: *mut c_void, line: c_uint) -> c_int {
+        // SAFETY: By the requirement of this function.
+        status(unsafe { Self::lines(data) }.make_input(line))
+    }
+
+    /// # Safety
+    ///
+    /// As for [`lines`](Self::lines), for the call.
+    unsafe extern "C" fn make_output(data: *mut c_void, line: c_uint, high: bool) -> c_int {
+        // SAFETY: By the requirement of this function.
+        status(unsafe { Self::lines(data) }.make_output(line, high))
+    }
+
+    /// # Safety
+    ///
+    /// As for [`lines`](Self::lines), for the call; `levels` must be valid to write to.
+    unsafe extern "C" fn levels(data: *mut c_void, mask: u32, levels: *mut u32) -> c_int {
+        // SAFETY: By the requirement of this function.
+        match unsafe { Self::lines(data) }.levels(mask) {
+            Ok(high) => {
+                // SAFETY: By the requirement of this function.
+                unsafe { levels.write(high) };
+                0
+            }
+            Err(err) => err.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`lines`](Self::lines), for the call.
+    unsafe extern "C" fn set(data: *mut c_void, set: u32, clear: u32) -> c_int {
+        // SAFETY: By the requirement of this function.
+        status(unsafe { Self::lines(data) }.set(set, clear))
+    }
+
+    /// # Safety
+    ///
+    /// As for [`lines`](Self::lines), for the call.
+    unsafe extern "C" fn detect(data: *mut c_void, line: c_uint, kind: c_uint) -> c_int {
+        // SAFETY: By the requirement of this function.
+        let lines = unsafe { Self::lines(data) };
+        status(Detect::from_raw(kind).and_then(|detect| lines.detect(line, detect)))
+    }
+
+    /// # Safety
+    ///
+    /// As for [`lines`](Self::lines), for the call.
+    unsafe extern "C" fn mask(data: *mut c_void, line: c_uint) {
+        // SAFETY: By the requirement of this function.
+        unsafe { Self::lines(data) }.mask(line);
+    }
+
+    /// # Safety
+    ///
+    /// As for [`lines`](Self::lines), for the call.
+    unsafe extern "C" fn unmask(data: *mut c_void, line: c_uint) {
+        // SAFETY: By the requirement of this function.
+        unsafe { Self::lines(data) }.unmask(line);
+    }
+}
