@@ -2,38 +2,58 @@
 
 //! A bank, whatever bus it is on.
 //!
-//! Locks, in the order they are taken: `blinks`, `directions`, `edges`. Registers are accessed in RCU
-//! read-side sections, in which nothing sleeps.
+//! Locks, in the order they are taken: `blinks`, a file's `watch`, `waiting`, `lines`. The last is taken
+//! by interrupt handlers, too, and held while registers are changed together with what is known of
+//! them. Registers are accessed in RCU read-side sections, in which nothing sleeps.
 
 use crate::{
     blink::Blink,
     block::Block,
-    edges::Edges,
+    edges::{
+        Edges,
+        Seen, //
+    },
     registers::{
+        Registers,
         CLEARDATAOUT,
         CTRL,
         DATAIN,
+        DATAOUT,
         FALLINGDETECT,
         IRQSTATUS_0,
         IRQSTATUS_CLR_0,
+        IRQSTATUS_SET_0,
+        LEVELDETECT0,
+        LEVELDETECT1,
         OE,
         RISINGDETECT,
         SETDATAOUT, //
     }, //
 };
 use kernel::{
+    bindings,
+    fs::File,
     io::Io,
-    new_condvar,
     new_mutex,
+    new_poll_condvar,
     prelude::*,
     sync::{
+        poll::{
+            PollCondVar,
+            PollTable, //
+        },
         Arc,
-        CondVar,
+        CondVarTimeoutResult,
         Mutex, //
+    },
+    time::{
+        msecs_to_jiffies,
+        Jiffies, //
     }, //
 };
 use mapkit::{
     errno::eopnotsupp,
+    irq_lock::IrqLock,
     register_page::RegisterPage, //
 };
 use mapwright_uapi::gpio as uapi;
@@ -48,10 +68,43 @@ pub(crate) enum Mode {
     Bank,
 }
 
-/// What a bank was like before it was taken over.
+/// What a bank was like before it was taken over: all that is changed meanwhile.
 pub(crate) struct Before {
     ctrl: u32,
     oe: u32,
+    dataout: u32,
+    low: u32,
+    high: u32,
+    rising: u32,
+    falling: u32,
+    enabled: u32,
+}
+
+/// Whose the lines are, a bit each, and what is detected of them.
+pub(crate) struct Lines {
+    /// Of gpiolib's consumers.
+    requested: u32,
+    /// LEDs.
+    leds: u32,
+    blinking: u32,
+    pub(crate) edges: Edges,
+    /// The device goes: nothing is changed any more.
+    left: bool,
+}
+
+impl Lines {
+    /// Lines that somebody has for himself.
+    fn in_use(&self) -> u32 {
+        self.requested | self.leds | self.blinking
+    }
+
+    /// `EBUSY` if somebody has one of `lines` for himself.
+    fn expect_free(&self, lines: u32) -> Result {
+        match lines & self.in_use() {
+            0 => Ok(()),
+            _ => Err(EBUSY),
+        }
+    }
 }
 
 /// One bank.
@@ -64,19 +117,65 @@ pub(crate) struct Bank {
     /// Lines that blink.
     #[pin]
     blinks: Mutex<[Option<Blink>; uapi::LINES as usize]>,
-    /// Held while OE is changed.
     #[pin]
-    directions: Mutex<()>,
+    lines: IrqLock<Lines>,
+    /// Held between looking for an edge and sleeping until there is one.
     #[pin]
-    pub(crate) edges: Mutex<Edges>,
-    /// Told when `edges` saw one, or the device goes.
+    waiting: Mutex<()>,
+    /// Told when there was an edge that programs wait for, or the device goes.
     #[pin]
-    pub(crate) edge: CondVar,
+    edge: PollCondVar,
 }
 
 /// The mask of a line. `EINVAL` if there is no such line.
 pub(crate) fn mask(line: u32) -> Result<u32> {
     1u32.checked_shl(line).ok_or(EINVAL)
+}
+
+/// `EPERM` if one of `lines` is an input. What OE is.
+fn expect_outputs(registers: &Registers, lines: u32) -> Result<u32> {
+    let oe = registers.read(OE).into_raw();
+    match oe & lines {
+        0 => Ok(oe),
+        _ => Err(EPERM),
+    }
+}
+
+/// The levels of `lines`, where OE is `oe`, and whether all that was read is ones: so it is when nobody
+/// answers.
+///
+/// Of an output it is what it drives: its pin may have no receiver (the user LEDs' have none), and then
+/// DATAIN does not show it. gpio-omap does the same.
+fn levels_of(registers: &Registers, oe: u32, lines: u32) -> (u32, bool) {
+    let (inputs, outputs) = (lines & oe, lines & !oe);
+    let (mut levels, mut is_ones) = (0, oe == u32::MAX);
+    if inputs != 0 {
+        let high = registers.read(DATAIN).into_raw();
+        is_ones &= high == u32::MAX;
+        levels |= high & inputs;
+    }
+    if outputs != 0 {
+        levels |= registers.read(DATAOUT).into_raw() & outputs;
+    }
+    (levels, is_ones)
+}
+
+/// Makes outputs high and low, with a single store each.
+pub(crate) fn store(registers: &Registers, set: u32, clear: u32) {
+    if set != 0 {
+        registers.write_reg(SETDATAOUT::from(set));
+    }
+    if clear != 0 {
+        registers.write_reg(CLEARDATAOUT::from(clear));
+    }
+}
+
+/// Makes lines inputs or outputs. `Bank::lines` is locked.
+pub(crate) fn set_oe(registers: &Registers, lines: u32, output: bool) {
+    registers.update(OE, |oe| {
+        let oe = oe.into_raw();
+        OE::from(if output { oe & !lines } else { oe | lines })
+    });
 }
 
 impl Bank {
@@ -93,9 +192,26 @@ impl Bank {
             has_interrupt,
             page,
             blinks <- new_mutex!([const { None }; uapi::LINES as usize]),
-            directions <- new_mutex!(()),
-            edges <- new_mutex!(Edges::new()),
-            edge <- new_condvar!(),
+            lines <- IrqLock::new(Lines {
+                requested: 0,
+                leds: 0,
+                blinking: 0,
+                edges: Edges::new(),
+                left: false,
+            }),
+            waiting <- new_mutex!(()),
+            edge <- new_poll_condvar!(),
+        })
+    }
+
+    /// Does something with the registers and what is known of the lines. `ENODEV` once the device goes.
+    pub(crate) fn with_lines<R>(
+        &self,
+        f: impl FnOnce(&mut Lines, &Registers) -> Result<R>,
+    ) -> Result<R> {
+        self.lines.with(|lines| match lines.left {
+            true => Err(ENODEV),
+            false => self.block.with(|registers| f(lines, registers))?,
         })
     }
 
@@ -105,10 +221,18 @@ impl Bank {
             let before = Before {
                 ctrl: registers.read(CTRL).into_raw(),
                 oe: registers.read(OE).into_raw(),
+                dataout: registers.read(DATAOUT).into_raw(),
+                low: registers.read(LEVELDETECT0).into_raw(),
+                high: registers.read(LEVELDETECT1).into_raw(),
+                rising: registers.read(RISINGDETECT).into_raw(),
+                falling: registers.read(FALLINGDETECT).into_raw(),
+                enabled: registers.read(IRQSTATUS_SET_0).into_raw(),
             };
             // Whoever had it may have switched it off.
             registers.write_reg(CTRL::from(0));
             registers.write_reg(IRQSTATUS_CLR_0::from(u32::MAX));
+            registers.write_reg(LEVELDETECT0::from(0));
+            registers.write_reg(LEVELDETECT1::from(0));
             registers.write_reg(RISINGDETECT::from(0));
             registers.write_reg(FALLINGDETECT::from(0));
             registers.write_reg(IRQSTATUS_0::from(u32::MAX));
@@ -116,34 +240,60 @@ impl Bank {
         })
     }
 
-    /// Undoes [`take_over`](Self::take_over) and what was done since.
+    /// Undoes [`take_over`](Self::take_over) and what was done since. Nobody handles interrupts any
+    /// more, and what is restored of them is for who comes next.
     pub(crate) fn give_back(&self, before: &Before) -> Result {
         // A device that was pulled out is noticed here at the latest.
         self.block.revision()?;
         self.block.with(|registers| {
             registers.write_reg(IRQSTATUS_CLR_0::from(u32::MAX));
-            registers.write_reg(RISINGDETECT::from(0));
-            registers.write_reg(FALLINGDETECT::from(0));
-            registers.write_reg(IRQSTATUS_0::from(u32::MAX));
+            // Before OE: a line that was an output has its level from the beginning.
+            registers.write_reg(DATAOUT::from(before.dataout));
             registers.write_reg(OE::from(before.oe));
+            registers.write_reg(LEVELDETECT0::from(before.low));
+            registers.write_reg(LEVELDETECT1::from(before.high));
+            registers.write_reg(RISINGDETECT::from(before.rising));
+            registers.write_reg(FALLINGDETECT::from(before.falling));
+            registers.write_reg(IRQSTATUS_0::from(u32::MAX));
+            registers.write_reg(IRQSTATUS_SET_0::from(before.enabled));
             registers.write_reg(CTRL::from(before.ctrl));
         })
     }
 
     /// The device goes: stops the timers, wakes who waits, takes the registers out of programs.
     pub(crate) fn leave(&self) {
+        self.lines.with(|lines| {
+            lines.left = true;
+            if self.mode == Mode::Bank {
+                // One that is gone does not interrupt.
+                let _ = self
+                    .block
+                    .with(|registers| registers.write_reg(IRQSTATUS_CLR_0::from(u32::MAX)));
+            }
+        });
         for blink in self.blinks.lock().iter_mut() {
             drop(blink.take());
         }
-        self.edges.lock().leave();
-        self.edge.notify_all();
+        self.wake();
         self.page.revoke();
     }
 
     /// A bit for each line that is high.
     pub(crate) fn levels(&self) -> Result<u32> {
-        self.block
-            .read(|registers| registers.read(DATAIN).into_raw())
+        self.levels_of(u32::MAX)
+    }
+
+    /// A bit for each of `lines` that is high.
+    pub(crate) fn levels_of(&self, lines: u32) -> Result<u32> {
+        let read = |registers: &Registers| {
+            let oe = registers.read(OE).into_raw();
+            levels_of(registers, oe, lines)
+        };
+        let (levels, is_ones) = self.block.with(read)?;
+        if is_ones {
+            self.block.revision()?;
+        }
+        Ok(levels)
     }
 
     /// A bit for each line that is an output.
@@ -155,51 +305,40 @@ impl Bank {
 
     /// A bit for each line that blinks.
     pub(crate) fn blinking(&self) -> u32 {
-        let blinks = self.blinks.lock();
-        let of = |(line, blink): (usize, &Option<Blink>)| match blink {
-            Some(_) => 1u32.wrapping_shl(line as u32),
-            None => 0,
-        };
-        blinks
-            .iter()
-            .enumerate()
-            .map(of)
-            .fold(0, |all, line| all | line)
+        self.lines.with(|lines| lines.blinking)
     }
 
-    /// `EPERM` if one of `lines` is an input.
-    fn expect_outputs(&self, lines: u32) -> Result {
-        if lines & !self.outputs()? != 0 {
-            return Err(EPERM);
-        }
-        Ok(())
+    /// A bit for each line that is an LED, and for each that a consumer of gpiolib has.
+    pub(crate) fn others(&self) -> (u32, u32) {
+        self.lines.with(|lines| (lines.leds, lines.requested))
     }
 
-    /// Makes the outputs of `set` high and of `clear` low, with a store each.
-    pub(crate) fn set_outputs(&self, set: u32, clear: u32) -> Result {
+    /// Makes the outputs of `set` high and of `clear` low, with a store each; a bit for each line that
+    /// is high then.
+    pub(crate) fn set_outputs(&self, set: u32, clear: u32) -> Result<u32> {
         if set & clear != 0 {
             return Err(EINVAL);
         }
         if set | clear == 0 {
-            return Ok(());
+            return self.levels();
         }
-        if self.blinking() & (set | clear) != 0 {
-            return Err(EBUSY);
+        let levels = self.with_lines(|lines, registers| {
+            lines.expect_free(set | clear)?;
+            let oe = expect_outputs(registers, set | clear)?;
+            store(registers, set, clear);
+            let (levels, _) = levels_of(registers, oe, u32::MAX);
+            Ok(levels)
+        });
+        // All lines are inputs, too, when nobody answers.
+        if levels == Err(EPERM) {
+            self.block.revision()?;
         }
-        self.expect_outputs(set | clear)?;
-        self.drive(set, clear)
+        levels
     }
 
-    /// The stores of [`set_outputs`](Self::set_outputs), from any context.
+    /// Makes outputs high and low whoever has them, from any context.
     pub(crate) fn drive(&self, set: u32, clear: u32) -> Result {
-        self.block.with(|registers| {
-            if set != 0 {
-                registers.write_reg(SETDATAOUT::from(set));
-            }
-            if clear != 0 {
-                registers.write_reg(CLEARDATAOUT::from(clear));
-            }
-        })
+        self.block.with(|registers| store(registers, set, clear))
     }
 
     /// Makes a line an output or an input.
@@ -208,16 +347,11 @@ impl Bank {
         if self.mode == Mode::Hog {
             return Err(eopnotsupp());
         }
-        if self.blinking() & mask != 0 {
-            return Err(EBUSY);
-        }
-        let _guard = self.directions.lock();
         self.block.revision()?;
-        self.block.with(|registers| {
-            registers.update(OE, |oe| {
-                let oe = oe.into_raw();
-                OE::from(if output { oe & !mask } else { oe | mask })
-            });
+        self.with_lines(|lines, registers| {
+            lines.expect_free(mask)?;
+            set_oe(registers, mask, output);
+            Ok(())
         })
     }
 
@@ -229,15 +363,149 @@ impl Bank {
         }
         let mut blinks = self.blinks.lock();
         let blink = blinks.get_mut(line as usize).ok_or(EINVAL)?;
-        match (period, &blink) {
-            (0, None) => return Err(ENOENT),
-            (0, Some(_)) => *blink = None,
-            (_, Some(_)) => return Err(EBUSY),
-            (_, None) => {
-                self.expect_outputs(mask)?;
-                *blink = Some(Blink::start(self.block.clone(), mask, period)?);
+        if period == 0 {
+            drop(blink.take().ok_or(ENOENT)?);
+            self.lines.with(|lines| lines.blinking &= !mask);
+            return Ok(());
+        }
+        self.block.revision()?;
+        self.with_lines(|lines, registers| {
+            lines.expect_free(mask)?;
+            expect_outputs(registers, mask)?;
+            lines.blinking |= mask;
+            Ok(())
+        })?;
+        match Blink::start(self.block.clone(), mask, period) {
+            Ok(started) => *blink = Some(started),
+            Err(err) => {
+                self.lines.with(|lines| lines.blinking &= !mask);
+                return Err(err);
             }
         }
         Ok(())
+    }
+
+    /// Makes an output, which is low, of the line of an LED; in the mode "hog" the other driver has.
+    pub(crate) fn take_for_led(&self, line: u32) -> Result {
+        let mask = mask(line)?;
+        self.with_lines(|lines, registers| {
+            lines.expect_free(mask)?;
+            lines.leds |= mask;
+            store(registers, 0, mask);
+            if self.mode == Mode::Bank {
+                set_oe(registers, mask, true);
+            }
+            Ok(())
+        })
+    }
+
+    /// Gives a line to a consumer of gpiolib. `EBUSY` if somebody else has it, or waits for its edges.
+    pub(crate) fn request(&self, line: u32) -> Result {
+        let mask = mask(line)?;
+        self.with_lines(|lines, _| {
+            lines.expect_free(mask)?;
+            if lines.edges.watched() & mask != 0 {
+                return Err(EBUSY);
+            }
+            lines.requested |= mask;
+            Ok(())
+        })
+    }
+
+    /// Takes it back.
+    pub(crate) fn release(&self, line: u32) {
+        if let Ok(mask) = mask(line) {
+            self.lines.with(|lines| lines.requested &= !mask);
+        }
+    }
+
+    /// Wakes who waits for an edge, or for the device to go.
+    pub(crate) fn wake(&self) {
+        // Who has looked, and found nothing, sleeps by now.
+        drop(self.waiting.lock());
+        self.edge.notify_all();
+    }
+
+    /// `EOPNOTSUPP` where edges are another driver's, or not told.
+    pub(crate) fn expect_edges(&self) -> Result {
+        match self.mode {
+            Mode::Bank if self.has_interrupt => Ok(()),
+            _ => Err(eopnotsupp()),
+        }
+    }
+
+    /// Begins (or ends) to count the edges `which` of a line; how many there were so far. `EBUSY` if a
+    /// consumer of gpiolib has it.
+    pub(crate) fn watch(&self, line: u32, which: u32, begin: bool) -> Result<Seen> {
+        let mask = mask(line)?;
+        self.with_lines(|lines, registers| {
+            if begin && lines.requested & mask != 0 {
+                return Err(EBUSY);
+            }
+            lines.edges.want(registers, line, which, begin);
+            lines.edges.seen(line)
+        })
+    }
+
+    /// How many edges a line had so far. `ENODEV` once the device goes.
+    pub(crate) fn seen(&self, line: u32) -> Result<Seen> {
+        self.with_lines(|lines, _| lines.edges.seen(line))
+    }
+
+    /// `ENODEV` once the device goes, or was found to be gone.
+    pub(crate) fn expect_here(&self) -> Result {
+        self.with_lines(|_, _| Ok(()))
+    }
+
+    /// Registers with `table` what tells that there was an edge, or that the device goes.
+    pub(crate) fn register_poll(&self, file: &File, table: &PollTable<'_>) {
+        table.register_wait(file, &self.edge);
+    }
+
+    /// Sleeps until `line` has one of `which` edges, for up to `timeout` milliseconds if that is not
+    /// 0; how many it had.
+    pub(crate) fn wait(&self, line: u32, which: u32, timeout: u32) -> Result<u32> {
+        mask(line)?;
+        if which == 0 || which & !(uapi::EDGE_RISING | uapi::EDGE_FALLING) != 0 {
+            return Err(EINVAL);
+        }
+        self.expect_edges()?;
+        self.block.revision()?;
+        let left = match timeout {
+            0 => Jiffies::MAX,
+            ms => msecs_to_jiffies(ms),
+        };
+        let before = self.watch(line, which, true)?;
+        let result = self.wait_since(line, which, &before, left);
+        // A device that is gone detects nothing anyway.
+        let _ = self.watch(line, which, false);
+        result
+    }
+
+    fn wait_since(&self, line: u32, which: u32, before: &Seen, mut left: Jiffies) -> Result<u32> {
+        let mut waiting = self.waiting.lock();
+        loop {
+            let seen = self.seen(line)?.since(before, which);
+            if seen != 0 {
+                return Ok(seen);
+            }
+            if left == 0 {
+                return Err(ETIMEDOUT);
+            }
+            left = match self.edge.wait_interruptible_timeout(&mut waiting, left) {
+                CondVarTimeoutResult::Woken { jiffies } => jiffies,
+                CondVarTimeoutResult::Timeout => 0,
+                CondVarTimeoutResult::Signal { .. } => return Err(EINTR),
+            };
+        }
+    }
+}
+
+/// The `poll(2)` bits of a file whose edges were seen, or not, or cannot be told.
+pub(crate) fn poll_bits(seen: Result<bool>) -> u32 {
+    match seen {
+        Ok(true) => bindings::POLLIN | bindings::POLLRDNORM,
+        Ok(false) => 0,
+        Err(_) => bindings::POLLERR | bindings::POLLHUP,
     }
 }

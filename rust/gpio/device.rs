@@ -8,6 +8,8 @@ use crate::{
         Before,
         Mode, //
     },
+    chip,
+    edges::Interrupt,
     file::File,
     leds::{
         self,
@@ -15,6 +17,14 @@ use crate::{
     }, //
 };
 use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
+    irq::{
+        IrqRequest,
+        ThreadedRegistration, //
+    },
     new_mutex,
     prelude::*,
     sync::{
@@ -29,6 +39,10 @@ use kernel::{
 use mapkit::{
     chardev::Registration,
     debugfs::Directory,
+    gpio_chip::{
+        GpioChip,
+        Names, //
+    },
     led::Led, //
 };
 
@@ -71,9 +85,24 @@ impl Drop for Name {
     }
 }
 
+/// What uses the registers, and must not any more when the device goes.
+struct Users {
+    leds: KVec<Led<Lamp>>,
+    interrupt: Option<Pin<KBox<ThreadedRegistration<Interrupt>>>>,
+    chip: Option<Arc<GpioChip<Bank>>>,
+}
+
+impl Users {
+    const NONE: Self = Self {
+        leds: KVec::new(),
+        interrupt: None,
+        chip: None,
+    };
+}
+
 /// A bank that programs can use. Fields are dropped in this order.
 pub(crate) struct Published {
-    leds: Pin<KBox<Mutex<KVec<Led<Lamp>>>>>,
+    users: Pin<KBox<Mutex<Users>>>,
     _tables: Directory<Bank>,
     _file: Pin<KBox<Registration<File>>>,
     _name: Name,
@@ -83,14 +112,20 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// Takes the bank over, if it is to be ours, makes LEDs of the lines of the mask `leds`, and
-    /// publishes it.
-    pub(crate) fn new(bank: Arc<Bank>, leds: u32) -> Result<Self> {
+    /// Takes the bank `bank` of `device` over, if it is to be ours, makes LEDs of the lines of the mask
+    /// `leds`, handles its `interrupt`, and publishes it, with gpiolib under these `names`.
+    pub(crate) fn new(
+        device: &Device<Bound>,
+        bank: Arc<Bank>,
+        interrupt: Option<IrqRequest<'_>>,
+        leds: u32,
+        names: Option<&Names>,
+    ) -> Result<Self> {
         let before = match bank.mode {
             Mode::Hog => None,
             Mode::Bank => Some(bank.take_over()?),
         };
-        match Self::publish(bank.clone(), leds) {
+        match Self::publish(device, bank.clone(), interrupt, leds, names) {
             Ok(published) => Ok(Self {
                 before,
                 ..published
@@ -105,15 +140,35 @@ impl Published {
         }
     }
 
-    fn publish(bank: Arc<Bank>, leds: u32) -> Result<Self> {
+    fn publish(
+        device: &Device<Bound>,
+        bank: Arc<Bank>,
+        interrupt: Option<IrqRequest<'_>>,
+        leds: u32,
+        names: Option<&Names>,
+    ) -> Result<Self> {
         let (name, text) = Name::take()?;
         let mut tables = Directory::new(bank.clone())?;
+        // Before gpiolib, which may give lines away at once.
         let leds = leds::register(&bank, leds)?;
-        let leds = KBox::pin_init(new_mutex!(leds), GFP_KERNEL)?;
+        let chip = match bank.mode {
+            Mode::Hog => None,
+            Mode::Bank => chip::register(device, &bank, text, names)?,
+        };
+        let interrupt = match interrupt {
+            None => None,
+            Some(request) => Some(Interrupt::new(request, bank.clone(), chip.clone())?),
+        };
+        let users = Users {
+            leds,
+            interrupt,
+            chip,
+        };
+        let users = KBox::pin_init(new_mutex!(users), GFP_KERNEL)?;
         let file = KBox::pin_init(Registration::new(text, MODE, bank.clone()), GFP_KERNEL)?;
         tables.publish(text);
         Ok(Self {
-            leds,
+            users,
             _tables: tables,
             _file: file,
             _name: name,
@@ -128,10 +183,17 @@ impl Published {
         if self.left.xchg(true, Relaxed) {
             return;
         }
+        let Users {
+            leds,
+            interrupt,
+            chip,
+        } = core::mem::replace(&mut *self.users.lock(), Users::NONE);
         // Their triggers use the lines until they are gone.
-        let leds = core::mem::replace(&mut *self.leds.lock(), KVec::new());
         drop(leds);
         self.bank.leave();
+        // Its handler calls the chip's consumers.
+        drop(interrupt);
+        drop(chip);
         if let Some(before) = &self.before {
             // A device that was pulled out is what it is, and has been reported.
             let _ = self.bank.give_back(before);

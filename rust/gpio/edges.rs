@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Edges: who waits for which, and how many were seen.
+//! Edges and levels: what is detected, for whom, and how many edges were seen.
+//!
+//! There are two who want to know: programs that wait for edges of this driver's device node, and the
+//! interrupt controller of gpiolib. The registers detect what either wants.
 
 use crate::{
-    bank::{
-        mask,
-        Bank,
-        Mode, //
-    },
+    bank::Bank,
     registers::{
+        Registers,
         DATAIN,
         FALLINGDETECT,
         IRQSTATUS_0,
         IRQSTATUS_CLR_0,
         IRQSTATUS_SET_0,
+        LEVELDETECT0,
+        LEVELDETECT1,
         RISINGDETECT, //
     }, //
 };
@@ -28,109 +30,173 @@ use kernel::{
         IrqRequest,
         IrqReturn,
         ThreadedHandler,
+        ThreadedIrqReturn,
         ThreadedRegistration, //
     },
     prelude::*,
-    sync::{
-        Arc,
-        CondVarTimeoutResult, //
-    },
-    time::msecs_to_jiffies, //
+    sync::Arc, //
 };
-use mapkit::errno::eopnotsupp;
+use mapkit::gpio_chip::{
+    Detect,
+    GpioChip, //
+};
 use mapwright_uapi::gpio as uapi;
 
 const LINES: usize = uapi::LINES as usize;
 
-/// One line's share.
+/// One line's edges.
 #[derive(Clone, Copy, Default)]
 struct Line {
-    /// Who waits for rising and for falling edges.
+    /// How many wait for rising and for falling edges.
     rising_users: u32,
     falling_users: u32,
     /// Edges seen so far, all in all.
+    seen: Seen,
+}
+
+/// Numbers of edges, which begin again at 0 after the last.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Seen {
     rising: u32,
     falling: u32,
 }
 
-impl Line {
-    fn seen(&self, edges: u32) -> u32 {
-        let of = |edge, seen| if edges & edge != 0 { seen } else { 0 };
-        of(uapi::EDGE_RISING, self.rising).wrapping_add(of(uapi::EDGE_FALLING, self.falling))
+impl Seen {
+    /// How many edges of the kinds `which` there were since `before`.
+    pub(crate) fn since(&self, before: &Self, which: u32) -> u32 {
+        let of = |edge, now: u32, before| match which & edge {
+            0 => 0,
+            _ => now.wrapping_sub(before),
+        };
+        let rising = of(uapi::EDGE_RISING, self.rising, before.rising);
+        rising.wrapping_add(of(uapi::EDGE_FALLING, self.falling, before.falling))
     }
 }
 
-/// All lines' edges.
+/// Lines, a bit each, by what is detected of them.
+#[derive(Clone, Copy, Default)]
+struct Detection {
+    rising: u32,
+    falling: u32,
+    high: u32,
+    low: u32,
+}
+
+impl Detection {
+    /// Writes the registers of the kinds in which `changed` has lines.
+    fn store(&self, registers: &Registers, changed: &Self) {
+        if changed.low != 0 {
+            registers.write_reg(LEVELDETECT0::from(self.low));
+        }
+        if changed.high != 0 {
+            registers.write_reg(LEVELDETECT1::from(self.high));
+        }
+        if changed.rising != 0 {
+            registers.write_reg(RISINGDETECT::from(self.rising));
+        }
+        if changed.falling != 0 {
+            registers.write_reg(FALLINGDETECT::from(self.falling));
+        }
+    }
+
+    /// What of this is of the lines `lines`.
+    fn of(&self, lines: u32) -> Self {
+        Self {
+            rising: self.rising & lines,
+            falling: self.falling & lines,
+            high: self.high & lines,
+            low: self.low & lines,
+        }
+    }
+
+    fn any(&self) -> u32 {
+        self.rising | self.falling | self.high | self.low
+    }
+}
+
+/// All lines' edges and levels.
 pub(crate) struct Edges {
     lines: [Line; LINES],
-    left: bool,
+    /// What the interrupt controller's interrupts are for, and which of them are enabled.
+    controller: Detection,
+    enabled: u32,
 }
 
 impl Edges {
     pub(crate) fn new() -> Self {
         Self {
             lines: [Line::default(); LINES],
-            left: false,
+            controller: Detection::default(),
+            enabled: 0,
         }
     }
 
-    /// The device goes.
-    pub(crate) fn leave(&mut self) {
-        self.left = true;
-    }
-
-    fn line(&mut self, line: u32) -> Result<&mut Line> {
-        self.lines.get_mut(line as usize).ok_or(EINVAL)
-    }
-
-    /// The lines that somebody waits for: rising and falling.
-    fn wanted(&self) -> (u32, u32) {
+    /// The lines that programs wait for.
+    pub(crate) fn watched(&self) -> u32 {
         let lines = self.lines.iter().enumerate();
-        lines.fold((0, 0), |(rising, falling), (line, users)| {
+        lines.fold(0, |watched, (line, users)| {
             let bit = 1u32.wrapping_shl(line as u32);
-            let of = |users| if users == 0 { 0 } else { bit };
-            (
-                rising | of(users.rising_users),
-                falling | of(users.falling_users),
-            )
+            match users.rising_users | users.falling_users {
+                0 => watched,
+                _ => watched | bit,
+            }
         })
     }
 
-    /// Counts an event on each of `lines`, which have `levels` now. Where both edges are detected,
-    /// the level says which it was.
-    fn count(&mut self, lines: u32, levels: u32) {
-        let (rising, falling) = self.wanted();
-        for (line, seen) in self.lines.iter_mut().enumerate() {
+    /// What the registers are to detect.
+    fn detection(&self) -> Detection {
+        let mut all = self.controller.of(self.enabled);
+        for (line, users) in self.lines.iter().enumerate() {
             let bit = 1u32.wrapping_shl(line as u32);
-            if lines & bit == 0 {
-                continue;
+            if users.rising_users != 0 {
+                all.rising |= bit;
             }
-            let rose = falling & bit == 0 || (rising & bit != 0 && levels & bit != 0);
-            let count = if rose {
-                &mut seen.rising
-            } else {
-                &mut seen.falling
-            };
-            *count = count.wrapping_add(1);
+            if users.falling_users != 0 {
+                all.falling |= bit;
+            }
+        }
+        all
+    }
+
+    /// How many edges `line` had so far.
+    pub(crate) fn seen(&self, line: u32) -> Result<Seen> {
+        self.lines
+            .get(line as usize)
+            .map(|line| line.seen)
+            .ok_or(EINVAL)
+    }
+
+    /// Lets `change` change what is wanted, and has the registers detect that of the lines that it was
+    /// about.
+    ///
+    /// A line that was not detected before begins anew: what it had raised then does not count.
+    fn change(&mut self, registers: &Registers, lines: u32, change: impl FnOnce(&mut Self)) {
+        let before = self.detection().of(lines);
+        change(self);
+        let all = self.detection();
+        let after = all.of(lines);
+        let off = before.any() & !after.any();
+        if off != 0 {
+            registers.write_reg(IRQSTATUS_CLR_0::from(off));
+        }
+        all.store(
+            registers,
+            &Detection {
+                rising: before.rising ^ after.rising,
+                falling: before.falling ^ after.falling,
+                high: before.high ^ after.high,
+                low: before.low ^ after.low,
+            },
+        );
+        let on = after.any() & !before.any();
+        if on != 0 {
+            registers.write_reg(IRQSTATUS_0::from(on));
+            registers.write_reg(IRQSTATUS_SET_0::from(on));
         }
     }
-}
 
-impl Bank {
-    /// Detects what somebody waits for, and no more. `edges` is locked.
-    fn detect(&self, edges: &Edges) -> Result {
-        let (rising, falling) = edges.wanted();
-        self.block.with(|registers| {
-            registers.write_reg(IRQSTATUS_CLR_0::from(!(rising | falling)));
-            registers.write_reg(RISINGDETECT::from(rising));
-            registers.write_reg(FALLINGDETECT::from(falling));
-            registers.write_reg(IRQSTATUS_SET_0::from(rising | falling));
-        })
-    }
-
-    /// Adds (or takes away) one who waits.
-    fn want(&self, edges: &mut Edges, line: u32, which: u32, more: bool) -> Result {
-        let users = edges.line(line)?;
+    /// One more waits for edges of the kinds `which` of `line`, or one less.
+    pub(crate) fn want(&mut self, registers: &Registers, line: u32, which: u32, more: bool) {
         let change = |users: &mut u32| {
             *users = if more {
                 users.saturating_add(1)
@@ -138,90 +204,118 @@ impl Bank {
                 users.saturating_sub(1)
             }
         };
-        if which & uapi::EDGE_RISING != 0 {
-            change(&mut users.rising_users);
-        }
-        if which & uapi::EDGE_FALLING != 0 {
-            change(&mut users.falling_users);
-        }
-        self.detect(edges)
+        self.change(registers, 1u32.wrapping_shl(line), |edges| {
+            let Some(users) = edges.lines.get_mut(line as usize) else {
+                return;
+            };
+            if which & uapi::EDGE_RISING != 0 {
+                change(&mut users.rising_users);
+            }
+            if which & uapi::EDGE_FALLING != 0 {
+                change(&mut users.falling_users);
+            }
+        });
     }
 
-    /// Sleeps until `line` has one of `which` edges, for up to `timeout` milliseconds if that is not
-    /// 0; how many it had.
-    pub(crate) fn wait(&self, line: u32, which: u32, timeout: u32) -> Result<u32> {
-        mask(line)?;
-        if which == 0 || which & !(uapi::EDGE_RISING | uapi::EDGE_FALLING) != 0 {
-            return Err(EINVAL);
-        }
-        if self.mode == Mode::Hog || !self.has_interrupt {
-            return Err(eopnotsupp());
-        }
-        self.block.revision()?;
-        let mut edges = self.edges.lock();
-        let before = edges.line(line)?.seen(which);
-        self.want(&mut edges, line, which, true)?;
-        let mut left = match timeout {
-            0 => kernel::time::Jiffies::MAX,
-            ms => msecs_to_jiffies(ms),
+    /// What interrupts of the lines `lines` are for.
+    pub(crate) fn set_type(&mut self, registers: &Registers, lines: u32, detect: Detect) {
+        let with = |is, bits: &mut u32| match is {
+            true => *bits |= lines,
+            false => *bits &= !lines,
         };
-        let result = loop {
-            let seen = edges.line(line)?.seen(which).wrapping_sub(before);
-            if seen != 0 {
-                break Ok(seen);
-            }
-            if edges.left {
-                break Err(ENODEV);
-            }
-            match self.edge.wait_interruptible_timeout(&mut edges, left) {
-                CondVarTimeoutResult::Woken { jiffies } => left = jiffies,
-                CondVarTimeoutResult::Timeout => left = 0,
-                CondVarTimeoutResult::Signal { .. } => break Err(EINTR),
-            }
-            if left == 0 && edges.line(line)?.seen(which) == before {
-                break Err(ETIMEDOUT);
+        self.change(registers, lines, |edges| {
+            with(detect.rising, &mut edges.controller.rising);
+            with(detect.falling, &mut edges.controller.falling);
+            with(detect.high, &mut edges.controller.high);
+            with(detect.low, &mut edges.controller.low);
+        });
+    }
+
+    /// Enables or disables the interrupts of `lines`.
+    pub(crate) fn enable(&mut self, registers: &Registers, lines: u32, on: bool) {
+        self.change(registers, lines, |edges| match on {
+            true => edges.enabled |= lines,
+            false => edges.enabled &= !lines,
+        });
+    }
+
+    /// Acknowledges and counts the edges of the lines `seen`. Those that the interrupt controller is to
+    /// be told of, and whether programs wait for some.
+    fn take(&mut self, registers: &Registers, seen: u32) -> (u32, bool) {
+        let all = self.detection();
+        // A level stays until what has raised it is served.
+        let edges = seen & !(all.high | all.low);
+        if edges != 0 {
+            registers.write_reg(IRQSTATUS_0::from(edges));
+        }
+        let watched = edges & self.watched();
+        // Where both edges are detected, the level says which it was.
+        let levels = match watched & all.rising & all.falling {
+            0 => all.rising,
+            _ => {
+                let high = registers.read(DATAIN).into_raw();
+                all.rising & (high | !all.falling)
             }
         };
-        // A device that is gone detects nothing anyway.
-        let _ = self.want(&mut edges, line, which, false);
-        result
+        for (line, users) in self.lines.iter_mut().enumerate() {
+            let bit = 1u32.wrapping_shl(line as u32);
+            let count = match (watched & bit, levels & bit) {
+                (0, _) => continue,
+                (_, 0) => &mut users.seen.falling,
+                _ => &mut users.seen.rising,
+            };
+            *count = count.wrapping_add(1);
+        }
+        (seen & self.enabled, watched != 0)
     }
 }
 
-/// What an interrupt does.
-pub(crate) struct Interrupt(Arc<Bank>);
+/// What an interrupt does: it tells gpiolib, and a thread wakes programs.
+pub(crate) struct Interrupt {
+    bank: Arc<Bank>,
+    chip: Option<Arc<GpioChip<Bank>>>,
+}
 
 impl Interrupt {
     /// Handles the interrupt `request` of `bank` until this is dropped.
     pub(crate) fn new(
         request: IrqRequest<'_>,
         bank: Arc<Bank>,
+        chip: Option<Arc<GpioChip<Bank>>>,
     ) -> Result<Pin<KBox<ThreadedRegistration<Self>>>> {
+        let this = Self { bank, chip };
         let registration =
-            ThreadedRegistration::new(request, Flags::ONESHOT, c"mapwright_gpio", Ok(Self(bank)));
+            ThreadedRegistration::new(request, Flags::TRIGGER_NONE, c"mapwright_gpio", Ok(this));
         KBox::pin_init(registration, GFP_KERNEL)
     }
 }
 
 impl ThreadedHandler for Interrupt {
-    fn handle_threaded(&self, _device: &Device<Bound>) -> IrqReturn {
-        let mut edges = self.0.edges.lock();
-        let seen = self.0.block.with(|registers| {
-            let seen = registers.read(IRQSTATUS_0).into_raw();
-            if seen == 0 || seen == u32::MAX {
-                return (0, 0);
+    fn handle(&self, _device: &Device<Bound>) -> ThreadedIrqReturn {
+        let status = |registers: &Registers| registers.read(IRQSTATUS_0).into_raw();
+        let taken = match self.bank.block.read(status) {
+            Err(_) | Ok(0) => return ThreadedIrqReturn::None,
+            Ok(seen) => self
+                .bank
+                .with_lines(|lines, registers| Ok(lines.edges.take(registers, seen))),
+        };
+        // It goes: what is detected is switched off soon.
+        let Ok((lines, is_watched)) = taken else {
+            return ThreadedIrqReturn::None;
+        };
+        if let Some(chip) = &self.chip {
+            for line in (0..uapi::LINES).filter(|line| lines & 1u32.wrapping_shl(*line) != 0) {
+                chip.interrupt(line);
             }
-            registers.write_reg(IRQSTATUS_0::from(seen));
-            (seen, registers.read(DATAIN).into_raw())
-        });
-        match seen {
-            Ok((lines, levels)) if lines != 0 => {
-                edges.count(lines, levels);
-                drop(edges);
-                self.0.edge.notify_all();
-                IrqReturn::Handled
-            }
-            _ => IrqReturn::None,
         }
+        match is_watched {
+            true => ThreadedIrqReturn::WakeThread,
+            false => ThreadedIrqReturn::Handled,
+        }
+    }
+
+    fn handle_threaded(&self, _device: &Device<Bound>) -> IrqReturn {
+        self.bank.wake();
+        IrqReturn::Handled
     }
 }

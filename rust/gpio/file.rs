@@ -2,9 +2,13 @@
 
 //! An open file of `/dev/mapwright-gpioN`.
 
-use crate::bank::{
-    Bank,
-    Mode, //
+use crate::{
+    bank::{
+        poll_bits,
+        Bank,
+        Mode, //
+    },
+    watch::Watch, //
 };
 use kernel::{
     fs,
@@ -12,10 +16,15 @@ use kernel::{
         IovIterDest,
         IovIterSource, //
     },
+    new_mutex,
     prelude::*,
     seq_file::SeqFile,
     seq_print,
-    sync::Arc,
+    sync::{
+        poll::PollTable,
+        Arc,
+        Mutex, //
+    },
     uaccess::UserPtr, //
 };
 use mapkit::{
@@ -32,9 +41,19 @@ use mapwright_uapi::{
     Request, //
 };
 
-/// It has nothing of its own.
+/// What is its own is what `poll(2)` tells it.
+#[pin_data(PinnedDrop)]
 pub(crate) struct File {
     bank: Arc<Bank>,
+    #[pin]
+    watch: Mutex<Watch>,
+}
+
+#[pinned_drop]
+impl PinnedDrop for File {
+    fn drop(self: Pin<&mut Self>) {
+        self.watch.lock().end(&self.bank);
+    }
 }
 
 /// Eight hexadecimal digits and a newline.
@@ -63,6 +82,7 @@ fn reply<R: Request>(arg: UserPtr, f: impl FnOnce(&mut R) -> Result) -> Result<u
 impl File {
     fn info(&self, info: &mut uapi::Info) -> Result {
         let revision = self.bank.block.revision()?.into_raw();
+        let (leds, requested) = self.bank.others();
         *info = uapi::Info {
             size: info.size,
             mode: match self.bank.mode {
@@ -73,13 +93,14 @@ impl File {
             outputs: self.bank.outputs()?,
             levels: self.bank.levels()?,
             blinking: self.bank.blinking(),
+            leds,
+            requested,
         };
         Ok(())
     }
 
     fn outputs(&self, outputs: &mut uapi::Outputs) -> Result {
-        self.bank.set_outputs(outputs.set, outputs.clear)?;
-        outputs.levels = self.bank.levels()?;
+        outputs.levels = self.bank.set_outputs(outputs.set, outputs.clear)?;
         Ok(())
     }
 
@@ -98,6 +119,20 @@ impl File {
         self.bank.set_blink(blink.line, blink.period)
     }
 
+    fn watch(&self, watch: &mut uapi::Watch) -> Result {
+        if watch.reserved != 0 {
+            return Err(EINVAL);
+        }
+        let mut watched = self.watch.lock();
+        watched.set(&self.bank, watch.rising, watch.falling)
+    }
+
+    fn events(&self, events: &mut uapi::Events) -> Result {
+        (events.rising, events.falling) = self.watch.lock().take(&self.bank)?;
+        events.levels = self.bank.levels()?;
+        Ok(())
+    }
+
     fn wait(&self, wait: &mut uapi::Wait) -> Result {
         wait.seen = self.bank.wait(wait.line, wait.edges, wait.timeout)?;
         wait.level = self.bank.levels()?.checked_shr(wait.line).unwrap_or(0) & 1;
@@ -110,8 +145,11 @@ impl CharDevice for File {
     const MODULE: &'static ThisModule = &crate::THIS_MODULE;
 
     fn open(bank: &Arc<Bank>, _file: &fs::File) -> Result<Arc<Self>> {
-        let bank = bank.clone();
-        Ok(Arc::new(Self { bank }, GFP_KERNEL)?)
+        let file = pin_init!(Self {
+            bank: bank.clone(),
+            watch <- new_mutex!(Watch::new()),
+        });
+        Arc::pin_init(file, GFP_KERNEL)
     }
 
     fn mmap<'a>(&self, vma: NewVma<'a>) -> Result<Mapped<'a>> {
@@ -130,6 +168,8 @@ impl CharDevice for File {
             uapi::IOCTL_DIRECTION => reply(arg, |direction| self.direction(direction)),
             uapi::IOCTL_BLINK => reply(arg, |blink| self.blink(blink)),
             uapi::IOCTL_WAIT => reply(arg, |wait| self.wait(wait)),
+            uapi::IOCTL_WATCH => reply(arg, |watch| self.watch(watch)),
+            uapi::IOCTL_EVENTS => reply(arg, |events| self.events(events)),
             _ => Err(ENOTTY),
         }
     }
@@ -143,6 +183,13 @@ impl CharDevice for File {
 
     fn write(&self, _pos: u64, _iov: &mut IovIterSource<'_>) -> Result<usize> {
         Err(EINVAL)
+    }
+
+    const POLLS: bool = true;
+
+    fn poll(&self, file: &fs::File, table: &PollTable<'_>) -> u32 {
+        self.bank.register_poll(file, table);
+        poll_bits(self.watch.lock().has_some(&self.bank))
     }
 
     fn show_fdinfo(&self, m: &SeqFile) {

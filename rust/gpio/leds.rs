@@ -4,8 +4,7 @@
 
 use crate::bank::{
     mask,
-    Bank,
-    Mode, //
+    Bank, //
 };
 use kernel::{
     prelude::*,
@@ -40,7 +39,7 @@ impl Switch for Lamp {
 
 /// Makes LEDs of the user LEDs' lines that are in the mask `lines`.
 ///
-/// `EINVAL` if others are in it. In the mode "hog" the other driver has made them outputs.
+/// `EINVAL` if others are in it.
 pub(crate) fn register(bank: &Arc<Bank>, lines: u32) -> Result<KVec<Led<Lamp>>> {
     let mut left = lines;
     let mut leds = KVec::new();
@@ -50,9 +49,7 @@ pub(crate) fn register(bank: &Arc<Bank>, lines: u32) -> Result<KVec<Led<Lamp>>> 
             continue;
         }
         left &= !mask;
-        if bank.mode == Mode::Bank {
-            bank.set_direction(line, true)?;
-        }
+        bank.take_for_led(line)?;
         let lamp = Lamp {
             bank: bank.clone(),
             mask,

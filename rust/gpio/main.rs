@@ -8,6 +8,7 @@
 mod bank;
 mod blink;
 mod block;
+mod chip;
 mod device;
 mod edges;
 mod file;
@@ -18,6 +19,7 @@ mod pci;
 mod platform;
 mod registers;
 mod tables;
+mod watch;
 
 use kernel::{
     driver,

@@ -12,17 +12,19 @@ use crate::{
         Window, //
     },
     device::Published,
-    edges::Interrupt,
     registers::SIZE, //
 };
 use kernel::{
     device::Core,
-    irq::ThreadedRegistration,
     pci,
     prelude::*,
     sync::Arc, //
 };
 use mapkit::{
+    gpio_chip::{
+        Names,
+        LINES, //
+    },
     pci::device_id,
     register_page::RegisterPage, //
 };
@@ -31,12 +33,21 @@ use mapwright_uapi::gpio as uapi;
 /// What `/proc/iomem` calls it.
 const NAME: &CStr = c"mapwright_gpio";
 
+/// The lines' names: the function has no property of them, and is the bank GPIO1 of a BeagleBone Black.
+const NAMES: &Names = &{
+    let mut names = [None; LINES];
+    names[21] = Some(c"USR0");
+    names[22] = Some(c"USR1");
+    names[23] = Some(c"USR2");
+    names[24] = Some(c"USR3");
+    names
+};
+
 /// The driver.
 pub(crate) struct Driver;
 
-/// A bound device. The interrupt goes first.
+/// A bound device.
 pub(crate) struct Data {
-    _interrupt: Pin<KBox<ThreadedRegistration<Interrupt>>>,
     published: Published,
 }
 
@@ -66,10 +77,15 @@ impl pci::Driver for Driver {
         let bank = Arc::pin_init(Bank::new(block, Mode::Bank, true, page), GFP_KERNEL)?;
         let types = pci::IrqTypes::default().with(pci::IrqType::Msi);
         let vector = *device.alloc_irq_vectors(1, 1, types)?.start();
-        let interrupt = Interrupt::new(vector.try_into()?, bank.clone())?;
+        let leds = *crate::module_parameters::leds.value();
         Ok(Data {
-            published: Published::new(bank, *crate::module_parameters::leds.value())?,
-            _interrupt: interrupt,
+            published: Published::new(
+                device.as_ref(),
+                bank,
+                Some(vector.try_into()?),
+                leds,
+                Some(NAMES),
+            )?,
         })
     }
 

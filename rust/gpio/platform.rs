@@ -12,13 +12,11 @@ use crate::{
         Window, //
     },
     device::Published,
-    edges::Interrupt,
     registers::SIZE, //
 };
 use kernel::{
     clk::Clk,
     device::Core,
-    irq::ThreadedRegistration,
     of,
     platform,
     prelude::*,
@@ -45,9 +43,8 @@ impl Drop for RunningClock {
     }
 }
 
-/// A bound device. The interrupt goes first, the clock last.
+/// A bound device. The clock goes last.
 pub(crate) struct Data {
-    _interrupt: Option<Pin<KBox<ThreadedRegistration<Interrupt>>>>,
     published: Published,
     _clock: Option<RunningClock>,
 }
@@ -90,13 +87,9 @@ impl platform::Driver for Driver {
         };
         let bank = Bank::new(block, mode, request.is_some(), page);
         let bank = Arc::pin_init(bank, GFP_KERNEL)?;
-        let interrupt = match request {
-            None => None,
-            Some(request) => Some(Interrupt::new(request, bank.clone())?),
-        };
+        let leds = *crate::module_parameters::leds.value();
         Ok(Data {
-            published: Published::new(bank, *crate::module_parameters::leds.value())?,
-            _interrupt: interrupt,
+            published: Published::new(device.as_ref(), bank, request, leds, None)?,
             _clock: clock,
         })
     }

@@ -4,7 +4,10 @@
 //!
 //! The rules of the ioctls are those of the [crate](crate). Beyond them: `ENODEV` if the device is
 //! gone (its driver was unbound, or all its registers read as ones), `EINVAL` for a line that the
-//! bank does not have.
+//! bank does not have, `EBUSY` to change a line that somebody has for himself: because it blinks, is an
+//! LED, or was requested through gpiolib.
+//!
+//! The level of an output is what it drives, of an input what is at its pin.
 //!
 //! `mmap(2)` of one page at offset 0 maps the registers uncached; it takes `CAP_SYS_RAWIO` (`EPERM`)
 //! and, to be writable, the module's parameter `writable_registers` (`EACCES`). When the device
@@ -45,6 +48,11 @@ pub const IOCTL_BLINK: u32 = io(0x63);
 /// Ioctl request taking [`Wait`].
 pub const IOCTL_WAIT: u32 = io(0x64);
 
+/// Ioctl request taking [`Watch`].
+pub const IOCTL_WATCH: u32 = io(0x65);
+/// Ioctl request taking [`Events`].
+pub const IOCTL_EVENTS: u32 = io(0x66);
+
 /// [`Info::mode`]: another driver keeps clock and directions; here outputs are set and cleared, and
 /// lines read.
 pub const MODE_HOG: u32 = 0;
@@ -79,12 +87,16 @@ pub struct Info {
     pub levels: u32,
     /// A bit for each line that blinks.
     pub blinking: u32,
+    /// A bit for each line that is an LED.
+    pub leds: u32,
+    /// A bit for each line that a consumer of gpiolib has requested: `gpioinfo` tells which.
+    pub requested: u32,
 }
 
 /// [`IOCTL_OUTPUTS`]: makes outputs high and low, each with a single store. Both zero only asks for
 /// the levels.
 ///
-/// `EINVAL` if a line is in both; `EBUSY` if one blinks; `EPERM` if one is an input.
+/// `EINVAL` if a line is in both; `EBUSY` if one is in use; `EPERM` if one is an input.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -102,7 +114,7 @@ pub struct Outputs {
 
 /// [`IOCTL_DIRECTION`]: makes a line an output or an input.
 ///
-/// `EOPNOTSUPP` in [`MODE_HOG`], where directions are the other driver's; `EBUSY` if it blinks.
+/// `EOPNOTSUPP` in [`MODE_HOG`], where directions are the other driver's; `EBUSY` if it is in use.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -121,7 +133,7 @@ pub struct Direction {
 /// [`IOCTL_BLINK`]: the kernel toggles an output, until told otherwise or the driver is unbound;
 /// which program asked does not matter. It begins high, and is low when it ends.
 ///
-/// `EBUSY` if it blinks already, `ENOENT` if it is to stop and does not; `EPERM` if it is an input;
+/// `EBUSY` if it blinks already or is in use otherwise, `ENOENT` if it is to stop and does not; `EPERM` if it is an input;
 /// `EINVAL` for a period out of range.
 #[repr(C)]
 #[derive(
@@ -140,7 +152,8 @@ pub struct Blink {
 
 /// [`IOCTL_WAIT`]: sleeps until a line has an edge.
 ///
-/// `ETIMEDOUT`; `EINTR`; `EOPNOTSUPP` in [`MODE_HOG`] and where the device has no interrupt.
+/// `ETIMEDOUT`; `EINTR`; `EBUSY` if it was requested through gpiolib; `EOPNOTSUPP` in [`MODE_HOG`] and
+/// where the device has no interrupt.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -160,8 +173,45 @@ pub struct Wait {
     pub level: u32,
 }
 
+/// [`IOCTL_WATCH`]: which edges this open file is told of, instead of those before. `poll(2)` says
+/// `POLLIN` when there were some, and `POLLHUP` when the device is gone; [`IOCTL_EVENTS`] which.
+///
+/// `EBUSY` if a line was requested through gpiolib; `EOPNOTSUPP` as for [`IOCTL_WAIT`].
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Watch {
+    /// Bytes of this structure.
+    pub size: u32,
+    /// A bit for each line whose rising edges are watched.
+    pub rising: u32,
+    /// A bit for each line whose falling edges are watched.
+    pub falling: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// [`IOCTL_EVENTS`]: which of the watched edges there were since this was last asked. Never sleeps.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Events {
+    /// Bytes of this structure.
+    pub size: u32,
+    /// Out: a bit for each line that had a rising edge.
+    pub rising: u32,
+    /// Out: a bit for each line that had a falling edge.
+    pub falling: u32,
+    /// Out: a bit for each line that is high now.
+    pub levels: u32,
+}
+
 request!(Info, IOCTL_INFO, 24);
 request!(Outputs, IOCTL_OUTPUTS, 16);
 request!(Direction, IOCTL_DIRECTION, 16);
 request!(Blink, IOCTL_BLINK, 16);
 request!(Wait, IOCTL_WAIT, 24);
+request!(Watch, IOCTL_WATCH, 16);
+request!(Events, IOCTL_EVENTS, 16);

@@ -26,6 +26,7 @@ mod examples;
 mod failing;
 mod faults;
 mod gpio;
+mod gpio_lines;
 mod inject;
 mod inspect;
 mod life;
@@ -74,6 +75,8 @@ const SUITES: &[Suite] = &[
     walk::SUITE,
     #[cfg(target_arch = "x86_64")]
     memory_types::SUITE,
+    gpio_lines::SUITE,
+    // The last of its tests removes the module.
     gpio::SUITE,
     tracing::SUITE,
     limits::SUITE,

@@ -37,6 +37,9 @@ fn converse(mut stream: &UnixStream, shared: &Shared) -> io::Result<()> {
 }
 
 fn answer(request: Request, shared: &Shared) -> io::Result<Reply> {
+    if matches!(request, Request::Die) {
+        shared.die();
+    }
     shared.with(|bench, now| {
         Ok(match request {
             Request::Drive(line, _) if line >= LINES => Reply::Refused(format!(
@@ -61,6 +64,11 @@ fn answer(request: Request, shared: &Shared) -> io::Result<Reply> {
                 bench.vanish();
                 Reply::Done
             }
+            Request::Return => {
+                bench.come_back(now)?;
+                Reply::Done
+            }
+            Request::Die => Reply::Refused("it does not die".to_owned()),
             Request::Count => Reply::Count(bench.records().len()),
             Request::Records(from) => {
                 Reply::Records(bench.records().get(from..).unwrap_or_default().to_vec())

@@ -37,12 +37,12 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let shared = Arc::new(Shared::new(&args.name, &args.waveform)?);
+    let shared = Arc::new(Shared::new(&args.name, &args.waveform, &args.record)?);
     control::listen(&args.control, shared.clone())
         .with_context(|| format!("cannot listen at {}", args.control.display()))?;
     let server = device::server(&args.device)
         .with_context(|| format!("cannot listen at {}", args.device.display()))?;
     let served = server.run(&mut device::Device::new(shared.clone()));
-    shared.finish(&args.record)?;
+    shared.finish()?;
     served.context("QEMU ended the connection in an unusual way")
 }

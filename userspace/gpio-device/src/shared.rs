@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use gpio_model::{Bank, Bench, Waveform, Width};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,8 @@ type Instruments = Bench<BufWriter<File>>;
 /// The bank with its instruments, and the way to interrupt the machine.
 pub struct Shared {
     state: Mutex<State>,
+    /// Where the record of all accesses goes.
+    record: PathBuf,
     started: Instant,
 }
 
@@ -25,8 +27,8 @@ struct State {
 }
 
 impl Shared {
-    /// A bank with its clock on, whose lines are written to `waveform`.
-    pub fn new(name: &str, waveform: &Path) -> Result<Self> {
+    /// A bank with its clock on, whose lines are written to `waveform`, and all accesses to `record`.
+    pub fn new(name: &str, waveform: &Path, record: &Path) -> Result<Self> {
         let mut bank = Bank::default();
         bank.set_clock(true);
         let file = File::create(waveform)
@@ -37,6 +39,7 @@ impl Shared {
                 bench: Bench::new(bank, Some(waveform)),
                 interrupt: None,
             }),
+            record: record.to_owned(),
             started: Instant::now(),
         })
     }
@@ -73,18 +76,34 @@ impl Shared {
     }
 
     /// Writes the record of all accesses, and the end of the waveform.
-    pub fn finish(&self, record: &Path) -> Result<()> {
+    pub fn finish(&self) -> Result<()> {
+        self.write_out(&mut self.state())
+    }
+
+    /// Ends this process at once, as if it was killed, but for what it has to tell.
+    pub fn die(&self) -> ! {
         let mut state = self.state();
+        let status = match self.write_out(&mut state) {
+            Ok(()) => 0,
+            Err(error) => {
+                eprintln!("mapwright-gpio-device: {error:#}");
+                1
+            }
+        };
+        std::process::exit(status)
+    }
+
+    fn write_out(&self, state: &mut State) -> Result<()> {
         state.bench.finish(self.started.elapsed())?;
         let write = || -> io::Result<()> {
-            let mut file = BufWriter::new(File::create(record)?);
+            let mut file = BufWriter::new(File::create(&self.record)?);
             for record in state.bench.records() {
                 serde_json::to_writer(&mut file, record)?;
                 file.write_all(b"\n")?;
             }
             file.flush()
         };
-        write().with_context(|| format!("cannot write {}", record.display()))
+        write().with_context(|| format!("cannot write {}", self.record.display()))
     }
 }
 

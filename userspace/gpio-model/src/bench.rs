@@ -82,6 +82,15 @@ impl<W: Write> Bench<W> {
         self.gone = true;
     }
 
+    /// The device is plugged in again, as after power-on.
+    pub fn come_back(&mut self, now: Duration) -> io::Result<()> {
+        let clock = self.bank.has_clock();
+        self.bank = Bank::default();
+        self.bank.set_clock(clock);
+        self.gone = false;
+        self.sample(now)
+    }
+
     /// Writes out the waveform up to now.
     pub fn finish(&mut self, now: Duration) -> io::Result<()> {
         self.waveform.as_mut().map_or(Ok(()), |w| w.finish(now))
@@ -129,6 +138,8 @@ mod tests {
         bench.write(Duration::ZERO, 0x13c, Width::Word, 1).unwrap();
         assert_eq!(bench.bank().clone().read(0x13c, Width::Word), Ok(0));
         assert!(bench.records().iter().all(Record::is_proper));
+        bench.come_back(Duration::ZERO).unwrap();
+        assert_eq!(bench.read(Duration::ZERO, 0x13c, Width::Word).unwrap(), 0);
     }
 
     #[test]

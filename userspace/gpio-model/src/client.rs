@@ -30,6 +30,13 @@ impl Client {
         Ok(serde_json::from_str(&reply)?)
     }
 
+    /// Ends the model, as if it was killed.
+    pub fn kill(mut self) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&Request::Die)?;
+        line.push(b'\n');
+        self.0.get_mut().write_all(&line)
+    }
+
     /// Does something to a line from outside.
     pub fn drive(&mut self, line: u32, level: Level) -> io::Result<()> {
         match self.ask(&Request::Drive(line, level))? {

@@ -37,6 +37,10 @@ pub enum Request {
     Records(usize),
     /// Be pulled out of the bus: all reads give ones from now on.
     Vanish,
+    /// Be plugged in again, as after power-on.
+    Return,
+    /// End, as if killed: there is no reply.
+    Die,
 }
 
 /// What came of it.

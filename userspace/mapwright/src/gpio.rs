@@ -138,7 +138,8 @@ impl Bank {
 
     /// The levels of all lines.
     pub fn levels(&self) -> Result<u32> {
-        self.set(0, 0)
+        let levels = self.ask("reading the lines", uapi::Outputs::new())?;
+        Ok(levels.levels)
     }
 
     /// Makes a line an output or an input.
@@ -172,6 +173,23 @@ impl Bank {
         };
         let wait = self.ask("waiting for an edge", wait)?;
         Ok((wait.seen, wait.level != 0))
+    }
+
+    /// From now on `poll(2)` tells of rising edges of the lines of `rising`, and of falling edges of those of
+    /// `falling`.
+    pub fn watch(&self, rising: u32, falling: u32) -> Result<()> {
+        let watch = uapi::Watch {
+            rising,
+            falling,
+            ..uapi::Watch::new()
+        };
+        self.ask("watching lines", watch).map(drop)
+    }
+
+    /// The lines of which there were such edges since this was last asked: rising and falling.
+    pub fn events(&self) -> Result<(u32, u32)> {
+        let events = self.ask("asking for edges", uapi::Events::new())?;
+        Ok((events.rising, events.falling))
     }
 
     /// Maps the registers into this process, uncached.

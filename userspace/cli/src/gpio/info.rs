@@ -22,6 +22,8 @@ struct State {
     output: bool,
     high: bool,
     blinking: bool,
+    led: bool,
+    requested: bool,
 }
 
 pub fn show(bank: &Bank, number: u32, args: &Args) -> Result<()> {
@@ -33,6 +35,8 @@ pub fn show(bank: &Bank, number: u32, args: &Args) -> Result<()> {
             output: has(info.outputs, line),
             high: has(info.levels, line),
             blinking: has(info.blinking, line),
+            led: has(info.leds, line),
+            requested: has(info.requested, line),
         })
         .collect();
     if args.json {
@@ -52,6 +56,8 @@ pub fn show(bank: &Bank, number: u32, args: &Args) -> Result<()> {
     line("outputs", described(info.outputs, info.levels));
     line("inputs", described(!info.outputs, info.levels));
     line("blinking", described(info.blinking, 0));
+    line("LEDs", described(info.leds, 0));
+    line("requested", described(info.requested, 0));
     registers(number);
     Ok(())
 }

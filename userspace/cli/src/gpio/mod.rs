@@ -99,7 +99,8 @@ pub fn run(args: &Args) -> Result<()> {
         Action::Output { line } => told(bank()?.set_direction(*line, true), *line),
         Action::Input { line } => told(bank()?.set_direction(*line, false), *line),
         Action::Read { line } => {
-            println!("{}", u32::from(bank()?.levels()? & line.mask() != 0));
+            let levels = told(bank()?.levels(), *line)?;
+            println!("{}", u32::from(levels & line.mask() != 0));
             Ok(())
         }
         Action::Wait(request) => wait(&bank()?, request),
@@ -134,9 +135,10 @@ fn refusal(err: Error, line: Line) -> anyhow::Error {
         Some(Errno::EPERM) => anyhow!(
             "line {line} is an input: make it an output first (`mapwright gpio output {number}`)"
         ),
-        Some(Errno::EBUSY) => {
-            anyhow!("line {line} blinks: stop that first (`mapwright gpio stop {number}`)")
-        }
+        Some(Errno::EBUSY) => anyhow!(
+            "line {line} is in use: stop it if it blinks (`mapwright gpio stop {number}`), or end the program \
+             that has requested it (`mapwright gpio info` and `gpioinfo` tell)"
+        ),
         Some(Errno::ENOENT) => anyhow!("line {line} does not blink"),
         Some(Errno::EOPNOTSUPP) => anyhow!(
             "this bank's directions and edges are another driver's: only set, clear, read and blink work"

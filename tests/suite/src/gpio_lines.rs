@@ -1,0 +1,662 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The GPIO driver's lines as gpiolib, `poll(2)` and other drivers get them, on the modelled bank.
+
+use crate::{
+    gpio::{
+        address, armed, bind, insert, last_write, line, load, remove, rig, settled, unbind,
+        wait_for, AsUsual, MODULE,
+    },
+    runner::{skip, suite, Context},
+};
+use anyhow::{ensure, Context as _, Result};
+use gpio_model::{Level, Register};
+use gpiocdev::{
+    chip::{chips, Chip},
+    line::{EdgeDetection, EdgeKind, Value, Values},
+    Request,
+};
+use mapwright::gpio::{Bank, EDGE_FALLING, EDGE_RISING};
+use nix::{
+    errno::Errno,
+    poll::{poll, PollFd, PollFlags, PollTimeout},
+    sys::mman::{mmap, munmap, MapFlags, ProtFlags},
+};
+use std::{
+    ffi::c_void,
+    fs::{self, OpenOptions},
+    num::NonZeroUsize,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    ptr::NonNull,
+    thread,
+    time::Duration,
+};
+
+suite! { "gpio.lines":
+    the_chip_has_its_name_and_its_lines,
+    outputs_are_set_with_a_store,
+    many_outputs_take_two_stores,
+    inputs_are_read,
+    an_output_is_read_as_it_drives,
+    edges_are_events,
+    nothing_that_was_before_is_an_event,
+    debugfs_witnesses_a_request,
+    a_requested_line_is_refused_to_others,
+    a_line_in_use_is_refused_to_gpiolib,
+    a_requested_line_holds_the_module,
+    unbinding_ends_requests,
+    poll_tells_of_edges,
+    registers_are_restored,
+}
+
+/// The chip that the driver registered with gpiolib.
+fn chip() -> Result<PathBuf> {
+    for path in chips()? {
+        if Chip::from_path(&path)?.info()?.label == "mapwright-gpio0" {
+            return Ok(path);
+        }
+    }
+    skip("this kernel has no gpiolib")
+}
+
+/// Where the kernel's error number is in what the crate says.
+fn errno(err: &gpiocdev::Error) -> Option<Errno> {
+    match err {
+        gpiocdev::Error::Os(err) | gpiocdev::Error::Uapi(_, gpiocdev_uapi::Error::Os(err)) => {
+            Some(Errno::from_raw(err.0))
+        }
+        _ => None,
+    }
+}
+
+fn the_chip_has_its_name_and_its_lines(_: &Context) -> Result<()> {
+    let (_model, _bank) = rig()?;
+    let chip = Chip::from_path(chip()?)?;
+    let info = chip.info()?;
+    ensure!(info.num_lines == 32, "{} lines", info.num_lines);
+    for offset in 0..32 {
+        let line = chip.line_info(offset)?;
+        let expected = match offset {
+            21..=24 => format!("USR{}", offset - 21),
+            _ => String::new(),
+        };
+        ensure!(line.name == expected, "line {offset}: {:?}", line.name);
+        ensure!(!line.used, "line {offset} is in use");
+    }
+    Ok(())
+}
+
+fn outputs_are_set_with_a_store(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    let led = line(21);
+    let from = settled(&mut model, &bank)?;
+    let request = Request::builder()
+        .on_chip(chip()?)
+        .with_line(21)
+        .as_output(Value::Active)
+        .request()?;
+    settled(&mut model, &bank)?;
+    let writes = model.writes(from)?;
+    let (set, oe) = (Register::SetDataOut, Register::Oe);
+    ensure!(
+        matches!(writes[..], [(a, mask), (b, value)]
+            if a == set && b == oe && mask == led.mask() && value & led.mask() == 0),
+        "the level comes first, then the direction: {writes:x?}"
+    );
+    for (value, register) in [
+        (Value::Inactive, Register::ClearDataOut),
+        (Value::Active, Register::SetDataOut),
+    ] {
+        let from = settled(&mut model, &bank)?;
+        request.set_value(21, value)?;
+        settled(&mut model, &bank)?;
+        let writes = model.writes(from)?;
+        ensure!(writes == [(register, led.mask())], "{value:?}: {writes:x?}");
+        let high = model.levels()? & led.mask() != 0;
+        ensure!(
+            high == (value == Value::Active),
+            "{value:?}: the line is not"
+        );
+    }
+    Ok(())
+}
+
+fn many_outputs_take_two_stores(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    let mut values = Values::default();
+    for offset in 0..32 {
+        values.set(offset, Value::Inactive);
+    }
+    let request = Request::builder()
+        .on_chip(chip()?)
+        .with_output_lines(&values)
+        .request()?;
+    for offset in (0..32).step_by(2) {
+        values.set(offset, Value::Active);
+    }
+    let from = settled(&mut model, &bank)?;
+    request.set_values(&values)?;
+    settled(&mut model, &bank)?;
+    let writes = model.writes(from)?;
+    let expected = [
+        (Register::SetDataOut, 0x5555_5555),
+        (Register::ClearDataOut, 0xaaaa_aaaa),
+    ];
+    ensure!(writes == expected, "written: {writes:x?}");
+    ensure!(model.levels()? == 0x5555_5555, "the lines are not");
+    drop(request);
+    for offset in 0..32 {
+        bank.set_direction(line(offset), false)?;
+    }
+    Ok(())
+}
+
+fn inputs_are_read(_: &Context) -> Result<()> {
+    let (mut model, _bank) = rig()?;
+    let request = Request::builder()
+        .on_chip(chip()?)
+        .with_lines(&[3, 4])
+        .as_input()
+        .request()?;
+    for (level, expected) in [
+        (Level::High, Value::Active),
+        (Level::Low, Value::Inactive),
+        (Level::Floating, Value::Inactive),
+    ] {
+        model.drive(3, level)?;
+        let read = request.value(3)?;
+        ensure!(read == expected, "{level:?} is read as {read:?}");
+    }
+    model.drive(4, Level::High)?;
+    let mut values = Values::default();
+    request.values(&mut values)?;
+    let read = (values.get(3), values.get(4));
+    ensure!(
+        read == (Some(Value::Inactive), Some(Value::Active)),
+        "both at once: {read:?}"
+    );
+    model.drive(4, Level::Floating)?;
+    Ok(())
+}
+
+/// The pin of an output may have no receiver, as the user LEDs' on a BeagleBone Black.
+fn an_output_is_read_as_it_drives(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    bank.set_direction(line(21), true)?;
+    bank.set(line(21).mask(), 0)?;
+    let from = settled(&mut model, &bank)?;
+    ensure!(bank.levels()? & line(21).mask() != 0, "it is not high");
+    let read: Vec<_> = model.since(from)?.iter().map(|r| r.register()).collect();
+    let expected = [Register::Oe, Register::DataIn, Register::DataOut].map(Some);
+    ensure!(read == expected, "read: {read:?}");
+    bank.set(0, line(21).mask())?;
+    bank.set_direction(line(21), false)?;
+    Ok(())
+}
+
+fn expect_interrupts() -> Result<()> {
+    let symbols = fs::read_to_string("/proc/kallsyms")?;
+    match symbols
+        .lines()
+        .any(|line| line.ends_with(" gpiochip_irq_map"))
+    {
+        true => Ok(()),
+        false => skip("this kernel's gpiolib has no interrupts: CONFIG_GPIOLIB_IRQCHIP is off"),
+    }
+}
+
+fn edges_are_events(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    let chip = chip()?;
+    expect_interrupts()?;
+    for (edges, expected) in [
+        (
+            EdgeDetection::BothEdges,
+            &[EdgeKind::Rising, EdgeKind::Falling][..],
+        ),
+        (EdgeDetection::RisingEdge, &[EdgeKind::Rising]),
+        (EdgeDetection::FallingEdge, &[EdgeKind::Falling]),
+    ] {
+        model.drive(7, Level::Low)?;
+        let request = Request::builder()
+            .on_chip(&chip)
+            .with_line(7)
+            .with_edge_detection(edges)
+            .request()?;
+        for level in [Level::High, Level::Low, Level::High, Level::Low] {
+            model.drive(7, level)?;
+            // One interrupt for each: two that come at once are one.
+            bank.levels()?;
+            let is_told = match level {
+                Level::High => edges != EdgeDetection::FallingEdge,
+                _ => edges != EdgeDetection::RisingEdge,
+            };
+            if is_told {
+                ensure!(
+                    request.wait_edge_event(Duration::from_secs(10))?,
+                    "{edges:?}: {level:?} is no event"
+                );
+                let event = request.read_edge_event()?;
+                let kind = match level {
+                    Level::High => EdgeKind::Rising,
+                    _ => EdgeKind::Falling,
+                };
+                ensure!(
+                    event.offset == 7 && event.kind == kind && expected.contains(&kind),
+                    "{level:?}: {event:?}"
+                );
+            }
+        }
+        ensure!(!request.has_edge_event()?, "{edges:?}: one too many");
+    }
+    for register in [Register::RisingDetect, Register::FallingDetect] {
+        let value = last_write(&mut model, register)?;
+        ensure!(value == Some(0), "{register} was left {value:x?}");
+    }
+    let interrupts = fs::read_to_string("/proc/interrupts")?;
+    ensure!(
+        interrupts.lines().all(|line| !line.contains("gpiocdev")),
+        "an interrupt stayed requested:\n{interrupts}"
+    );
+    Ok(())
+}
+
+/// A line whose edges were events for somebody else is new to whoever requests it next.
+fn nothing_that_was_before_is_an_event(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    let chip = chip()?;
+    expect_interrupts()?;
+    model.drive(8, Level::Low)?;
+    let request = || {
+        Request::builder()
+            .on_chip(&chip)
+            .with_line(8)
+            .with_edge_detection(EdgeDetection::BothEdges)
+            .request()
+    };
+    drop(request()?);
+    model.drive(8, Level::High)?;
+    bank.levels()?;
+    let again = request()?;
+    ensure!(
+        !again.wait_edge_event(Duration::from_millis(200))?,
+        "an edge of before is an event"
+    );
+    model.drive(8, Level::Floating)?;
+    ensure!(
+        again.wait_edge_event(Duration::from_secs(10))?,
+        "an edge is none"
+    );
+    Ok(())
+}
+
+fn debugfs_witnesses_a_request(_: &Context) -> Result<()> {
+    let (_model, _bank) = rig()?;
+    let _request = Request::builder()
+        .on_chip(chip()?)
+        .with_consumer("witness")
+        .with_line(22)
+        .as_output(Value::Active)
+        .request()?;
+    let text = fs::read_to_string("/sys/kernel/debug/gpio")?;
+    let line = text
+        .lines()
+        .find(|line| line.contains("witness"))
+        .with_context(|| format!("it is not in debugfs:\n{text}"))?;
+    for word in ["USR1", "out", "hi"] {
+        ensure!(line.contains(word), "no {word:?} in {line:?}");
+    }
+    Ok(())
+}
+
+fn a_requested_line_is_refused_to_others(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    let request = Request::builder()
+        .on_chip(chip()?)
+        .with_line(21)
+        .as_output(Value::Inactive)
+        .request()?;
+    let led = line(21);
+    ensure!(
+        bank.info()?.requested == led.mask(),
+        "requested: {:x}",
+        bank.info()?.requested
+    );
+    let from = settled(&mut model, &bank)?;
+    let refused = [
+        ("set", bank.set(led.mask(), 0).map(drop)),
+        ("clear with others", bank.set(0, led.mask() | 1).map(drop)),
+        ("direction", bank.set_direction(led, false)),
+        ("blink", bank.blink(led, 1000)),
+        ("wait", bank.wait(led, EDGE_RISING, 1).map(drop)),
+        ("watch", bank.watch(0, led.mask() | 1)),
+    ];
+    for (what, result) in refused {
+        let told = result.map_err(|err| err.errno());
+        ensure!(told == Err(Some(Errno::EBUSY)), "{what}: {told:?}");
+    }
+    let writes = model.writes(from)?;
+    ensure!(
+        !writes.iter().any(|(register, _)| matches!(
+            register,
+            Register::SetDataOut | Register::ClearDataOut | Register::Oe
+        )),
+        "a refusal wrote: {writes:x?}"
+    );
+    drop(request);
+    ensure!(bank.info()?.requested == 0, "it stayed requested");
+    bank.set_direction(led, true)?;
+    bank.set(0, led.mask())?;
+    Ok(())
+}
+
+fn a_line_in_use_is_refused_to_gpiolib(context: &Context) -> Result<()> {
+    let (model, bank) = rig()?;
+    let chip_path = chip()?;
+    let request = |offset| {
+        Request::builder()
+            .on_chip(&chip_path)
+            .with_line(offset)
+            .as_input()
+            .request()
+            .map(drop)
+            .map_err(|err| errno(&err))
+    };
+    let blinking = line(22);
+    bank.set_direction(blinking, true)?;
+    bank.blink(blinking, 100_000)?;
+    let told = request(22);
+    bank.blink(blinking, 0)?;
+    ensure!(told == Err(Some(Errno::EBUSY)), "one that blinks: {told:?}");
+    bank.watch(line(5).mask(), 0)?;
+    let told = request(5);
+    bank.watch(0, 0)?;
+    ensure!(
+        told == Err(Some(Errno::EBUSY)),
+        "one that is watched: {told:?}"
+    );
+    for offset in [22, 5] {
+        let told = request(offset);
+        ensure!(told == Ok(()), "line {offset}, which is free: {told:?}");
+    }
+    drop((model, bank));
+    context.module_named(MODULE)?;
+    remove()?;
+    insert(context, "leds=0x00200000")?;
+    let _as_usual = AsUsual(context);
+    let told = request(21);
+    ensure!(told == Err(Some(Errno::EBUSY)), "an LED: {told:?}");
+    let (_model, bank) = rig()?;
+    ensure!(
+        bank.info()?.leds == line(21).mask(),
+        "LEDs: {:x}",
+        bank.info()?.leds
+    );
+    let told = bank.set(line(21).mask(), 0).map_err(|err| err.errno());
+    ensure!(
+        told == Err(Some(Errno::EBUSY)),
+        "an LED's line can be set: {told:?}"
+    );
+    Ok(())
+}
+
+fn a_requested_line_holds_the_module(context: &Context) -> Result<()> {
+    drop(rig()?);
+    context.module_named(MODULE)?;
+    let chip = chip()?;
+    let request = Request::builder()
+        .on_chip(&chip)
+        .with_line(3)
+        .as_input()
+        .request()?;
+    let told = remove().err().map(|err| err.downcast::<Errno>());
+    ensure!(
+        matches!(told, Some(Ok(Errno::EWOULDBLOCK))),
+        "rmmod with a requested line: {told:?}"
+    );
+    drop(request);
+    // The chip alone does not: it answers that the device is gone.
+    let open = Chip::from_path(&chip)?;
+    remove()?;
+    let told = open.line_info(0).map_err(|err| errno(&err)).err();
+    ensure!(
+        told == Some(Some(Errno::ENODEV)),
+        "an open chip that is gone: {told:?}"
+    );
+    ensure!(!chip.exists(), "{} stayed", chip.display());
+    drop(open);
+    load(context, "")?;
+    wait_for("the device node", || Bank::path(0).exists())
+}
+
+fn unbinding_ends_requests(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    let chip_path = chip()?;
+    let address = address()?;
+    let mut builder = Request::builder();
+    builder.on_chip(&chip_path).with_line(6).as_input();
+    if expect_interrupts().is_ok() {
+        builder.with_edge_detection(EdgeDetection::BothEdges);
+    }
+    let request = builder.request()?;
+    let output = Request::builder()
+        .on_chip(&chip_path)
+        .with_line(10)
+        .as_output(Value::Active)
+        .request()?;
+    drop(bank);
+    unbind()?;
+    let from = model.count()?;
+    let told = request.value(6).map_err(|err| errno(&err)).err();
+    ensure!(told == Some(Some(Errno::ENODEV)), "a read: {told:?}");
+    let told = output.set_value(10, Value::Inactive);
+    let told = told.map_err(|err| errno(&err)).err();
+    ensure!(told == Some(Some(Errno::ENODEV)), "a write: {told:?}");
+    model.drive(6, Level::High)?;
+    drop((request, output));
+    ensure!(
+        model.count()? == from,
+        "the device was accessed after its driver had left"
+    );
+    let oe = last_write(&mut model, Register::Oe)?;
+    ensure!(oe == Some(u32::MAX), "OE was left {oe:x?}");
+    bind(&address)?;
+    chip()?;
+    forget_lost_labels()
+}
+
+/// gpiolib (of 7.2) does not free the name of who has requested a line, if the chip goes before him:
+/// `gpiod_free_commit()` does nothing without a chip. kmemleak must not take it for a fault of ours.
+fn forget_lost_labels() -> Result<()> {
+    let kmemleak = Path::new("/sys/kernel/debug/kmemleak");
+    if !kmemleak.exists() {
+        return Ok(());
+    }
+    // It looks at no object that is younger than 5 s.
+    thread::sleep(Duration::from_secs(6));
+    for _ in 0..2 {
+        fs::write(kmemleak, "scan")?;
+    }
+    let text = fs::read_to_string(kmemleak)?;
+    let other = text
+        .split("unreferenced object")
+        .skip(1)
+        .find(|object| !object.contains("gpiod_request_commit"));
+    ensure!(other.is_none(), "lost: {}", other.unwrap_or_default());
+    Ok(fs::write(kmemleak, "clear")?)
+}
+
+fn poll_tells_of_edges(_: &Context) -> Result<()> {
+    let (mut model, bank) = rig()?;
+    let (first, second) = (line(14), line(15));
+    for line in [first, second] {
+        bank.set_direction(line, false)?;
+        model.drive(line.number(), Level::Low)?;
+    }
+    let told = |bank: &Bank, timeout: u16| -> Result<PollFlags> {
+        let mut fds = [PollFd::new(bank.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::from(timeout))?;
+        fds[0].revents().context("unknown events")
+    };
+    ensure!(told(&bank, 50)?.is_empty(), "nothing is watched yet");
+    let from = settled(&mut model, &bank)?;
+    bank.watch(first.mask() | second.mask(), second.mask())?;
+    wait_for("the interrupt to be enabled", || {
+        model
+            .since(from)
+            .is_ok_and(|records| records.iter().any(armed))
+    })?;
+    ensure!(told(&bank, 50)?.is_empty(), "there was no edge yet");
+    model.drive(first.number(), Level::High)?;
+    let flags = told(&bank, 10_000)?;
+    ensure!(
+        flags.contains(PollFlags::POLLIN),
+        "a rising edge: {flags:?}"
+    );
+    let events = bank.events()?;
+    ensure!(events == (first.mask(), 0), "{events:x?}");
+    ensure!(told(&bank, 0)?.is_empty(), "it was told already");
+    model.drive(first.number(), Level::Low)?;
+    ensure!(
+        told(&bank, 50)?.is_empty(),
+        "its falling edges are not watched"
+    );
+    model.drive(second.number(), Level::High)?;
+    let flags = told(&bank, 10_000)?;
+    ensure!(
+        flags.contains(PollFlags::POLLIN),
+        "the other line: {flags:?}"
+    );
+    ensure!(bank.events()? == (second.mask(), 0), "of the other line");
+    model.drive(second.number(), Level::Low)?;
+    let flags = told(&bank, 10_000)?;
+    ensure!(
+        flags.contains(PollFlags::POLLIN),
+        "a falling edge: {flags:?}"
+    );
+    ensure!(bank.events()? == (0, second.mask()), "a falling edge");
+    // Another open file has its own, and a wait does not take them away.
+    let other = Bank::open(0)?;
+    ensure!(told(&other, 0)?.is_empty(), "another file is told");
+    let waited = other.wait(first, EDGE_RISING | EDGE_FALLING, 20);
+    ensure!(
+        waited.map_err(|err| err.errno()) == Err(Some(Errno::ETIMEDOUT)),
+        "no edge"
+    );
+    model.drive(first.number(), Level::High)?;
+    let flags = told(&bank, 10_000)?;
+    ensure!(
+        flags.contains(PollFlags::POLLIN),
+        "after a wait of another's: {flags:?}"
+    );
+    drop(other);
+    let address = address()?;
+    unbind()?;
+    let flags = told(&bank, 0)?;
+    ensure!(flags.contains(PollFlags::POLLHUP), "unbound: {flags:?}");
+    drop(bank);
+    bind(&address)
+}
+
+/// The registers, mapped without a driver.
+struct Unbound {
+    address: NonNull<c_void>,
+}
+
+const BYTES: NonZeroUsize = NonZeroUsize::new(4096).expect("not 0");
+
+impl Unbound {
+    fn map(device: &str) -> Result<Self> {
+        let sysfs = Path::new("/sys/bus/pci/devices").join(device);
+        fs::write(sysfs.join("enable"), "1")?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(sysfs.join("resource0"))?;
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: A new mapping at an address of the kernel's choice.
+        let address = unsafe { mmap(None, BYTES, protection, MapFlags::MAP_SHARED, &file, 0) }?;
+        Ok(Self { address })
+    }
+
+    fn at(&self, register: Register) -> *mut u32 {
+        let offset = register.offset() as usize;
+        self.address.as_ptr().wrapping_byte_add(offset).cast()
+    }
+
+    fn read(&self, register: Register) -> u32 {
+        // SAFETY: Registers are inside of the mapping, which lives as long as `self`.
+        unsafe { self.at(register).read_volatile() }
+    }
+
+    fn write(&self, register: Register, value: u32) {
+        // SAFETY: As in `read`.
+        unsafe { self.at(register).write_volatile(value) };
+    }
+}
+
+impl Drop for Unbound {
+    fn drop(&mut self) {
+        // SAFETY: This is the mapping that `map` made, and nothing of it is borrowed.
+        let _ = unsafe { munmap(self.address, BYTES.get()) };
+    }
+}
+
+/// Whoever had the bank before gets it back as it was, all that the driver changes.
+fn registers_are_restored(_: &Context) -> Result<()> {
+    // Events are not enabled whose levels are there: the model would interrupt without end.
+    const BEFORE: [(Register, u32); 9] = [
+        (Register::DataOut, 0x0f00_0001),
+        (Register::Oe, 0xf0ff_fffe),
+        (Register::LevelDetect0, 0),
+        (Register::LevelDetect1, 1 << 30),
+        (Register::RisingDetect, 1 << 29),
+        (Register::FallingDetect, 1 << 28),
+        (Register::DebounceEnable, 1 << 27),
+        (Register::DebouncingTime, 0x55),
+        // The functional clock is divided by 2.
+        (Register::Ctrl, 1 << 1),
+    ];
+    const ENABLED: u32 = (1 << 30) | (1 << 29) | (1 << 28);
+    let (mut model, bank) = rig()?;
+    let address = address()?;
+    drop(bank);
+    unbind()?;
+    let registers = Unbound::map(&address)?;
+    let original = BEFORE.map(|(register, _)| (register, registers.read(register)));
+    for (register, value) in BEFORE {
+        registers.write(register, value);
+    }
+    registers.write(Register::IrqStatusSet0, ENABLED);
+    drop(registers);
+    bind(&address)?;
+    let bank = Bank::open(0)?;
+    let info = bank.info()?;
+    ensure!(info.outputs == 0x0f00_0001, "outputs: {:#x}", info.outputs);
+    // All that can be changed is.
+    for number in [1, 2, 24] {
+        bank.set_direction(line(number), true)?;
+    }
+    bank.set(line(1).mask(), line(24).mask())?;
+    bank.set_direction(line(0), false)?;
+    bank.watch(line(29).mask() | line(3).mask(), line(28).mask())?;
+    bank.blink(line(2), 1000)?;
+    wait_for("it to blink", || {
+        last_write(&mut model, Register::ClearDataOut).is_ok_and(|v| v == Some(line(2).mask()))
+    })?;
+    drop(bank);
+    unbind()?;
+    let registers = Unbound::map(&address)?;
+    let after = BEFORE.map(|(register, _)| (register, registers.read(register)));
+    let enabled = registers.read(Register::IrqStatusSet0);
+    for (register, value) in original {
+        registers.write(register, value);
+    }
+    registers.write(Register::IrqStatusClr0, u32::MAX);
+    drop(registers);
+    bind(&address)?;
+    ensure!(after == BEFORE, "was {BEFORE:x?}, is {after:x?}");
+    ensure!(enabled == ENABLED, "interrupts enabled: {enabled:#x}");
+    Ok(())
+}
