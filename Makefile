@@ -113,7 +113,7 @@ BENCH := $(BUILD)/bench
 BENCH_VM := --cpus 1 --memory 2G --qemu '-icount shift=0,sleep=off' --timeout 3600
 
 .PHONY: bench
-bench: bench-map bench-alloc ## rig: Count instructions: of mapping and of allocating (make bench-map, bench-alloc: only these)
+bench: bench-map bench-alloc bench-gpio ## rig: Count instructions: of mapping, allocating, a GPIO line (bench-map, bench-alloc, bench-gpio)
 
 .PHONY: bench-map
 bench-map: bench-modules
@@ -128,6 +128,12 @@ bench-alloc: bench-modules
 	@$(REPO)/scripts/vm run --boot tiny $(BENCH_VM) --append init_on_alloc=0 --modules $(BENCH)/modules --results $(BENCH) -- \
 		mapwright bench alloc --json-to /results/alloc.json
 	@echo 'Written: $(BENCH)/alloc.json'
+
+.PHONY: bench-gpio
+bench-gpio: rig-ready
+	@$(REPO)/scripts/vm run --boot tiny $(BENCH_VM) --gpio $(BENCH)/gpio --results $(BENCH) -- \
+		mapwright bench gpio --json-to /results/gpio.json
+	@echo 'Written: $(BENCH)/gpio.json'
 
 .PHONY: bench-modules
 bench-modules: rig-ready

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `mapwright bench`: what it costs to map memory, and to allocate it.
+//! `mapwright bench`: what it costs to map memory, to allocate it, and to toggle an output.
 
 mod alloc;
 mod area;
 mod clock;
 mod compare;
 mod cost;
+mod gpio;
 mod meter;
 mod modules;
 mod plot;
@@ -43,6 +44,10 @@ enum What {
     ///
     /// Counts what `bench map` counts.
     Alloc(alloc::Args),
+    /// An edge of a GPIO line: by the mapped registers, ioctl, gpiolib, sysfs
+    ///
+    /// Counts what `bench map` counts, and the accesses to registers, where the bank is a model.
+    Gpio(gpio::Args),
 }
 
 #[derive(clap::Args)]
@@ -73,6 +78,7 @@ pub fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Map(args) => run_map(args),
         What::Alloc(args) => alloc::run(args),
+        What::Gpio(args) => gpio::run(args),
     }
 }
 
@@ -176,7 +182,8 @@ impl Bench {
                 continue;
             }
             // Dropped after the session, which is in use of it.
-            let _stand_in = modules::StandIn::insert(file, parameters, original.clone())?;
+            let _stand_in =
+                modules::StandIn::insert(&modules::MAPWRIGHT, file, parameters, original.clone())?;
             let session = Rc::new(Session::open()?);
             let fault = Subject::ours(&session, Backing::Pages, Method::Fault, variant);
             self.measure(&[fault], sizes)?;

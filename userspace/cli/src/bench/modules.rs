@@ -8,32 +8,57 @@ use nix::{
     kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags},
 };
 use std::{
-    ffi::CString,
+    ffi::{CStr, CString},
     fs::File,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
+/// A module, and the device node that it makes.
+pub struct Module {
+    name: &'static CStr,
+    device: &'static str,
+}
+
+pub const MAPWRIGHT: Module = Module {
+    name: c"mapwright",
+    device: mapwright::DEVICE,
+};
+
+pub const GPIO: Module = Module {
+    name: c"mapwright_gpio",
+    device: "/dev/mapwright-gpio0",
+};
+
 /// A module that stands in for the one that was there, which comes back when this is dropped.
 pub struct StandIn {
+    module: &'static Module,
     original: PathBuf,
 }
 
 impl StandIn {
-    /// Removes `mapwright` and inserts `file` with `parameters`. `original` comes back later.
-    pub fn insert(file: &Path, parameters: &str, original: PathBuf) -> Result<Self> {
-        remove()?;
+    /// Removes `module` and inserts `file` with `parameters`. `original` comes back later.
+    pub fn insert(
+        module: &'static Module,
+        file: &Path,
+        parameters: &str,
+        original: PathBuf,
+    ) -> Result<Self> {
+        module.remove()?;
         // From here on the original comes back, whatever happens.
-        let stand_in = Self { original };
-        insert(file, parameters, mapwright::DEVICE)?;
+        let stand_in = Self { module, original };
+        insert(file, parameters, module.device)?;
         Ok(stand_in)
     }
 }
 
 impl Drop for StandIn {
     fn drop(&mut self) {
-        let back = remove().and_then(|()| insert(&self.original, "", mapwright::DEVICE));
+        let module = self.module;
+        let back = module
+            .remove()
+            .and_then(|()| insert(&self.original, "", module.device));
         if let Err(err) = back {
             eprintln!("mapwright: {err:#}");
         }
@@ -61,9 +86,11 @@ pub fn insert(file: &Path, parameters: &str, device: &str) -> Result<()> {
     Ok(())
 }
 
-fn remove() -> Result<()> {
-    match delete_module(c"mapwright", DeleteModuleFlags::O_NONBLOCK) {
-        Ok(()) | Err(Errno::ENOENT) => Ok(()),
-        Err(errno) => Err(errno).context("removing mapwright"),
+impl Module {
+    fn remove(&self) -> Result<()> {
+        match delete_module(self.name, DeleteModuleFlags::O_NONBLOCK) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(errno).with_context(|| format!("removing {:?}", self.name)),
+        }
     }
 }
