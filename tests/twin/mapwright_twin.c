@@ -3,11 +3,11 @@
  * mapwright_twin: the mapping methods of mapwright.ko, written in C.
  *
  * What the Rust module is measured against: the same memory, mapped by the same calls of the
- * kernel, with the checks of a careful driver. It speaks the ioctls CREATE and DESTROY of
+ * kernel, with the checks of a careful driver, and counted alike. It speaks the ioctls CREATE and DESTROY of
  * rust/uapi, for the pairs pages + remap, vmalloc + insert, pages + fault and pages + huge. One
  * flag is its own: TWIN_SINGLY inserts page by page, and gives one page per fault as textbooks do.
  *
- * Not for use: it has no limits, no counters and no read(2), and nothing is accounted for.
+ * Not for use: it has no limits, no tables of what it counts, no clock and no read(2).
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -22,6 +22,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/percpu.h>
 #include <linux/pfn.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -75,6 +76,23 @@ struct twin_destroy {
 #define TWIN_IOC_CREATE		_IO(0xE7, 1)
 #define TWIN_IOC_DESTROY	_IO(0xE7, 2)
 
+/* What happened, as mapwright.ko counts it: in all, and of a region. */
+struct twin_counters {
+	unsigned long pages_mapped;
+	unsigned long vmas_opened;
+	unsigned long vmas_closed;
+	unsigned long faults_failed;
+};
+
+struct twin_use {
+	unsigned long mmaps;
+	unsigned long faults_read;
+	unsigned long faults_write;
+	unsigned long pages_faulted;
+};
+
+static DEFINE_PER_CPU(struct twin_counters, twin_counters);
+
 /* A region; its session and each VMA hold a reference. */
 struct twin_region {
 	struct kref ref;
@@ -85,6 +103,7 @@ struct twin_region {
 	enum twin_method method;
 	unsigned long window;
 	atomic_t vmas;
+	struct twin_use __percpu *use;
 	/* The memory: either of the two. */
 	void *vmalloc;
 	unsigned long nr_blocks;
@@ -112,6 +131,7 @@ static void twin_region_free(struct kref *ref)
 	vfree(region->vmalloc);
 	for (i = 0; i < region->nr_blocks && region->blocks[i]; i++)
 		free_pages_exact(region->blocks[i], twin_block_pages(region, i) * PAGE_SIZE);
+	free_percpu(region->use);
 	kfree(region);
 }
 
@@ -154,7 +174,10 @@ static struct twin_region *twin_region_new(const struct twin_create *create)
 	region->method = create->method;
 	region->window = create->flags & TWIN_SINGLY ? 1 : TWIN_WINDOW;
 
-	if (create->backing == TWIN_PAGES) {
+	region->use = alloc_percpu(struct twin_use);
+	if (!region->use) {
+		ret = -ENOMEM;
+	} else if (create->backing == TWIN_PAGES) {
 		ret = twin_region_fill(region);
 	} else {
 		region->vmalloc = __vmalloc(nr_pages * PAGE_SIZE, TWIN_GFP);
@@ -191,6 +214,7 @@ static void twin_vma_open(struct vm_area_struct *vma)
 
 	kref_get(&region->ref);
 	atomic_inc(&region->vmas);
+	this_cpu_inc(twin_counters.vmas_opened);
 }
 
 static void twin_vma_close(struct vm_area_struct *vma)
@@ -198,7 +222,23 @@ static void twin_vma_close(struct vm_area_struct *vma)
 	struct twin_region *region = vma->vm_private_data;
 
 	atomic_dec(&region->vmas);
+	this_cpu_inc(twin_counters.vmas_closed);
 	twin_region_put(region);
+}
+
+/* A fault ends like this, and has mapped so many pages. */
+static vm_fault_t twin_faulted(struct vm_fault *vmf, vm_fault_t ret, unsigned long nr_pages)
+{
+	struct twin_region *region = vmf->vma->vm_private_data;
+
+	this_cpu_add(region->use->pages_faulted, nr_pages);
+	if (ret & VM_FAULT_ERROR)
+		this_cpu_inc(twin_counters.faults_failed);
+	else if (vmf->flags & FAULT_FLAG_WRITE)
+		this_cpu_inc(region->use->faults_write);
+	else
+		this_cpu_inc(region->use->faults_read);
+	return ret;
 }
 
 /* The pages around the one that was touched which the window, the VMA and the memory have. */
@@ -240,13 +280,16 @@ static int twin_insert_from(struct vm_fault *vmf, unsigned long touched, unsigne
 
 static vm_fault_t twin_fault(struct vm_fault *vmf)
 {
-	unsigned long touched, next, end;
+	unsigned long touched, next, end, from;
+	unsigned long inserted = 0;
 	int err;
 
 	if (!twin_around(vmf, &touched, &next, &end))
-		return VM_FAULT_SIGBUS;
+		return twin_faulted(vmf, VM_FAULT_SIGBUS, 0);
 	do {
+		from = next;
 		err = twin_insert_from(vmf, touched, &next, end);
+		inserted += next - from;
 		if (err && next < touched) {
 			/* Some was there already: what was touched matters, and what follows. */
 			next = touched;
@@ -255,8 +298,8 @@ static vm_fault_t twin_fault(struct vm_fault *vmf)
 	} while (!err && next < end);
 	/* With what was touched; or another thread was faster, or took the page table away. */
 	if (next > touched || err == -EBUSY || err == -EFAULT)
-		return VM_FAULT_NOPAGE;
-	return vmf_error(err);
+		return twin_faulted(vmf, VM_FAULT_NOPAGE, inserted);
+	return twin_faulted(vmf, vmf_error(err), inserted);
 }
 
 /* Where there is no page table yet: before a fault, the kernel would allocate one, too. */
@@ -272,10 +315,10 @@ static vm_fault_t twin_fault_singly(struct vm_fault *vmf)
 	unsigned long page = vmf->pgoff - region->pgoff;
 
 	if (page >= region->nr_pages)
-		return VM_FAULT_SIGBUS;
+		return twin_faulted(vmf, VM_FAULT_SIGBUS, 0);
 	vmf->page = twin_page(region, page);
 	get_page(vmf->page);
-	return 0;
+	return twin_faulted(vmf, 0, 1);
 }
 
 static vm_fault_t twin_fault_pfn(struct vm_fault *vmf)
@@ -283,17 +326,20 @@ static vm_fault_t twin_fault_pfn(struct vm_fault *vmf)
 	struct twin_region *region = vmf->vma->vm_private_data;
 	unsigned long touched, first, end, page, addr;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
+	unsigned long nr_inserted = 0;
 	vm_fault_t inserted;
 
 	if (!twin_around(vmf, &touched, &first, &end))
-		return VM_FAULT_SIGBUS;
+		return twin_faulted(vmf, VM_FAULT_SIGBUS, 0);
 	addr = vmf->address - (touched - first) * PAGE_SIZE;
 	for (page = first; page < end; page++, addr += PAGE_SIZE) {
 		inserted = vmf_insert_pfn(vmf->vma, addr, twin_pfn(region, page));
 		if (page == touched)
 			ret = inserted;
+		if (!(inserted & VM_FAULT_ERROR))
+			nr_inserted++;
 	}
-	return ret;
+	return twin_faulted(vmf, ret, nr_inserted);
 }
 
 static vm_fault_t twin_huge_fault(struct vm_fault *vmf, unsigned int order)
@@ -303,6 +349,7 @@ static vm_fault_t twin_huge_fault(struct vm_fault *vmf, unsigned int order)
 	unsigned long start = vmf->address & PMD_MASK;
 	unsigned long within = (vmf->address - start) >> PAGE_SHIFT;
 	unsigned long first, pfn;
+	vm_fault_t ret;
 
 	if (order != PMD_SHIFT - PAGE_SHIFT)
 		return VM_FAULT_FALLBACK;
@@ -318,7 +365,8 @@ static vm_fault_t twin_huge_fault(struct vm_fault *vmf, unsigned int order)
 	pfn = twin_pfn(region, first);
 	if (!IS_ALIGNED(pfn, TWIN_PMD_PAGES))
 		return VM_FAULT_FALLBACK;
-	return vmf_insert_pfn_pmd(vmf, pfn, vmf->flags & FAULT_FLAG_WRITE);
+	ret = vmf_insert_pfn_pmd(vmf, pfn, vmf->flags & FAULT_FLAG_WRITE);
+	return twin_faulted(vmf, ret, ret & VM_FAULT_ERROR ? 0 : TWIN_PMD_PAGES);
 }
 
 static const struct vm_operations_struct twin_eager_ops = {
@@ -487,6 +535,9 @@ static int twin_mmap(struct file *file, struct vm_area_struct *vma)
 		return ret;
 	}
 	vma->vm_private_data = region;
+	this_cpu_inc(twin_counters.vmas_opened);
+	this_cpu_add(twin_counters.pages_mapped, vma_pages(vma));
+	this_cpu_inc(region->use->mmaps);
 	return 0;
 }
 

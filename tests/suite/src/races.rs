@@ -10,14 +10,22 @@ use crate::{
     runner::{Case, Suite},
 };
 use anyhow::{bail, ensure, Result};
-use mapwright::{Backing, Method, Region, Session};
-use nix::{errno::Errno, libc, sys::wait::waitpid, sys::wait::WaitStatus};
+use mapwright::{Backing, Method, Region, Session, Tables};
+use nix::{
+    errno::Errno,
+    libc,
+    sys::{
+        signal::{kill, Signal},
+        wait::{waitpid, WaitStatus},
+    },
+};
 use std::{
     sync::{
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
         Barrier,
     },
     thread,
+    time::Duration,
 };
 
 pub const SUITE: Suite = Suite {
@@ -50,7 +58,43 @@ fn cases() -> Vec<Case> {
         cell.method == Method::Fault
     }));
     cases.extend(of("faults_and_moves", faults_and_moves, Cell::is_lazy));
+    cases.extend(of("killed_in_a_call", killed_in_a_call, |_| true));
     cases
+}
+
+/// A process that does nothing else than create, map, touch, unmap and destroy is killed at some time:
+/// nothing of it is left, in whatever call it was.
+fn killed_in_a_call(cell: Cell) -> Result<()> {
+    // Enough for a call to take longer than a tick.
+    const LARGE: usize = 2 << 20;
+    for round in 0..ROUNDS as u64 {
+        let before = Tables::read()?;
+        let child = child::spawn(|| loop {
+            let session = Session::open()?;
+            let region = cell.create(&session, LARGE as u64)?;
+            let map = Map::shared(&session, region.offset, LARGE)?;
+            (0..LARGE).step_by(PAGE).for_each(|at| map.store(at, 1));
+            drop(map);
+            session.destroy(&region)?;
+        })?;
+        thread::sleep(Duration::from_micros(1000 + 700 * round));
+        kill(child, Signal::SIGKILL)?;
+        let status = waitpid(child, None)?;
+        ensure!(
+            matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _)),
+            "{status:?}"
+        );
+        let after = Tables::read()?;
+        let open =
+            |tables: &Tables| tables.counter("sessions_opened") - tables.counter("sessions_closed");
+        ensure!(
+            after.regions.is_empty()
+                && after.live_pages() == before.live_pages()
+                && open(&after) == open(&before),
+            "after {round} rounds: {after:?}"
+        );
+    }
+    Ok(())
 }
 
 fn value(page: usize) -> u8 {

@@ -3,6 +3,7 @@
 //! The counters agree with what was done, exactly.
 
 use crate::{
+    limits::with_parameters,
     raw::{self, Map},
     runner::{suite, Context},
 };
@@ -20,6 +21,7 @@ suite! { "stats":
     a_region_has_counters_of_its_own,
     latencies_add_up,
     timing_can_be_switched_off,
+    timing_can_be_off_from_the_start,
     tables_begin_with_their_columns,
     tables_cannot_be_written,
     the_command_tells_the_same,
@@ -176,6 +178,17 @@ fn timing_can_be_switched_off(_: &Context) -> Result<()> {
     ensure!(before.latency == after.latency, "timed all the same");
     ensure!(after.counter("faults_read") - before.counter("faults_read") == 1);
     Ok(())
+}
+
+fn timing_can_be_off_from_the_start(context: &Context) -> Result<()> {
+    with_parameters(context, "timing=0", || {
+        ensure!(fs::read_to_string(format!("{DEBUGFS}/timing"))?.trim() == "N");
+        a_short_life()?;
+        let tables = Tables::read()?;
+        ensure!(tables.latency.is_empty(), "{:?}", tables.latency);
+        ensure!(tables.counter("faults_read") == 1, "{tables:?}");
+        Ok(())
+    })
 }
 
 fn tables_begin_with_their_columns(_: &Context) -> Result<()> {

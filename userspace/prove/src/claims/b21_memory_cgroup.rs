@@ -4,14 +4,17 @@
 
 use crate::{cgroup::Cgroup, Claim, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{bail, ensure, Result};
-use mapwright::{Backing, Error, Method, Session};
+use mapwright::{
+    alloc::{AllocDevice, Modifier, Plan},
+    Backing, Error, Method, Session,
+};
 use nix::errno::Errno;
 
 pub const CLAIM: Claim = Claim {
     id: "B21",
     title: "Memory cgroups",
     says: "Memory cgroups track what a container uses, and limit it.",
-    needs: &[Need::Module("mapwright")],
+    needs: &[Need::Module("mapwright"), Need::Module("mapwright_alloc")],
     shapes: &[Shape::Normal],
     prove,
 };
@@ -21,46 +24,43 @@ const BYTES: u64 = 4 << 20;
 /// charges in advance (64 pages).
 const BESIDE: u64 = 1 << 20;
 
-/// Regions, and whether their memory is allocated with `__GFP_ACCOUNT`.
-const REGIONS: [(Backing, Method, bool); 3] = [
-    (Backing::Pages, Method::Remap, true),
-    (Backing::Vmalloc, Method::Insert, true),
-    (Backing::Vmalloc, Method::VmallocRemap, false),
-];
+/// Pages of an object of the plans: 64 KiB.
+const ORDER: u32 = 4;
 
 fn prove(_: &Lab) -> Result<Finding> {
     let cgroup = Cgroup::enter()?;
     let session = Session::open()?;
-    let mut table = Table::new(
-        format!("Bytes charged to the cgroup (memory.current) for a region of {BYTES}"),
-        [
-            "region",
-            "__GFP_ACCOUNT",
-            "before",
-            "with the region",
-            "after it was destroyed",
-            "charged",
-        ],
-    );
-    let mut counted = true;
-    for (backing, method, accounted) in REGIONS {
-        let before = cgroup.charged()?;
-        let region = session.create(backing, method, BYTES)?;
-        let with = cgroup.charged()?;
-        session.destroy(&region)?;
-        let after = cgroup.charged()?;
-        let charged = with.saturating_sub(before);
-        let expected = if accounted { BYTES } else { 0 };
-        counted &= charged.abs_diff(expected) <= BESIDE && after.abs_diff(before) <= BESIDE;
-        table.row([
-            format!("{} + {}", backing.name(), method.name()),
-            if accounted { "yes" } else { "no" }.to_owned(),
-            before.to_string(),
-            with.to_string(),
-            after.to_string(),
-            charged.to_string(),
-        ]);
+    let mut evidence = Evidence::new(&cgroup);
+    for (backing, method) in [
+        (Backing::Pages, Method::Remap),
+        (Backing::Vmalloc, Method::Insert),
+    ] {
+        let name = format!("region: {} + {}", backing.name(), method.name());
+        let create = || Ok(session.create(backing, method, BYTES)?);
+        evidence.add(name, true, create, |region| Ok(session.destroy(&region)?))?;
     }
+    let device = AllocDevice::open()?;
+    for accounted in [true, false] {
+        let count = BYTES / (mapwright::page_size() << ORDER);
+        let plan = Plan::pages(ORDER).repeated(u32::try_from(count)?).holding();
+        let plan = match accounted {
+            true => plan.with(Modifier::Account),
+            false => plan,
+        };
+        let allocate = || {
+            let report = device.run(&plan)?;
+            ensure!(report.allocated == count, "{report:?}");
+            Ok(())
+        };
+        let free = |()| device.release().map(drop).map_err(Into::into);
+        evidence.add(
+            format!("{count} x 64 KiB of pages"),
+            accounted,
+            allocate,
+            free,
+        )?;
+    }
+    let Evidence { table, counted, .. } = evidence;
     let limit = cgroup.charged()? + BYTES / 2;
     cgroup.limit(limit)?;
     let hits = cgroup.events("max")?;
@@ -86,7 +86,7 @@ fn prove(_: &Lab) -> Result<Finding> {
     .statement(
         "A memory cgroup counts what its processes use",
         Verdict::of(counted),
-        "the charge follows each region that is allocated with __GFP_ACCOUNT",
+        "the charge follows what is allocated with __GFP_ACCOUNT",
     )
     .statement(
         "It limits what they use",
@@ -98,4 +98,57 @@ fn prove(_: &Lab) -> Result<Finding> {
         "The kernel's own memory is charged to a cgroup only where its code asks for that: __GFP_ACCOUNT, or \
          a cache with SLAB_ACCOUNT. What is allocated without, no cgroup counts.",
     ))
+}
+
+/// What was charged, and whether it was as expected.
+struct Evidence<'a> {
+    cgroup: &'a Cgroup,
+    table: Table,
+    counted: bool,
+}
+
+impl<'a> Evidence<'a> {
+    fn new(cgroup: &'a Cgroup) -> Self {
+        Self {
+            cgroup,
+            table: Table::new(
+                format!("Bytes charged to the cgroup (memory.current) for {BYTES} bytes"),
+                [
+                    "memory",
+                    "__GFP_ACCOUNT",
+                    "before",
+                    "with it",
+                    "after it was freed",
+                    "charged",
+                ],
+            ),
+            counted: true,
+        }
+    }
+
+    fn add<T>(
+        &mut self,
+        name: String,
+        accounted: bool,
+        allocate: impl FnOnce() -> Result<T>,
+        free: impl FnOnce(T) -> Result<()>,
+    ) -> Result<()> {
+        let before = self.cgroup.charged()?;
+        let memory = allocate()?;
+        let with = self.cgroup.charged()?;
+        free(memory)?;
+        let after = self.cgroup.charged()?;
+        let charged = with.saturating_sub(before);
+        let expected = if accounted { BYTES } else { 0 };
+        self.counted &= charged.abs_diff(expected) <= BESIDE && after.abs_diff(before) <= BESIDE;
+        self.table.row([
+            name,
+            if accounted { "yes" } else { "no" }.to_owned(),
+            before.to_string(),
+            with.to_string(),
+            after.to_string(),
+            charged.to_string(),
+        ]);
+        Ok(())
+    }
 }
