@@ -5,7 +5,7 @@
 use crate::{cgroup::Cgroup, Claim, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{bail, ensure, Result};
 use mapwright::{
-    alloc::{AllocDevice, Modifier, Plan},
+    alloc::{AllocDevice, Modifier, Pattern, Plan},
     Backing, Error, Method, Session,
 };
 use nix::errno::Errno;
@@ -41,15 +41,18 @@ fn prove(_: &Lab) -> Result<Finding> {
     }
     let device = AllocDevice::open()?;
     for accounted in [true, false] {
-        let count = BYTES / (mapwright::page_size() << ORDER);
-        let plan = Plan::pages(ORDER).repeated(u32::try_from(count)?).holding();
+        let count = u32::try_from(BYTES / (mapwright::page_size() << ORDER))?;
+        let plan = Plan::pages(ORDER)
+            .repeated(count)
+            .with_pattern(Pattern::Batches { batch: count })
+            .holding();
         let plan = match accounted {
             true => plan.with(Modifier::Account),
             false => plan,
         };
         let allocate = || {
             let report = device.run(&plan)?;
-            ensure!(report.allocated == count, "{report:?}");
+            ensure!(report.allocated == u64::from(count), "{report:?}");
             Ok(())
         };
         let free = |()| device.release().map(drop).map_err(Into::into);
