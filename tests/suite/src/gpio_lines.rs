@@ -7,6 +7,7 @@ use crate::{
         address, armed, bind, insert, last_write, line, load, remove, rig, settled, unbind,
         wait_for, AsUsual, MODULE,
     },
+    inject::each_failure,
     runner::{skip, suite, Context},
 };
 use anyhow::{ensure, Context as _, Result};
@@ -47,6 +48,7 @@ suite! { "gpio.lines":
     unbinding_ends_requests,
     poll_tells_of_edges,
     registers_are_restored,
+    each_allocation_of_a_call_fails_in_turn,
 }
 
 /// The chip that the driver registered with gpiolib.
@@ -641,5 +643,40 @@ fn registers_are_restored(_: &Context) -> Result<()> {
     bind(&address)?;
     ensure!(after == BEFORE, "was {BEFORE:x?}, is {after:x?}");
     ensure!(enabled == ENABLED, "interrupts enabled: {enabled:#x}");
+    Ok(())
+}
+
+fn each_allocation_of_a_call_fails_in_turn(context: &Context) -> Result<()> {
+    let (_model, bank) = rig()?;
+    let led = line(21);
+    let errno = |err: mapwright::Error| err.errno().unwrap_or(Errno::UnknownErrno);
+    let clean = [Errno::ENOMEM, Errno::EFAULT];
+    bank.set_direction(led, true)?;
+    let blink = each_failure(
+        &clean,
+        || bank.blink(led, 10_000).map_err(errno),
+        |started| {
+            let blinking = bank.info()?.blinking;
+            // The reply may be what could not be copied.
+            if blinking != 0 {
+                bank.blink(led, 0)?;
+            }
+            ensure!(
+                started.is_none() || blinking == led.mask(),
+                "does not blink"
+            );
+            Ok(())
+        },
+    )?;
+    let open = each_failure(&clean, || Bank::open(0).map_err(errno), |_| Ok(()))?;
+    let watch = each_failure(
+        &clean,
+        || bank.watch(1, 2).map_err(errno),
+        |_| Ok(bank.watch(0, 0)?),
+    )?;
+    let read = each_failure(&clean, || bank.levels().map_err(errno), |_| Ok(()))?;
+    context.note(format!(
+        "blink {blink:?}, open {open:?}, watch {watch:?}, levels {read:?}"
+    ));
     Ok(())
 }
