@@ -19,6 +19,24 @@ use kernel::{
 ///
 /// All of a module's locks are one class to lockdep, so none may be taken under another.
 ///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::irq_lock::IrqLock;
+///
+/// fn count(lock: &IrqLock<u32>) -> u32 {
+///     lock.with(|count| {
+///         *count = count.wrapping_add(1);
+///         *count
+///     })
+/// }
+///
+/// fn make() -> Result<Pin<KBox<IrqLock<u32>>>> {
+///     KBox::pin_init(IrqLock::new(0), GFP_KERNEL)
+/// }
+/// ```
+///
 /// # Invariants
 ///
 /// `lock` is initialized, and `value` is only accessed while it is held.
