@@ -292,17 +292,26 @@ impl Interrupt {
 
 impl ThreadedHandler for Interrupt {
     fn handle(&self, _device: &Device<Bound>) -> ThreadedIrqReturn {
-        let status = |registers: &Registers| registers.read(IRQSTATUS_0).into_raw();
-        let taken = match self.bank.block.read(status) {
-            Err(_) | Ok(0) => return ThreadedIrqReturn::None,
-            Ok(seen) => self
-                .bank
-                .with_lines(|lines, registers| Ok(lines.edges.take(registers, seen))),
+        // With the lock held, so that nothing of it is of a line that began anew since.
+        let take = |even_all: bool| {
+            self.bank.with_lines(|lines, registers| {
+                let seen = registers.read(IRQSTATUS_0).into_raw();
+                // A device that is gone says so of all lines.
+                let is_told = seen != u32::MAX || even_all;
+                Ok(is_told.then(|| (seen, lines.edges.take(registers, seen))))
+            })
         };
-        // It goes: what is detected is switched off soon.
-        let Ok((lines, is_watched)) = taken else {
+        let taken = match take(false) {
+            Ok(None) => self.bank.block.revision().and_then(|_| take(true)),
+            taken => taken,
+        };
+        // It is gone, or goes: then what is detected is switched off soon.
+        let Ok(Some((seen, (lines, is_watched)))) = taken else {
             return ThreadedIrqReturn::None;
         };
+        if seen == 0 {
+            return ThreadedIrqReturn::None;
+        }
         if let Some(chip) = &self.chip {
             for line in (0..uapi::LINES).filter(|line| lines & 1u32.wrapping_shl(*line) != 0) {
                 chip.interrupt(line);
