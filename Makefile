@@ -153,7 +153,9 @@ setup: ## rig: Make the toolchain root and fetch the kernel (the others do it, t
 .PHONY: rig-ready
 rig-ready: setup
 	@release=$$($(REPO)/scripts/setup --release) && \
-		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules programs
+		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules programs && \
+		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KERNELRELEASE=$$release \
+			MODULES=$(BUILD)/$$release/level LEVEL=1 modules
 
 .PHONY: beaglebone
 beaglebone: rig-ready-arm ## rig: What a BeagleBone Black with Debian's kernel needs: docs/beaglebone.md

@@ -20,16 +20,18 @@ use gpiocdev::{
 use mapwright::gpio::{Bank, EDGE_FALLING, EDGE_RISING};
 use nix::{
     errno::Errno,
+    kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags},
     poll::{poll, PollFd, PollFlags, PollTimeout},
     sys::mman::{mmap, munmap, MapFlags, ProtFlags},
 };
 use std::{
-    ffi::c_void,
-    fs::{self, OpenOptions},
+    ffi::{c_void, CString},
+    fs::{self, File, OpenOptions},
     num::NonZeroUsize,
     os::fd::AsFd,
     path::{Path, PathBuf},
     ptr::NonNull,
+    thread,
     time::Duration,
 };
 
@@ -41,6 +43,7 @@ suite! { "gpio.lines":
     an_output_is_read_as_it_drives,
     edges_are_events,
     nothing_that_was_before_is_an_event,
+    levels_interrupt_for_as_long_as_they_last,
     debugfs_witnesses_a_request,
     a_requested_line_is_refused_to_others,
     a_line_in_use_is_refused_to_gpiolib,
@@ -289,6 +292,58 @@ fn nothing_that_was_before_is_an_event(_: &Context) -> Result<()> {
         again.wait_edge_event(Duration::from_secs(10))?,
         "an edge is none"
     );
+    Ok(())
+}
+
+/// A consumer in the kernel: programs can ask gpiolib for edges only.
+fn levels_interrupt_for_as_long_as_they_last(_: &Context) -> Result<()> {
+    const NAME: &std::ffi::CStr = c"mapwright_level";
+    let (mut model, bank) = rig()?;
+    expect_interrupts()?;
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    // From the repository, where the rig's guests begin.
+    let file = PathBuf::from(format!("build/{}/level/mapwright_level.ko", release.trim()));
+    if !file.exists() {
+        return skip("there is no consumer of a level's interrupts: make test builds one");
+    }
+    let button = line(11);
+    bank.set_direction(button, false)?;
+    let count = || -> Result<u32> {
+        let text = fs::read_to_string("/sys/module/mapwright_level/parameters/count")?;
+        Ok(text.trim().parse()?)
+    };
+    for (high, active, idle, register) in [
+        (1, Level::High, Level::Low, Register::LevelDetect1),
+        (0, Level::Low, Level::High, Register::LevelDetect0),
+    ] {
+        model.drive(button.number(), idle)?;
+        let parameters = CString::new(format!("line={} high={high}", button.number()))?;
+        finit_module(&File::open(&file)?, &parameters, ModuleInitFlags::empty())?;
+        let counted = (|| {
+            thread::sleep(Duration::from_millis(50));
+            ensure!(count()? == 0, "it interrupts before it is {active:?}");
+            let detected = last_write(&mut model, register)?;
+            ensure!(detected == Some(button.mask()), "{register}: {detected:x?}");
+            model.drive(button.number(), active)?;
+            wait_for("three interrupts", || count().is_ok_and(|n| n >= 3))?;
+            model.drive(button.number(), idle)?;
+            thread::sleep(Duration::from_millis(100));
+            let before = count()?;
+            thread::sleep(Duration::from_millis(100));
+            let after = count()?;
+            ensure!(
+                after == before,
+                "{} more when it is {idle:?}",
+                after - before
+            );
+            Ok(())
+        })();
+        delete_module(NAME, DeleteModuleFlags::O_NONBLOCK)?;
+        counted?;
+        let left = last_write(&mut model, register)?;
+        ensure!(left == Some(0), "{register} was left {left:x?}");
+    }
+    model.drive(button.number(), Level::Floating)?;
     Ok(())
 }
 
