@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
 /*
- * The interface of /dev/mapwright. Made from mapwright_uapi.rs by `make header`: do not edit.
+ * The interface of a device of mapwright. Made from mapwright_uapi.rs by `make header`: do not edit.
  * What the ioctls do and how they fail is said there.
  */
 #ifndef MAPWRIGHT_H
@@ -9,13 +9,45 @@
 #include <linux/ioctl.h>
 #include <stdint.h>
 
-#define MAPWRIGHT_DEVICE "/dev/mapwright"
+/* Name of the device node below `/dev` and of the directory in debugfs. */
+#define MAPWRIGHT_NAME "mapwright"
+
+/* Version of the interface that this file describes. It grows by one with each addition. */
 #define MAPWRIGHT_VERSION 1
+
+/* Lowest offset, in bytes, of a region made with Create. Lower ones belong to the default region. */
 #define MAPWRIGHT_FIRST_OFFSET 0x40000000ULL
+
+/* Bytes of the default region when `read(2)` or `write(2)` makes it. When `mmap(2)` does, it is as long as that mapping reaches. */
 #define MAPWRIGHT_DEFAULT_BYTES 0x100000ULL
+
+/* PageInfo::dma_addr of a page that is mapped for no device. */
 #define MAPWRIGHT_NO_DMA_ADDR 0xffffffffffffffffULL
+
+/* Ioctl request taking Info. */
+#define MAPWRIGHT_INFO _IO(0xe7, 0x0)
+
+/* Ioctl request taking Create. */
+#define MAPWRIGHT_CREATE _IO(0xe7, 0x1)
+
+/* Ioctl request taking Destroy. */
+#define MAPWRIGHT_DESTROY _IO(0xe7, 0x2)
+
+/* Ioctl request taking Query. */
+#define MAPWRIGHT_QUERY _IO(0xe7, 0x3)
+
+/* Ioctl request taking Pages. */
+#define MAPWRIGHT_PAGES _IO(0xe7, 0x4)
+
+/* Ioctl request taking Sync. */
+#define MAPWRIGHT_SYNC _IO(0xe7, 0x5)
+
+/* Sync::flags: what a device wrote is to be seen by the CPU. */
 #define MAPWRIGHT_SYNC_FOR_CPU 1
+
+/* Sync::flags: what the CPU wrote is to be seen by a device. */
 #define MAPWRIGHT_SYNC_FOR_DEVICE 2
+#define MAPWRIGHT_DEVICE "/dev/" MAPWRIGHT_NAME
 
 enum mapwright_backing {
 	MAPWRIGHT_BACKING_KMALLOC = 0,
@@ -45,6 +77,7 @@ enum mapwright_address {
 	MAPWRIGHT_ADDRESS_DIRECT_MAP = 0,
 	MAPWRIGHT_ADDRESS_VMALLOC = 1,
 };
+
 /**
  * [`IOCTL_INFO`]: what the loaded module can do, and its limits. Everything but `size` is output.
  */
@@ -314,12 +347,5 @@ struct mapwright_page_info {
          */
         uint64_t dma_addr;
 };
-
-#define MAPWRIGHT_INFO _IO(0xe7, 0)
-#define MAPWRIGHT_CREATE _IO(0xe7, 1)
-#define MAPWRIGHT_DESTROY _IO(0xe7, 2)
-#define MAPWRIGHT_QUERY _IO(0xe7, 3)
-#define MAPWRIGHT_PAGES _IO(0xe7, 4)
-#define MAPWRIGHT_SYNC _IO(0xe7, 5)
 
 #endif /* MAPWRIGHT_H */

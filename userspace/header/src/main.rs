@@ -1,19 +1,69 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Writes the C header of the ioctl interface, `rust/uapi/mapwright.h`, from the Rust source beside
-//! it. `make header` runs it; a test fails when the file is not what this would write.
+//! Writes the C headers of the ioctl interfaces, `rust/uapi/*.h`, from the Rust source beside them.
+//! `make header` runs it; a test fails when a file is not what this would write.
+
+mod source;
 
 use anyhow::{Context, Result};
 use cbindgen::{Builder, Config, DocumentationStyle, Language, Style};
-use mapwright_uapi::{
-    self as uapi, AddressClass, Backing, Caching, Create, Destroy, Info, Method, Pages, Query,
-    Request, Sync,
-};
+use source::{Source, Value, Words};
 use std::{fmt::Write, fs, path::PathBuf};
 
+/// A header.
+struct Header {
+    /// The file's name, without `.h`; each name in it begins with that.
+    name: &'static str,
+    /// The file of the interface that it is made from.
+    source: &'static str,
+    /// Words of `words.rs` that belong to it.
+    words: &'static [&'static str],
+    /// What a name has of the device's in Rust, where all are in one module: it is not said twice.
+    prefix: &'static str,
+}
+
+const HEADERS: [Header; 5] = [
+    Header {
+        name: "mapwright",
+        source: "mapwright_uapi.rs",
+        words: &["Backing", "Method", "Caching", "AddressClass"],
+        prefix: "",
+    },
+    Header {
+        name: "mapwright_alloc",
+        source: "alloc.rs",
+        words: &[],
+        prefix: "",
+    },
+    Header {
+        name: "mapwright_inspect",
+        source: "inspect.rs",
+        words: &[],
+        prefix: "",
+    },
+    Header {
+        name: "mapwright_dma",
+        source: "dma.rs",
+        words: &["Lending", "Interrupt"],
+        prefix: "Dma",
+    },
+    Header {
+        name: "mapwright_gpio",
+        source: "gpio.rs",
+        words: &[],
+        prefix: "",
+    },
+];
+
+/// What C has called an enumeration from the first.
+const RENAMED: (&str, &str) = ("AddressClass", "Address");
+
 fn main() -> Result<()> {
-    let path = header_path();
-    fs::write(&path, header()?).with_context(|| format!("writing {}", path.display()))
+    for header in &HEADERS {
+        let path = header.path();
+        fs::write(&path, header.text()?).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
 }
 
 fn uapi_dir() -> PathBuf {
@@ -22,159 +72,148 @@ fn uapi_dir() -> PathBuf {
         .collect()
 }
 
-fn header_path() -> PathBuf {
-    uapi_dir().join("mapwright.h")
-}
-
-/// The text of the header.
-fn header() -> Result<String> {
-    let mut text = String::from(
-        "/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */\n\
-         /*\n * The interface of /dev/mapwright. Made from mapwright_uapi.rs by `make header`: do not edit.\n \
-         * What the ioctls do and how they fail is said there.\n */\n\
-         #ifndef MAPWRIGHT_H\n#define MAPWRIGHT_H\n\n\
-         #include <linux/ioctl.h>\n#include <stdint.h>\n\n",
-    );
-    constants(&mut text)?;
-    words(&mut text)?;
-    text.push_str(&structs()?);
-    requests(&mut text)?;
-    text.push_str("\n#endif /* MAPWRIGHT_H */\n");
-    Ok(text)
-}
-
-fn constants(text: &mut String) -> Result<()> {
-    writeln!(text, "#define MAPWRIGHT_DEVICE \"/dev/{}\"", uapi::NAME)?;
-    writeln!(text, "#define MAPWRIGHT_VERSION {}", uapi::VERSION)?;
-    writeln!(
-        text,
-        "#define MAPWRIGHT_FIRST_OFFSET {:#x}ULL",
-        uapi::FIRST_OFFSET
-    )?;
-    writeln!(
-        text,
-        "#define MAPWRIGHT_DEFAULT_BYTES {:#x}ULL",
-        uapi::DEFAULT_BYTES
-    )?;
-    writeln!(
-        text,
-        "#define MAPWRIGHT_NO_DMA_ADDR {:#x}ULL",
-        uapi::NO_DMA_ADDR
-    )?;
-    writeln!(
-        text,
-        "#define MAPWRIGHT_SYNC_FOR_CPU {}",
-        uapi::SYNC_FOR_CPU
-    )?;
-    writeln!(
-        text,
-        "#define MAPWRIGHT_SYNC_FOR_DEVICE {}",
-        uapi::SYNC_FOR_DEVICE
-    )?;
-    Ok(())
-}
-
-/// The enumerations, by the names that people use.
-fn words(text: &mut String) -> Result<()> {
-    enumeration(
-        text,
-        "backing",
-        Backing::ALL.iter().map(|it| (it.name(), it.number())),
-    )?;
-    enumeration(
-        text,
-        "method",
-        Method::ALL.iter().map(|it| (it.name(), it.number())),
-    )?;
-    enumeration(
-        text,
-        "caching",
-        Caching::ALL.iter().map(|it| (it.name(), it.number())),
-    )?;
-    enumeration(
-        text,
-        "address",
-        AddressClass::ALL.iter().map(|it| (it.name(), it.number())),
-    )
-}
-
-fn enumeration<'a>(
-    text: &mut String,
-    kind: &str,
-    words: impl Iterator<Item = (&'a str, u32)>,
-) -> Result<()> {
-    writeln!(text, "\nenum mapwright_{kind} {{")?;
-    for (name, number) in words {
-        let name = format!("{kind}_{name}").to_uppercase().replace('-', "_");
-        writeln!(text, "\tMAPWRIGHT_{name} = {number},")?;
+/// `FaultPfn` as `fault_pfn`.
+fn snake(name: &str) -> String {
+    let mut snake = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.extend(c.to_lowercase());
     }
-    writeln!(text, "}};")?;
-    Ok(())
+    snake
 }
 
-/// The structures, with their documentation.
-fn structs() -> Result<String> {
-    let mut config = Config {
-        language: Language::C,
-        style: Style::Tag,
-        documentation_style: DocumentationStyle::Doxy,
-        no_includes: true,
-        tab_width: 8,
-        ..Config::default()
-    };
-    for name in [
-        "Info", "Create", "Destroy", "Query", "Pages", "Sync", "PageInfo",
-    ] {
-        let c_name = match name {
-            "PageInfo" => "mapwright_page_info".to_owned(),
-            _ => format!("mapwright_{}", name.to_lowercase()),
+impl Header {
+    fn path(&self) -> PathBuf {
+        uapi_dir().join(format!("{}.h", self.name))
+    }
+
+    /// The text of the header.
+    fn text(&self) -> Result<String> {
+        let mut source = Source::read(&uapi_dir().join(self.source))?;
+        let shared = Source::read(&uapi_dir().join("words.rs"))?;
+        let is_ours = |words: &Words| self.words.contains(&words.name.as_str());
+        source
+            .words
+            .extend(shared.words.into_iter().filter(is_ours));
+
+        let guard = self.name.to_uppercase();
+        let mut text = format!(
+            "/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */\n\
+             /*\n * The interface of a device of mapwright. Made from {} by `make header`: do not edit.\n \
+             * What the ioctls do and how they fail is said there.\n */\n\
+             #ifndef {guard}_H\n#define {guard}_H\n\n\
+             #include <linux/ioctl.h>\n#include <stdint.h>\n",
+            self.source
+        );
+        self.constants(&source, &mut text)?;
+        for words in &source.words {
+            self.enumeration(words, &mut text)?;
+        }
+        text.push('\n');
+        text.push_str(&self.structs(&source)?);
+        writeln!(text, "\n#endif /* {guard}_H */")?;
+        Ok(text)
+    }
+
+    /// A name in C of one in Rust.
+    fn c_name(&self, name: &str) -> String {
+        let name = name.strip_prefix("IOCTL_").unwrap_or(name);
+        let name = name.strip_prefix(self.prefix).unwrap_or(name);
+        let upper = format!("{}_", self.prefix.to_uppercase());
+        let name = match self.prefix {
+            "" => name,
+            _ => name.strip_prefix(&upper).unwrap_or(name),
         };
-        config.export.include.push(name.to_owned());
-        config.export.rename.insert(name.to_owned(), c_name);
+        match name.contains(char::is_lowercase) {
+            true => format!("{}_{}", self.name, snake(name)),
+            false => format!("{}_{name}", self.name.to_uppercase()),
+        }
     }
-    config.export.item_types = vec![cbindgen::ItemType::Structs];
-    let source = uapi_dir().join("mapwright_uapi.rs");
-    let bindings = Builder::new()
-        .with_config(config)
-        .with_src(source)
-        .generate();
-    let mut text = Vec::new();
-    bindings.context("reading the interface")?.write(&mut text);
-    Ok(String::from_utf8(text)?)
-}
 
-fn requests(text: &mut String) -> Result<()> {
-    writeln!(text)?;
-    let mut request = |name: &str, number: u32| {
-        writeln!(
-            text,
-            "#define MAPWRIGHT_{name} _IO({:#x}, {})",
-            number >> 8,
-            number & 0xff
-        )
-    };
-    request("INFO", Info::IOCTL)?;
-    request("CREATE", Create::IOCTL)?;
-    request("DESTROY", Destroy::IOCTL)?;
-    request("QUERY", Query::IOCTL)?;
-    request("PAGES", Pages::IOCTL)?;
-    request("SYNC", Sync::IOCTL)?;
-    Ok(())
+    fn constants(&self, source: &Source, text: &mut String) -> Result<()> {
+        for constant in &source.constants {
+            let name = self.c_name(&constant.name);
+            let value = match &constant.value {
+                Value::Word(number) => number.to_string(),
+                Value::Long(number) => format!("{number:#x}ULL"),
+                Value::Ioctl(number) => format!("_IO(0xe7, {number:#x})"),
+                Value::Text(value) => format!("\"{value}\""),
+            };
+            writeln!(text, "\n/* {} */\n#define {name} {value}", constant.doc)?;
+        }
+        if self.name == "mapwright" {
+            writeln!(text, "#define MAPWRIGHT_DEVICE \"/dev/\" MAPWRIGHT_NAME")?;
+        }
+        Ok(())
+    }
+
+    /// An enumeration, by the names that people use where these can be names in C.
+    fn enumeration(&self, words: &Words, text: &mut String) -> Result<()> {
+        let name = match words.name == RENAMED.0 {
+            true => RENAMED.1,
+            false => &words.name,
+        };
+        let name = self.c_name(name);
+        writeln!(text, "\nenum {name} {{")?;
+        for (variant, number, word) in &words.words {
+            let word = word.replace(['-', ' '], "_");
+            let word = match word.ends_with('_') {
+                true => snake(variant),
+                false => word,
+            };
+            writeln!(
+                text,
+                "\t{} = {number},",
+                format!("{name}_{word}").to_uppercase()
+            )?;
+        }
+        writeln!(text, "}};")?;
+        Ok(())
+    }
+
+    /// The structures, with their documentation.
+    fn structs(&self, source: &Source) -> Result<String> {
+        let mut config = Config {
+            language: Language::C,
+            style: Style::Tag,
+            documentation_style: DocumentationStyle::Doxy,
+            no_includes: true,
+            tab_width: 8,
+            ..Config::default()
+        };
+        config.export.include.clone_from(&source.structs);
+        let constants = source.constants.iter().map(|constant| &constant.name);
+        for name in source.structs.iter().chain(constants) {
+            config.export.rename.insert(name.clone(), self.c_name(name));
+        }
+        config.export.item_types = vec![cbindgen::ItemType::Structs];
+        let bindings = Builder::new()
+            .with_config(config)
+            .with_src(uapi_dir().join(self.source))
+            .generate();
+        let mut text = Vec::new();
+        bindings.context("reading the interface")?.write(&mut text);
+        Ok(String::from_utf8(text)?)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mapwright_uapi as uapi;
     use std::process::Command;
+    use uapi::Request as _;
 
     #[test]
-    fn the_header_is_up_to_date() {
-        let written = fs::read_to_string(header_path()).expect("rust/uapi/mapwright.h");
-        let is_current = written == header().unwrap();
-        assert!(
-            is_current,
-            "rust/uapi/mapwright.h is not: run `make header`"
-        );
+    fn the_headers_are_up_to_date() {
+        for header in &HEADERS {
+            let path = header.path();
+            let written = fs::read_to_string(&path).unwrap_or_default();
+            let is_current = written == header.text().unwrap();
+            assert!(is_current, "{} is not: run `make header`", path.display());
+        }
     }
 
     /// The first C compiler there is.
@@ -185,68 +224,131 @@ mod tests {
         Command::new(found.expect("a C compiler"))
     }
 
-    #[test]
-    fn c_agrees_on_every_size_and_offset() {
-        let mut program = String::from(
-            "#include <stddef.h>\n#include \"mapwright.h\"\n#define IS(a, b) _Static_assert((a) == (b), #a)\n",
-        );
-        macro_rules! check {
-            ($rust:ident, $c:literal: $($field:ident),*) => {
-                let size = size_of::<uapi::$rust>();
-                writeln!(program, "IS(sizeof(struct {}), {size});", $c).unwrap();
-                $(
-                    let offset = std::mem::offset_of!(uapi::$rust, $field);
-                    let field = stringify!($field);
-                    writeln!(program, "IS(offsetof(struct {}, {field}), {offset});", $c).unwrap();
-                )*
-            };
+    /// Fails unless C compiles `checks` after all the headers.
+    fn compile(checks: &str) {
+        let mut program = String::from("#include <stddef.h>\n");
+        for header in &HEADERS {
+            writeln!(program, "#include \"{}.h\"", header.name).unwrap();
         }
-        check!(Info, "mapwright_info": size, version, page_size, session_regions, session_bytes,
-            total_bytes, methods, cachings, default_backing, default_method, default_caching);
-        check!(Create, "mapwright_create": size, flags, backing, method, caching, reserved, bytes, id,
-            offset);
-        check!(Destroy, "mapwright_destroy": size, flags, id);
-        check!(Query, "mapwright_query": size, flags, id, offset, bytes, backing, method, caching,
-            address_class, runs, longest_run, vmas, mmaps, faults_read, faults_write, pages_faulted);
-        check!(Pages, "mapwright_pages": size, flags, id, first, count, array);
-        check!(Sync, "mapwright_sync": size, flags, id, first, bytes);
-        check!(PageInfo, "mapwright_page_info": pfn, dma_addr);
-        for (name, number) in [
-            ("INFO", Info::IOCTL),
-            ("CREATE", Create::IOCTL),
-            ("SYNC", Sync::IOCTL),
-        ] {
-            writeln!(program, "IS(MAPWRIGHT_{name}, {number});").unwrap();
-        }
-        writeln!(
-            program,
-            "IS(MAPWRIGHT_METHOD_FAULT_PFN, {});",
-            Method::FaultPfn.number()
-        )
-        .unwrap();
-
+        program.push_str("#define IS(a, b) _Static_assert((a) == (b), #a)\n");
+        program.push_str(checks);
         let dir = std::env::temp_dir().join(format!("mapwright-header-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let source = dir.join("check.c");
         fs::write(&source, program).unwrap();
+        let options = [
+            "-std=c11",
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Werror",
+            "-fsyntax-only",
+            "-I",
+        ];
         let ran = cc()
-            .args([
-                "-std=c11",
-                "-Wall",
-                "-Wextra",
-                "-Wpedantic",
-                "-Werror",
-                "-fsyntax-only",
-                "-I",
-            ])
+            .args(options)
             .args([&uapi_dir(), &source])
             .output()
             .unwrap();
         fs::remove_dir_all(&dir).unwrap();
-        assert!(
-            ran.status.success(),
-            "{}",
-            String::from_utf8_lossy(&ran.stderr)
-        );
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{said}");
+    }
+
+    /// No structure has padding, which `zerocopy` refuses, so what has the size has the same fields at the
+    /// same offsets.
+    #[test]
+    fn c_agrees_on_every_size_and_number() {
+        let mut program = String::new();
+        macro_rules! check {
+            ($($rust:path, $c:literal $(, $number:literal)?;)*) => {
+                $(
+                    let size = size_of::<$rust>();
+                    writeln!(program, "IS(sizeof(struct {}), {size});", $c).unwrap();
+                    $(
+                        let number = <$rust>::IOCTL;
+                        writeln!(program, "IS({}, {number});", $number).unwrap();
+                    )?
+                )*
+            };
+        }
+        check! {
+            uapi::Info, "mapwright_info", "MAPWRIGHT_INFO";
+            uapi::Create, "mapwright_create", "MAPWRIGHT_CREATE";
+            uapi::Destroy, "mapwright_destroy", "MAPWRIGHT_DESTROY";
+            uapi::Query, "mapwright_query", "MAPWRIGHT_QUERY";
+            uapi::Pages, "mapwright_pages", "MAPWRIGHT_PAGES";
+            uapi::Sync, "mapwright_sync", "MAPWRIGHT_SYNC";
+            uapi::PageInfo, "mapwright_page_info";
+            uapi::alloc::Info, "mapwright_alloc_info", "MAPWRIGHT_ALLOC_INFO";
+            uapi::alloc::Run, "mapwright_alloc_run", "MAPWRIGHT_ALLOC_RUN";
+            uapi::alloc::Cost, "mapwright_alloc_cost";
+            uapi::alloc::Release, "mapwright_alloc_release", "MAPWRIGHT_ALLOC_RELEASE";
+            uapi::alloc::Record, "mapwright_alloc_record";
+            uapi::inspect::Walk, "mapwright_inspect_walk", "MAPWRIGHT_INSPECT_WALK";
+            uapi::inspect::WalkLevel, "mapwright_inspect_walk_level";
+            uapi::inspect::Frame, "mapwright_inspect_frame", "MAPWRIGHT_INSPECT_FRAME";
+            uapi::inspect::Layout, "mapwright_inspect_layout", "MAPWRIGHT_INSPECT_LAYOUT";
+            uapi::inspect::AreaRange, "mapwright_inspect_area_range";
+            uapi::DmaInfo, "mapwright_dma_info", "MAPWRIGHT_DMA_INFO";
+            uapi::Transfer, "mapwright_dma_transfer", "MAPWRIGHT_DMA_TRANSFER";
+            uapi::Done, "mapwright_dma_done", "MAPWRIGHT_DMA_DONE";
+            uapi::Lend, "mapwright_dma_lend", "MAPWRIGHT_DMA_LEND";
+            uapi::GiveBack, "mapwright_dma_give_back", "MAPWRIGHT_DMA_GIVE_BACK";
+            uapi::Export, "mapwright_dma_export", "MAPWRIGHT_DMA_EXPORT";
+            uapi::Import, "mapwright_dma_import", "MAPWRIGHT_DMA_IMPORT";
+            uapi::gpio::Info, "mapwright_gpio_info", "MAPWRIGHT_GPIO_INFO";
+            uapi::gpio::Outputs, "mapwright_gpio_outputs", "MAPWRIGHT_GPIO_OUTPUTS";
+            uapi::gpio::Direction, "mapwright_gpio_direction", "MAPWRIGHT_GPIO_DIRECTION";
+            uapi::gpio::Blink, "mapwright_gpio_blink", "MAPWRIGHT_GPIO_BLINK";
+            uapi::gpio::Wait, "mapwright_gpio_wait", "MAPWRIGHT_GPIO_WAIT";
+        }
+        let words = [
+            (
+                "MAPWRIGHT_METHOD_FAULT_PFN",
+                uapi::Method::FaultPfn.number(),
+            ),
+            ("MAPWRIGHT_CACHING_WB", uapi::Caching::WriteBack.number()),
+            (
+                "MAPWRIGHT_ADDRESS_DIRECT_MAP",
+                uapi::AddressClass::DirectMap.number(),
+            ),
+            (
+                "MAPWRIGHT_ALLOC_PATTERN_RANDOM",
+                uapi::alloc::Pattern::Random.number(),
+            ),
+            (
+                "MAPWRIGHT_INSPECT_MEMORY_TYPE_UC",
+                uapi::inspect::MemoryType::Uncached.number(),
+            ),
+            (
+                "MAPWRIGHT_DMA_LENDING_SCATTER_PAGES",
+                uapi::Lending::ScatterPages.number(),
+            ),
+            ("MAPWRIGHT_ALLOC_HOLD", uapi::alloc::HOLD),
+            ("MAPWRIGHT_INSPECT_WALK_PROBE", uapi::inspect::WALK_PROBE),
+            ("MAPWRIGHT_SYNC_FOR_DEVICE", uapi::SYNC_FOR_DEVICE),
+        ];
+        for (name, number) in words {
+            writeln!(program, "IS({name}, {number});").unwrap();
+        }
+        compile(&program);
+    }
+
+    #[test]
+    fn every_structure_is_checked() {
+        let checked = include_str!("main.rs");
+        for header in &HEADERS {
+            for name in Source::read(&uapi_dir().join(header.source))
+                .unwrap()
+                .structs
+            {
+                let c_name = format!("\"{}\"", header.c_name(&name));
+                assert!(
+                    checked.contains(&c_name),
+                    "{c_name} is not in the list above"
+                );
+            }
+        }
     }
 }

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * The interface of a device of mapwright. Made from dma.rs by `make header`: do not edit.
+ * What the ioctls do and how they fail is said there.
+ */
+#ifndef MAPWRIGHT_DMA_H
+#define MAPWRIGHT_DMA_H
+
+#include <linux/ioctl.h>
+#include <stdint.h>
+
+/* Name of the device nodes below `/dev` and of the directories in debugfs, before their number. */
+#define MAPWRIGHT_DMA_NAME "mapwright-dma"
+
+/* Ioctl request taking DmaInfo. */
+#define MAPWRIGHT_DMA_INFO _IO(0xe7, 0x20)
+
+/* Ioctl request taking Transfer. */
+#define MAPWRIGHT_DMA_TRANSFER _IO(0xe7, 0x21)
+
+/* Ioctl request taking Done. */
+#define MAPWRIGHT_DMA_DONE _IO(0xe7, 0x22)
+
+/* Ioctl request taking Lend. */
+#define MAPWRIGHT_DMA_LEND _IO(0xe7, 0x23)
+
+/* Ioctl request taking GiveBack. */
+#define MAPWRIGHT_DMA_GIVE_BACK _IO(0xe7, 0x24)
+
+/* Ioctl request taking Export. */
+#define MAPWRIGHT_DMA_EXPORT _IO(0xe7, 0x25)
+
+/* Ioctl request taking Import. */
+#define MAPWRIGHT_DMA_IMPORT _IO(0xe7, 0x26)
+
+/* Transfer::flags: do not wait; see Done. */
+#define MAPWRIGHT_DMA_TRANSFER_QUEUE 2
+
+/* Transfer::flags, with TRANSFER_QUEUE: add one to the eventfd `Transfer::eventfd` when the transfer has ended. */
+#define MAPWRIGHT_DMA_TRANSFER_EVENTFD 4
+
+/* Transfers that a file may have queued, and ended but not asked about. */
+#define MAPWRIGHT_DMA_MAX_QUEUED 64
+
+/* Loans that a file may have at a time, and buffers that it has imported. */
+#define MAPWRIGHT_DMA_MAX_LOANS 64
+
+/* Lend::direction: the device reads the memory. */
+#define MAPWRIGHT_DMA_LEND_TO_DEVICE 1
+
+/* Lend::direction: the device writes to it. */
+#define MAPWRIGHT_DMA_LEND_FROM_DEVICE 2
+
+/* Export::flags: the file can only be read. */
+#define MAPWRIGHT_DMA_EXPORT_READ_ONLY 1
+
+/* Transfer::flags: `target` is no region, and `target_offset` a bus address. For root only (`CAP_SYS_RAWIO`), and only where an IOMMU translates the device's addresses, so that the device reaches nothing that is not lent to it: `EPERM` otherwise. It is there to see an IOMMU refuse. */
+#define MAPWRIGHT_DMA_TRANSFER_RAW_TARGET 1
+
+enum mapwright_dma_lending {
+	MAPWRIGHT_DMA_LENDING_SCATTER = 0,
+	MAPWRIGHT_DMA_LENDING_SCATTER_PAGES = 1,
+	MAPWRIGHT_DMA_LENDING_SINGLE = 2,
+	MAPWRIGHT_DMA_LENDING_PAGE = 3,
+};
+
+enum mapwright_dma_interrupt {
+	MAPWRIGHT_DMA_INTERRUPT_INTX = 0,
+	MAPWRIGHT_DMA_INTERRUPT_MSI = 1,
+};
+
+/**
+ * [`IOCTL_DMA_INFO`]: about the device. Everything but `size` is output.
+ *
+ * Errors: `ENODEV` (the device is gone).
+ */
+struct mapwright_dma_info {
+        /**
+         * Bytes of this structure.
+         */
+        uint32_t size;
+        /**
+         * What the device says it is: 0x010000ed, a version and `edu`.
+         */
+        uint32_t identification;
+        /**
+         * Bytes of the device's buffer.
+         */
+        uint32_t buffer_bytes;
+        /**
+         * Bits of the bus addresses that it can give out.
+         */
+        uint32_t address_bits;
+        /**
+         * An `Interrupt`.
+         */
+        uint32_t interrupt;
+        /**
+         * 1 if an IOMMU translates its addresses, 0 if not.
+         */
+        uint32_t translated;
+};
+
+/**
+ * [`IOCTL_TRANSFER`]: moves bytes by DMA, and returns when they have been moved, or with
+ * [`TRANSFER_QUEUE`] at once.
+ *
+ * One of the two sides may be the device's buffer: number 0. Between two regions the bytes go through
+ * that buffer, in as many pieces as that takes. It belongs to nobody: what a transfer leaves there
+ * lasts until the next one, of whichever program.
+ *
+ * Errors: `EINVAL` (`bytes` is 0; a range is not inside its region or the device's buffer; both sides
+ * are that buffer; unknown flags or `lending`; a range lent as a page that is not in one), `ENOENT`
+ * (this file has no such region or imported buffer), `EACCES` (the target is a buffer that can only be
+ * read), `EBUSY` (the region is lent, but not these bytes in this direction, or the CPU has them now),
+ * `EAGAIN` ([`MAX_QUEUED`] are queued), `EBADF` (no eventfd), `EOPNOTSUPP` (the region cannot be lent that way), `EPERM` (see
+ * [`TRANSFER_RAW_TARGET`]), `ENODEV` (the device is gone), `EINTR` (a signal came; some of the bytes
+ * may have been moved), `EIO` (the device does not answer), `ENOMEM`.
+ */
+struct mapwright_dma_transfer {
+        /**
+         * Bytes of this structure.
+         */
+        uint32_t size;
+        /**
+         * `TRANSFER_…`.
+         */
+        uint32_t flags;
+        /**
+         * Number of the region or imported buffer that is read, or 0 for the device's buffer.
+         */
+        uint64_t source;
+        /**
+         * Where to begin in it, in bytes.
+         */
+        uint64_t source_offset;
+        /**
+         * Number of the region or imported buffer that is written to, or 0 for the device's buffer.
+         */
+        uint64_t target;
+        /**
+         * Where to begin in it, in bytes.
+         */
+        uint64_t target_offset;
+        /**
+         * How many bytes.
+         */
+        uint64_t bytes;
+        /**
+         * A `Lending`, for regions that are not `coherent` and not lent already.
+         */
+        uint32_t lending;
+        /**
+         * With [`TRANSFER_EVENTFD`], the file descriptor of an eventfd; otherwise zero.
+         */
+        uint32_t eventfd;
+        /**
+         * Whatever the program likes: [`Done::cookie`] of a queued transfer.
+         */
+        uint64_t cookie;
+};
+
+/**
+ * [`IOCTL_DONE`]: how a queued transfer ended. They are done one after the other, and told in that
+ * order, each once. `poll(2)` says `POLLIN` when there is one to tell, and `POLLERR` when the device
+ * is gone.
+ *
+ * Errors: `EAGAIN` (none has ended), `EINVAL` (flags).
+ */
+struct mapwright_dma_done {
+        /**
+         * Bytes of this structure.
+         */
+        uint32_t size;
+        /**
+         * Zero.
+         */
+        uint32_t flags;
+        /**
+         * On return: [`Transfer::cookie`].
+         */
+        uint64_t cookie;
+        /**
+         * On return: 0, or the errno that it failed with.
+         */
+        uint32_t error;
+        /**
+         * Zero.
+         */
+        uint32_t reserved;
+};
+
+/**
+ * [`IOCTL_LEND`]: lends a range of a region to the device, until it is given back. Transfers of these
+ * bytes use the loan. Between them, `SYNC` of the region passes all of the loan to the CPU and back to
+ * the device, which is where a device that cannot reach the memory sees what the CPU wrote.
+ *
+ * Errors: `EINVAL` (the range is empty or not inside the region; unknown direction, `lending` or
+ * flags; a page's range is not in one page), `ENOENT` (this session has no such region), `EBUSY`
+ * (some of it is lent already), `EOPNOTSUPP` (it cannot be lent that way: a `single` stretch that is
+ * none, or a `coherent` region, which needs no loan), `ENOSPC` ([`MAX_LOANS`]), `EIO`, `ENOMEM` (the device
+ * cannot be given addresses, or not so many), `ENODEV`.
+ */
+struct mapwright_dma_lend {
+        /**
+         * Bytes of this structure.
+         */
+        uint32_t size;
+        /**
+         * Zero.
+         */
+        uint32_t flags;
+        /**
+         * The region's number.
+         */
+        uint64_t region;
+        /**
+         * First byte of the range.
+         */
+        uint64_t first;
+        /**
+         * Bytes of the range.
+         */
+        uint64_t bytes;
+        /**
+         * A `Lending`.
+         */
+        uint32_t lending;
+        /**
+         * [`LEND_TO_DEVICE`], [`LEND_FROM_DEVICE`] or both.
+         */
+        uint32_t direction;
+        /**
+         * On return: the loan's number.
+         */
+        uint64_t id;
+        /**
+         * On return: the first bus address, if the caller has `CAP_SYS_ADMIN`; otherwise
+         * [`NO_DMA_ADDR`](crate::NO_DMA_ADDR).
+         */
+        uint64_t bus;
+        /**
+         * On return: entries of the list that was given to the DMA API. 1 without a list.
+         */
+        uint32_t entries;
+        /**
+         * On return: contiguous stretches of bus addresses that came of it.
+         */
+        uint32_t segments;
+};
+
+/**
+ * [`IOCTL_GIVE_BACK`]: ends a loan, or lets go of an imported buffer.
+ *
+ * Errors: `ENOENT` (this file has no such), `EBUSY` (a transfer uses it), `EINVAL` (flags).
+ */
+struct mapwright_dma_give_back {
+        /**
+         * Bytes of this structure.
+         */
+        uint32_t size;
+        /**
+         * Zero.
+         */
+        uint32_t flags;
+        /**
+         * Number of the loan or buffer.
+         */
+        uint64_t id;
+};
+
+/**
+ * [`IOCTL_EXPORT`]: makes a DMA-buf of whole pages of a region: a file that other drivers and programs
+ * can be given. It keeps the memory.
+ *
+ * Errors: `EINVAL` (the range is empty, not inside the region or not of whole pages; flags), `ENOENT`
+ * (this session has no such region), `EOPNOTSUPP` (a `kmalloc` or `coherent` region), `EMFILE`, `ENOMEM`.
+ */
+struct mapwright_dma_export {
+        /**
+         * Bytes of this structure.
+         */
+        uint32_t size;
+        /**
+         * [`EXPORT_READ_ONLY`] or 0.
+         */
+        uint32_t flags;
+        /**
+         * The region's number.
+         */
+        uint64_t region;
+        /**
+         * First byte of the range.
+         */
+        uint64_t first;
+        /**
+         * Bytes of the range.
+         */
+        uint64_t bytes;
+        /**
+         * On return: the file descriptor, which is closed on `exec`.
+         */
+        uint32_t fd;
+        /**
+         * Zero.
+         */
+        uint32_t reserved;
+};
+
+/**
+ * [`IOCTL_IMPORT`]: attaches the device to a DMA-buf, so that transfers can name it.
+ *
+ * Errors: `EBADF`, `EINVAL` (`fd` is no DMA-buf; flags), `ENOSPC` ([`MAX_LOANS`]), `ENODEV`, what its
+ * exporter says.
+ */
+struct mapwright_dma_import {
+        /**
+         * Bytes of this structure.
+         */
+        uint32_t size;
+        /**
+         * Zero.
+         */
+        uint32_t flags;
+        /**
+         * The file descriptor.
+         */
+        uint32_t fd;
+        /**
+         * Zero.
+         */
+        uint32_t reserved;
+        /**
+         * On return: the number that transfers call it by. No region has it.
+         */
+        uint64_t id;
+        /**
+         * On return: its size in bytes.
+         */
+        uint64_t bytes;
+};
+
+#endif /* MAPWRIGHT_DMA_H */
