@@ -6,6 +6,7 @@
 
 #include <linux/module.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/vmalloc.h>
 
 #define OBJECTS 50
@@ -13,7 +14,7 @@
 
 static char *fault = "";
 module_param(fault, charp, 0);
-MODULE_PARM_DESC(fault, "leak, double-free, use-after-free or wrong-free");
+MODULE_PARM_DESC(fault, "leak, double-free, use-after-free, wrong-free, sleep or no-sleep");
 
 /* Nobody has the pointers when this ends. */
 static noinline void leak(void)
@@ -53,6 +54,18 @@ static noinline void wrong_free(void)
 	vfree(object);
 }
 
+/* Whoever holds a spinlock must not sleep: with GFP_ATOMIC this is no mistake. */
+static noinline void allocate_locked(gfp_t gfp)
+{
+	static DEFINE_SPINLOCK(lock);
+	void *object;
+
+	spin_lock(&lock);
+	object = kmalloc(OBJECT_SIZE, gfp);
+	spin_unlock(&lock);
+	kfree(object);
+}
+
 static int __init faulty_init(void)
 {
 	if (!strcmp(fault, "leak"))
@@ -63,6 +76,10 @@ static int __init faulty_init(void)
 		use_after_free();
 	else if (!strcmp(fault, "wrong-free"))
 		wrong_free();
+	else if (!strcmp(fault, "sleep"))
+		allocate_locked(GFP_KERNEL);
+	else if (!strcmp(fault, "no-sleep"))
+		allocate_locked(GFP_ATOMIC);
 	else
 		return -EINVAL;
 	return 0;

@@ -36,18 +36,16 @@ impl Claim {
 pub enum Shape {
     /// As for all else: two processors, 1 GiB, four levels of page tables, a kernel at random addresses.
     Normal,
-    /// The same again: other random addresses.
-    Again,
-    /// The kernel is where it was linked to be.
+    /// One processor, and the kernel is where it was linked to be.
     Nokaslr,
     /// Five levels of page tables.
     FiveLevels,
-    /// The kernel hides itself from user mode.
+    /// The kernel hides itself from user mode, and is at other random addresses than in the first boot.
     Isolated,
     /// Two NUMA nodes.
     Numa,
-    /// 3 GiB of memory, a third of it above 4 GiB, and memory is allocated as it was left.
-    ThreeGib,
+    /// Half of the memory is above 4 GiB, and memory is allocated as it was left.
+    AboveFourGib,
     /// SLUB checks each object.
     SlubDebug,
     /// The kernel of scripts/debug-kernel, looking for leaks.
@@ -68,14 +66,13 @@ pub enum Shape {
 
 impl Shape {
     /// All of them, in the order in which they are booted.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 14] = [
         Self::Normal,
-        Self::Again,
         Self::Nokaslr,
         Self::FiveLevels,
         Self::Isolated,
         Self::Numa,
-        Self::ThreeGib,
+        Self::AboveFourGib,
         Self::SlubDebug,
         Self::DebugKernel,
         Self::Edu,
@@ -90,12 +87,11 @@ impl Shape {
     pub fn name(self) -> &'static str {
         match self {
             Self::Normal => "normal",
-            Self::Again => "again",
             Self::Nokaslr => "nokaslr",
             Self::FiveLevels => "five-levels",
             Self::Isolated => "isolated",
             Self::Numa => "numa",
-            Self::ThreeGib => "three-gib",
+            Self::AboveFourGib => "above-four-gib",
             Self::SlubDebug => "slub-debug",
             Self::DebugKernel => "debug-kernel",
             Self::Edu => "edu",

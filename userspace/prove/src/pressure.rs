@@ -55,9 +55,35 @@ const WAKE: &str = "mm_vmscan_wakeup_kswapd";
 /// The event of a thread that begins to reclaim memory itself.
 pub const RECLAIM: &str = "mm_vmscan_direct_reclaim_begin";
 
+/// Memory that is used up bit by bit.
+pub struct Squeeze<'a> {
+    memory: &'a Anonymous,
+    /// Where the next step begins.
+    next: usize,
+    /// Where it ends: no more than that can be reclaimed for it.
+    end: usize,
+}
+
+impl Squeeze<'_> {
+    /// Uses up more, until this thread has to reclaim some again: what was free, and what others have
+    /// reclaimed meanwhile, is gone then.
+    pub fn until_reclaim(&mut self) -> Result<()> {
+        let step = STEP_PAGES * usize::try_from(mapwright::page_size())?;
+        let reclaims = direct_reclaims()?;
+        while direct_reclaims()? == reclaims {
+            if self.next + step > self.end {
+                return not_testable("others reclaim memory faster than it is used up here");
+            }
+            self.memory.touch(self.next..self.next + step)?;
+            self.next += step;
+        }
+        Ok(())
+    }
+}
+
 /// Uses up memory until this thread has to reclaim some, and then does `then`. kswapd is woken, but hardly
 /// gets to run, so that it does not undo what is measured.
-pub fn apply<T>(then: impl Fn() -> Result<T>) -> Result<(Seen, T)> {
+pub fn apply<T>(then: impl Fn(&mut Squeeze<'_>) -> Result<T>) -> Result<(Seen, T)> {
     let _short = ShortLists::new()?;
     for _ in 0..TRIES {
         if let (seen, Some(done)) = attempt(&then)? {
@@ -70,7 +96,7 @@ pub fn apply<T>(then: impl Fn() -> Result<T>) -> Result<(Seen, T)> {
 }
 
 /// The same, but `then` is only done if this thread woke kswapd and had to reclaim.
-fn attempt<T>(then: impl Fn() -> Result<T>) -> Result<(Seen, Option<T>)> {
+fn attempt<T>(then: impl Fn(&mut Squeeze<'_>) -> Result<T>) -> Result<(Seen, Option<T>)> {
     let reclaimable = Anonymous::new(RECLAIMABLE)?;
     reclaimable.advise(MmapAdvise::MADV_NOHUGEPAGE)?;
     reclaimable.touch(0..RECLAIMABLE)?;
@@ -104,8 +130,14 @@ fn attempt<T>(then: impl Fn() -> Result<T>) -> Result<(Seen, Option<T>)> {
         reclaimed: first(&events, RECLAIM)?,
         steps,
     };
+    let next = (seen.steps.len() - 1) * STEP_PAGES * page;
+    let mut squeeze = Squeeze {
+        memory: &memory,
+        next,
+        end: memory.len().min(next + RECLAIMABLE / 2),
+    };
     let done = match (seen.woken, seen.reclaimed) {
-        (Some(_), Some(_)) => Some(then()?),
+        (Some(_), Some(_)) => Some(then(&mut squeeze)?),
         _ => None,
     };
     Ok((seen, done))

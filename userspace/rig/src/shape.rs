@@ -79,14 +79,10 @@ pub const GPIO: Build = Build {
 const BUILDS: [Build; Shape::ALL.len()] = [
     USUAL,
     Build {
-        shape: Shape::Again,
-        about: "the same, booted again: other random addresses",
-        ..USUAL
-    },
-    Build {
         shape: Shape::Nokaslr,
-        about: "no random addresses",
+        about: "one processor, no random addresses",
         append: "nokaslr",
+        cpus: 1,
         ..USUAL
     },
     Build {
@@ -100,7 +96,7 @@ const BUILDS: [Build; Shape::ALL.len()] = [
     },
     Build {
         shape: Shape::Isolated,
-        about: "the kernel hides itself from user mode: pti=on",
+        about: "the kernel hides itself from user mode, at other random addresses: pti=on",
         append: "pti=on",
         ..USUAL
     },
@@ -114,10 +110,10 @@ const BUILDS: [Build; Shape::ALL.len()] = [
         ..USUAL
     },
     Build {
-        shape: Shape::ThreeGib,
-        about: "3 GiB of memory, a third of it above 4 GiB: a zone more; init_on_alloc=0",
+        shape: Shape::AboveFourGib,
+        about: "half of the memory above 4 GiB: a zone more; init_on_alloc=0",
+        qemu: "-M q35,max-ram-below-4g=512M",
         append: "init_on_alloc=0",
-        memory: "3G",
         ..USUAL
     },
     Build {

@@ -12,7 +12,7 @@ pub const CLAIM: Claim = Claim {
     says: "kzalloc() gives zeroed memory; krealloc() changes the size, keeps the data and may move it; ksize() \
            tells the size that was really given.",
     needs: &[Need::Module("mapwright_alloc")],
-    shapes: &[Shape::Normal, Shape::ThreeGib],
+    shapes: &[Shape::Normal, Shape::AboveFourGib],
     prove,
 };
 

@@ -3,12 +3,17 @@
 //! B7: what GFP flags say of where memory comes from, and of whether to wait for it.
 
 use crate::{
-    pressure,
-    read::{trace, zoneinfo},
+    faulty::make_mistake,
+    pressure::{self, Squeeze},
+    read::{
+        trace::{self, MARK},
+        zoneinfo,
+    },
     Claim, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Result};
 use mapwright::alloc::{AllocDevice, Gfp, Object, Pattern, Plan, Report};
+use std::path::Path;
 
 pub const CLAIM: Claim = Claim {
     id: "B7",
@@ -16,7 +21,7 @@ pub const CLAIM: Claim = Claim {
     says: "GFP_KERNEL may sleep and GFP_ATOMIC may not; GFP_DMA gives memory below 16 MB, GFP_DMA32 below 4 GB, \
            GFP_HIGHUSER high memory.",
     needs: &[Need::Module("mapwright_alloc"), Need::Cpus(2)],
-    shapes: &[Shape::Normal, Shape::ThreeGib],
+    shapes: &[Shape::Normal, Shape::AboveFourGib, Shape::DebugKernel],
     prove,
 };
 
@@ -37,6 +42,10 @@ const FLAGS: [(Gfp, &str, Option<u64>); 5] = [
 ];
 
 fn prove(lab: &Lab) -> Result<Finding> {
+    // Only a kernel for debugging is given mistakes.
+    if let Ok(module) = lab.faulty() {
+        return prove_by_mistake(module);
+    }
     let device = AllocDevice::open()?;
     let zones = zoneinfo::read()?;
     let has = |name: &str| zones.iter().any(|zone| zone.name == name);
@@ -68,7 +77,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
             limited.push((name, limit, last));
         }
     }
-    let (seen, (atomic, kernel)) = pressure::apply(|| in_need_of_both(&device))?;
+    let (seen, (atomic, kernel)) = pressure::apply(|squeeze| in_need_of_both(&device, squeeze))?;
     ensure!(
         seen.reclaimed.is_some(),
         "memory was used up, and nobody had to reclaim"
@@ -136,12 +145,12 @@ fn prove(lab: &Lab) -> Result<Finding> {
 }
 
 /// Asks with both, until memory was so short that one who may wait had to, or as often as it is tried.
-fn in_need_of_both(device: &AllocDevice) -> Result<(InNeed, InNeed)> {
+fn in_need_of_both(device: &AllocDevice, squeeze: &mut Squeeze<'_>) -> Result<(InNeed, InNeed)> {
     let mut tries = 1;
     loop {
         // Each begins where the last one did: what that took, it gave back.
-        let atomic = in_need(device, Gfp::Atomic)?;
-        let kernel = in_need(device, Gfp::Kernel)?;
+        let atomic = in_need(device, Gfp::Atomic, squeeze)?;
+        let kernel = in_need(device, Gfp::Kernel, squeeze)?;
         if kernel.reclaims > 0 || tries == TRIES {
             return Ok((atomic, kernel));
         }
@@ -155,19 +164,56 @@ struct InNeed {
     reclaims: usize,
 }
 
-fn in_need(device: &AllocDevice, gfp: Gfp) -> Result<InNeed> {
+fn in_need(device: &AllocDevice, gfp: Gfp, squeeze: &mut Squeeze<'_>) -> Result<InNeed> {
     let plan = Plan::pages(0)
         .with_gfp(gfp)
         .repeated(MANY)
         .with_pattern(Pattern::Batches { batch: MANY });
-    let (report, events) = trace::record(&["vmscan:mm_vmscan_direct_reclaim_begin"], |_| {
+    let (report, events) = trace::record(&["vmscan:mm_vmscan_direct_reclaim_begin"], |buffer| {
+        // The buffer took memory and will give it back: memory must be short when the plan begins.
+        squeeze.until_reclaim()?;
+        buffer.mark(0)?;
         Ok(device.run(&plan)?)
     })?;
+    let of_plan = events.iter().skip_while(|event| event.name != MARK);
     Ok(InNeed {
         report,
-        reclaims: events
-            .iter()
+        reclaims: of_plan
             .filter(|event| event.name == pressure::RECLAIM)
             .count(),
     })
+}
+
+/// Where the kernel looks for sleepers, a module tries both in a place where nobody may sleep: it holds a
+/// spinlock.
+fn prove_by_mistake(module: &Path) -> Result<Finding> {
+    let mut table = Table::new(
+        "A module asks for memory while it holds a spinlock; what the kernel for debugging says",
+        ["flags", "the kernel's words"],
+    );
+    let mut told = Vec::new();
+    for (name, fault) in [("GFP_KERNEL", "sleep"), ("GFP_ATOMIC", "no-sleep")] {
+        let log = make_mistake(module, fault)?;
+        let report = log
+            .iter()
+            .find(|line| line.contains("sleeping function called from invalid context"));
+        told.push(report.is_some());
+        let words = report.map_or("nothing", |line| line.trim());
+        table.row([name.to_owned(), words.to_owned()]);
+    }
+    let seen = match told[..] {
+        [true, false] => "GFP_KERNEL is reported as a sleeper, GFP_ATOMIC is not",
+        [true, true] => "both are reported as sleepers",
+        [false, true] => "only GFP_ATOMIC is reported as a sleeper",
+        _ => "neither is reported",
+    };
+    Ok(Finding::new(
+        "where nobody may sleep, GFP_KERNEL is a bug that is reported, GFP_ATOMIC is none",
+    )
+    .statement(
+        "GFP_KERNEL may sleep, GFP_ATOMIC may not",
+        Verdict::of(told == [true, false]),
+        seen,
+    )
+    .table(table))
 }

@@ -9,8 +9,9 @@ use crate::{
     read::free_lists,
     Claim, Finding, Lab, Need, Shape, Table, Verdict,
 };
-use anyhow::{ensure, Context as _, Result};
+use anyhow::{Context as _, Result};
 use mapwright::alloc::{AllocDevice, Object, Pattern, Plan};
+use std::collections::BTreeMap;
 
 pub const CLAIM: Claim = Claim {
     id: "B9",
@@ -28,8 +29,8 @@ const ORDER: usize = 5;
 const TRIES: usize = 200;
 /// The block that is split is to be at least of this order.
 const SPLIT_FROM: usize = ORDER + 3;
-/// Blocks that are looked at for buddies.
-const BLOCKS: u32 = 64;
+/// Blocks that are looked at for buddies, at most: 48 MiB.
+const MAX_BLOCKS: u32 = 384;
 
 /// The lists of the type that the kernel's own pages come from, before, while a block is taken, and after.
 struct Split {
@@ -64,7 +65,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
             split.after.0[order].to_string(),
         ]);
     }
-    let pairs = pairs(&device, lab.machine.page_size)?;
+    let pairs = pairs(&device, &split.zone, lab.machine.page_size)?;
     let halves = split.from - ORDER;
     Ok(Finding::new(format!(
         "a block of order {} leaves {halves} halves, and is whole again when freed",
@@ -82,11 +83,18 @@ fn prove(lab: &Lab) -> Result<Finding> {
     )
     .statement(
         "The address of the buddy is address XOR (1 << (order + PAGE_SHIFT))",
-        Verdict::of(pairs.buddies > 0 && pairs.aligned),
+        match (pairs.buddies, pairs.all_smaller_taken) {
+            (0, false) => Verdict::NotTestableHere,
+            (buddies, _) => Verdict::of(buddies > 0 && pairs.aligned),
+        },
         format!(
-            "of {BLOCKS} blocks of order {ORDER} allocated one after the other, {} are pairs of such addresses; all are \
-             aligned to their size",
-            pairs.buddies
+            "of {} blocks of order {ORDER} there are {} pairs with such addresses; {}",
+            pairs.blocks,
+            pairs.buddies,
+            match pairs.aligned {
+                true => "all are aligned to their size",
+                false => "some are not aligned to their size",
+            }
         ),
     )
     .table(table)
@@ -157,43 +165,58 @@ fn observe(device: &AllocDevice) -> Result<Split> {
 }
 
 struct Pairs {
+    blocks: u32,
     buddies: usize,
     aligned: bool,
+    /// A block large enough to be split into buddies must be among them: none smaller was left.
+    all_smaller_taken: bool,
     table: Table,
 }
 
-/// How many of many blocks have the buddy that comes next to them, or before.
-fn pairs(device: &AllocDevice, page_size: u64) -> Result<Pairs> {
+/// How many blocks have to be taken until one of order `SPLIT_FROM` is split, and all of it taken.
+fn blocks_until_split(zone: &str) -> Result<u32> {
+    let lists = free_lists::unmovable(zone)?;
+    let smaller = lists.iter().enumerate().take(SPLIT_FROM).skip(ORDER);
+    let smaller: u64 = smaller.map(|(order, free)| free << (order - ORDER)).sum();
+    Ok(u32::try_from(smaller + 2 * (1 << (SPLIT_FROM - ORDER)))?)
+}
+
+/// How many of many blocks, taken one after the other, are each other's buddies.
+fn pairs(device: &AllocDevice, zone: &str, page_size: u64) -> Result<Pairs> {
+    let needed = blocks_until_split(zone)?;
+    let blocks = needed.min(MAX_BLOCKS);
     let plan = Plan::pages(u32::try_from(ORDER)?)
-        .repeated(BLOCKS)
-        .with_pattern(Pattern::Batches { batch: BLOCKS });
-    let (_, objects) = device.record(&plan, BLOCKS)?;
-    ensure!(
-        objects.len() == BLOCKS as usize,
-        "{} of {BLOCKS} blocks",
-        objects.len()
-    );
+        .repeated(blocks)
+        .with_pattern(Pattern::Batches { batch: blocks });
+    let (_, objects) = device.record(&plan, blocks)?;
+    let by_frame: BTreeMap<u64, &Object> = objects.iter().map(|it| (it.pfn, it)).collect();
     let bit = page_size << ORDER;
-    let is_buddy = |pair: &&[Object]| {
-        let by_frame = buddy_of(pair[0].pfn, ORDER) == pair[1].pfn;
-        by_frame && pair[0].address ^ bit == pair[1].address
-    };
     let mut table = Table::new(
-        format!("Blocks of order {ORDER} allocated one after the other that are buddies (the first four pairs)"),
-        ["address", "XOR", "gives", "the next block is at"],
+        format!("Blocks of order {ORDER}, of {blocks} taken one after the other, that are buddies (the first four pairs)"),
+        ["address", "XOR", "gives", "the other block is at"],
     );
-    let buddies: Vec<&[Object]> = objects.windows(2).filter(is_buddy).collect();
-    for pair in buddies.iter().take(4) {
-        table.row([
-            format!("{:#x}", pair[0].address),
-            format!("{bit:#x}"),
-            format!("{:#x}", pair[0].address ^ bit),
-            format!("{:#x}", pair[1].address),
-        ]);
+    let mut buddies = 0;
+    for object in by_frame.values() {
+        let Some(other) = by_frame.get(&buddy_of(object.pfn, ORDER)) else {
+            continue;
+        };
+        if object.pfn < other.pfn && object.address ^ bit == other.address {
+            buddies += 1;
+            if buddies <= 4 {
+                table.row([
+                    format!("{:#x}", object.address),
+                    format!("{bit:#x}"),
+                    format!("{:#x}", object.address ^ bit),
+                    format!("{:#x}", other.address),
+                ]);
+            }
+        }
     }
     Ok(Pairs {
-        buddies: buddies.len(),
+        blocks,
+        buddies,
         aligned: objects.iter().all(|object| object.pfn % (1 << ORDER) == 0),
+        all_smaller_taken: blocks == needed && objects.len() == blocks as usize,
         table,
     })
 }

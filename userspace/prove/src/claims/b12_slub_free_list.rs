@@ -2,10 +2,21 @@
 
 //! B12: where SLUB keeps its free list.
 
-use crate::{pin::Pinned, read::kcore::Kcore, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{
+    pin::Pinned,
+    read::{
+        is_emulated,
+        kcore::Kcore,
+        trace::{self, Call},
+    },
+    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+};
 use anyhow::{ensure, Context as _, Result};
 use mapwright::alloc::{AllocDevice, Allocator, Object, Pattern, Plan, FILL_BYTE};
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 pub const CLAIM: Claim = Claim {
     id: "B12",
@@ -18,7 +29,7 @@ pub const CLAIM: Claim = Claim {
         Need::File("/proc/kcore", "CONFIG_PROC_KCORE"),
         Need::File("/sys/kernel/slab", "CONFIG_SLUB without SLUB_TINY"),
     ],
-    shapes: &[Shape::Normal, Shape::SlubDebug],
+    shapes: &[Shape::Normal, Shape::Nokaslr, Shape::SlubDebug],
     prove,
 };
 
@@ -27,6 +38,17 @@ const BYTES: u64 = 1024;
 const OBJECTS: u32 = 8;
 /// What a free object is filled with where SLUB poisons: `include/linux/poison.h`.
 const POISON: u8 = 0x6b;
+/// Objects that are allocated while it is seen whether locks are taken: in pairs, and so many at a time that
+/// no processor keeps them at hand.
+const LOCKING: u32 = 1000;
+/// What takes a lock, in the kernel: none of these is ever inlined on x86.
+const LOCKS: [&str; 5] = [
+    "_raw_spin_lock*",
+    "_raw_spin_trylock*",
+    "_raw_read_lock*",
+    "_raw_write_lock*",
+    "mutex_lock*",
+];
 
 fn prove(lab: &Lab) -> Result<Finding> {
     let _pinned = Pinned::to(0)?;
@@ -106,34 +128,127 @@ fn prove(lab: &Lab) -> Result<Finding> {
             .table(table)
             .instead("The list's pointer is behind the object then, so that a store to what was freed does not break it."));
     }
-    Ok(finding
+    let locks = locks(lab, &device)?;
+    let finding = finding
         .statement(
             "The list is in the free objects themselves",
             Verdict::of(!listed.words.is_empty()),
-            format!("a word of {} objects has changed, and nothing else in them", listed.words.len()),
+            format!(
+                "a word of {} objects has changed, and nothing else in them",
+                listed.words.len()
+            ),
         )
         .statement(
             "The pointer is the first word, as it is",
             Verdict::Confirmed.if_else(listed.places.contains(&0) && plain > 0, Verdict::Outdated),
-            format!("it is at {:?}, and {plain} of {} are the address of another object", listed.places, listed.words.len()),
+            format!(
+                "it is at {:?}, and {plain} of {} are the address of another object",
+                listed.places,
+                listed.words.len()
+            ),
         )
         .statement(
             "What is freed goes to that list at once",
             Verdict::Confirmed.if_else(freed.words.len() >= listed.words.len(), Verdict::Outdated),
-            format!("{} of {} objects were still as they were filled", freed.untouched, objects.len()),
+            format!(
+                "{} of {} objects were still as they were filled",
+                freed.untouched,
+                objects.len()
+            ),
         )
         .statement(
             "What was freed last is given first",
             Verdict::of(reuse == 1),
-            format!("eight allocations, each freed before the next, got {reuse} different addresses"),
+            format!(
+                "eight allocations, each freed before the next, got {reuse} different addresses"
+            ),
         )
-        .table(table)
+        .table(table);
+    let finding = match locks {
+        Some(locks) => locks.judge(finding),
+        None => finding.statement(
+            "The fast path takes no lock",
+            Verdict::NotTestableHere,
+            "to trace functions, the kernel patches itself, which several emulated processors have been seen to get \
+             wrong: it takes one processor, or real ones",
+        ),
+    };
+    Ok(finding
         .instead(
             "The pointer is in the middle of the object and scrambled with the address and a secret \
              (CONFIG_SLAB_FREELIST_HARDENED), so that an overflow cannot forge it. Kernels with \
              sheaves put what is freed into an array of pointers of each processor's first: the object itself is not \
-             touched.",
+             touched. That array is guarded by a local lock, which is no lock between processors: it only keeps the \
+             thread where it is.",
         ))
+}
+
+/// The calls of locks while objects were allocated and freed.
+struct Locks {
+    /// Each object freed before the next was allocated.
+    pairs: Vec<Call>,
+    /// All allocated, then all freed.
+    many: Vec<Call>,
+}
+
+/// Counts the locks that are taken with what is at hand, and with more than is at hand.
+fn locks(lab: &Lab, device: &AllocDevice) -> Result<Option<Locks>> {
+    if is_emulated()? && lab.machine.cpus > 1 {
+        return Ok(None);
+    }
+    let pairs = Plan::new(Allocator::Kmalloc, BYTES).repeated(LOCKING);
+    let many = pairs
+        .clone()
+        .with_pattern(Pattern::Batches { batch: LOCKING });
+    // The first may have to fill what is kept at hand.
+    device.run(&pairs)?;
+    let of = |plan: &Plan| -> Result<Vec<Call>> {
+        Ok(trace::calls(&LOCKS, || Ok(device.run(plan)?))?.1)
+    };
+    Ok(Some(Locks {
+        pairs: of(&pairs)?,
+        many: of(&many)?,
+    }))
+}
+
+impl Locks {
+    fn judge(&self, finding: Finding) -> Finding {
+        let mut table = Table::new(
+            format!(
+                "Calls of functions that take a lock, by this thread (function tracer): {LOCKING} objects of {BYTES} \
+                 bytes allocated and freed"
+            ),
+            ["each freed before the next", "all, then all freed", "lock", "called by"],
+        );
+        let mut callers: BTreeMap<(&str, &str), [usize; 2]> = BTreeMap::new();
+        for (column, calls) in [&self.pairs, &self.many].into_iter().enumerate() {
+            for call in calls {
+                callers.entry((&call.name, &call.caller)).or_default()[column] += 1;
+            }
+        }
+        for ((name, caller), [pairs, many]) in callers {
+            let cells = [pairs.to_string(), many.to_string()];
+            let [pairs, many] = cells;
+            table.row([pairs, many, name.to_owned(), caller.to_owned()]);
+        }
+        let (pairs, many) = (self.pairs.len(), self.many.len());
+        // The thread is rescheduled now and then, which takes a few, too.
+        let few = LOCKING as usize / 10;
+        let verdict = match many {
+            0 => Verdict::NotTestableHere,
+            _ => Verdict::of(pairs < few),
+        };
+        let seen = match many {
+            0 => "nothing was traced, not even where locks must have been taken".to_owned(),
+            _ => format!(
+                "{pairs} locks for {LOCKING} objects, each freed before the next; {many} where all are allocated before \
+                 the first is freed"
+            ),
+        };
+        finding
+            .statement("The fast path takes no lock", verdict, seen)
+            .table(table)
+    }
 }
 
 /// How many addresses eight allocations get, each freed before the next.

@@ -18,7 +18,7 @@ pub const CLAIM: Claim = Claim {
            low, who allocates must reclaim itself; below min, the OOM killer comes or the allocation \
            fails.",
     needs: &[Need::Cpus(2)],
-    shapes: &[Shape::Normal, Shape::ThreeGib],
+    shapes: &[Shape::Normal, Shape::AboveFourGib],
     prove,
 };
 
@@ -70,7 +70,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
         ]);
     }
 
-    let (seen, ()) = pressure::apply(|| Ok(()))?;
+    let (seen, ()) = pressure::apply(|_| Ok(()))?;
     let woken = seen
         .woken
         .context("memory was used up, and nobody woke kswapd")?;

@@ -16,7 +16,7 @@ pub const CLAIM: Claim = Claim {
            struct page), and the direct map of all memory, where kmalloc memory is. KASLR moves them at \
            each boot.",
     needs: &[Need::Module("mapwright_inspect"), Need::Module("mapwright")],
-    shapes: &[Shape::Normal, Shape::Again, Shape::Nokaslr],
+    shapes: &[Shape::Normal, Shape::Nokaslr, Shape::Isolated],
     prove,
 };
 

@@ -21,6 +21,11 @@ pub fn text(path: impl AsRef<Path>) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
+/// Whether QEMU emulates the processors' instructions.
+pub fn is_emulated() -> Result<bool> {
+    Ok(text("/proc/cpuinfo")?.contains("QEMU TCG"))
+}
+
 /// Numbers of the NUMA nodes that have memory; none if the kernel knows no nodes.
 pub fn nodes() -> Result<Vec<usize>> {
     let list = Path::new("/sys/devices/system/node/has_memory");

@@ -48,15 +48,68 @@ impl Event {
 
 /// Records the events (`kmem:mm_page_alloc`) of this thread while `f` runs, which may put marks between
 /// them.
+///
+/// A filter of each event chooses the thread. `set_event_pid` would, too, but has the kernel patch its
+/// scheduler each time, and QEMU's processors, each in a thread, have been seen to run half a patch.
 pub fn record<T>(events: &[&str], f: impl FnOnce(&Buffer) -> Result<T>) -> Result<(T, Vec<Event>)> {
     let buffer = Buffer::new()?;
-    buffer.write("set_event_pid", &nix::unistd::gettid().to_string())?;
+    let of_this_thread = format!("common_pid == {}", nix::unistd::gettid());
     for event in events {
-        buffer.write(&format!("events/{}/enable", event.replace(':', "/")), "1")?;
+        let event = format!("events/{}", event.replace(':', "/"));
+        buffer.write(&format!("{event}/filter"), &of_this_thread)?;
+        buffer.write(&format!("{event}/enable"), "1")?;
     }
     let result = f(&buffer);
     buffer.write("events/enable", "0")?;
     Ok((result?, buffer.events()?))
+}
+
+/// A call of one of the kernel's functions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The function.
+    pub name: String,
+    /// The function that called it.
+    pub caller: String,
+}
+
+/// Records the calls of the kernel's functions with these names (`kfree`, `_raw_spin_lock*`) by this
+/// thread while `f` runs, without those of interrupts that come meanwhile.
+pub fn calls<T>(functions: &[&str], f: impl FnOnce() -> Result<T>) -> Result<(T, Vec<Call>)> {
+    let buffer = Buffer::new()?;
+    if !text(format!("{TRACEFS}/available_tracers"))?
+        .split_whitespace()
+        .any(|tracer| tracer == "function")
+    {
+        return not_testable("the kernel has no function tracer: CONFIG_FUNCTION_TRACER");
+    }
+    buffer.write("set_ftrace_filter", &functions.join(" "))?;
+    buffer.write("current_tracer", "function")?;
+    let result = f();
+    buffer.write("tracing_on", "0")?;
+    let traced = buffer.text();
+    buffer.write("current_tracer", "nop")?;
+    let thread = nix::unistd::gettid().as_raw();
+    Ok((result?, parse_calls(&traced?, thread)))
+}
+
+/// `    mapwright-132     [000] d..1.    12.345678: _raw_spin_lock <-get_from_partial_node`
+fn parse_calls(text: &str, thread: i32) -> Vec<Call> {
+    let thread = thread.to_string();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let call = |line: &str| {
+        let (task, rest) = line.split_once(" [")?;
+        let (_, number) = task.trim().rsplit_once('-')?;
+        let (context, called) = rest.split_once(": ")?;
+        // Interrupts off, need to reschedule, hard or soft interrupt, depth.
+        let interrupt = context.split_whitespace().nth(1)?.chars().nth(2)?;
+        let (name, caller) = called.split_once(" <-")?;
+        (number == thread && interrupt == '.').then(|| Call {
+            name: name.trim().to_owned(),
+            caller: caller.trim().to_owned(),
+        })
+    };
+    lines.filter_map(call).collect()
 }
 
 /// The event that a mark is.
@@ -95,6 +148,11 @@ impl Buffer {
     }
 
     fn events(&self) -> Result<Vec<Event>> {
+        Ok(parse(&self.text()?))
+    }
+
+    /// All that was traced.
+    fn text(&self) -> Result<String> {
         for cpu in fs::read_dir(format!("{}/per_cpu", self.0))? {
             let stats = text(cpu?.path().join("stats"))?;
             let lost = stats
@@ -102,7 +160,7 @@ impl Buffer {
                 .any(|line| line.starts_with("overrun:") && line != "overrun: 0");
             ensure!(!lost, "more was traced than the buffer holds");
         }
-        Ok(parse(&text(format!("{}/trace", self.0))?))
+        text(format!("{}/trace", self.0))
     }
 }
 
@@ -129,6 +187,21 @@ fn parse(text: &str) -> Vec<Event> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_of_other_threads_and_of_interrupts_are_left_out() {
+        let text = "\
+# tracer: function
+       mapwright-132     [000] d..1.    12.345678: _raw_spin_lock <-get_from_partial_node
+       mapwright-132     [000] d.h1.    12.345679: _raw_spin_lock <-update_process_times
+     kworker/0:1-9       [000] .....    12.345680: kfree <-process_one_work
+";
+        let call = Call {
+            name: "_raw_spin_lock".to_owned(),
+            caller: "get_from_partial_node".to_owned(),
+        };
+        assert_eq!(parse_calls(text, 132), [call]);
+    }
 
     #[test]
     fn events_have_fields() {
