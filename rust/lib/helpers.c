@@ -118,9 +118,10 @@ u64 mapkit_get_cycles(void)
 	return get_cycles();
 }
 
+/* High memory has none of its own: what kmap() once gave it may be somebody else's at any time. */
 void *mapkit_page_address(const struct page *page)
 {
-	return page_address(page);
+	return PageHighMem(page) ? NULL : page_address(page);
 }
 
 unsigned long mapkit_page_to_pfn(const struct page *page)
