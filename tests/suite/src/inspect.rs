@@ -7,11 +7,14 @@ use crate::{
     child,
     random::Random,
     raw::{self, Map, RW},
-    runner::{suite, Context},
+    runner::{skip, suite, Context},
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
+    alloc::{AllocDevice, Allocator, CacheFlag, Pattern, Plan},
+    btf,
     inspect::{Area, Inspector, MigrateType, Target},
+    slab::SlabCaches,
     uapi::{inspect as uapi, Request},
     Backing, Method, Session,
 };
@@ -28,6 +31,7 @@ use std::{
     fs,
     io::Read as _,
     os::fd::{AsFd as _, AsRawFd as _},
+    path::Path,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -35,6 +39,7 @@ use std::{
 suite! { "inspect":
     a_frame_agrees_with_kpageflags_and_kpagecount,
     a_frame_of_ours_is_counted_and_unmovable,
+    a_slab_s_cache_has_its_name,
     no_frame_beyond_memory_is_enxio,
     the_layout_holds_what_the_kernel_says_of_itself,
     it_needs_cap_sys_admin,
@@ -101,6 +106,37 @@ fn a_frame_of_ours_is_counted_and_unmovable(_: &Context) -> Result<()> {
     ensure!(apart > 0 && apart % 2 == 0, "{apart} bytes for two pages");
     drop(map);
     ensure!(inspector.frame(pages[0].pfn)?.refcount == 1);
+    Ok(())
+}
+
+fn a_slab_s_cache_has_its_name(_: &Context) -> Result<()> {
+    if !Path::new(btf::FILE).exists() {
+        return skip("the kernel does not tell its types: CONFIG_DEBUG_INFO_BTF");
+    }
+    let inspector = Inspector::open()?;
+    let caches = SlabCaches::new()?;
+    // What the module calls the cache, if it makes one, and what the page's is called.
+    let names = |plan: Plan| -> Result<(Option<String>, Option<String>)> {
+        let device = AllocDevice::open()?;
+        let held = plan.with_pattern(Pattern::Batches { batch: 1 }).holding();
+        let (report, objects) = device.record(&held, 1)?;
+        let pfn = objects.first().context("no object")?.pfn;
+        Ok((report.cache, caches.name(&inspector, pfn)?))
+    };
+    let (_, found) = names(Plan::new(Allocator::Kmalloc, 1024))?;
+    let found = found.unwrap_or_default();
+    ensure!(
+        found.starts_with("kmalloc") && found.ends_with("-1k"),
+        "{found}"
+    );
+    let own = Plan {
+        cache_flags: vec![CacheFlag::NoMerge],
+        ..Plan::new(Allocator::KmemCache, 200)
+    };
+    let (called, found) = names(own)?;
+    ensure!(called.is_some() && called == found, "{called:?} {found:?}");
+    let (_, found) = names(Plan::pages(0))?;
+    ensure!(found.is_none(), "a page that is no slab: {found:?}");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! `/sys/kernel/btf/vmlinux`: the running kernel's types, as its compiler laid them out. The format is
 //! that of the kernel's `Documentation/bpf/btf.rst`.
 
-use anyhow::{bail, ensure, Context as _, Result};
+use crate::{Error, Result};
 use std::{fs, ops::Range};
 
 /// Where the kernel has them.
@@ -39,25 +39,38 @@ pub struct Field {
     pub bit: u64,
 }
 
+fn wrong(detail: &str) -> Error {
+    Error::Unexpected {
+        what: FILE.to_owned(),
+        detail: detail.to_owned(),
+    }
+}
+
 impl Struct {
     /// The field with this name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// The byte that the field with this name begins at.
+    pub fn byte_of(&self, name: &str) -> Result<u64> {
+        let field = self.field(name);
+        let field = field.ok_or_else(|| wrong(&format!("the structure has no field {name}")))?;
+        Ok(field.bit / 8)
     }
 }
 
 impl Btf {
     /// Reads the running kernel's.
     pub fn read() -> Result<Self> {
-        Self::parse(fs::read(FILE).with_context(|| format!("reading {FILE}"))?)
+        let bytes = fs::read(FILE).map_err(|err| wrong(&format!("cannot be read: {err}")))?;
+        Self::parse(bytes)
     }
 
     fn parse(bytes: Vec<u8>) -> Result<Self> {
-        let magic = bytes.get(..2).context("no header")?;
-        ensure!(
-            magic == 0xeb9fu16.to_ne_bytes(),
-            "not BTF of this machine's byte order"
-        );
+        if bytes.get(..2) != Some(&0xeb9fu16.to_ne_bytes()) {
+            return Err(wrong("it is not BTF of this machine's byte order"));
+        }
         let mut btf = Self {
             bytes,
             strings: 0..0,
@@ -80,8 +93,9 @@ impl Btf {
     }
 
     fn word(&self, at: usize) -> Result<u32> {
-        let bytes = self.bytes.get(at..at + 4).context("cut off")?;
-        Ok(u32::from_ne_bytes(bytes.try_into()?))
+        let bytes = self.bytes.get(at..).and_then(|rest| rest.first_chunk());
+        let bytes = bytes.ok_or_else(|| wrong("it is cut off"))?;
+        Ok(u32::from_ne_bytes(*bytes))
     }
 
     /// Kind and number of members of the type at `at`.
@@ -99,7 +113,7 @@ impl Btf {
             KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * members,
             6 | 13 => 8 * members,
             2 | 7..=12 | 16 | 18 => 0,
-            _ => bail!("a type of the unknown kind {kind}"),
+            _ => return Err(wrong(&format!("it has a type of the unknown kind {kind}"))),
         };
         Ok(12 + rest)
     }
@@ -121,7 +135,7 @@ impl Btf {
                 return Ok(Struct { size, fields });
             }
         }
-        bail!("the kernel has no struct {name}")
+        Err(wrong(&format!("the kernel has no struct {name}")))
     }
 
     /// Adds the fields of the structure or union at `at`, which begins at `base` bits.
@@ -143,7 +157,8 @@ impl Btf {
                 continue;
             }
             let inner = self.word(member + 4)? as usize;
-            let inner = *self.types.get(inner).context("a type beyond the last")?;
+            let inner = self.types.get(inner);
+            let inner = *inner.ok_or_else(|| wrong("it names a type beyond the last"))?;
             if matches!(self.kind(inner)?.0, KIND_STRUCT | KIND_UNION) {
                 self.collect(inner, bit, fields)?;
             }

@@ -2,10 +2,14 @@
 
 //! `/proc/kcore`: the kernel's memory, as an ELF core file.
 
-use anyhow::{Context as _, Result};
-use std::{fs::File, os::unix::fs::FileExt as _};
+use crate::{Error, Result};
+use std::{fs::File, io, os::unix::fs::FileExt as _};
+
+/// Where the kernel has it.
+pub const FILE: &str = "/proc/kcore";
 
 const PT_LOAD: u32 = 1;
+const ELFCLASS64: u8 = 2;
 
 /// The kernel's memory.
 pub struct Kcore {
@@ -24,19 +28,22 @@ struct Segment {
 impl Kcore {
     /// Opens it.
     pub fn open() -> Result<Self> {
-        let file = File::open("/proc/kcore").context("opening /proc/kcore")?;
+        let file = File::open(FILE).map_err(unreadable)?;
         let mut header = [0; 64];
-        file.read_exact_at(&mut header, 0)?;
+        file.read_exact_at(&mut header, 0).map_err(unreadable)?;
         let (at, size, count) = (
             number(&header, 32, 8),
             number(&header, 54, 2),
             number(&header, 56, 2),
         );
-        let mut table = vec![0; usize::try_from(size * count)?];
-        file.read_exact_at(&mut table, at)?;
-        let segments = table
-            .chunks_exact(usize::try_from(size)?)
-            .filter_map(segment);
+        if header[4] != ELFCLASS64 || size < 56 {
+            return Err(wrong("it is not of a 64-bit kernel"));
+        }
+        // Two numbers of 16 bits.
+        let (size, count) = (size as usize, count as usize);
+        let mut table = vec![0; size * count];
+        file.read_exact_at(&mut table, at).map_err(unreadable)?;
+        let segments = table.chunks_exact(size).filter_map(segment);
         Ok(Self {
             segments: segments.collect(),
             file,
@@ -50,11 +57,20 @@ impl Kcore {
             within.is_some_and(|within| within + buffer.len() as u64 <= segment.bytes)
         };
         let segment = self.segments.iter().find(inside);
-        let segment = segment.with_context(|| format!("{address:#x} is not in /proc/kcore"))?;
+        let segment = segment.ok_or_else(|| wrong(&format!("{address:#x} is not in it")))?;
         let offset = segment.offset + (address - segment.address);
-        self.file
-            .read_exact_at(buffer, offset)
-            .context("reading /proc/kcore")
+        self.file.read_exact_at(buffer, offset).map_err(unreadable)
+    }
+}
+
+fn unreadable(err: io::Error) -> Error {
+    wrong(&format!("cannot be read: {err}"))
+}
+
+fn wrong(detail: &str) -> Error {
+    Error::Unexpected {
+        what: FILE.to_owned(),
+        detail: detail.to_owned(),
     }
 }
 

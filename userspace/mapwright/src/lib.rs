@@ -19,14 +19,17 @@
 //! ```
 
 pub mod alloc;
+pub mod btf;
 mod device;
 mod dma;
 mod error;
 pub mod gpio;
 pub mod inspect;
+pub mod kcore;
 mod mapping;
 mod observe;
 mod session;
+pub mod slab;
 mod tables;
 
 pub use dma::{dma_devices, Direction, DmaInfo, Imported, Loan, Side as TransferSide, Transfer};

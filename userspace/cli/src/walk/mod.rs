@@ -8,7 +8,11 @@ mod terminal;
 
 use crate::style::{paint, HEADING};
 use anyhow::{bail, ensure, Context as _, Result};
-use mapwright::inspect::{EntryKind, Frame, Inspector, Step, Target, Walk};
+use mapwright::{
+    inspect::{EntryKind, Frame, Inspector, Step, Target, Walk},
+    slab::SlabCaches,
+};
+use procfs::PhysicalPageFlags;
 use serde_json::{json, Value};
 use std::{fs, path::PathBuf};
 
@@ -47,6 +51,8 @@ struct Told {
     walk: Walk,
     /// What `struct page` says of the frame, if it has one.
     frame: Option<Frame>,
+    /// The slab cache that the frame belongs to, if it does and that can be told.
+    slab_cache: Option<String>,
 }
 
 impl Told {
@@ -59,13 +65,25 @@ impl Told {
     ) -> Result<Self> {
         let walk = inspector.walk(target, address)?;
         let frame = walk.pfn().and_then(|pfn| inspector.frame(pfn).ok());
+        let slab_cache = frame
+            .as_ref()
+            .and_then(|frame| slab_cache(inspector, frame));
         Ok(Self {
             title,
             about,
             walk,
             frame,
+            slab_cache,
         })
     }
+}
+
+/// The cache that a page frame is a slab of. A kernel that does not tell its types cannot tell.
+fn slab_cache(inspector: &Inspector, frame: &Frame) -> Option<String> {
+    if !frame.page_flags.contains(PhysicalPageFlags::SLAB) {
+        return None;
+    }
+    SlabCaches::new().ok()?.name(inspector, frame.pfn).ok()?
 }
 
 pub fn run(args: &Args) -> Result<()> {
@@ -190,6 +208,7 @@ fn to_json(told: &Told) -> Value {
         "writable": walk.is_writable(),
         "executable": walk.is_executable(),
         "frame": told.frame.as_ref().map(frame_to_json),
+        "slab_cache": told.slab_cache,
     })
 }
 

@@ -28,6 +28,9 @@ pub fn show(told: &Told) {
     anstream::println!();
     show_levels(&told.walk);
     show_end(&told.walk, told.frame.as_ref());
+    if let Some(name) = &told.slab_cache {
+        more(format_args!("a slab of the cache {name}"));
+    }
 }
 
 /// A field of the address.

@@ -6,13 +6,15 @@ use crate::{
     pin::Pinned,
     read::{
         is_emulated,
-        kcore::Kcore,
         trace::{self, Call},
     },
     Claim, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
-use mapwright::alloc::{AllocDevice, Allocator, Object, Pattern, Plan, FILL_BYTE};
+use mapwright::{
+    alloc::{AllocDevice, Allocator, Object, Pattern, Plan, FILL_BYTE},
+    kcore::Kcore,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

@@ -2,14 +2,12 @@
 
 //! C7: `struct page`: its size, its fields, and one through a page's life.
 
-use crate::{
-    anonymous::Anonymous,
-    pin::Pinned,
-    read::btf::{Btf, Struct, FILE},
-    Claim, Finding, Lab, Need, Shape, Table, Verdict,
-};
+use crate::{anonymous::Anonymous, pin::Pinned, Claim, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{ensure, Context as _, Result};
-use mapwright::inspect::{Frame, Inspector, Target};
+use mapwright::{
+    btf::{Btf, Struct, FILE},
+    inspect::{Frame, Inspector, Target},
+};
 use nix::{
     sched::{sched_getaffinity, CpuSet},
     sys::wait::waitpid,

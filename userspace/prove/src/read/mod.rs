@@ -3,10 +3,8 @@
 //! What the kernel says of itself, where the crate `procfs` does not read it. Parsing is apart from
 //! reading, and tested on saved text.
 
-pub mod btf;
 pub mod config;
 pub mod free_lists;
-pub mod kcore;
 pub mod symbols;
 pub mod trace;
 pub mod vmallocinfo;
