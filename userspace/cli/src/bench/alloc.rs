@@ -148,7 +148,7 @@ impl Spread {
 }
 
 /// What an allocator costs.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Measured {
     /// An object allocated and freed at once: what the allocator has at hand.
     pair: Spread,
@@ -156,7 +156,8 @@ struct Measured {
     allocate: Spread,
     /// One of these freed.
     free: Spread,
-    runs: usize,
+    /// Each run, in the order of the runs.
+    runs: Costs,
 }
 
 /// A line of the table.
@@ -180,7 +181,7 @@ struct Bench {
 }
 
 /// The costs of several runs.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 struct Costs {
     pair: Vec<f64>,
     allocate: Vec<f64>,
@@ -199,10 +200,10 @@ impl Costs {
 impl From<Costs> for Measured {
     fn from(costs: Costs) -> Self {
         Self {
-            runs: costs.pair.len(),
-            pair: Spread::new(costs.pair),
-            allocate: Spread::new(costs.allocate),
-            free: Spread::new(costs.free),
+            pair: Spread::new(costs.pair.clone()),
+            allocate: Spread::new(costs.allocate.clone()),
+            free: Spread::new(costs.free.clone()),
+            runs: costs,
         }
     }
 }
