@@ -7,12 +7,12 @@
 use crate::{
     aio::{Direction, InFlight},
     cells::Cell,
-    disk::{Disk, SECTOR, SLOW_TRANSFER},
     raw::{self, Map, RW},
     runner::{Case, Suite},
 };
 use anyhow::{bail, ensure, Result};
 use mapwright::{Caching, Region, Session};
+use mapwright_prove::disk::{Disk, SECTOR, SLOW_TRANSFER};
 use nix::{
     errno::Errno,
     sys::mman::{MapFlags, ProtFlags},

@@ -20,7 +20,6 @@ mod coherence;
 mod compat;
 mod defaults;
 mod direct;
-mod disk;
 mod dma;
 mod examples;
 mod failing;

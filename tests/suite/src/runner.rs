@@ -4,6 +4,7 @@
 
 use crate::{LEFT_BEHIND, SUITES};
 use anyhow::{bail, ensure, Result};
+use mapwright_prove::NotTestable;
 use std::{
     any::Any,
     cell::RefCell,
@@ -171,10 +172,16 @@ fn run_case(case: &Case, context: &Context) -> ktap::Outcome {
     let left = || LEFT_BEHIND.iter().try_for_each(|is_clean| is_clean());
     match result.and_then(|()| left()) {
         Ok(()) => ktap::Outcome::Passed,
-        Err(err) => match err.downcast_ref::<Skip>() {
-            Some(skip) => ktap::Outcome::Skipped(skip.to_string()),
-            None => ktap::Outcome::Failed(format!("{err:#}")),
-        },
+        Err(err) => {
+            let skipped = err.downcast_ref::<Skip>().map(Skip::to_string);
+            let lacking = err
+                .downcast_ref::<NotTestable>()
+                .map(NotTestable::to_string);
+            match skipped.or(lacking) {
+                Some(reason) => ktap::Outcome::Skipped(reason),
+                None => ktap::Outcome::Failed(format!("{err:#}")),
+            }
+        }
     }
 }
 

@@ -7,7 +7,12 @@ use anstyle::Style;
 use anyhow::{bail, Context as _, Result};
 use comfy_table::{presets::UTF8_FULL_CONDENSED, CellAlignment, ContentArrangement};
 use mapwright_prove::{Claim, Lab, Record, Report, Table, Verdict, CLAIMS};
-use std::{fs, path::PathBuf, process::ExitCode};
+use serde::de::DeserializeOwned;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -32,6 +37,9 @@ pub struct Args {
     /// The module mapwright_faulty.ko, for claims that take a mistake in the kernel. It may not survive
     #[arg(long, value_name = "FILE")]
     faulty: Option<PathBuf>,
+    /// JSON with what the Rust compiler says of such mistakes, by their names
+    #[arg(long, value_name = "FILE")]
+    refused: Option<PathBuf>,
     /// A name for this machine, for the JSON
     #[arg(long, value_name = "NAME", default_value = "")]
     shape: String,
@@ -43,12 +51,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         list(&chosen);
         return Ok(ExitCode::SUCCESS);
     }
-    let earlier = match &args.earlier {
-        Some(file) => serde_json::from_str(&fs::read_to_string(file)?)
-            .with_context(|| format!("reading {}", file.display()))?,
-        None => Vec::new(),
-    };
-    let lab = Lab::here(earlier)?.with_faulty(args.faulty.clone());
+    let lab = Lab::here(read_json(args.earlier.as_deref())?)?
+        .with_faulty(args.faulty.clone())
+        .with_refused(read_json(args.refused.as_deref())?);
     let mut report = Report {
         shape: args.shape.clone(),
         machine: lab.machine.clone(),
@@ -85,6 +90,17 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a file of JSON says; nothing if there is none.
+fn read_json<T: Default + DeserializeOwned>(file: Option<&Path>) -> Result<T> {
+    let Some(file) = file else {
+        return Ok(T::default());
+    };
+    let told = fs::read_to_string(file).map(|text| serde_json::from_str(&text));
+    told.map_err(anyhow::Error::from)
+        .and_then(|told| Ok(told?))
+        .with_context(|| format!("reading {}", file.display()))
 }
 
 /// The claims that are meant; all if nothing is said.

@@ -3,7 +3,7 @@
 //! A disk to transfer to and from with `O_DIRECT`: memory of the kernel's `null_blk` behind a real block
 //! device, which takes its data from the pages of the caller itself.
 
-use crate::runner::skip;
+use crate::not_testable;
 use anyhow::{Context as _, Result};
 use nix::{
     libc,
@@ -21,7 +21,8 @@ use std::{
 const CONFIGFS: &str = "/sys/kernel/config";
 const DRIVER: &str = "/sys/kernel/config/nullb";
 const DIR: &str = "/sys/kernel/config/nullb/mapwright-disk";
-const NODE: &str = "/dev/mapwright-disk";
+/// Its node, while there is one.
+pub const NODE: &str = "/dev/mapwright-disk";
 
 /// Bytes of a sector: what offsets, lengths and addresses of direct transfers are multiples of.
 pub const SECTOR: usize = 512;
@@ -88,7 +89,7 @@ fn load_driver() -> Result<()> {
             .args(["null_blk", "nr_devices=0"])
             .output()?;
         if !modprobe.status.success() {
-            return skip("this kernel has no null_blk, a disk to transfer to and from");
+            return not_testable("this kernel has no null_blk, a disk to transfer to and from");
         }
     }
     if !Path::new(DRIVER).exists() {

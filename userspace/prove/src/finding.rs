@@ -116,7 +116,7 @@ impl Table {
 
 /// Why an experiment cannot be done on this machine.
 #[derive(Debug)]
-pub(crate) struct NotTestable(pub String);
+pub struct NotTestable(pub String);
 
 impl fmt::Display for NotTestable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,6 +4,7 @@
 
 use crate::{finding::NotTestable, not_testable, Claim, Finding, Machine, Record, Report};
 use anyhow::{ensure, Result};
+use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
 
 /// Where experiments are done: a running kernel, and what was found in boots before.
@@ -12,6 +13,7 @@ pub struct Lab {
     pub machine: Machine,
     earlier: Vec<Report>,
     faulty: Option<PathBuf>,
+    refused: IndexMap<String, String>,
 }
 
 impl Lab {
@@ -25,6 +27,7 @@ impl Lab {
             machine: Machine::here()?,
             earlier,
             faulty: None,
+            refused: IndexMap::new(),
         })
     }
 
@@ -42,6 +45,17 @@ impl Lab {
                 "it takes a module with mistakes, which make prove inserts into a debug kernel",
             ),
         }
+    }
+
+    /// The same with what the Rust compiler says of mistakes, by their names.
+    #[must_use]
+    pub fn with_refused(self, refused: IndexMap<String, String>) -> Self {
+        Self { refused, ..self }
+    }
+
+    /// What the Rust compiler says of a mistake, if it was asked.
+    pub fn refused(&self, mistake: &str) -> Option<&str> {
+        self.refused.get(mistake).map(String::as_str)
     }
 
     /// What was found of the claim `id` in boots before this one, and the machines of these.

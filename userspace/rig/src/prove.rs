@@ -9,6 +9,7 @@ use crate::vm::{self, How, Stream};
 use crate::{page, place};
 use anyhow::{bail, Context, Result};
 use mapwright_prove::{Claim, Report, Shape, CLAIMS};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -16,6 +17,16 @@ use std::time::{Duration, Instant};
 
 /// What was found in the boots before, for the next one, in the directory of results.
 const EARLIER: &str = "earlier.json";
+
+/// What the compiler says of mistakes, there, too.
+const REFUSED: &str = "refused.json";
+
+/// Mistakes, and the programs of tests/compile that make them in Rust.
+const MISTAKES: [(&str, &str); 3] = [
+    ("double-free", "a_free_is_not_repeated.rs"),
+    ("use-after-free", "what_is_freed_is_not_used.rs"),
+    ("wrong-free", "an_allocator_frees_its_own.rs"),
+];
 
 /// The module with mistakes, from where a guest's commands begin.
 const FAULTY: &str = "build/faulty/mapwright_faulty.ko";
@@ -42,6 +53,10 @@ pub fn run(args: &ProveArgs) -> Result<u8> {
             continue;
         }
         write_json(&exchange.join(EARLIER), &verdicts.boots)?;
+        if build.debug_kernel {
+            let refused = refused_by_compiler(&repository, args.kernel.as_deref())?;
+            write_json(&exchange.join(REFUSED), &refused)?;
+        }
         match boot(args, build, &of_shape, &exchange)? {
             Ran::Interrupted(signal) => return Ok(vm::interrupted(signal)),
             Ran::Ended { report, problems } => {
@@ -60,6 +75,34 @@ pub fn run(args: &ProveArgs) -> Result<u8> {
     }
     verdicts.show();
     Ok(u8::from(!verdicts.problems.is_empty()))
+}
+
+/// Compiles the mistakes as a module's code, and returns the first thing that the compiler says of each that
+/// it refuses.
+fn refused_by_compiler(
+    repository: &Path,
+    release: Option<&str>,
+) -> Result<BTreeMap<&'static str, String>> {
+    let release = place::kernel(repository, release)?.release;
+    let built = repository.join("build").join(release);
+    let tests = repository.join("tests/compile");
+    let mut refused = BTreeMap::new();
+    for (mistake, file) in MISTAKES {
+        let mut compile = Command::new(tests.join("compile"));
+        compile
+            .arg(&built)
+            .arg(tests.join(file))
+            .arg("--error-format=short");
+        let told = compile
+            .output()
+            .context("cannot run tests/compile/compile")?;
+        let words = String::from_utf8_lossy(&told.stderr);
+        let error = words.lines().find_map(|line| line.split_once(": error"));
+        if let (false, Some((_, error))) = (told.status.success(), error) {
+            refused.insert(mistake, format!("error{error}"));
+        }
+    }
+    Ok(refused)
 }
 
 fn write_json(file: &Path, value: &impl serde::Serialize) -> Result<()> {
@@ -111,6 +154,7 @@ fn boot(args: &ProveArgs, build: &Build, claims: &[&Claim], exchange: &Path) -> 
     command.push(format!("--earlier={}/{EARLIER}", crate::guest::RESULTS));
     if build.debug_kernel {
         command.push(format!("--faulty={FAULTY}"));
+        command.push(format!("--refused={}/{REFUSED}", crate::guest::RESULTS));
     }
     command.extend(claims.iter().map(|claim| claim.id.to_owned()));
     let guest_args = build.guest(args, exchange);

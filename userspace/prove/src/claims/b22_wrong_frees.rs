@@ -32,26 +32,49 @@ fn prove(lab: &Lab) -> Result<Finding> {
         "A module written in C makes each mistake once; what the kernel for debugging says",
         ["mistake", "the kernel's words"],
     );
+    let mut in_rust = Table::new(
+        "The same in a module written in Rust (tests/compile); what its compiler says",
+        ["mistake", "the compiler's words"],
+    );
     let mut found = 0;
+    let mut refused = 0;
     for (fault, what, words) in MISTAKES {
         let log = make_mistake(module, fault)?;
         let report = log.iter().find(|line| line.contains(words));
         found += usize::from(report.is_some());
         let told = report.map_or("nothing", |line| line.trim());
         table.row([what.to_owned(), told.to_owned()]);
+        let told = lab.refused(fault);
+        refused += usize::from(told.is_some());
+        in_rust.row([what.to_owned(), told.unwrap_or("nothing").to_owned()]);
     }
     // The kernel's own reports taint it, so that nothing later is mistaken for sound.
     let tainted = read::text("/proc/sys/kernel/tainted")?;
-    Ok(Finding::new(format!("{found} of {} mistakes are compiled, made and reported", MISTAKES.len()))
+    Ok(Finding::new(format!(
+        "of {} mistakes {found} are compiled from C, made and reported; {refused} are refused by the Rust compiler",
+        MISTAKES.len()
+    ))
         .statement(
             "A C compiler accepts them, and they are made when the code runs",
             Verdict::of(found == MISTAKES.len()),
             format!("{found} reports; the kernel's taint flags are {} then", tainted.trim()),
         )
+        .statement(
+            "A Rust compiler refuses them",
+            match refused {
+                0 => Verdict::NotTestableHere,
+                _ => Verdict::of(refused == MISTAKES.len()),
+            },
+            match refused {
+                0 => "it was not asked: make prove does that".to_owned(),
+                _ => format!("{refused} of {} do not compile", MISTAKES.len()),
+            },
+        )
         .table(table)
+        .table(in_rust)
         .instead(
             "Only a kernel that checks each access (KASAN) or each object finds them, when they happen. In Rust they are not \
              compiled: who frees gives the owner away, each owner knows its own way to free, and a reference does not \
-             outlive it. The compile-fail tests of rust/lib show that.",
+             outlive it.",
         ))
 }

@@ -2,7 +2,15 @@
 
 //! The claims, a file each.
 
+mod a01_one_memory;
+mod a02_vmalloc_pages;
+mod a03_insert_slab;
 mod a04_memory_types;
+mod a05_guards;
+mod a06_vmas;
+mod a07_maple_tree;
+mod a08_faults;
+mod a09_lazy;
 mod b01_kmalloc_contiguous;
 mod b02_vmalloc_scattered;
 mod b03_kmalloc_sizes;
@@ -49,7 +57,15 @@ use crate::Claim;
 
 /// All claims, in the order of their parts and numbers.
 pub const CLAIMS: &[&Claim] = &[
+    &a01_one_memory::CLAIM,
+    &a02_vmalloc_pages::CLAIM,
+    &a03_insert_slab::CLAIM,
     &a04_memory_types::CLAIM,
+    &a05_guards::CLAIM,
+    &a06_vmas::CLAIM,
+    &a07_maple_tree::CLAIM,
+    &a08_faults::CLAIM,
+    &a09_lazy::CLAIM,
     &b01_kmalloc_contiguous::CLAIM,
     &b02_vmalloc_scattered::CLAIM,
     &b03_kmalloc_sizes::CLAIM,

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Who frees gives the memory away, and cannot free it again.
+
+use kernel::prelude::*;
+use mapkit::pages::Pages;
+
+pub fn double_free(pages: Pages) {
+    drop(pages);
+    drop(pages); //~ E0382
+}
