@@ -2,7 +2,7 @@
 
 //! `mapwright layout`: the address space of the kernel and of a process, to scale.
 
-use crate::style::{bytes, paint, DIM, GOOD, HEADING, STRONG};
+use crate::style::{bytes, paint, width, DIM, GOOD, HEADING, STRONG};
 use anyhow::{Context as _, Result};
 use mapwright::{
     inspect::{Area, Inspector, Layout},
@@ -12,8 +12,10 @@ use procfs::process::{MMPermissions, MMapPath, Process};
 use serde_json::{json, Value};
 use std::path::Path;
 
-/// Cells of the longest bar.
+/// Cells of the longest bar, where there is room. Each is a doubling then.
 const BAR: usize = 40;
+/// Columns that a line has besides: an address, a size, a name.
+const BESIDES: usize = 56;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -88,7 +90,11 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let name = process.stat()?.comm;
     let half = 1u64 << (layout.address_bits - 1);
-    let note = paint(DIM, "a bar grows by a cell each time the size doubles");
+    let note = match bar_width() {
+        BAR => "a bar grows by a cell each time the size doubles",
+        _ => "to scale, as logarithms",
+    };
+    let note = paint(DIM, note);
     anstream::println!(
         "{}  {note}\n",
         paint(HEADING, format_args!("Process {} ({name})", process.pid))
@@ -237,29 +243,46 @@ fn show(stretches: &[Stretch], first: u64, last: u64) {
 
 fn show_stretch(stretch: &Stretch) {
     let style = if stretch.is_ours { GOOD } else { STRONG };
+    let most = bar_width();
+    let name = &stretch.name;
+    // What does not fit is left out, the least important first.
+    let room = width().saturating_sub(BESIDES - 24 + most);
+    let detail = match name.chars().count() + 2 + stretch.detail.chars().count() <= room {
+        true => stretch.detail.as_str(),
+        false => "",
+    };
+    let name: String = name.chars().take(room).collect();
     anstream::println!(
         "  {:016x}  {}  {:>9}  {}  {}",
         stretch.start,
-        paint(style, format_args!("{:<BAR$}", bar(stretch.bytes()))),
+        paint(
+            style,
+            format_args!("{:<most$}", "█".repeat(cells(stretch.bytes())))
+        ),
         size(stretch.bytes()),
-        paint(style, &stretch.name),
-        paint(DIM, &stretch.detail),
+        paint(style, name),
+        paint(DIM, detail),
     );
+}
+
+/// Cells of the longest bar on this terminal.
+fn bar_width() -> usize {
+    width().saturating_sub(BESIDES).clamp(10, BAR)
+}
+
+/// Cells for a size on this terminal.
+fn cells(bytes: u64) -> usize {
+    (length(bytes) * bar_width()).div_ceil(BAR)
 }
 
 fn show_gap(gap: u64) {
-    let cells = "·".repeat(length(gap));
+    let (dots, most) = ("·".repeat(cells(gap)), bar_width());
     anstream::println!(
         "  {:16}  {}  {:>9}",
         "",
-        paint(DIM, format_args!("{cells:<BAR$}")),
+        paint(DIM, format_args!("{dots:<most$}")),
         paint(DIM, format_args!("{:>9}", size(gap))),
     );
-}
-
-/// A bar as long as the size has doubled since a page.
-fn bar(bytes: u64) -> String {
-    "█".repeat(length(bytes))
 }
 
 /// Cells for a size: one for a page, one more each time it doubles.

@@ -24,6 +24,12 @@ pub const BAD: Style = Style::new()
 /// What is neither.
 pub const WARN: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Yellow)));
 
+/// Columns of the terminal; where there is none, as many as anything takes.
+pub fn width() -> usize {
+    let size = terminal_size::terminal_size();
+    size.map_or(usize::MAX, |(width, _)| width.0.into())
+}
+
 /// `text` in a style.
 pub fn paint(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
@@ -41,7 +47,7 @@ pub fn more(text: impl Display) {
 
 /// Prints a paragraph: a name in a column of its own, and lines that fit on the terminal.
 pub fn block(name: &str, text: &str) {
-    let mut lines = wrap(text, 84).into_iter();
+    let mut lines = wrap(text, width().saturating_sub(16).clamp(24, 84)).into_iter();
     line(name, lines.next().unwrap_or_default());
     lines.for_each(more);
 }

@@ -4,7 +4,7 @@
 //! level to the frame.
 
 use super::{bits, flags, offset_bits, page_flags, real_steps, Told};
-use crate::style::{bytes, count, line, more, paint, BAD, DIM, GOOD, STRONG, WARN};
+use crate::style::{bytes, count, line, more, paint, width, BAD, DIM, GOOD, STRONG, WARN};
 use anstyle::{AnsiColor, Color, Style};
 use mapwright::inspect::{EntryKind, Frame, Step, Walk};
 
@@ -82,7 +82,7 @@ fn fields(walk: &Walk) -> Vec<Field> {
             name: "sign".into(),
             bits: format!("63…{top}"),
             binary: if above == 0 { "0…0" } else { "1…1" }.into(),
-            number: "as the next bit".into(),
+            number: String::new(),
             style: DIM,
         });
     }
@@ -108,12 +108,15 @@ fn fields(walk: &Walk) -> Vec<Field> {
     fields
 }
 
-/// Prints the address as boxes.
+/// Prints the address as boxes, narrow ones where there is no room.
 fn show_fields(fields: &[Field]) {
+    let needed: usize = fields.iter().map(|field| field.width() + 3).sum();
+    let margin = usize::from(needed + 3 <= width());
+    let space = " ".repeat(margin);
     let rule = |left: char, middle: char, right: char| {
         let lines: Vec<String> = fields
             .iter()
-            .map(|field| "─".repeat(field.width() + 2))
+            .map(|field| "─".repeat(field.width() + 2 * margin))
             .collect();
         format!("{left}{}{right}", lines.join(&middle.to_string()))
     };
@@ -122,7 +125,7 @@ fn show_fields(fields: &[Field]) {
             .iter()
             .map(|field| {
                 let cell = format!("{:^width$}", text(field), width = field.width());
-                format!(" {} ", paint(field.style, cell))
+                format!("{space}{}{space}", paint(field.style, cell))
             })
             .collect();
         format!("│{}│", cells.join("│"))
@@ -155,10 +158,7 @@ fn show_levels(walk: &Walk) {
     for step in &walk.steps {
         if step.kind == EntryKind::Folded {
             let name = paint(DIM, format_args!("{}  folded", step.level.name()));
-            let why = paint(
-                DIM,
-                "this machine does not have the level: its one entry is the table itself",
-            );
+            let why = paint(DIM, "a level that this machine does not have");
             anstream::println!("   │    {name}: {why}");
             continue;
         }
@@ -175,13 +175,22 @@ fn show_step(step: &Step, style: Style) {
         EntryKind::Empty => paint(BAD, "empty"),
         kind => paint(WARN, kind.name()),
     };
+    let flags = flags(step).join(" ");
+    let start = format!("  at {:#011x}  {:#018x}  ", step.entry, step.value);
+    // The longest name of a kind, and what is before and after it.
+    let needed = 6 + name.len().max(8) + start.len() + 13 + flags.len();
+    let (same_line, next_line) = match needed <= width() {
+        true => (flags, String::new()),
+        false => (String::new(), flags),
+    };
     anstream::println!(
-        "   ├─ {}  at {:#011x}  {:#018x}  {kind}  {}",
+        "   ├─ {}{start}{kind}  {}",
         paint(style, format_args!("{name:<8}")),
-        step.entry,
-        step.value,
-        paint(DIM, flags(step).join(" ")),
+        paint(DIM, same_line),
     );
+    if !next_line.is_empty() {
+        anstream::println!("   │  {:8}  {}", "", paint(DIM, next_line));
+    }
 }
 
 /// Prints what is at the end.
@@ -199,7 +208,7 @@ fn show_end(walk: &Walk, frame: Option<&Frame>) {
     let page = physical & !(walk.page_size - 1);
     let within = physical - page;
     anstream::println!(
-        "   └─ {} page of {} at {page:#x}, and {within:#x} into it: {}",
+        "   └─ {} page of {} at {page:#x}, and {within:#x} into it:\n      {}",
         match walk.is_present() {
             true => paint(GOOD, "a"),
             false => paint(WARN, "a blocked"),
