@@ -18,10 +18,13 @@ impl Frames {
         let inspector = Inspector::open()?;
         let page = mapwright::page_size();
         let told = session.pages(region, 0, region.bytes / page)?;
-        let both = told.iter().zip(0..).map(|(info, at)| {
-            let walk = inspector.walk(Target::Myself, mapping.addr() as u64 + at * page)?;
-            Ok((info.pfn, walk.pfn().filter(|_| walk.is_present())))
-        });
+        let both = told
+            .iter()
+            .zip(0..)
+            .map(|(info, at)| -> Result<(u64, Option<u64>)> {
+                let walk = inspector.walk(Target::Myself, mapping.addr() as u64 + at * page)?;
+                Ok((info.pfn, walk.pfn().filter(|_| walk.is_present())))
+            });
         Ok(Self(both.collect::<Result<_>>()?))
     }
 

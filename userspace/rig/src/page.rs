@@ -21,9 +21,19 @@ fn write(text: &mut String, verdicts: &Verdicts) -> std::fmt::Result {
         text,
         "Written by `make prove` on {} with Linux {kernels}. Each claim is judged by an experiment on the \
          running kernel; the code is in `userspace/prove/src/claims/`. The verdict is that of the \
-         claim's first statement.\n",
+         claim's first statement, and where machines differ, of the one that objects most.\n",
         verdicts.date
     )?;
+    writeln!(text, "| machine | |\n|---|---|")?;
+    for report in &verdicts.boots {
+        let about = about(report);
+        writeln!(
+            text,
+            "| {} | {about}; Linux {} |",
+            report.shape, report.machine.release
+        )?;
+    }
+    writeln!(text)?;
     writeln!(
         text,
         "| | claim | verdict | deciding figure |\n|---|---|---|---|"
@@ -63,18 +73,17 @@ fn kernels(verdicts: &Verdicts) -> String {
     releases.join(" and ")
 }
 
+/// What is special about a machine.
+fn about(report: &Report) -> &'static str {
+    let named = |shape: &Shape| shape.name() == report.shape;
+    let shape = Shape::ALL.into_iter().find(named);
+    shape.map_or("", |shape| build_of(shape).about)
+}
+
 fn write_record(text: &mut String, report: &Report, record: &Record) -> std::fmt::Result {
-    let shape = Shape::ALL
-        .into_iter()
-        .find(|shape| shape.name() == report.shape);
-    let about = shape.map_or("", |shape| build_of(shape).about);
     let finding = &record.finding;
     let (verdict, figure) = (record.verdict, &finding.figure);
-    writeln!(
-        text,
-        "\n*{}* ({about}): **{verdict}**, {figure}\n",
-        report.shape
-    )?;
+    writeln!(text, "\n*{}*: **{verdict}**, {figure}\n", report.shape)?;
     for statement in &finding.statements {
         let (says, verdict, seen) = (&statement.says, statement.verdict, &statement.seen);
         writeln!(text, "- {verdict}: {says}. Seen: {seen}.")?;

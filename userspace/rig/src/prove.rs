@@ -40,6 +40,7 @@ pub fn run(args: &ProveArgs) -> Result<u8> {
     let claims = chosen(&args.claims)?;
     let shapes = shapes(&claims, &args.only)?;
 
+    let begun = Instant::now();
     let mut verdicts = Verdicts::new(&claims, today()?);
     for shape in shapes {
         let build = build_of(shape);
@@ -74,6 +75,12 @@ pub fn run(args: &ProveArgs) -> Result<u8> {
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
     verdicts.show();
+    let (machines, seconds) = (verdicts.boots.len(), begun.elapsed().as_secs());
+    println!(
+        "{machines} machines in {} min {} s",
+        seconds / 60,
+        seconds % 60
+    );
     Ok(u8::from(!verdicts.problems.is_empty()))
 }
 

@@ -77,6 +77,7 @@ fn prove(_: &Lab) -> Result<Finding> {
     // Not the disk's own file, which goes around the page cache.
     let file = File::open(NODE).with_context(|| format!("opening {NODE}"))?;
     let (cold, warm) = of_file(&file, PAGES * page)?;
+    drop(file);
     drop(disk);
 
     let ratio = cold.ns_per_fault() / anonymous.ns_per_fault();
