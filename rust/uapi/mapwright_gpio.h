@@ -33,6 +33,12 @@
 /* Ioctl request taking Wait. */
 #define MAPWRIGHT_GPIO_WAIT _IO(0xe7, 0x64)
 
+/* Ioctl request taking Watch. */
+#define MAPWRIGHT_GPIO_WATCH _IO(0xe7, 0x65)
+
+/* Ioctl request taking Events. */
+#define MAPWRIGHT_GPIO_EVENTS _IO(0xe7, 0x66)
+
 /* Info::mode: another driver keeps clock and directions; here outputs are set and cleared, and lines read. */
 #define MAPWRIGHT_GPIO_MODE_HOG 0
 
@@ -79,13 +85,21 @@ struct mapwright_gpio_info {
          * A bit for each line that blinks.
          */
         uint32_t blinking;
+        /**
+         * A bit for each line that is an LED.
+         */
+        uint32_t leds;
+        /**
+         * A bit for each line that a consumer of gpiolib has requested: `gpioinfo` tells which.
+         */
+        uint32_t requested;
 };
 
 /**
  * [`IOCTL_OUTPUTS`]: makes outputs high and low, each with a single store. Both zero only asks for
  * the levels.
  *
- * `EINVAL` if a line is in both; `EBUSY` if one blinks; `EPERM` if one is an input.
+ * `EINVAL` if a line is in both; `EBUSY` if one is in use; `EPERM` if one is an input.
  */
 struct mapwright_gpio_outputs {
         /**
@@ -109,7 +123,7 @@ struct mapwright_gpio_outputs {
 /**
  * [`IOCTL_DIRECTION`]: makes a line an output or an input.
  *
- * `EOPNOTSUPP` in [`MODE_HOG`], where directions are the other driver's; `EBUSY` if it blinks.
+ * `EOPNOTSUPP` in [`MODE_HOG`], where directions are the other driver's; `EBUSY` if it is in use.
  */
 struct mapwright_gpio_direction {
         /**
@@ -134,7 +148,7 @@ struct mapwright_gpio_direction {
  * [`IOCTL_BLINK`]: the kernel toggles an output, until told otherwise or the driver is unbound;
  * which program asked does not matter. It begins high, and is low when it ends.
  *
- * `EBUSY` if it blinks already, `ENOENT` if it is to stop and does not; `EPERM` if it is an input;
+ * `EBUSY` if it blinks already or is in use otherwise, `ENOENT` if it is to stop and does not; `EPERM` if it is an input;
  * `EINVAL` for a period out of range.
  */
 struct mapwright_gpio_blink {
@@ -159,7 +173,8 @@ struct mapwright_gpio_blink {
 /**
  * [`IOCTL_WAIT`]: sleeps until a line has an edge.
  *
- * `ETIMEDOUT`; `EINTR`; `EOPNOTSUPP` in [`MODE_HOG`] and where the device has no interrupt.
+ * `ETIMEDOUT`; `EINTR`; `EBUSY` if it was requested through gpiolib; `EOPNOTSUPP` in [`MODE_HOG`] and
+ * where the device has no interrupt.
  */
 struct mapwright_gpio_wait {
         /**
@@ -186,6 +201,53 @@ struct mapwright_gpio_wait {
          * Out: the line's level after the last.
          */
         uint32_t level;
+};
+
+/**
+ * [`IOCTL_WATCH`]: which edges this open file is told of, instead of those before. `poll(2)` says
+ * `POLLIN` when there were some, and `POLLHUP` when the device is gone; [`IOCTL_EVENTS`] which.
+ *
+ * `EBUSY` if a line was requested through gpiolib; `EOPNOTSUPP` as for [`IOCTL_WAIT`].
+ */
+struct mapwright_gpio_watch {
+        /**
+         * Bytes of this structure.
+         */
+        uint32_t size;
+        /**
+         * A bit for each line whose rising edges are watched.
+         */
+        uint32_t rising;
+        /**
+         * A bit for each line whose falling edges are watched.
+         */
+        uint32_t falling;
+        /**
+         * Zero.
+         */
+        uint32_t reserved;
+};
+
+/**
+ * [`IOCTL_EVENTS`]: which of the watched edges there were since this was last asked. Never sleeps.
+ */
+struct mapwright_gpio_events {
+        /**
+         * Bytes of this structure.
+         */
+        uint32_t size;
+        /**
+         * Out: a bit for each line that had a rising edge.
+         */
+        uint32_t rising;
+        /**
+         * Out: a bit for each line that had a falling edge.
+         */
+        uint32_t falling;
+        /**
+         * Out: a bit for each line that is high now.
+         */
+        uint32_t levels;
 };
 
 #endif /* MAPWRIGHT_GPIO_H */

@@ -302,6 +302,8 @@ mod tests {
             uapi::gpio::Direction, "mapwright_gpio_direction", "MAPWRIGHT_GPIO_DIRECTION";
             uapi::gpio::Blink, "mapwright_gpio_blink", "MAPWRIGHT_GPIO_BLINK";
             uapi::gpio::Wait, "mapwright_gpio_wait", "MAPWRIGHT_GPIO_WAIT";
+            uapi::gpio::Watch, "mapwright_gpio_watch", "MAPWRIGHT_GPIO_WATCH";
+            uapi::gpio::Events, "mapwright_gpio_events", "MAPWRIGHT_GPIO_EVENTS";
         }
         let words = [
             (
