@@ -245,7 +245,7 @@ pub struct ProveArgs {
     #[arg(short, long)]
     pub verbose: bool,
     /// Stop a machine after this many seconds, boot included
-    #[arg(long, value_name = "SECS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
 }
 
