@@ -74,6 +74,13 @@ pub(crate) fn rig() -> Result<(Client, Bank)> {
     Ok((model, Bank::open(0)?))
 }
 
+/// Does something to a line from outside. What the driver wrote before reaches the model by another way and
+/// would be overtaken; a load comes back after it.
+pub(crate) fn press(model: &mut Client, bank: &Bank, line: u32, level: Level) -> Result<()> {
+    bank.levels()?;
+    Ok(model.drive(line, level)?)
+}
+
 pub(crate) fn wait_for(what: &str, mut done: impl FnMut() -> bool) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !done() {
@@ -171,7 +178,7 @@ fn inputs_are_read(_: &Context) -> Result<()> {
         (Level::Low, false),
         (Level::Floating, false),
     ] {
-        model.drive(button.number(), level)?;
+        press(&mut model, &bank, button.number(), level)?;
         let read = bank.levels()? & button.mask() != 0;
         ensure!(read == expected, "{level:?} is read as {read}");
         let text = fs::read_to_string(Bank::path(0))?;
@@ -257,7 +264,7 @@ fn edges_are_waited_for(_: &Context) -> Result<()> {
     let (mut model, bank) = rig()?;
     let button = line(7);
     bank.set_direction(button, false)?;
-    model.drive(button.number(), Level::Low)?;
+    press(&mut model, &bank, button.number(), Level::Low)?;
     let none = bank
         .wait(button, EDGE_RISING, 50)
         .map_err(|err| err.errno());
@@ -279,7 +286,7 @@ fn edges_are_waited_for(_: &Context) -> Result<()> {
                     .since(from)
                     .is_ok_and(|records| records.iter().any(armed))
             })?;
-            model.drive(button.number(), level)?;
+            press(&mut model, &bank, button.number(), level)?;
             waiter
                 .join()
                 .map_err(|_| anyhow!("panicked"))?

@@ -4,7 +4,7 @@
 
 use crate::{
     gpio::{
-        address, armed, bind, insert, last_write, line, load, remove, rig, settled, unbind,
+        address, armed, bind, insert, last_write, line, load, press, remove, rig, settled, unbind,
         wait_for, AsUsual, MODULE,
     },
     inject::each_failure,
@@ -222,14 +222,14 @@ fn edges_are_events(_: &Context) -> Result<()> {
         (EdgeDetection::RisingEdge, &[EdgeKind::Rising]),
         (EdgeDetection::FallingEdge, &[EdgeKind::Falling]),
     ] {
-        model.drive(7, Level::Low)?;
+        press(&mut model, &bank, 7, Level::Low)?;
         let request = Request::builder()
             .on_chip(&chip)
             .with_line(7)
             .with_edge_detection(edges)
             .request()?;
         for level in [Level::High, Level::Low, Level::High, Level::Low] {
-            model.drive(7, level)?;
+            press(&mut model, &bank, 7, level)?;
             // One interrupt for each: two that come at once are one.
             bank.levels()?;
             let is_told = match level {
@@ -271,7 +271,7 @@ fn nothing_that_was_before_is_an_event(_: &Context) -> Result<()> {
     let (mut model, bank) = rig()?;
     let chip = chip()?;
     expect_interrupts()?;
-    model.drive(8, Level::Low)?;
+    press(&mut model, &bank, 8, Level::Low)?;
     let request = || {
         Request::builder()
             .on_chip(&chip)
@@ -280,14 +280,14 @@ fn nothing_that_was_before_is_an_event(_: &Context) -> Result<()> {
             .request()
     };
     drop(request()?);
-    model.drive(8, Level::High)?;
+    press(&mut model, &bank, 8, Level::High)?;
     bank.levels()?;
     let again = request()?;
     ensure!(
         !again.wait_edge_event(Duration::from_millis(200))?,
         "an edge of before is an event"
     );
-    model.drive(8, Level::Floating)?;
+    press(&mut model, &bank, 8, Level::Floating)?;
     ensure!(
         again.wait_edge_event(Duration::from_secs(10))?,
         "an edge is none"
@@ -316,7 +316,7 @@ fn levels_interrupt_for_as_long_as_they_last(_: &Context) -> Result<()> {
         (1, Level::High, Level::Low, Register::LevelDetect1),
         (0, Level::Low, Level::High, Register::LevelDetect0),
     ] {
-        model.drive(button.number(), idle)?;
+        press(&mut model, &bank, button.number(), idle)?;
         let parameters = CString::new(format!("line={} high={high}", button.number()))?;
         finit_module(&File::open(&file)?, &parameters, ModuleInitFlags::empty())?;
         let counted = (|| {
@@ -324,9 +324,9 @@ fn levels_interrupt_for_as_long_as_they_last(_: &Context) -> Result<()> {
             ensure!(count()? == 0, "it interrupts before it is {active:?}");
             let detected = last_write(&mut model, register)?;
             ensure!(detected == Some(button.mask()), "{register}: {detected:x?}");
-            model.drive(button.number(), active)?;
+            press(&mut model, &bank, button.number(), active)?;
             wait_for("three interrupts", || count().is_ok_and(|n| n >= 3))?;
-            model.drive(button.number(), idle)?;
+            press(&mut model, &bank, button.number(), idle)?;
             thread::sleep(Duration::from_millis(100));
             let before = count()?;
             thread::sleep(Duration::from_millis(100));
@@ -343,7 +343,7 @@ fn levels_interrupt_for_as_long_as_they_last(_: &Context) -> Result<()> {
         let left = last_write(&mut model, register)?;
         ensure!(left == Some(0), "{register} was left {left:x?}");
     }
-    model.drive(button.number(), Level::Floating)?;
+    press(&mut model, &bank, button.number(), Level::Floating)?;
     Ok(())
 }
 
@@ -532,7 +532,7 @@ fn poll_tells_of_edges(_: &Context) -> Result<()> {
     let (first, second) = (line(14), line(15));
     for line in [first, second] {
         bank.set_direction(line, false)?;
-        model.drive(line.number(), Level::Low)?;
+        press(&mut model, &bank, line.number(), Level::Low)?;
     }
     let told = |bank: &Bank, timeout: u16| -> Result<PollFlags> {
         let mut fds = [PollFd::new(bank.as_fd(), PollFlags::POLLIN)];
@@ -548,7 +548,7 @@ fn poll_tells_of_edges(_: &Context) -> Result<()> {
             .is_ok_and(|records| records.iter().any(armed))
     })?;
     ensure!(told(&bank, 50)?.is_empty(), "there was no edge yet");
-    model.drive(first.number(), Level::High)?;
+    press(&mut model, &bank, first.number(), Level::High)?;
     let flags = told(&bank, 10_000)?;
     ensure!(
         flags.contains(PollFlags::POLLIN),
@@ -557,19 +557,19 @@ fn poll_tells_of_edges(_: &Context) -> Result<()> {
     let events = bank.events()?;
     ensure!(events == (first.mask(), 0), "{events:x?}");
     ensure!(told(&bank, 0)?.is_empty(), "it was told already");
-    model.drive(first.number(), Level::Low)?;
+    press(&mut model, &bank, first.number(), Level::Low)?;
     ensure!(
         told(&bank, 50)?.is_empty(),
         "its falling edges are not watched"
     );
-    model.drive(second.number(), Level::High)?;
+    press(&mut model, &bank, second.number(), Level::High)?;
     let flags = told(&bank, 10_000)?;
     ensure!(
         flags.contains(PollFlags::POLLIN),
         "the other line: {flags:?}"
     );
     ensure!(bank.events()? == (second.mask(), 0), "of the other line");
-    model.drive(second.number(), Level::Low)?;
+    press(&mut model, &bank, second.number(), Level::Low)?;
     let flags = told(&bank, 10_000)?;
     ensure!(
         flags.contains(PollFlags::POLLIN),
@@ -584,7 +584,7 @@ fn poll_tells_of_edges(_: &Context) -> Result<()> {
         waited.map_err(|err| err.errno()) == Err(Some(Errno::ETIMEDOUT)),
         "no edge"
     );
-    model.drive(first.number(), Level::High)?;
+    press(&mut model, &bank, first.number(), Level::High)?;
     let flags = told(&bank, 10_000)?;
     ensure!(
         flags.contains(PollFlags::POLLIN),
