@@ -19,6 +19,7 @@ use crate::{
         CTRL,
         DATAIN,
         DATAOUT,
+        DEBOUNCENABLE,
         FALLINGDETECT,
         IRQSTATUS_0,
         IRQSTATUS_CLR_0,
@@ -77,6 +78,7 @@ pub(crate) struct Before {
     high: u32,
     rising: u32,
     falling: u32,
+    debounced: u32,
     enabled: u32,
 }
 
@@ -226,6 +228,7 @@ impl Bank {
                 high: registers.read(LEVELDETECT1).into_raw(),
                 rising: registers.read(RISINGDETECT).into_raw(),
                 falling: registers.read(FALLINGDETECT).into_raw(),
+                debounced: registers.read(DEBOUNCENABLE).into_raw(),
                 enabled: registers.read(IRQSTATUS_SET_0).into_raw(),
             };
             // Whoever had it may have switched it off.
@@ -235,6 +238,7 @@ impl Bank {
             registers.write_reg(LEVELDETECT1::from(0));
             registers.write_reg(RISINGDETECT::from(0));
             registers.write_reg(FALLINGDETECT::from(0));
+            registers.write_reg(DEBOUNCENABLE::from(0));
             registers.write_reg(IRQSTATUS_0::from(u32::MAX));
             before
         })
@@ -254,6 +258,7 @@ impl Bank {
             registers.write_reg(LEVELDETECT1::from(before.high));
             registers.write_reg(RISINGDETECT::from(before.rising));
             registers.write_reg(FALLINGDETECT::from(before.falling));
+            registers.write_reg(DEBOUNCENABLE::from(before.debounced));
             registers.write_reg(IRQSTATUS_0::from(u32::MAX));
             registers.write_reg(IRQSTATUS_SET_0::from(before.enabled));
             registers.write_reg(CTRL::from(before.ctrl));

@@ -72,8 +72,10 @@ impl HrTimerCallback for Toggler {
         this: ArcBorrow<'_, Self>,
         mut context: HrTimerCallbackContext<'_, Self>,
     ) -> HrTimerRestart {
-        if this.drive(!this.high.load(Relaxed)).is_err() {
-            return HrTimerRestart::NoRestart;
+        match this.drive(!this.high.load(Relaxed)) {
+            // The system goes to sleep or wakes up: it goes on then.
+            Ok(()) | Err(EAGAIN) => {}
+            Err(_) => return HrTimerRestart::NoRestart,
         }
         context.forward_now(this.half);
         HrTimerRestart::Restart

@@ -20,6 +20,10 @@ use kernel::{
         Relaxed, //
     }, //
 };
+use mapkit::power::{
+    self,
+    Sleeper, //
+};
 
 /// Where the registers are mapped from.
 pub(crate) enum Window {
@@ -34,7 +38,15 @@ pub(crate) enum Window {
 pub(crate) struct Block {
     window: Window,
     gone: Atomic<bool>,
+    /// Whether the registers have their clock: one of [`CLOCKED`], [`ASLEEP`] and [`LEFT`].
+    clock: Atomic<u32>,
 }
+
+const CLOCKED: u32 = 0;
+/// Not while the system sleeps.
+const ASLEEP: u32 = 1;
+/// Not any more.
+const LEFT: u32 = 2;
 
 /// What all registers of a device that is gone read as.
 const NOBODY: u32 = u32::MAX;
@@ -45,6 +57,7 @@ impl Block {
         let block = Self {
             window,
             gone: Atomic::new(false),
+            clock: Atomic::new(CLOCKED),
         };
         let revision = block.revision()?;
         if revision.scheme().get() != 1 || revision.function().get() != 0x060 {
@@ -59,16 +72,24 @@ impl Block {
 
     /// Does something with the registers. `f` must not sleep.
     ///
-    /// `ENODEV` once the driver is unbound or the device was found to be gone.
+    /// `ENODEV` once the driver is unbound or the device was found to be gone; `EAGAIN` while the system
+    /// sleeps, if the clock is another driver's.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&Registers) -> R) -> Result<R> {
         if self.is_gone() {
             return Err(ENODEV);
         }
+        // Within the section in which the registers are mapped: who switches the clock off waits for its
+        // end after it has said so.
+        let clocked = |registers: &Registers| match self.clock.load(Relaxed) {
+            CLOCKED => Ok(f(registers)),
+            ASLEEP => Err(EAGAIN),
+            _ => Err(ENODEV),
+        };
         match &self.window {
-            Window::Pci(bar) => bar.try_access_with(|bar| f(bar)),
-            Window::Platform(mem) => mem.try_access_with(|mem| f(mem)),
+            Window::Pci(bar) => bar.try_access_with(|bar| clocked(bar)),
+            Window::Platform(mem) => mem.try_access_with(|mem| clocked(mem)),
         }
-        .ok_or(ENODEV)
+        .ok_or(ENODEV)?
     }
 
     /// What it is.
@@ -92,8 +113,28 @@ impl Block {
         Ok(value)
     }
 
+    /// The driver goes, and with it the clock: returns when nobody accesses the registers any more. A
+    /// file that is still open would find them mapped until after the clock is off.
+    #[cfg_attr(not(CONFIG_OF), expect(dead_code))]
+    pub(crate) fn leave(&self) {
+        self.clock.store(LEFT, Relaxed);
+        power::wait_for_readers();
+    }
+
     /// Whether it was found to be gone.
     pub(crate) fn is_gone(&self) -> bool {
         self.gone.load(Relaxed)
+    }
+}
+
+/// A bank whose clock is another driver's loses it while the system sleeps.
+impl Sleeper for Block {
+    fn sleep(&self) {
+        // Unless it has left.
+        let _ = self.clock.cmpxchg(CLOCKED, ASLEEP, Relaxed);
+    }
+
+    fn wake(&self) {
+        let _ = self.clock.cmpxchg(ASLEEP, CLOCKED, Relaxed);
     }
 }

@@ -22,7 +22,17 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use mapkit::register_page::RegisterPage;
+use mapkit::{
+    claim::Claim,
+    power::{
+        ActiveParent,
+        SleepNotifier, //
+    },
+    register_page::RegisterPage, //
+};
+
+/// What `/proc/iomem` calls it.
+const NAME: &CStr = c"mapwright_gpio";
 
 /// The driver.
 pub(crate) struct Driver;
@@ -44,9 +54,16 @@ impl Drop for RunningClock {
 }
 
 /// A bound device. The clock goes last.
+///
+/// The parent, `ti,sysc`, is held in both modes: it would switch the clock off (`hog`, if gpio-omap is
+/// unbound) or reset the bank (`bank`).
 pub(crate) struct Data {
     published: Published,
+    block: Arc<Block>,
+    _sleep: Option<Pin<KBox<SleepNotifier<Block>>>>,
+    _claim: Option<Claim>,
     _clock: Option<RunningClock>,
+    _parent: ActiveParent,
 }
 
 kernel::of_device_table!(
@@ -70,31 +87,48 @@ impl platform::Driver for Driver {
         mode: Option<&'bound Self::IdInfo>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
         let mode = *mode.ok_or(ENODEV)?;
+        let parent = ActiveParent::new(device.as_ref())?;
         let clock = match mode {
-            // That of the driver which has the lines.
+            // That of the driver which has the lines, and of the parent.
             Mode::Hog => None,
             Mode::Bank => Some(RunningClock::new(Clk::get(device.as_ref(), Some(c"fck"))?)?),
         };
+        let claim = match mode {
+            // That driver has claimed it.
+            Mode::Hog => None,
+            Mode::Bank => Some(Claim::of_resource(device, 0, NAME)?),
+        };
         let request = device.io_request_by_index(0).ok_or(ENXIO)?;
-        // Not exclusively: in the mode "hog" the region is another driver's, and in the mode "bank" the
-        // resource of a device-tree node would be released twice when the driver is unbound.
         let registers = request.iomap_sized::<SIZE>()?.into_devres()?;
         let block = Arc::new(Block::new(Window::Platform(registers))?, GFP_KERNEL)?;
+        let sleep = match mode {
+            Mode::Hog => Some(KBox::pin_init(
+                SleepNotifier::new(block.clone()),
+                GFP_KERNEL,
+            )?),
+            // Its clock stays on for as long as the processor's.
+            Mode::Bank => None,
+        };
         let page = Arc::pin_init(RegisterPage::of_resource(device, 0)?, GFP_KERNEL)?;
         let request = match mode {
             Mode::Hog => None,
             Mode::Bank => Some(device.irq_by_index(0)?),
         };
-        let bank = Bank::new(block, mode, request.is_some(), page);
+        let bank = Bank::new(block.clone(), mode, request.is_some(), page);
         let bank = Arc::pin_init(bank, GFP_KERNEL)?;
         let leds = *crate::module_parameters::leds.value();
         Ok(Data {
             published: Published::new(device.as_ref(), bank, request, leds, None)?,
+            block,
+            _sleep: sleep,
+            _claim: claim,
             _clock: clock,
+            _parent: parent,
         })
     }
 
     fn unbind<'bound>(_device: &'bound platform::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>) {
         this.published.leave();
+        this.block.leave();
     }
 }

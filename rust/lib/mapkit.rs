@@ -11,6 +11,7 @@
 //! - [`frame`], [`area`]: what the kernel says of a page frame, and where it has what;
 //! - [`dma`]: memory that a device reads and writes: [`coherent`], or lent to it for a while;
 //! - [`register_page`]: a page of a device's registers, for as long as the device is there;
+//! - [`claim`]: a line of `/proc/iomem`; [`power`]: a bus that has to stay on, and the system's sleep;
 //! - [`led`]: LED class devices; [`gpio_chip`]: controllers of GPIO lines and their interrupts;
 //! - [`irq_lock`]: a lock that interrupt handlers take, too;
 //! - [`completion`]: waiting for an interrupt, with a timeout; [`workqueue`]: doing things later;
@@ -44,6 +45,7 @@ pub mod budget;
 pub mod caching;
 pub mod capability;
 pub mod chardev;
+pub mod claim;
 pub mod coherent;
 pub mod completion;
 pub mod debugfs;
@@ -69,6 +71,7 @@ pub mod param;
 #[cfg(CONFIG_PCI)]
 pub mod pci;
 pub mod percpu;
+pub mod power;
 pub mod register_page;
 mod scatter;
 pub mod slab;

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A range of physical addresses that a driver has for itself: a line of `/proc/iomem`.
+
+use core::ptr;
+use kernel::{
+    bindings,
+    device::Core,
+    io::{
+        resource::ResourceSize,
+        PhysAddr, //
+    },
+    platform,
+    prelude::*, //
+};
+
+/// A claimed range, released when dropped.
+///
+/// The `kernel` crate claims a part of a device's resource, and releases it as a part of all memory.
+/// For a device of a device tree, whose resource is not in the list of all memory, that warns and
+/// leaves the claim.
+pub struct Claim {
+    start: PhysAddr,
+    size: ResourceSize,
+}
+
+impl Claim {
+    /// Claims the memory resource `index` of `device`, as `name`.
+    ///
+    /// `ENXIO` if there is no such resource, `EBUSY` if somebody else has a part of it.
+    pub fn of_resource(
+        device: &platform::Device<Core<'_>>,
+        index: u32,
+        name: &'static CStr,
+    ) -> Result<Self> {
+        let resource = device.resource_by_index(index).ok_or(ENXIO)?;
+        let (start, size) = (resource.start(), resource.size());
+        // SAFETY: The list is the kernel's own; the name lives as long as the module, which the claim
+        // does not outlive.
+        let claimed = unsafe {
+            bindings::__request_region(
+                ptr::addr_of_mut!(bindings::iomem_resource),
+                start,
+                size,
+                name.as_char_ptr(),
+                0,
+            )
+        };
+        if claimed.is_null() {
+            return Err(EBUSY);
+        }
+        Ok(Self { start, size })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // SAFETY: This range was claimed in `new`, from this list.
+        unsafe {
+            bindings::__release_region(
+                ptr::addr_of_mut!(bindings::iomem_resource),
+                self.start,
+                self.size,
+            )
+        };
+    }
+}
