@@ -168,7 +168,7 @@ rig-ready-arm:
 	@release=$$($(REPO)/scripts/setup --arch armhf --release) && \
 		make="$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO)" && \
 		$$make KERNELRELEASE=$$release modules && \
-		$(IN_ROOT) $(REPO)/scripts/check-32bit $(BUILD)/$$release /lib/modules/$$release/build && $$make TARGET=$(ARM) programs && $$make programs
+		$(IN_ROOT) $(REPO)/scripts/check-32bit $(BUILD)/$$release /lib/modules/$$release/build && $$make TARGET=$(ARM) programs && $$make programs gpio-board
 
 # ---- On a machine that runs a kernel with Rust support --------------------------------------------
 
@@ -185,6 +185,13 @@ programs: ## here: Build the command mapwright and the test rig
 	@$(CC) -static -O2 -Wall -Wextra -Werror -I$(REPO)/rust/uapi -o $(BIN)/map-example $(REPO)/userspace/examples/map.c
 	@for program in $(PROGRAMS); do \
 		ln -sf $(BUILD)/cargo/$(TARGET)/release/$$program $(BIN)/$$program; done
+
+# What the emulated ARM machine has a modelled board by: a plugin of QEMU, which is not static.
+.PHONY: gpio-board
+gpio-board:
+	@mkdir -p $(BIN)
+	@cd $(REPO)/userspace && CARGO_TARGET_DIR=$(BUILD)/cargo cargo build --release --locked -p gpio-board
+	@ln -sf $(BUILD)/cargo/release/libmapwright_gpio_board.so $(BIN)/
 
 .PHONY: header
 header: ## here: Write the C header of the interface again, after a change of rust/uapi

@@ -4,12 +4,12 @@
 //! connects to. It ends when QEMU does, and leaves the record of all accesses and the waveform.
 
 mod config;
-mod control;
 mod device;
 mod shared;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use gpio_model::Request;
 use shared::Shared;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,8 +38,14 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     let shared = Arc::new(Shared::new(&args.name, &args.waveform, &args.record)?);
-    control::listen(&args.control, shared.clone())
-        .with_context(|| format!("cannot listen at {}", args.control.display()))?;
+    let answering = shared.clone();
+    gpio_model::listen(&args.control, move |request| {
+        if *request == Request::Die {
+            answering.die();
+        }
+        answering.with(|bench, now| bench.answer(now, request))
+    })
+    .with_context(|| format!("cannot listen at {}", args.control.display()))?;
     let server = device::server(&args.device)
         .with_context(|| format!("cannot listen at {}", args.device.display()))?;
     let served = server.run(&mut device::Device::new(shared.clone()));

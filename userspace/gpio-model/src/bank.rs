@@ -54,7 +54,7 @@ impl Width {
         }
     }
 
-    fn mask(self) -> u32 {
+    pub(crate) fn mask(self) -> u32 {
         u32::MAX >> (32 - self.bits())
     }
 }

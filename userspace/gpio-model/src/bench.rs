@@ -2,7 +2,7 @@
 
 //! A bank with instruments on it.
 
-use crate::{Bank, Drive, Operation, Record, Register, Unclocked, Waveform, Width};
+use crate::{Bank, Operation, Record, Register, Reply, Request, Unclocked, Waveform, Width, LINES};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -35,21 +35,46 @@ impl<W: Write> Bench<W> {
         &self.records
     }
 
-    /// A load by the processor; all ones where it would abort.
-    pub fn read(&mut self, now: Duration, offset: u32, width: Width) -> io::Result<u32> {
-        let ones = u32::MAX >> (32 - width.bits());
-        let read = if self.gone {
-            Ok(ones)
-        } else {
-            self.bank.read(offset, width)
+    /// A load by the processor, or the abort that it has.
+    pub fn load(
+        &mut self,
+        now: Duration,
+        offset: u32,
+        width: Width,
+    ) -> io::Result<Result<u32, Unclocked>> {
+        let read = match self.gone {
+            true => Ok(ones(width)),
+            false => self.bank.read(offset, width),
         };
-        let value = read.unwrap_or(ones);
+        let value = read.unwrap_or(ones(width));
         self.record(now, Operation::Read, (offset, width, value), read.err());
         self.sample(now)?;
-        Ok(value)
+        Ok(read)
     }
 
-    /// A store by the processor; without effect where it would abort.
+    /// A store by the processor, or the abort that it has.
+    pub fn store(
+        &mut self,
+        now: Duration,
+        offset: u32,
+        width: Width,
+        value: u32,
+    ) -> io::Result<Result<(), Unclocked>> {
+        let written = match self.gone {
+            true => Ok(()),
+            false => self.bank.write(offset, width, value),
+        };
+        self.record(now, Operation::Write, (offset, width, value), written.err());
+        self.sample(now)?;
+        Ok(written)
+    }
+
+    /// A load where a bus has no way to tell of an abort: it gives all ones.
+    pub fn read(&mut self, now: Duration, offset: u32, width: Width) -> io::Result<u32> {
+        Ok(self.load(now, offset, width)?.unwrap_or(ones(width)))
+    }
+
+    /// A store where a bus has no way to tell of an abort: it has no effect.
     pub fn write(
         &mut self,
         now: Duration,
@@ -57,29 +82,49 @@ impl<W: Write> Bench<W> {
         width: Width,
         value: u32,
     ) -> io::Result<()> {
-        let aborted = match self.gone {
-            true => None,
-            false => self.bank.write(offset, width, value).err(),
-        };
-        self.record(now, Operation::Write, (offset, width, value), aborted);
-        self.sample(now)
+        self.store(now, offset, width, value).map(drop)
     }
 
-    /// See [`Bank::drive`].
-    pub fn drive(&mut self, now: Duration, line: u32, drive: Drive) -> io::Result<()> {
-        self.bank.drive(line, drive);
-        self.sample(now)
+    /// Does what a test asks for.
+    pub fn answer(&mut self, now: Duration, request: &Request) -> io::Result<Reply> {
+        Ok(match *request {
+            Request::Drive(line, _) if line >= LINES => Reply::Refused(format!(
+                "there is no line {line}: the last is {}",
+                LINES - 1
+            )),
+            Request::Drive(line, level) => {
+                self.bank.drive(line, level.into());
+                self.sample(now)?;
+                Reply::Done
+            }
+            Request::Clock(on) => {
+                self.set_clock(now, on)?;
+                Reply::Done
+            }
+            Request::Levels => Reply::Levels(self.bank.levels()),
+            Request::Vanish => {
+                self.gone = true;
+                Reply::Done
+            }
+            Request::Return => {
+                self.come_back(now)?;
+                Reply::Done
+            }
+            Request::Die => Reply::Refused("it does not die".to_owned()),
+            Request::Count => Reply::Count(self.records.len()),
+            Request::Records(from) => {
+                Reply::Records(self.records.get(from..).unwrap_or_default().to_vec())
+            }
+            Request::Of(..) | Request::Others(_) => {
+                Reply::Refused("there is no more than this bank".to_owned())
+            }
+        })
     }
 
     /// See [`Bank::set_clock`].
     pub fn set_clock(&mut self, now: Duration, on: bool) -> io::Result<()> {
         self.bank.set_clock(on);
         self.sample(now)
-    }
-
-    /// The device is pulled out of its bus: from now on, all reads give ones and nothing is stored.
-    pub fn vanish(&mut self) {
-        self.gone = true;
     }
 
     /// The device is plugged in again, as after power-on.
@@ -122,6 +167,10 @@ impl<W: Write> Bench<W> {
     }
 }
 
+fn ones(width: Width) -> u32 {
+    u32::MAX >> (32 - width.bits())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,7 +179,7 @@ mod tests {
     fn nobody_answers_for_a_device_that_was_pulled_out() {
         let mut bench: Bench<io::Sink> = Bench::new(Bank::default(), None);
         bench.set_clock(Duration::ZERO, true).unwrap();
-        bench.vanish();
+        bench.answer(Duration::ZERO, &Request::Vanish).unwrap();
         assert_eq!(
             bench.read(Duration::ZERO, 0x13c, Width::Word).unwrap(),
             u32::MAX

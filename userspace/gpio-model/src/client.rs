@@ -7,8 +7,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
-/// The model of this machine's bank.
-pub struct Client(BufReader<File>);
+/// The model of this machine's bank, or of one of its banks.
+pub struct Client {
+    port: BufReader<File>,
+    bank: Option<usize>,
+}
 
 impl Client {
     /// Opens the serial port, if this machine has one to a model. It can be opened once at a time.
@@ -17,16 +20,27 @@ impl Client {
             return Ok(None);
         };
         let file = OpenOptions::new().read(true).write(true).open(port)?;
-        Ok(Some(Self(BufReader::new(file))))
+        Ok(Some(Self {
+            port: BufReader::new(file),
+            bank: None,
+        }))
+    }
+
+    /// Means this bank from now on, where there are several. Without, it is GPIO1.
+    pub fn choose(&mut self, bank: usize) {
+        self.bank = Some(bank);
     }
 
     /// Asks, and waits for the reply.
     pub fn ask(&mut self, request: &Request) -> io::Result<Reply> {
-        let mut line = serde_json::to_vec(request)?;
+        let mut line = match self.bank {
+            None => serde_json::to_vec(request)?,
+            Some(bank) => serde_json::to_vec(&Request::Of(bank, Box::new(request.clone())))?,
+        };
         line.push(b'\n');
-        self.0.get_mut().write_all(&line)?;
+        self.port.get_mut().write_all(&line)?;
         let mut reply = String::new();
-        self.0.read_line(&mut reply)?;
+        self.port.read_line(&mut reply)?;
         Ok(serde_json::from_str(&reply)?)
     }
 
@@ -34,7 +48,7 @@ impl Client {
     pub fn kill(mut self) -> io::Result<()> {
         let mut line = serde_json::to_vec(&Request::Die)?;
         line.push(b'\n');
-        self.0.get_mut().write_all(&line)
+        self.port.get_mut().write_all(&line)
     }
 
     /// Does something to a line from outside.
@@ -64,6 +78,15 @@ impl Client {
     /// The accesses from the number `from` on.
     pub fn since(&mut self, from: usize) -> io::Result<Vec<Record>> {
         match self.ask(&Request::Records(from))? {
+            Reply::Records(records) => Ok(records),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The accesses from the number `from` on that were to no bank, where there is more than one:
+    /// by physical address.
+    pub fn others(&mut self, from: usize) -> io::Result<Vec<Record>> {
+        match self.ask(&Request::Others(from))? {
             Reply::Records(records) => Ok(records),
             other => Err(unexpected(&other)),
         }

@@ -13,6 +13,8 @@
 mod bank;
 mod bench;
 mod client;
+mod clocks;
+mod control;
 mod record;
 mod register;
 mod request;
@@ -21,6 +23,8 @@ mod waveform;
 pub use bank::{Bank, Drive, Unclocked, Width, LINES, SIZE};
 pub use bench::Bench;
 pub use client::Client;
+pub use clocks::Clocks;
+pub use control::listen;
 pub use record::{Operation, Record};
 pub use register::Register;
 pub use request::{Level, Reply, Request, PORT};

@@ -22,7 +22,7 @@ pub struct Record {
     pub time: u64,
     /// What was done.
     pub operation: Operation,
-    /// Bytes from the bank's base.
+    /// Bytes from the bank's base; of what is no bank, the physical address.
     pub offset: u32,
     /// The register's name; none where there is no register.
     pub name: Option<String>,

@@ -3,7 +3,7 @@
 //! What a test can say to the model beside the machine's accesses: a request and its reply are one
 //! line of JSON each, on a Unix socket or a serial port of the guest.
 
-use crate::Record;
+use crate::{Drive, Record};
 use serde::{Deserialize, Serialize};
 
 /// Name of the guest's serial port to the model.
@@ -19,6 +19,16 @@ pub enum Level {
     Low,
     /// Lets it go.
     Floating,
+}
+
+impl From<Level> for Drive {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::High => Drive::High,
+            Level::Low => Drive::Low,
+            Level::Floating => Drive::Floating,
+        }
+    }
 }
 
 /// What to do.
@@ -41,6 +51,11 @@ pub enum Request {
     Return,
     /// End, as if killed: there is no reply.
     Die,
+    /// Do that with the bank of this number, where there are several.
+    Of(usize, Box<Request>),
+    /// Tell the accesses from that number on that were to no bank: to the clock module, and where
+    /// there is nothing.
+    Others(usize),
 }
 
 /// What came of it.
