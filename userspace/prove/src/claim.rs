@@ -58,6 +58,8 @@ pub enum Shape {
     EduPassthrough,
     /// A modelled GPIO bank of an AM335x.
     Gpio,
+    /// 32-bit ARM, with the banks at their true addresses.
+    GpioArm,
     /// 32-bit ARM, with less memory than the kernel can map all at once.
     Arm,
     /// 32-bit ARM, with more.
@@ -66,7 +68,7 @@ pub enum Shape {
 
 impl Shape {
     /// All of them, in the order in which they are booted.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Normal,
         Self::Nokaslr,
         Self::FiveLevels,
@@ -79,6 +81,7 @@ impl Shape {
         Self::EduIommu,
         Self::EduPassthrough,
         Self::Gpio,
+        Self::GpioArm,
         Self::Arm,
         Self::ArmTwoGib,
     ];
@@ -98,6 +101,7 @@ impl Shape {
             Self::EduIommu => "edu-iommu",
             Self::EduPassthrough => "edu-passthrough",
             Self::Gpio => "gpio",
+            Self::GpioArm => "gpio-arm",
             Self::Arm => "arm",
             Self::ArmTwoGib => "arm-two-gib",
         }

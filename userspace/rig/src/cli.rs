@@ -59,6 +59,27 @@ impl fmt::Display for Boot {
     }
 }
 
+/// Who drives the GPIO bank of a device tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GpioMode {
+    /// The kernel's own drivers: gpio-omap, and leds-gpio for the LEDs
+    Kernel,
+    /// gpio-omap keeps lines, directions and clock; mapwright_gpio sets, clears and reads
+    Hog,
+    /// mapwright_gpio
+    Bank,
+}
+
+impl fmt::Display for GpioMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            GpioMode::Kernel => "kernel",
+            GpioMode::Hog => "hog",
+            GpioMode::Bank => "bank",
+        })
+    }
+}
+
 #[derive(Clone, Debug, Args)]
 pub struct GuestArgs {
     /// What to boot on; those other than the PC only boot the small initramfs
@@ -100,9 +121,13 @@ pub struct GuestArgs {
     #[arg(long, value_name = "DIR")]
     pub results: Option<PathBuf>,
     /// Put a modelled GPIO bank of the AM335x into the guest; record.jsonl and waveform.vcd of this
-    /// directory tell what happened to it
+    /// directory tell what happened to it. In the machine virt, all four are at their true addresses,
+    /// and it has 192 MiB of memory
     #[arg(long, value_name = "DIR")]
     pub gpio: Option<PathBuf>,
+    /// Who drives the bank GPIO1 in the machine virt
+    #[arg(long, default_value_t = GpioMode::Bank, value_enum)]
+    pub gpio_mode: GpioMode,
     /// Show how QEMU is started, and the kernel's log as it is written
     #[arg(short, long)]
     pub verbose: bool,
@@ -124,6 +149,7 @@ impl GuestArgs {
             cpus: 2,
             results: None,
             gpio: None,
+            gpio_mode: GpioMode::Bank,
             verbose: false,
         }
     }

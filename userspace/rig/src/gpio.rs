@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A modelled GPIO bank beside the guest, as a PCI device in it.
+//! A modelled GPIO bank: in a PC as a PCI device, from a program beside the guest; in the machine
+//! virt at its true address, as a plugin of QEMU.
 
+use crate::board;
 use crate::boot::{value, Guest};
 use crate::machine::Machine;
 use anyhow::{bail, Context, Result};
@@ -24,10 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub const RECORD: &str = "record.jsonl";
 pub const WAVEFORM: &str = "waveform.vcd";
 
-/// The running model. Dropping it waits for its files; if the guest never connected, it is killed.
+/// The model, and its sockets.
 pub struct Model {
-    child: Child,
-    /// Its sockets.
+    _program: Option<Program>,
     _sockets: TempDir,
 }
 
@@ -36,59 +37,88 @@ pub fn start(guest: &mut Guest) -> Result<Option<Model>> {
     let Some(to) = guest.gpio.clone() else {
         return Ok(None);
     };
-    if guest.machine != Machine::Pc {
-        bail!("only the machine pc can have a modelled GPIO bank");
-    }
-    if !Path::new(EMULATOR).is_dir() {
-        bail!("there is no QEMU with vfio-user in the toolchain root: run `make setup`");
-    }
     fs::create_dir_all(&to).with_context(|| format!("cannot make {}", to.display()))?;
     let sockets = tempfile::Builder::new()
         .prefix("mapwright-gpio-")
         .tempdir_in("/tmp")
         .context("cannot make a directory in /tmp")?;
-    let (device, control) = (
-        sockets.path().join("device"),
-        sockets.path().join("control"),
-    );
-    let program = guest.repository.join(MODEL);
-    let child = Command::new(&program)
-        .arg("--device")
-        .arg(&device)
-        .arg("--control")
-        .arg(&control)
-        .arg("--record")
-        .arg(to.join(RECORD))
-        .arg("--waveform")
-        .arg(to.join(WAVEFORM))
-        .stdin(Stdio::null())
-        .spawn()
-        .with_context(|| format!("cannot run {}", program.display()))?;
-    let mut model = Model {
-        child,
-        _sockets: sockets,
+    let control = sockets.path().join("control");
+    let program = match guest.machine {
+        Machine::Pc => {
+            let device = sockets.path().join("device");
+            let program = Program::start(guest, &to, &device, &control)?;
+            guest.qemu.extend(pci_function(&device));
+            Some(program)
+        }
+        Machine::Virt => {
+            let arguments = board::arguments(guest, &to, sockets.path(), &control)?;
+            guest.qemu.extend(arguments);
+            guest.memory = board::MEMORY.to_owned();
+            None
+        }
+        Machine::Cubieboard => bail!(
+            "a {} has no modelled GPIO bank: use --machine virt",
+            guest.machine
+        ),
     };
-    model.wait_until(|_| device.exists() && control.exists())?;
-    guest.qemu.extend(arguments(&device, &control));
-    Ok(Some(model))
+    guest.qemu.extend(port(&control));
+    Ok(Some(Model {
+        _program: program,
+        _sockets: sockets,
+    }))
 }
 
-fn arguments(device: &Path, control: &Path) -> [String; 6] {
+fn pci_function(device: &Path) -> [String; 2] {
     let socket = device.to_string_lossy().replace(['\\', '"'], "");
     [
         "-device".into(),
         format!(r#"{{"driver":"vfio-user-pci","socket":{{"type":"unix","path":"{socket}"}}}}"#),
+    ]
+}
+
+/// QEMU opens its sockets before it starts plugins: one of them may not listen yet.
+fn port(control: &Path) -> [String; 4] {
+    [
         "-chardev".into(),
-        format!("socket,id=mapwright-gpio,path={}", value(control)),
+        format!(
+            "socket,id=mapwright-gpio,path={},reconnect-ms=100",
+            value(control)
+        ),
         "-device".into(),
         format!("virtserialport,bus=mapwright.0,chardev=mapwright-gpio,name={PORT}"),
     ]
 }
 
-impl Model {
+/// The running program. Dropping it waits for its files; if the guest never connected, it is killed.
+struct Program(Child);
+
+impl Program {
+    /// Starts it, and waits until QEMU can connect.
+    fn start(guest: &Guest, to: &Path, device: &Path, control: &Path) -> Result<Self> {
+        if !Path::new(EMULATOR).is_dir() {
+            bail!("there is no QEMU with vfio-user in the toolchain root: run `make setup`");
+        }
+        let program = guest.repository.join(MODEL);
+        let child = Command::new(&program)
+            .arg("--device")
+            .arg(device)
+            .arg("--control")
+            .arg(control)
+            .arg("--record")
+            .arg(to.join(RECORD))
+            .arg("--waveform")
+            .arg(to.join(WAVEFORM))
+            .stdin(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot run {}", program.display()))?;
+        let mut started = Self(child);
+        started.wait_until(|_| device.exists() && control.exists())?;
+        Ok(started)
+    }
+
     fn wait_until(&mut self, done: impl Fn(&mut Child) -> bool) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        while !done(&mut self.child) {
+        while !done(&mut self.0) {
             if Instant::now() > deadline {
                 bail!("the modelled GPIO bank does not start, or end, within {PATIENCE:?}");
             }
@@ -98,13 +128,13 @@ impl Model {
     }
 }
 
-impl Drop for Model {
+impl Drop for Program {
     fn drop(&mut self) {
         let ended = |child: &mut Child| matches!(child.try_wait(), Ok(Some(_)));
         if self.wait_until(ended).is_err() {
             // It may have ended just now.
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+            let _ = self.0.kill();
+            let _ = self.0.wait();
         }
     }
 }
@@ -115,8 +145,9 @@ mod tests {
 
     #[test]
     fn the_device_and_the_port() {
-        let args = arguments(Path::new("/tmp/x/device"), Path::new("/tmp/x,y")).join(" ");
+        let args = pci_function(Path::new("/tmp/x/device")).join(" ");
         assert!(args.contains(r#""path":"/tmp/x/device"}}"#), "{args}");
+        let args = port(Path::new("/tmp/x,y")).join(" ");
         assert!(args.contains("path=/tmp/x,,y"), "{args}");
     }
 }

@@ -11,7 +11,7 @@ use crate::cli::Boot;
 use shell_words::quote;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where the tiny guest has the modules.
 pub const TINY_MODULES: &str = "/modules";
@@ -38,7 +38,10 @@ pub fn script(guest: &Guest, token: &str, kernel_modules: &[String]) -> String {
     };
     set("BOOT", &guest.boot.to_string());
     let machine = guest.machine;
-    let programs = guest.repository.join(machine.programs());
+    let programs = match guest.has_own_program() {
+        true => PathBuf::from("/bin"),
+        false => guest.repository.join(machine.programs()),
+    };
     let device = |name: Option<&str>| name.map(|name| format!("/dev/{name}")).unwrap_or_default();
     let console = (!machine.has_virtio()).then(|| machine.console());
     set("CONSOLE", &device(console));

@@ -2,6 +2,7 @@
 //! Boots a kernel with the project's modules in a virtual machine, runs commands there and judges
 //! what happened. It runs inside the toolchain root, where QEMU, virtme-ng and kmod are.
 
+mod board;
 mod boot;
 mod cli;
 mod gpio;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The machines that claims are proved in: what each is made of.
 
-use crate::cli::{GuestArgs, ProveArgs};
+use crate::cli::{GpioMode, GuestArgs, ProveArgs};
 use crate::machine::Machine;
 use mapwright_prove::Shape;
 use std::path::Path;
@@ -20,6 +20,8 @@ pub struct Build {
     pub debug_kernel: bool,
     /// Whether a modelled GPIO bank is in it.
     pub gpio: bool,
+    /// Who has it, where it is found by a device tree.
+    pub gpio_mode: GpioMode,
 }
 
 /// What `make test` boots.
@@ -33,6 +35,7 @@ pub const USUAL: Build = Build {
     cpus: 2,
     debug_kernel: false,
     gpio: false,
+    gpio_mode: GpioMode::Bank,
 };
 
 /// The device takes a tenth of a second for each transfer. Where QEMU counts instructions, the clock
@@ -68,9 +71,24 @@ pub const EDU_PASSTHROUGH: Build = Build {
     ..EDU
 };
 
+/// Has memory that the kernel maps with `ioremap_wc()`.
+const DISPLAY: &str = "-device bochs-display";
+
 pub const GPIO: Build = Build {
     shape: Shape::Gpio,
-    about: "a modelled GPIO bank of an AM335x",
+    about: "a modelled GPIO bank of an AM335x, and a display",
+    qemu: DISPLAY,
+    gpio: true,
+    ..USUAL
+};
+
+/// Tests read registers without the driver, which the kernel forbids otherwise.
+pub const GPIO_ARM: Build = Build {
+    shape: Shape::GpioArm,
+    machine: Machine::Virt,
+    about: "32-bit ARM, with the AM335x's GPIO banks at their true addresses, and a display",
+    qemu: DISPLAY,
+    append: "iomem=relaxed",
     gpio: true,
     ..USUAL
 };
@@ -134,6 +152,7 @@ const BUILDS: [Build; Shape::ALL.len()] = [
     EDU_IOMMU,
     EDU_PASSTHROUGH,
     GPIO,
+    GPIO_ARM,
     Build {
         shape: Shape::Arm,
         machine: Machine::Virt,
@@ -177,6 +196,7 @@ impl Build {
             append: self.append.to_owned(),
             cpus: self.cpus,
             gpio: self.gpio.then(|| results.join("gpio")),
+            gpio_mode: self.gpio_mode,
             ..GuestArgs::plain(self.machine, self.memory)
         }
     }

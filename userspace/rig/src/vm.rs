@@ -119,6 +119,7 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
         results,
         qemu,
         gpio: args.gpio.clone(),
+        gpio_mode: args.gpio_mode,
         append: shell_words::split(&args.append).context("--append has an open quote")?,
         memory: args.memory.clone(),
         cpus: args.cpus,

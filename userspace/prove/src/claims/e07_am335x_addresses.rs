@@ -2,10 +2,10 @@
 
 //! E7: the AM335x's GPIO in numbers.
 
-use super::gpio::{bank, settled};
+use super::gpio::{bank, settled, PhysicalPage};
 use crate::{Claim, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{ensure, Result};
-use gpio_model::Register;
+use gpio_model::{Client, Operation, Register};
 use mapwright::gpio::{Bank, Line};
 
 pub const CLAIM: Claim = Claim {
@@ -15,9 +15,12 @@ pub const CLAIM: Claim = Claim {
         "GPIO0 is at 0x44E00000; OE is at offset 0x34, DATAIN at 0x38, DATAOUT at 0x3C; the LED is \
            GPIO0_27, and writel(0, DATAOUT) turns it off.",
     needs: &[Need::Module("mapwright_gpio")],
-    shapes: &[Shape::Gpio],
+    shapes: &[Shape::Gpio, Shape::GpioArm],
     prove,
 };
+
+/// Where the documents have GPIO0.
+const CLAIMED_GPIO0: i32 = 0x44E0_0000;
 
 /// A register, and where the documents have it.
 const CLAIMED: [(Register, u32); 3] = [
@@ -71,7 +74,8 @@ fn prove(_: &Lab) -> Result<Finding> {
         leaves_others(&bank, led)?,
         "CLEARDATAOUT changed another output"
     );
-    Ok(Finding::new(format!("{right} of {} offsets are right", CLAIMED.len()))
+    let hit = at_the_documents_address(&mut model)?;
+    let finding = Finding::new(format!("{right} of {} offsets are right", CLAIMED.len()))
         .statement(
             "OE, DATAIN and DATAOUT are at 0x34, 0x38 and 0x3C",
             Verdict::of(right == CLAIMED.len()),
@@ -102,7 +106,11 @@ fn prove(_: &Lab) -> Result<Finding> {
              further on: OE 0x134, DATAIN 0x138, DATAOUT 0x13C, and CLEARDATAOUT 0x190 and SETDATAOUT 0x194 change \
              single lines. The base addresses and the LED's line are read from the kernel's device \
              trees, not from a board.",
-        ))
+        );
+    Ok(match hit {
+        Some(table) => finding.table(table),
+        None => finding,
+    })
 }
 
 /// Whether the right way leaves another output as it was.
@@ -114,6 +122,39 @@ fn leaves_others(bank: &Bank, led: Line) -> Result<bool> {
     ensure!(levels & led.mask() == 0, "CLEARDATAOUT left the LED on");
     bank.set(0, other.mask())?;
     Ok(levels & other.mask() != 0)
+}
+
+/// Does what the documents do, where the banks are at their true addresses, and shows what was hit.
+fn at_the_documents_address(model: &mut Client) -> Result<Option<Table>> {
+    let Ok(others) = model.others(0) else {
+        return Ok(None);
+    };
+    let Some(memory) = PhysicalPage::map(CLAIMED_GPIO0)? else {
+        return Ok(None);
+    };
+    for (_, offset) in CLAIMED {
+        memory.read(offset as usize);
+    }
+    memory.write(0x3c, 0);
+    let seen = model.others(others.len())?;
+    ensure!(seen.len() == CLAIMED.len() + 1, "the board saw {seen:?}");
+    let mut table = Table::new(
+        "The documents' accesses, done on the board: what they hit",
+        ["access", "at", "hit", "which has the value"],
+    );
+    for record in seen {
+        let access = match record.operation {
+            Operation::Read => "load",
+            Operation::Write => "store",
+        };
+        table.row([
+            access.into(),
+            format!("{:#x}", record.offset),
+            record.name.unwrap_or_else(|| "nothing".into()),
+            format!("{:#010x}", record.value),
+        ]);
+    }
+    Ok(Some(table))
 }
 
 /// What the documents' accesses would have done on the chip.

@@ -12,7 +12,7 @@ pub const CLAIM: Claim = Claim {
     says: "/proc/iomem shows which driver has claimed a device's registers, and /proc/vmallocinfo their \
            ioremap.",
     needs: &[Need::Module("mapwright_gpio")],
-    shapes: &[Shape::Gpio],
+    shapes: &[Shape::Gpio, Shape::GpioArm],
     prove,
 };
 
@@ -28,10 +28,17 @@ fn prove(_: &Lab) -> Result<Finding> {
     let start = claim.split('-').next().unwrap_or_default();
     let start = u64::from_str_radix(start, 16).context("/proc/iomem has no address")?;
     let areas = read::text("/proc/vmallocinfo")?;
-    let phys = format!("phys={start:#018x}");
+    // As wide as the machine's addresses.
+    let phys_of = |line: &str| {
+        let word = line
+            .split_whitespace()
+            .find_map(|w| w.strip_prefix("phys=0x"))?;
+        u64::from_str_radix(word, 16).ok()
+    };
+    let phys = format!("phys={start:#x}");
     let area = areas
         .lines()
-        .find(|line| line.contains(&phys) && line.contains("ioremap"));
+        .find(|line| phys_of(line) == Some(start) && line.contains("ioremap"));
     let by_us = area.is_some_and(|line| line.contains("[mapwright_gpio]"));
     let maker = match by_us {
         true => "mapwright_gpio",

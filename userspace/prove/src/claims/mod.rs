@@ -50,6 +50,7 @@ mod e04_iommu_stops;
 mod e05_vmalloc;
 mod e06_readl_writel;
 mod e07_am335x_addresses;
+mod e08_ioremap_kinds;
 mod e09_iomem_vmallocinfo;
 mod gpio;
 
@@ -105,5 +106,6 @@ pub const CLAIMS: &[&Claim] = &[
     &e05_vmalloc::CLAIM,
     &e06_readl_writel::CLAIM,
     &e07_am335x_addresses::CLAIM,
+    &e08_ioremap_kinds::CLAIM,
     &e09_iomem_vmallocinfo::CLAIM,
 ];

@@ -17,6 +17,8 @@ pub struct Area {
     pub caller: String,
     /// Pages that it maps; a page more of addresses is not mapped.
     pub pages: Option<u64>,
+    /// The physical address that it maps: of ioremaps.
+    pub phys: Option<u64>,
 }
 
 /// Reads them.
@@ -35,6 +37,7 @@ fn parse_line(line: &str) -> Result<Area> {
     };
     let caller = words.get(2).and_then(|word| word.split_once('+'));
     let pages = words.iter().find_map(|word| word.strip_prefix("pages="));
+    let phys = words.iter().find_map(|word| word.strip_prefix("phys=0x"));
     let start = words.first().and_then(|range| range.split_once('-'));
     let start = start.and_then(|(start, _)| {
         let digits = start.trim_start_matches("0x");
@@ -46,6 +49,7 @@ fn parse_line(line: &str) -> Result<Area> {
         bytes,
         caller: caller.map_or(String::new(), |(name, _)| name.to_owned()),
         pages: pages.and_then(|count| count.parse().ok()),
+        phys: phys.and_then(|digits| u64::from_str_radix(digits, 16).ok()),
     })
 }
 
@@ -71,6 +75,7 @@ mod tests {
         );
         assert_eq!((areas[1].caller.as_str(), areas[1].pages), ("", None));
         assert_eq!(areas[2].caller, "acpi_os_map_iomem");
+        assert_eq!((areas[1].phys, areas[2].phys), (None, Some(0xbffe_0000)));
         assert!(parse("no area\n").is_err());
     }
 }

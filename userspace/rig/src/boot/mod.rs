@@ -4,7 +4,7 @@
 pub mod tiny;
 pub mod virtme;
 
-use crate::cli::Boot;
+use crate::cli::{Boot, GpioMode};
 use crate::guest;
 use crate::kvm::Accel;
 use crate::machine::Machine;
@@ -24,12 +24,22 @@ pub struct Guest {
     pub qemu: Vec<String>,
     /// A modelled GPIO bank is in the guest, and leaves its files here.
     pub gpio: Option<PathBuf>,
+    pub gpio_mode: GpioMode,
     pub append: Vec<String>,
     pub memory: String,
     pub cpus: u32,
     /// The command; without one, a shell on the terminal.
     pub command: Option<Vec<String>>,
     pub verbose: bool,
+}
+
+impl Guest {
+    /// Whether the command is in the guest's own memory: where the host's files cannot be had, and where
+    /// they are lost, since 9p does not survive the system's sleep, which a board with GPIO is tested in.
+    pub fn has_own_program(&self) -> bool {
+        let is_board = self.machine == Machine::Virt && self.gpio.is_some();
+        is_board || !self.machine.has_virtio()
+    }
 }
 
 /// The run's own directory, and the sockets in it which QEMU connects to.
@@ -141,6 +151,7 @@ pub mod tests {
             results: Some("/tmp/results".into()),
             qemu: vec!["-device".into(), "edu".into()],
             gpio: None,
+            gpio_mode: GpioMode::Bank,
             append: vec!["nokaslr".into()],
             memory: "1G".into(),
             cpus: 2,

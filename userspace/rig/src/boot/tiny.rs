@@ -30,7 +30,7 @@ pub fn command(guest: &Guest, sockets: &Sockets, token: &str) -> Result<Command>
     };
     let names: Vec<String> = modules.iter().map(|(name, _)| name.clone()).collect();
     let mut archive = base_archive(guest.machine)?;
-    if !guest.machine.has_virtio() {
+    if guest.has_own_program() {
         let program = guest
             .repository
             .join(guest.machine.programs())

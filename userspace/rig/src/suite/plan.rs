@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which tests run in which machines: a line per boot.
 
-use crate::cli::{Boot, GuestArgs};
+use crate::cli::{Boot, GpioMode, GuestArgs};
 use crate::machine::Machine;
-use crate::shape::{Build, EDU, EDU_IOMMU, EDU_PASSTHROUGH, GPIO, USUAL};
+use crate::shape::{Build, EDU, EDU_IOMMU, EDU_PASSTHROUGH, GPIO, GPIO_ARM, USUAL};
 use anyhow::{bail, Result};
 use std::path::Path;
 
 /// What the names of the tests of the GPIO driver begin with.
 const GPIO_TESTS: &str = "gpio.";
+/// Of those that need banks at their true addresses, and the mode that the driver is in there.
+const BOARD_TESTS: &str = "gpio.board.";
+const HOG_TESTS: &str = "gpio.hog.";
+const SLEEP_TESTS: &str = "gpio.sleep.";
 /// Of those that need a device for DMA.
 const DMA_TESTS: &str = "dma.";
 /// Of those that fail allocations, which takes a debug kernel.
@@ -69,7 +73,7 @@ pub const STOCK: &[Plan] = &[
         name: "gpio",
         build: GPIO,
         tests: GPIO_TESTS,
-        without: &[],
+        without: &[BOARD_TESTS, HOG_TESTS, SLEEP_TESTS],
         ..ALL
     },
 ];
@@ -141,13 +145,22 @@ pub const DEBUG: &[Plan] = &[
         },
         append: EVERYTHING,
         tests: GPIO_TESTS,
-        without: &[],
+        without: &[BOARD_TESTS, HOG_TESTS, SLEEP_TESTS],
         ..ALL
     },
 ];
 
-/// Those of `make test-arm`: the whole suite where the devices are that it runs with, and its basics on
-/// the BeagleBone's processor.
+/// GPIO banks at their true addresses, of which this driver has one and the kernel's own the others.
+const GPIO_BOARD: Plan = Plan {
+    name: "arm-gpio",
+    build: GPIO_ARM,
+    tests: GPIO_TESTS,
+    without: &[HOG_TESTS, SLEEP_TESTS],
+    ..ALL
+};
+
+/// Those of `make test-arm`: the whole suite where the devices are that it runs with, its basics on the
+/// BeagleBone's processor, and the GPIO driver. A machine that slept is good for nothing more.
 pub const ARM: &[Plan] = &[
     Plan {
         name: "arm-virt",
@@ -165,6 +178,33 @@ pub const ARM: &[Plan] = &[
         },
         tests: "bare.",
         ..ALL
+    },
+    GPIO_BOARD,
+    Plan {
+        name: "arm-gpio-hog",
+        build: Build {
+            gpio_mode: GpioMode::Hog,
+            ..GPIO_ARM
+        },
+        tests: HOG_TESTS,
+        without: &[],
+        ..GPIO_BOARD
+    },
+    Plan {
+        name: "arm-gpio-sleep",
+        tests: SLEEP_TESTS,
+        without: &[],
+        ..GPIO_BOARD
+    },
+    Plan {
+        name: "arm-gpio-hog-sleep",
+        build: Build {
+            gpio_mode: GpioMode::Hog,
+            ..GPIO_ARM
+        },
+        tests: SLEEP_TESTS,
+        without: &[],
+        ..GPIO_BOARD
     },
 ];
 
@@ -235,6 +275,12 @@ mod tests {
         assert_eq!(runs_of(DEBUG, "failing.mmap"), ["fail-nth"]);
         assert_eq!(runs_of(DEBUG, "life."), ["kasan", "lockdep", "kmemleak"]);
         assert_eq!(runs_of(ARM, "life."), ["arm-virt"]);
+        assert_eq!(runs_of(ARM, "gpio.the_kernel"), ["arm-gpio"]);
+        assert_eq!(runs_of(ARM, "gpio.hog."), ["arm-gpio-hog"]);
+        assert_eq!(
+            runs_of(ARM, "gpio.sleep."),
+            ["arm-gpio-sleep", "arm-gpio-hog-sleep"]
+        );
         assert_eq!(runs_of(ARM, "bare.mmap"), ["arm-virt", "arm-cubieboard"]);
     }
 
