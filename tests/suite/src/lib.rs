@@ -11,6 +11,7 @@ mod alloc;
 mod alloc_life;
 mod alloc_refusals;
 mod bare;
+mod board;
 mod cells;
 mod cgroup;
 mod child;
@@ -74,6 +75,9 @@ const SUITES: &[Suite] = &[
     walk::SUITE,
     #[cfg(target_arch = "x86_64")]
     memory_types::SUITE,
+    board::bank::SUITE,
+    board::hog::SUITE,
+    board::sleep::SUITE,
     gpio_lines::SUITE,
     // The last of its tests removes the module.
     gpio::SUITE,
