@@ -114,6 +114,7 @@ impl Deref for Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         self.0.closed.store(1, Relaxed);
+        self.0.engine.look_again();
         let mut queue = self.0.queue.lock();
         while !queue.is_idle() {
             self.0.changed.wait(&mut queue);

@@ -47,6 +47,7 @@ use kernel::{
 };
 use mapkit::{
     completion::Announcement,
+    pci::BusMaster,
     workqueue::OrderedQueue, //
 };
 
@@ -60,6 +61,7 @@ const TIMEOUT_MS: u32 = 5000;
 #[pin_data]
 pub(crate) struct Engine {
     registers: Registers,
+    master: Devres<BusMaster>,
     pub(crate) stats: Arc<Stats>,
     /// The engine has moved a piece.
     #[pin]
@@ -95,13 +97,14 @@ pub(crate) enum Way {
 }
 
 impl Engine {
-    /// The engine behind `registers`.
-    pub(crate) fn new(registers: Registers) -> Result<Arc<Self>> {
+    /// The engine behind `registers`, which may use the bus as long as it answers.
+    pub(crate) fn new(registers: Registers, master: Devres<BusMaster>) -> Result<Arc<Self>> {
         let stats = Arc::new(Stats::new()?, GFP_KERNEL)?;
         let queue = OrderedQueue::new(c"mapwright_dma")?;
         Arc::pin_init(
             try_pin_init!(Self {
                 registers,
+                master,
                 stats,
                 moved <- Announcement::new(),
                 tested <- Announcement::new(),
@@ -113,13 +116,14 @@ impl Engine {
         )
     }
 
-    /// Waits until nobody else has the engine, and takes it.
+    /// Waits until nobody else has the engine, and takes it. `stopped` says when to give up.
     ///
-    /// `EINTR` if a signal comes first, `ENODEV` if the device goes first.
-    pub(crate) fn take(&self) -> Result<Turn<'_>> {
+    /// `EINTR` if that or a signal comes first, `ENODEV` if the device goes first, `EIO` if it did not
+    /// answer once.
+    pub(crate) fn take(&self, stopped: &dyn Fn() -> bool) -> Result<Turn<'_>> {
         let mut state = self.state.lock();
         while state.taken {
-            if self.free.wait_interruptible(&mut state) {
+            if stopped() || self.free.wait_interruptible(&mut state) {
                 return Err(EINTR);
             }
         }
@@ -128,6 +132,13 @@ impl Engine {
         }
         state.taken = true;
         Ok(Turn(self))
+    }
+
+    /// Has those who wait for the engine see whether they are to give up.
+    pub(crate) fn look_again(&self) {
+        // Whoever has looked but does not wait yet holds the lock.
+        let _state = self.state.lock();
+        self.free.notify_all();
     }
 
     /// Ends the use of the engine: what is under way stops after the piece that is being moved, and
@@ -140,9 +151,19 @@ impl Engine {
         }
         drop(state);
         self.free.notify_all();
+        // Idle or not: no byte is moved from here on.
+        self.forbid();
         let queue = self.queue.lock().take();
         // With the lock released: waits for what was put in, which fails at once now.
         drop(queue);
+    }
+
+    /// Has the device move nothing any more.
+    fn forbid(&self) {
+        // Without, it has lost its driver, and may not anyway.
+        if let Some(master) = self.master.try_access() {
+            master.forbid();
+        }
     }
 
     /// Has `put` put something into the queue; `ENODEV` if the device is gone.
@@ -167,6 +188,20 @@ impl Engine {
     pub(crate) fn identification(&self) -> Result<u32> {
         let registers = self.registers.try_access().ok_or(ENODEV)?;
         Ok(registers.read(IDENTIFICATION).into_raw())
+    }
+
+    /// Makes sure that what somebody else began is over, and forgets that it interrupted: only then may
+    /// the device use the bus. `ETIMEDOUT` if it goes on.
+    pub(crate) fn settle(registers: &Registers, device: &device::Device<Bound>) -> Result {
+        let registers = registers.access(device)?;
+        read_poll_timeout(
+            || Ok(registers.read(DMA_COMMAND)),
+            |command| !command.run(),
+            Delta::from_millis(10),
+            Delta::from_secs(5),
+        )?;
+        registers.write_reg(INTERRUPT_ACKNOWLEDGE::from_raw(u32::MAX));
+        Ok(())
     }
 
     /// Makes sure that this is the device it seems to be, and that it is alive.
@@ -232,10 +267,17 @@ impl Engine {
         Ok(())
     }
 
-    /// The engine did not say that it was done: nobody may use it any more.
+    /// The engine did not say that it was done: it may still move bytes, so it is kept from that before
+    /// anybody gets the memory back, and nobody may use it any more.
     fn lost(&self) -> Error {
+        self.forbid();
         self.stats.inc(Counter::Timeouts);
         self.state.lock().gone.get_or_insert(EIO);
+        dev_err!(
+            self.registers.device(),
+            "the device did not answer for {} ms: unbind the driver and bind it again\n",
+            TIMEOUT_MS
+        );
         EIO
     }
 }

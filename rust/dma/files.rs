@@ -201,7 +201,7 @@ fn lend(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     lend.id = channel.device.new_id();
 
     let mut loans = channel.loans.lock();
-    loans.check_room(region.number(), &range)?;
+    loans.check_room(region.number(), &range, lend.direction)?;
     let (id, stats) = (lend.id, &channel.engine.stats);
     let start = range.start;
     let loan = Loan::new(&device, stats, id, &region, range, shape, lend.direction)?;

@@ -2,11 +2,17 @@
 
 //! What a file has lent to the device, and what it has imported.
 
-use crate::stats::{
-    Counter,
-    Stats, //
+use crate::{
+    channel::Channel,
+    stats::{
+        Counter,
+        Stats, //
+    }, //
 };
-use core::ops::Range;
+use core::ops::{
+    Deref,
+    Range, //
+};
 use kernel::{
     new_mutex,
     prelude::*,
@@ -17,6 +23,7 @@ use kernel::{
 };
 use mapkit::{
     dma::{
+        cache_lines,
         BothWays,
         CpuOwned,
         Direction,
@@ -235,9 +242,54 @@ impl Drop for Used {
     }
 }
 
+/// A loan that lasts for a transfer, which nobody knows the number of.
+pub(crate) struct ForNow<'a> {
+    channel: &'a Channel,
+    loan: Arc<Loan>,
+}
+
+impl<'a> ForNow<'a> {
+    /// `EBUSY` if somebody has lent some of these bytes; else what [`Loan::new`] fails with.
+    pub(crate) fn new(
+        channel: &'a Channel,
+        device: &Arc<DmaDevice>,
+        region: &Arc<Region>,
+        range: Range<usize>,
+        shape: Shape,
+        direction: u32,
+    ) -> Result<Self> {
+        let stats = &channel.engine.stats;
+        let mut loans = channel.loans.lock();
+        loans.check_free(region.number(), &range, direction)?;
+        loans.for_now.reserve(1, GFP_KERNEL_ACCOUNT)?;
+        let loan = Loan::new(device, stats, 0, region, range, shape, direction)?;
+        // There is room for it.
+        let _ = loans.for_now.push_within_capacity(loan.clone());
+        Ok(Self { channel, loan })
+    }
+}
+
+impl Deref for ForNow<'_> {
+    type Target = Loan;
+
+    fn deref(&self) -> &Loan {
+        &self.loan
+    }
+}
+
+impl Drop for ForNow<'_> {
+    fn drop(&mut self) {
+        let mut loans = self.channel.loans.lock();
+        loans.for_now.retain(|loan| !Arc::ptr_eq(loan, &self.loan));
+        // The last reference, `self.loan`, goes with the lock released.
+    }
+}
+
 /// The loans and imported buffers of a file.
 pub(crate) struct Loans {
     loans: KVec<Arc<Loan>>,
+    /// Those of the transfer that is being made.
+    for_now: KVec<Arc<Loan>>,
     imports: KVec<(u64, Arc<Import>)>,
 }
 
@@ -246,18 +298,37 @@ impl Loans {
     pub(crate) fn new() -> Self {
         Self {
             loans: KVec::new(),
+            for_now: KVec::new(),
             imports: KVec::new(),
         }
     }
 
-    /// `EBUSY` if some of these bytes are lent, `ENOSPC` if there is no room for one more loan.
-    pub(crate) fn check_room(&self, region: u64, range: &Range<usize>) -> Result {
-        if self.loans.iter().any(|loan| loan.overlaps(region, range)) {
+    /// `EBUSY` if some of these bytes are lent, or a transfer uses them, `ENOSPC` if there is no room for
+    /// one more loan.
+    pub(crate) fn check_room(&self, region: u64, range: &Range<usize>, direction: u32) -> Result {
+        self.check_free(region, range, direction)?;
+        if self.for_now.iter().any(|loan| loan.overlaps(region, range)) {
             return Err(EBUSY);
         }
         match self.loans.len() < uapi::MAX_LOANS as usize {
             true => Ok(()),
             false => Err(ENOSPC),
+        }
+    }
+
+    /// `EBUSY` if some of these bytes are lent, but for what the transfer itself uses: it may read what
+    /// it writes to. Two loans that the device writes to may not even share a cache line, as the CPU can
+    /// only take back whole ones.
+    fn check_free(&self, region: u64, range: &Range<usize>, direction: u32) -> Result {
+        let lines = cache_lines(range);
+        let mut all = Iterator::chain(self.loans.iter(), self.for_now.iter());
+        let shares_line = all.any(|loan| {
+            let both_write = direction & loan.direction & uapi::LEND_FROM_DEVICE != 0;
+            both_write && loan.overlaps(region, &lines)
+        });
+        match shares_line || self.loans.iter().any(|loan| loan.overlaps(region, range)) {
+            true => Err(EBUSY),
+            false => Ok(()),
         }
     }
 

@@ -30,8 +30,8 @@ use kernel::{
 use mapkit::{
     dma::DmaDevice,
     pci::{
-        clear_master,
-        device_id, //
+        device_id,
+        BusMaster, //
     }, //
 };
 use mapwright_session::{
@@ -186,10 +186,8 @@ impl pci::Driver for EduDriver {
         Edu::new(device)
     }
 
-    fn unbind<'bound>(device: &'bound pci::Device<Core<'_>>, edu: Pin<&Edu>) {
+    fn unbind<'bound>(_: &'bound pci::Device<Core<'_>>, edu: Pin<&Edu>) {
         edu.engine.close(ENODEV);
-        // Idle or not: no byte is moved from here on.
-        clear_master(device);
     }
 }
 
@@ -201,11 +199,11 @@ impl Edu {
             return Err(EINVAL);
         }
         device.enable_device_mem()?;
-        device.set_master();
         let registers = device
             .iomap_region_sized::<{ registers::END }>(0, c"mapwright_dma")?
             .into_devres()?;
-        let engine = Engine::new(registers)?;
+        Engine::settle(&registers, device.as_ref())?;
+        let engine = Engine::new(registers, BusMaster::permit(device)?)?;
         let dma = DmaDevice::of(device, DmaMask::try_new(address_bits)?)?;
         let (interrupt, handler) = request_interrupt(device, &engine)?;
         engine.test(device.as_ref()).inspect_err(|_| {

@@ -9,7 +9,7 @@ use crate::{
         Way, //
     },
     loans::{
-        Loan,
+        ForNow,
         Used, //
     },
     registers::BUFFER_BYTES,
@@ -118,7 +118,7 @@ impl Transfer {
         device: &Arc<DmaDevice>,
         stopped: &dyn Fn() -> bool,
     ) -> Result {
-        let turn = channel.engine.take()?;
+        let turn = channel.engine.take(stopped)?;
         let source = Lent::<ToDevice>::new(channel, device, &self.source, self.shape)?;
         let target = Lent::<FromDevice>::new(channel, device, &self.target, self.shape)?;
         let mut done = 0usize;
@@ -155,7 +155,7 @@ impl InWords for FromDevice {
 }
 
 /// A side that the device has now.
-enum Lent<D: Direction> {
+enum Lent<'a, D: Direction> {
     /// The device's buffer, from this byte on.
     Buffer(usize),
     /// Coherent memory, from this address on.
@@ -163,13 +163,18 @@ enum Lent<D: Direction> {
     /// A region that the program has lent, from this byte of it on.
     Loan(Used, usize),
     /// A region lent for this transfer, likewise.
-    ForNow(Arc<Loan>, usize),
+    ForNow(ForNow<'a>, usize),
     /// An imported buffer, from this byte on.
     Import(MappedImport<D>, usize),
 }
 
-impl<D: InWords> Lent<D> {
-    fn new(channel: &Channel, device: &Arc<DmaDevice>, side: &Side, shape: Shape) -> Result<Self> {
+impl<'a, D: InWords> Lent<'a, D> {
+    fn new(
+        channel: &'a Channel,
+        device: &Arc<DmaDevice>,
+        side: &Side,
+        shape: Shape,
+    ) -> Result<Self> {
         Ok(match side {
             Side::Buffer(range) => Self::Buffer(range.start),
             Side::Raw(bus) => Self::Coherent(*bus),
@@ -182,7 +187,7 @@ impl<D: InWords> Lent<D> {
     }
 
     fn of_region(
-        channel: &Channel,
+        channel: &'a Channel,
         device: &Arc<DmaDevice>,
         region: &Arc<Region>,
         range: &Range<usize>,
@@ -192,9 +197,7 @@ impl<D: InWords> Lent<D> {
         if let Some(used) = used {
             return Ok(Self::Loan(used, range.start));
         }
-        // Nobody asks for it by its number.
-        let stats = &channel.engine.stats;
-        let loan = Loan::new(device, stats, 0, region, range.clone(), shape, D::WORD)?;
+        let loan = ForNow::new(channel, device, region, range.clone(), shape, D::WORD)?;
         Ok(Self::ForNow(loan, range.start))
     }
 

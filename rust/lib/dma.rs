@@ -16,8 +16,9 @@ use crate::{
         StructPage, //
     },
     ffi,
+    reach::Reach,
     scatter::{
-        struct_page,
+        Frame,
         ScatterList, //
     }, //
 };
@@ -46,6 +47,10 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         Completion, //
     }, //
@@ -62,6 +67,7 @@ use kernel::{
 /// as long as this exists.
 pub struct DmaDevice {
     kind: Kind,
+    reach: Reach,
 }
 
 enum Kind {
@@ -70,7 +76,7 @@ enum Kind {
     /// A device with a driver.
     Driven {
         device: ARef<device::Device>,
-        gone: Arc<Completion>,
+        users: Arc<Users>,
     },
 }
 
@@ -91,33 +97,50 @@ impl DmaDevice {
         };
         // SAFETY: `info` is valid and its name a string, both of which are copied.
         let device = from_err_ptr(unsafe { bindings::platform_device_register_full(&info) })?;
+        let device = NonNull::new(device).ok_or(ENOMEM)?;
+        // SAFETY: It was just registered, with a mask.
+        let reach = unsafe { Reach::of(&raw mut (*device.as_ptr()).dev) };
         // INVARIANT: It was just registered.
         Ok(Self {
-            kind: Kind::Own(NonNull::new(device).ok_or(ENOMEM)?),
+            kind: Kind::Own(device),
+            reach,
         })
     }
 
-    /// The device that a driver is being bound to, which reaches the addresses of `mask`. To be called
-    /// once, while it is probed.
+    /// The device that a driver is being bound to, which reaches the addresses of `mask`.
     ///
     /// From then on, unbinding the driver waits until the last reference to what is returned is gone.
     /// The driver has to drop its own before that, at the latest in its `unbind`.
     ///
-    /// `EIO` if memory that the device reaches cannot be had.
+    /// `EBUSY` if this was called before while the device is bound, `EIO` if memory that the device
+    /// reaches cannot be had.
     pub fn of<'a>(device: &impl kernel::dma::Device<'a>, mask: DmaMask) -> Result<Arc<Self>> {
-        // SAFETY: While a device is probed nobody else uses it, and what this crate allocates and maps
-        // for it takes the reference that is made below.
-        unsafe { device.dma_set_mask_and_coherent(mask)? };
-        let device: &device::Device<Core<'a>> = device.as_ref();
-        let gone = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+        let bound: &device::Device<Core<'a>> = device.as_ref();
+        let raw = core::ptr::from_ref::<device::Device<Core<'a>>>(bound);
+        let raw: *mut bindings::device = raw.cast_mut().cast();
+        // SAFETY: A `Device` is a transparent wrapper, and this one is bound.
+        to_result(unsafe { ffi::mapkit_claim_dma(raw.cast::<c_void>()) })?;
+        // SAFETY: Nobody uses the device for DMA yet: its driver is only being bound to it, and what
+        // this crate allocates and maps for it takes a reference to what is returned, which is made
+        // once, as was just made sure of.
+        unsafe {
+            device.dma_set_mask_and_coherent(mask)?;
+            // What it is told of is cut into pieces by its driver.
+            device.dma_set_max_seg_size(u32::MAX);
+        }
+        let users = Arc::pin_init(Users::new(), GFP_KERNEL)?;
+        devres::register(bound, WaitForUsers(users.clone()), GFP_KERNEL)?;
+        users.any.store(1, Relaxed);
         // INVARIANT: It is bound, and stays so until `WaitForUsers` has seen that this is gone.
-        let kind = Kind::Driven {
-            device: ARef::from(&**device),
-            gone: gone.clone(),
+        let this = Self {
+            kind: Kind::Driven {
+                device: ARef::from(&**bound),
+                users,
+            },
+            // SAFETY: It is bound, and its mask is set.
+            reach: unsafe { Reach::of(raw) },
         };
-        let this = Arc::new(Self { kind }, GFP_KERNEL)?;
-        devres::register(device, WaitForUsers(gone), GFP_KERNEL)?;
-        Ok(this)
+        Ok(Arc::new(this, GFP_KERNEL)?)
     }
 
     pub(crate) fn as_raw(&self) -> *mut bindings::device {
@@ -147,18 +170,46 @@ impl Drop for DmaDevice {
             Kind::Own(device) => unsafe {
                 bindings::platform_device_unregister(device.as_ptr());
             },
-            Kind::Driven { gone, .. } => gone.complete_all(),
+            Kind::Driven { users, .. } => users.gone.complete_all(),
         }
     }
 }
 
+/// Those who have memory of a device that has a driver.
+#[pin_data]
+struct Users {
+    /// There may be some.
+    any: Atomic<i32>,
+    /// There are none any more.
+    #[pin]
+    gone: Completion,
+}
+
+impl Users {
+    fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            any: Atomic::new(0),
+            gone <- Completion::new(),
+        })
+    }
+}
+
 /// Waits, when the device is unbound, until nobody has memory of it.
-struct WaitForUsers(Arc<Completion>);
+struct WaitForUsers(Arc<Users>);
 
 impl Drop for WaitForUsers {
     fn drop(&mut self) {
-        self.0.wait_for_completion();
+        if self.0.any.load(Relaxed) != 0 {
+            self.0.gone.wait_for_completion();
+        }
     }
+}
+
+/// The bytes of all cache lines that some of these bytes are in.
+pub fn cache_lines(range: &Range<usize>) -> Range<usize> {
+    let line = bindings::L1_CACHE_BYTES as usize;
+    let end = range.end.checked_next_multiple_of(line);
+    range.start.wrapping_sub(range.start % line)..end.unwrap_or(usize::MAX)
 }
 
 /// Which way a device moves data.
@@ -268,8 +319,9 @@ impl<M: Memory, D: Direction> Streaming<M, D, DeviceOwned> {
     /// Lends the bytes `range` of `memory` to `device`.
     ///
     /// `EINVAL` if the range is empty or not inside the memory; for [`Shape::Page`] if it is not in
-    /// one page. `EOPNOTSUPP` for [`Shape::Single`] of memory that is not in the direct map, or not in one
-    /// stretch. `ENOMEM` or `EIO` if the device cannot be given an address.
+    /// one page. `EOPNOTSUPP` for [`Shape::Single`] of memory that is not in the direct map, not in one
+    /// stretch, or more than a bounce buffer takes. `EADDRNOTAVAIL` if some of the memory is beyond the
+    /// device's reach, and nothing helps. `ENOMEM` or `EIO` if the device cannot be given an address now.
     pub fn map(
         device: &Arc<DmaDevice>,
         memory: M,
@@ -378,6 +430,8 @@ impl<M: Memory> Mapped<M> {
                     Shape::ScatterPages => PAGE_SIZE,
                     _ => usize::MAX,
                 };
+                let max_bytes = device.reach.clamp(max_bytes);
+                device.reach.check_list(memory.backing(), &range)?;
                 let mut list = ScatterList::new(memory.backing(), range, max_bytes)?;
                 // SAFETY: The device may be used for DMA for as long as it is held, and `drop` unmaps
                 // the list.
@@ -507,8 +561,9 @@ fn map_single(
     {
         return Err(crate::errno::eopnotsupp());
     }
-    let page = struct_page(memory, range.start / PAGE_SIZE)?;
-    map_pages(device, page, within, bytes, direction)
+    let frame = Frame::of(memory, range.start / PAGE_SIZE)?;
+    device.reach.check_single(frame.pfn(), within, bytes)?;
+    map_pages(device, frame.struct_page(), within, bytes, direction)
 }
 
 /// `dma_map_page()`: a piece of one page, wherever the CPU has it.
@@ -525,8 +580,9 @@ fn map_page(
     {
         return Err(EINVAL);
     }
-    let page = struct_page(memory, range.start / PAGE_SIZE)?;
-    map_pages(device, page, within, range.len(), direction)
+    let frame = Frame::of(memory, range.start / PAGE_SIZE)?;
+    device.reach.check_frames(frame.pfn(), 1)?;
+    map_pages(device, frame.struct_page(), within, range.len(), direction)
 }
 
 fn map_pages(

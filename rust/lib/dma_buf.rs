@@ -16,6 +16,7 @@ use crate::{
         Segment, //
     },
     ffi,
+    reach::Reach,
     scatter::{
         ScatterList,
         Segments, //
@@ -26,6 +27,7 @@ use crate::{
     }, //
 };
 use core::{
+    cmp::max,
     marker::PhantomData,
     ops::Range,
     ptr::NonNull, //
@@ -271,7 +273,13 @@ impl<T: Exportable> Exported<T> {
     ) -> Result<NonNull<MappedTable>> {
         let bytes =
             self.pages.start.wrapping_mul(PAGE_SIZE)..self.pages.end.wrapping_mul(PAGE_SIZE);
-        let list = ScatterList::new(self.memory.memory(), bytes, usize::MAX)?;
+        // SAFETY: The device is attached, so that it may be used for DMA.
+        let (reach, max_bytes) =
+            unsafe { (Reach::of(device), ffi::mapkit_dma_max_seg_size(device.cast())) };
+        reach.check_list(self.memory.memory(), &bytes)?;
+        // At least a page, as the list can have no smaller entries.
+        let max_bytes = reach.clamp(max(max_bytes as usize, PAGE_SIZE));
+        let list = ScatterList::new(self.memory.memory(), bytes, max_bytes)?;
         let mut table = KBox::new(
             MappedTable {
                 list,

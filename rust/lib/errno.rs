@@ -12,3 +12,8 @@ use kernel::{
 pub fn eopnotsupp() -> Error {
     Error::from_errno(-(bindings::EOPNOTSUPP as c_int))
 }
+
+/// `EADDRNOTAVAIL`: there is no address to be had for it.
+pub fn eaddrnotavail() -> Error {
+    Error::from_errno(-(bindings::EADDRNOTAVAIL as c_int))
+}

@@ -132,6 +132,22 @@ extern "C" {
     /// `use_dma_iommu()`: whether an IOMMU translates what the DMA API maps for a device.
     pub(crate) fn mapkit_use_dma_iommu(device: *mut c_void) -> bool;
 
+    /// Whether the DMA API gives a device physical addresses.
+    pub(crate) fn mapkit_dma_is_direct(device: *mut c_void) -> bool;
+
+    /// The last bus address that a device reaches, by its mask and its bus.
+    pub(crate) fn mapkit_dma_limit(device: *mut c_void) -> u64;
+
+    /// The last physical address of the bounce buffers (swiotlb) for a device; 0 if there are none.
+    pub(crate) fn mapkit_swiotlb_last(device: *mut c_void) -> u64;
+
+    /// `dma_get_max_seg_size()`.
+    #[cfg(CONFIG_DMA_SHARED_BUFFER)]
+    pub(crate) fn mapkit_dma_max_seg_size(device: *mut c_void) -> c_uint;
+
+    /// Succeeds once for each time that a device is bound; then `-EBUSY`.
+    pub(crate) fn mapkit_claim_dma(device: *mut c_void) -> c_int;
+
     /// `dma_sync_single_for_cpu()`.
     pub(crate) fn mapkit_dma_sync_single_for_cpu(
         device: *mut c_void,

@@ -5,6 +5,8 @@
  * One line of work each; every decision is made in Rust.
  */
 
+#include <linux/device.h>
+#include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/iommu-dma.h>
 #include <linux/mm.h>
@@ -14,6 +16,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/swiotlb.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 #include <linux/timex.h>
@@ -47,6 +50,11 @@ unsigned long mapkit_raw_spin_lock_irqsave(raw_spinlock_t *lock);
 void mapkit_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags);
 int mapkit_dma_mapping_error(struct device *dev, dma_addr_t bus);
 bool mapkit_use_dma_iommu(struct device *dev);
+bool mapkit_dma_is_direct(struct device *dev);
+u64 mapkit_dma_limit(struct device *dev);
+u64 mapkit_swiotlb_last(struct device *dev);
+unsigned int mapkit_dma_max_seg_size(struct device *dev);
+int mapkit_claim_dma(struct device *dev);
 void mapkit_dma_sync_single_for_cpu(struct device *dev, dma_addr_t bus, size_t bytes,
 				    enum dma_data_direction dir);
 void mapkit_dma_sync_single_for_device(struct device *dev, dma_addr_t bus, size_t bytes,
@@ -182,6 +190,52 @@ int mapkit_dma_mapping_error(struct device *dev, dma_addr_t bus)
 bool mapkit_use_dma_iommu(struct device *dev)
 {
 	return use_dma_iommu(dev);
+}
+
+/* Whether bus addresses are physical ones, with nothing in between. */
+bool mapkit_dma_is_direct(struct device *dev)
+{
+	return !use_dma_iommu(dev) && !get_dma_ops(dev) && !dev->dma_range_map;
+}
+
+u64 mapkit_dma_limit(struct device *dev)
+{
+	return min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
+}
+
+/* Last address of the bounce buffers; 0 if there are none. */
+u64 mapkit_swiotlb_last(struct device *dev)
+{
+#ifdef CONFIG_SWIOTLB
+	const struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
+
+	if (mem && mem->nslabs)
+		return mem->defpool.end - 1;
+#endif
+	return 0;
+}
+
+unsigned int mapkit_dma_max_seg_size(struct device *dev)
+{
+	return dma_get_max_seg_size(dev);
+}
+
+static void mapkit_claim_release(struct device *dev, void *claim)
+{
+}
+
+/* Succeeds once for each time that a device is bound to a driver. */
+int mapkit_claim_dma(struct device *dev)
+{
+	void *claim;
+
+	if (devres_find(dev, mapkit_claim_release, NULL, NULL))
+		return -EBUSY;
+	claim = devres_alloc(mapkit_claim_release, 0, GFP_KERNEL);
+	if (!claim)
+		return -ENOMEM;
+	devres_add(dev, claim);
+	return 0;
 }
 
 void mapkit_dma_sync_single_for_cpu(struct device *dev, dma_addr_t bus, size_t bytes,

@@ -72,6 +72,7 @@ pub mod param;
 pub mod pci;
 pub mod percpu;
 pub mod power;
+mod reach;
 pub mod register_page;
 mod scatter;
 pub mod slab;

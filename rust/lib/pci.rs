@@ -5,14 +5,41 @@
 use kernel::{
     bindings,
     device::Core,
-    pci, //
+    devres::Devres,
+    pci,
+    prelude::*,
+    sync::aref::ARef, //
 };
 
-/// Forbids a device to use the bus by itself: it moves no byte by DMA from now on.
-pub fn clear_master(device: &pci::Device<Core<'_>>) {
-    // SAFETY: A `pci::Device` is a transparent wrapper of a valid `struct pci_dev`, which has a driver
-    // now.
-    unsafe { bindings::pci_clear_master(core::ptr::from_ref(device).cast_mut().cast()) };
+/// A device's permission to read and write memory by itself, as the master of its bus. It ends when this
+/// is dropped, at the latest when the device loses its driver.
+///
+/// # Invariants
+///
+/// As long as this exists, the device has the driver that it was permitted for.
+pub struct BusMaster(ARef<pci::Device>);
+
+impl BusMaster {
+    /// Permits it to `device` until it loses its driver.
+    pub fn permit(device: &pci::Device<Core<'_>>) -> Result<Devres<Self>> {
+        device.set_master();
+        // INVARIANT: It is bound now, and `Devres` drops this before it no longer is.
+        Devres::new(device.as_ref(), Self(device.into()))
+    }
+
+    /// Forbids it: the device moves no byte from now on, and the messages of its interrupts do not
+    /// arrive any more either.
+    pub fn forbid(&self) {
+        // SAFETY: A `pci::Device` is a transparent wrapper of a valid `struct pci_dev`, and by the type
+        // invariant no other driver's permission is taken away. The function does not sleep.
+        unsafe { bindings::pci_clear_master(core::ptr::from_ref(&*self.0).cast_mut().cast()) };
+    }
+}
+
+impl Drop for BusMaster {
+    fn drop(&mut self) {
+        self.forbid();
+    }
 }
 
 /// The entry of a table of device IDs for `vendor` and `device`. The `kernel` crate has only the

@@ -11,6 +11,7 @@ use crate::{
     ffi, //
 };
 use core::{
+    cmp::min,
     marker::PhantomData,
     ops::Range, //
 };
@@ -26,11 +27,51 @@ use kernel::{
     prelude::*, //
 };
 
-/// The `struct page` of page `page` of a backing of ordinary memory.
-pub(crate) fn struct_page(memory: &dyn Backing, page: usize) -> Result<StructPage> {
-    let run = memory.run_at(page).ok_or(EINVAL)?;
-    // SAFETY: By the promise of `Backing` the frame is ordinary memory, which has a `struct page`.
-    Ok(unsafe { ffi::mapkit_pfn_to_page(run.pfn) }.cast())
+/// A frame of ordinary memory.
+///
+/// # Invariants
+///
+/// It has a `struct page`.
+#[derive(Clone, Copy)]
+pub(crate) struct Frame {
+    pfn: usize,
+}
+
+impl Frame {
+    /// That of page `page` of a backing.
+    pub(crate) fn of(memory: &dyn Backing, page: usize) -> Result<Self> {
+        let pfn = memory.run_at(page).ok_or(EINVAL)?.pfn;
+        // INVARIANT: By the promise of `Backing` it is ordinary memory.
+        Ok(Self { pfn })
+    }
+
+    /// Its number.
+    pub(crate) fn pfn(self) -> usize {
+        self.pfn
+    }
+
+    /// Its `struct page`.
+    pub(crate) fn struct_page(self) -> StructPage {
+        // SAFETY: By the type invariant.
+        unsafe { ffi::mapkit_pfn_to_page(self.pfn) }.cast()
+    }
+}
+
+/// The `struct page`s of the pages `pages` of a backing.
+fn struct_pages(memory: &dyn Backing, pages: Range<usize>) -> Result<KVVec<StructPage>> {
+    let count = pages.len();
+    let mut all = KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
+    if let Some(slots) = all.spare_capacity_mut().get_mut(..count) {
+        let told = memory.struct_pages(pages.start, slots);
+        // SAFETY: By the promise of `Backing` it initialized as many of the slots as it told.
+        unsafe { all.inc_len(min(told, count)) };
+    }
+    // Those that have no reference count of their own.
+    for page in pages.start.saturating_add(all.len())..pages.end {
+        let page = Frame::of(memory, page)?.struct_page();
+        all.push_within_capacity(page).map_err(|_| ENOMEM)?;
+    }
+    Ok(all)
 }
 
 /// A list of the pieces of a range of memory.
@@ -49,10 +90,7 @@ impl ScatterList {
     pub(crate) fn new(memory: &dyn Backing, range: Range<usize>, max_bytes: usize) -> Result<Self> {
         let first = range.start / PAGE_SIZE;
         let end = range.end.div_ceil(PAGE_SIZE);
-        let mut pages = KVVec::with_capacity(end.saturating_sub(first), GFP_KERNEL_ACCOUNT)?;
-        for page in first..end {
-            pages.push(struct_page(memory, page)?, GFP_KERNEL_ACCOUNT)?;
-        }
+        let mut pages = struct_pages(memory, first..end)?;
         let mut table = bindings::sg_table::default();
         // SAFETY: `pages` has as many pages, and the bytes are inside them. The function may sleep, as
         // may its callers.
@@ -64,7 +102,7 @@ impl ScatterList {
                 (range.start % PAGE_SIZE) as c_uint,
                 range.len(),
                 c_uint::try_from(max_bytes).unwrap_or(c_uint::MAX),
-                bindings::GFP_KERNEL,
+                bindings::GFP_KERNEL_ACCOUNT,
             )
         })?;
         // INVARIANT: It was just made.

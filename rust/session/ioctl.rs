@@ -125,6 +125,10 @@ fn query_region(session: &Session, query: &mut uapi::Query) -> Result {
         runs = runs.wrapping_add(1);
         longest_run = longest_run.max(run.nr_pages as u64);
     }
+    let dma_addr = region
+        .memory()
+        .dma_addr(0)
+        .filter(|_| capability::is_sys_admin());
     *query = uapi::Query {
         size: query.size,
         flags: 0,
@@ -142,6 +146,7 @@ fn query_region(session: &Session, query: &mut uapi::Query) -> Result {
         faults_read: region.count(RegionCounter::FaultsRead),
         faults_write: region.count(RegionCounter::FaultsWrite),
         pages_faulted: region.count(RegionCounter::PagesFaulted),
+        dma_addr: dma_addr.unwrap_or(uapi::NO_DMA_ADDR),
     };
     Ok(())
 }

@@ -92,9 +92,11 @@ request!(DmaInfo, IOCTL_DMA_INFO, 24);
 /// are that buffer; unknown flags or `lending`; a range lent as a page that is not in one), `ENOENT`
 /// (this file has no such region or imported buffer), `EACCES` (the target is a buffer that can only be
 /// read), `EBUSY` (the region is lent, but not these bytes in this direction, or the CPU has them now),
-/// `EAGAIN` ([`MAX_QUEUED`] are queued), `EBADF` (no eventfd), `EOPNOTSUPP` (the region cannot be lent that way), `EPERM` (see
-/// [`TRANSFER_RAW_TARGET`]), `ENODEV` (the device is gone), `EINTR` (a signal came; some of the bytes
-/// may have been moved), `EIO` (the device does not answer), `ENOMEM`.
+/// `EAGAIN` ([`MAX_QUEUED`] are queued), `EBADF` (no eventfd), `EOPNOTSUPP` (the region cannot be lent
+/// that way), `EADDRNOTAVAIL` (see [`Lend`]), `EPERM` (see [`TRANSFER_RAW_TARGET`]), `ENODEV` (the device
+/// is gone), `EINTR` (a signal came; some of the bytes may have been moved), `EIO` (the device has not
+/// answered for 5 s: it is kept from memory then, and answers nobody until its driver is unbound and
+/// bound again), `ENOMEM`.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -152,9 +154,12 @@ request!(Done, IOCTL_DONE, 24);
 ///
 /// Errors: `EINVAL` (the range is empty or not inside the region; unknown direction, `lending` or
 /// flags; a page's range is not in one page), `ENOENT` (this session has no such region), `EBUSY`
-/// (some of it is lent already), `EOPNOTSUPP` (it cannot be lent that way: a `single` stretch that is
-/// none, or a `coherent` region, which needs no loan), `ENOSPC` ([`MAX_LOANS`]), `EIO`, `ENOMEM` (the device
-/// cannot be given addresses, or not so many), `ENODEV`.
+/// (some of it is lent already, or a transfer uses it; the device would write to two loans that share
+/// a cache line), `EOPNOTSUPP` (it cannot be lent that way: a `single` stretch that is none or more than
+/// a bounce buffer takes, or a `coherent` region, which needs no loan), `EADDRNOTAVAIL` (some of it is
+/// beyond the device's address bits, and the machine has neither an IOMMU nor a bounce buffer that the
+/// device reaches), `ENOSPC` ([`MAX_LOANS`]), `EIO`, `ENOMEM` (the device cannot be given addresses, or
+/// not so many), `ENODEV`.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,

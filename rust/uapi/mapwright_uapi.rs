@@ -252,6 +252,9 @@ pub struct Query {
     pub faults_write: u64,
     /// Pages that these mapped.
     pub pages_faulted: u64,
+    /// The bus address of its first byte, if a device finds it at one all its life, as with `coherent`
+    /// regions, and the caller has `CAP_SYS_ADMIN`; otherwise [`NO_DMA_ADDR`]. The other bytes follow.
+    pub dma_addr: u64,
 }
 request!(Query, IOCTL_QUERY, 104);
 

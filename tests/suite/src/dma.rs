@@ -42,10 +42,15 @@ suite! { "dma":
     to_the_buffer_and_back,
     within_a_region,
     stores_of_a_program_are_moved,
+    random_round_trips,
     each_piece_interrupts_once,
     a_bus_address_is_told,
+    query_tells_the_bus_address,
     a_loan_is_used_and_passed_on,
     loans_are_checked,
+    two_loans_of_a_cache_line,
+    lent_during_a_transfer,
+    two_queued_transfers_of_the_same_bytes,
     what_the_device_cannot_reach_is_copied,
     queued_transfers_end_in_order,
     a_full_queue,
@@ -63,16 +68,21 @@ suite! { "dma":
     other_sessions_regions,
     closed_regions,
     killed_in_a_transfer,
+    killed_while_waiting,
     unbound_in_a_transfer,
     removed_and_found_again,
     the_module_stays_while_it_is_open,
+    the_dma_debugger_has_nothing_to_say,
 }
 
 /// The kinds of memory that can be lent, and how they are mapped into programs.
-const PAGES: (Backing, Method) = (Backing::Pages, Method::Remap);
-const VMALLOC: (Backing, Method) = (Backing::Vmalloc, Method::Insert);
-const KMALLOC: (Backing, Method) = (Backing::Kmalloc, Method::Remap);
-const COHERENT: (Backing, Method) = (Backing::Coherent, Method::Dma);
+pub const PAGES: (Backing, Method) = (Backing::Pages, Method::Remap);
+pub const VMALLOC: (Backing, Method) = (Backing::Vmalloc, Method::Insert);
+pub const KMALLOC: (Backing, Method) = (Backing::Kmalloc, Method::Remap);
+pub const COHERENT: (Backing, Method) = (Backing::Coherent, Method::Dma);
+
+/// What the driver is called.
+pub const DRIVER: &str = "mapwright_dma";
 
 /// Sizes for round trips: from a byte to several of the device's buffers.
 const SIZES: &[u64] = &[1, 2, 63, 512, 4095, 4096, 4097, 9000];
@@ -86,13 +96,13 @@ pub fn device() -> Result<PathBuf> {
 }
 
 /// The device, with what is left behind in the end.
-struct Bench {
-    session: Session,
-    path: PathBuf,
+pub struct Bench {
+    pub session: Session,
+    pub path: PathBuf,
 }
 
 impl Bench {
-    fn open() -> Result<Self> {
+    pub fn open() -> Result<Self> {
         let path = device()?;
         Ok(Self {
             session: Session::open_at(&path)?,
@@ -100,30 +110,30 @@ impl Bench {
         })
     }
 
-    fn create(&self, (backing, method): (Backing, Method), bytes: u64) -> Result<Region> {
+    pub fn create(&self, (backing, method): (Backing, Method), bytes: u64) -> Result<Region> {
         Ok(self.session.create(backing, method, bytes)?)
     }
 
-    fn tables(&self) -> Result<Tables> {
+    pub fn tables(&self) -> Result<Tables> {
         tables(&self.path)
     }
 
     /// Closes the device and makes sure that nothing is left.
-    fn close(self) -> Result<()> {
+    pub fn close(self) -> Result<()> {
         drop(self.session);
         nothing_is_left(&self.path)
     }
 }
 
-fn tables(device: &Path) -> Result<Tables> {
+pub fn tables(device: &Path) -> Result<Tables> {
     let name = device.file_name().context("a device without a name")?;
     Ok(Tables::read_from(
         &Path::new("/sys/kernel/debug").join(name),
     )?)
 }
 
-/// Fails if a session, a region or a loan outlived a test.
-fn nothing_is_left(device: &Path) -> Result<()> {
+/// Fails if a session, a region, a loan or a mapping for DMA outlived a test.
+pub fn nothing_is_left(device: &Path) -> Result<()> {
     let tables = tables(device)?;
     for (begun, ended) in [
         ("sessions_opened", "sessions_closed"),
@@ -138,7 +148,29 @@ fn nothing_is_left(device: &Path) -> Result<()> {
         );
     }
     ensure!(tables.counter("timeouts") == 0, "the engine was lost once");
+    nothing_is_mapped()
+}
+
+/// Fails if the kernel itself knows of a mapping for DMA, where it tells.
+fn nothing_is_mapped() -> Result<()> {
+    if let Ok(mappings) = fs::read_to_string(DMA_API_DEBUG.to_owned() + "/dump") {
+        let ours = mappings.lines().find(|line| line.starts_with(DRIVER));
+        ensure!(ours.is_none(), "still mapped: {ours:?}");
+    }
+    let bounced = bounce_buffers("io_tlb_used")?;
+    ensure!(bounced == 0, "{bounced} slots of bounce buffers are in use");
     Ok(())
+}
+
+/// Where a debug kernel tells of what is mapped for DMA.
+const DMA_API_DEBUG: &str = "/sys/kernel/debug/dma-api";
+
+/// A figure of the kernel's bounce buffers (swiotlb), each of which has slots of 2 KiB; 0 if there are none.
+pub fn bounce_buffers(figure: &str) -> Result<u64> {
+    match fs::read_to_string(Path::new("/sys/kernel/debug/swiotlb").join(figure)) {
+        Ok(text) => Ok(text.trim().parse()?),
+        Err(_) => Ok(0),
+    }
 }
 
 fn the_device_is_an_edu(context: &Context) -> Result<()> {
@@ -157,7 +189,8 @@ fn the_device_is_an_edu(context: &Context) -> Result<()> {
 fn round_trip(
     bench: &Bench,
     random: &mut Random,
-    (kind, lending): ((Backing, Method), Lending),
+    (source, target): ((Backing, Method), (Backing, Method)),
+    lending: Lending,
     bytes: u64,
 ) -> Result<()> {
     let slack = match lending {
@@ -165,8 +198,8 @@ fn round_trip(
         Lending::Page => page_size() - bytes,
         _ => 3 * page_size(),
     };
-    let source = bench.create(kind, bytes + slack)?;
-    let target = bench.create(kind, bytes + slack)?;
+    let source = bench.create(source, bytes + slack)?;
+    let target = bench.create(target, bytes + slack)?;
     let mut contents = random.bytes(source.bytes as usize);
     let mut expected = random.bytes(target.bytes as usize);
     bench.session.write_at(&source, 0, &contents)?;
@@ -197,11 +230,11 @@ fn round_trip(
     Ok(())
 }
 
-fn round_trips(kind: (Backing, Method), lending: Lending, sizes: &[u64]) -> Result<()> {
+pub fn round_trips(kind: (Backing, Method), lending: Lending, sizes: &[u64]) -> Result<()> {
     let bench = Bench::open()?;
     let mut random = Random::new(sizes.iter().sum());
     for &bytes in sizes {
-        round_trip(&bench, &mut random, (kind, lending), bytes)?;
+        round_trip(&bench, &mut random, (kind, kind), lending, bytes)?;
     }
     bench.close()
 }
@@ -238,6 +271,63 @@ fn a_mebibyte_round_trips(_: &Context) -> Result<()> {
     round_trips(COHERENT, Lending::Scatter, &[1 << 20])?;
     round_trips(PAGES, Lending::Single, &[1 << 20])?;
     round_trips(VMALLOC, Lending::Scatter, &[1 << 20])
+}
+
+/// Sizes, places, contents, kinds of memory and ways to lend it, all by chance; the interrupts that the
+/// driver and the kernel count are those of the pieces.
+fn random_round_trips(context: &Context) -> Result<()> {
+    const TRIPS: u32 = 24;
+    let bench = Bench::open()?;
+    let mut random = Random::new(0xed0);
+    let most: u64 = match waiting_costs_nothing()? {
+        true => 1 << 20,
+        false => 8192,
+    };
+    let kinds = [
+        (Lending::Scatter, &[COHERENT, PAGES, VMALLOC, KMALLOC][..]),
+        (Lending::ScatterPages, &[COHERENT, PAGES, VMALLOC]),
+        (Lending::Single, &[COHERENT, PAGES, KMALLOC]),
+    ];
+    let before = (bench.tables()?, interrupts()?);
+    let mut moved = 0;
+    for _ in 0..TRIPS {
+        let (lending, memory) = random.pick(&kinds);
+        let (source, target) = (*random.pick(memory), *random.pick(memory));
+        // As many small ones as large ones.
+        let order = random.below(most.ilog2().into());
+        let bytes = 1 + random.below(1 << order);
+        let trip = round_trip(&bench, &mut random, (source, target), *lending, bytes);
+        trip.with_context(|| format!("{source:?} to {target:?} as {lending:?}"))?;
+        moved += bytes;
+    }
+    for bytes in [1, most] {
+        round_trip(&bench, &mut random, (VMALLOC, PAGES), Lending::Scatter, bytes)?;
+        moved += bytes;
+    }
+    let after = bench.tables()?;
+    let grown = |name: &str| after.counter(name) - before.0.counter(name);
+    let (pieces, counted) = (grown("pieces_started"), grown("interrupts"));
+    let seen = interrupts()? - before.1;
+    ensure!(
+        pieces == counted && pieces == seen,
+        "{pieces} pieces, {counted} interrupts by the driver's count, {seen} by the kernel's"
+    );
+    ensure!(grown("transfers") == u64::from(TRIPS) + 2 && grown("bytes_moved") == 2 * moved);
+    context.note(format!(
+        "{moved} bytes in {pieces} pieces, {seen} interrupts"
+    ));
+    bench.close()
+}
+
+/// How many interrupts of the driver's the kernel has counted.
+pub fn interrupts() -> Result<u64> {
+    let text = fs::read_to_string("/proc/interrupts")?;
+    let line = text
+        .lines()
+        .find(|line| line.contains(DRIVER))
+        .context("the kernel knows no interrupt of the driver's")?;
+    let counts = line.split_whitespace().skip(1);
+    Ok(counts.map_while(|word| word.parse::<u64>().ok()).sum())
 }
 
 /// Whether this is a machine whose clock jumps over what it would wait for, as the one who booted it
@@ -364,8 +454,41 @@ fn a_bus_address_is_told(_: &Context) -> Result<()> {
     bench.close()
 }
 
+fn query_tells_the_bus_address(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let region = bench.create(COHERENT, 3 * page_size())?;
+    let told = bench.session.query(&region)?.dma_addr;
+    let page = bench.session.pages(&region, 0, 1)?[0];
+    ensure!(told == Some(page.dma_addr), "{told:x?}, {page:x?}");
+    let lists = bench.create(VMALLOC, page_size())?;
+    ensure!(bench.session.query(&lists)?.dma_addr.is_none());
+    // A program that knows nothing of it.
+    let mut old = uapi::Query {
+        size: uapi::Query::MIN_SIZE as u32,
+        id: region.id,
+        ..uapi::Query::new()
+    };
+    bench.session.request(&mut old)?;
+    ensure!(old.bytes == region.bytes && old.dma_addr == 0, "{old:?}");
+
+    // And who may not know is not told.
+    let path = bench.path.clone();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
+    let tried = child::run(|| {
+        child::become_nobody()?;
+        let session = Session::open_at(&path)?;
+        let region = session.create(Backing::Coherent, Method::Dma, 4096)?;
+        let told = session.query(&region)?.dma_addr;
+        ensure!(told.is_none(), "{told:x?}");
+        Ok(())
+    });
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    tried?;
+    bench.close()
+}
+
 /// A transfer of `bytes` from the start of one side to the start of another.
-fn from_to(source: Side, target: Side, bytes: u64) -> Transfer {
+pub fn from_to(source: Side, target: Side, bytes: u64) -> Transfer {
     Transfer {
         source,
         target,
@@ -467,48 +590,161 @@ fn loans_are_checked(_: &Context) -> Result<()> {
     bench.close()
 }
 
+fn two_loans_of_a_cache_line(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let pages = bench.create(PAGES, 8192)?;
+    let lend = |first, bytes, direction| {
+        bench
+            .session
+            .lend(&pages, (first, bytes), Lending::Single, direction)
+    };
+    lend(0, 100, Direction::FromDevice)?;
+    for direction in [Direction::FromDevice, Direction::BothWays] {
+        let errno = lend(100, 10, direction).err();
+        ensure!(errno == Some(Errno::EBUSY), "{errno:?}");
+    }
+    // What the device only reads, it may; and another line.
+    lend(100, 10, Direction::ToDevice)?;
+    lend(1024, 10, Direction::BothWays)?;
+    // Nor may a transfer write next to it.
+    let beside = Side::Region(pages, 120);
+    let errno = bench.session.transfer(&from_to(Side::Buffer(0), beside, 1));
+    ensure!(errno == Err(Errno::EBUSY), "{errno:?}");
+    bench.session.transfer(&from_to(beside, Side::Buffer(0), 1))?;
+    bench.close()
+}
+
+fn lent_during_a_transfer(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let session = &bench.session;
+    let (source, target) = (bench.create(VMALLOC, 65536)?, bench.create(PAGES, 65536)?);
+    let started = || Ok::<_, anyhow::Error>(bench.tables()?.counter("pieces_started"));
+    let before = started()?;
+    let transfer = from_to(Side::Region(source, 0), Side::Region(target, 0), 40960);
+    session.queue(&transfer, 1, None)?;
+    wait_until("the transfer begins", || Ok(started()? > before))?;
+    let lend = |region, first, direction| {
+        session
+            .lend(region, (first, 4096), Lending::Scatter, direction)
+            .err()
+    };
+    let all = [
+        Direction::ToDevice,
+        Direction::FromDevice,
+        Direction::BothWays,
+    ];
+    for direction in all {
+        for region in [&source, &target] {
+            let errno = lend(region, 36864, direction);
+            ensure!(errno == Some(Errno::EBUSY), "{errno:?} as {direction:?}");
+        }
+    }
+    // The bytes beside them are free.
+    ensure!(lend(&source, 40960, Direction::BothWays).is_none());
+    ensure!(lend(&target, 40960, Direction::BothWays).is_none());
+    ensure!(session.done() == Err(Errno::EAGAIN), "it ended too soon");
+    ensure!(polled(session, 60_000)?.contains(PollFlags::POLLIN));
+    ensure!(session.done() == Ok((1, Ok(()))));
+    // As are those, afterwards.
+    ensure!(lend(&source, 0, Direction::ToDevice).is_none());
+    ensure!(lend(&target, 0, Direction::FromDevice).is_none());
+    bench.close()
+}
+
+fn two_queued_transfers_of_the_same_bytes(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let session = &bench.session;
+    let sources = [bench.create(PAGES, 8192)?, bench.create(VMALLOC, 8192)?];
+    for target in [VMALLOC, PAGES, COHERENT] {
+        let target = bench.create(target, 8192)?;
+        for (cookie, (source, byte)) in sources.iter().zip([b'1', b'2']).enumerate() {
+            session.write_at(source, 0, &[byte; 8192])?;
+            let transfer = from_to(Side::Region(*source, 0), Side::Region(target, 0), 8192);
+            session.queue(&transfer, cookie as u64, None)?;
+        }
+        for cookie in 0..2 {
+            ensure!(polled(session, 60_000)?.contains(PollFlags::POLLIN));
+            let done = session.done();
+            ensure!(done == Ok((cookie, Ok(()))), "{done:?}");
+        }
+        // One after the other: all is the second's.
+        let mut seen = [0; 8192];
+        session.read_at(&target, 0, &mut seen)?;
+        ensure!(seen == [b'2'; 8192], "they were mixed");
+    }
+    bench.close()
+}
+
+/// Bytes of a region that does not fit into what 28 address bits reach.
+const MORE_THAN_REACH: u64 = 320 << 20;
+
 fn what_the_device_cannot_reach_is_copied(context: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let session = &bench.session;
     if session.dma_info()?.translated == 1 {
         return skip("an IOMMU gives the device an address for all memory");
     }
-    let (region, other) = (
-        bench.create(VMALLOC, 16 << 20)?,
-        bench.create(COHERENT, 4096)?,
-    );
-    let pages = session.pages(&region, 0, u64::MAX)?;
-    let far = |page: &uapi::PageInfo| page.pfn * page_size() >= 1 << 28;
-    let Some(page) = pages.iter().position(far) else {
-        return skip("all memory is within the device's reach: give the machine more");
+    let far = match session.create(Backing::Vmalloc, Method::Insert, MORE_THAN_REACH) {
+        Ok(region) => region,
+        Err(_) => return skip("all memory is within the device's reach: give the machine more"),
     };
+    let pages = session.pages(&far, 0, u64::MAX)?;
+    let is_far = |page: &uapi::PageInfo| page.pfn * page_size() >= 1 << 28;
+    let page = pages.iter().position(is_far).context("it fits into 28 bits")?;
     let (physical, at) = (pages[page].pfn * page_size(), page as u64 * page_size());
-    let loan = session.lend(&region, (at, 4096), Lending::Page, Direction::ToDevice)?;
+    let lend = || session.lend(&far, (at, 4096), Lending::Page, Direction::ToDevice);
+    if bounce_buffers("io_tlb_nslabs")? == 0 {
+        let errno = lend().err();
+        ensure!(errno == Some(Errno::EADDRNOTAVAIL), "{errno:?}");
+        return bench.close();
+    }
+    let loan = lend()?;
     let bus = loan.bus.context("root is told")?;
     ensure!(bus < 1 << 28, "{bus:#x} is beyond the device's reach");
+    let used = bounce_buffers("io_tlb_used")?;
+    ensure!(used >= 2, "{used} slots of bounce buffers are in use for a page");
     context.note(format!(
         "memory at {physical:#x}, the device's copy at {bus:#x}"
     ));
 
+    let other = bench.create(COHERENT, 4096)?;
     let moved = |want: &[u8; 4]| -> Result<()> {
-        session.transfer(&from_to(
-            Side::Region(region, at),
-            Side::Region(other, 0),
-            4,
-        ))?;
+        session.transfer(&from_to(Side::Region(far, at), Side::Region(other, 0), 4))?;
         let mut seen = [0; 4];
         session.read_at(&other, 0, &mut seen)?;
         ensure!(&seen == want, "the device read {seen:?}");
         Ok(())
     };
     // It does not see what is written after the copy was made, until it is told to.
-    session.write_at(&region, at, b"late")?;
+    session.write_at(&far, at, b"late")?;
     moved(b"\0\0\0\0")?;
-    session.sync(&region, at, 4096, mapwright::Side::Cpu)?;
-    session.write_at(&region, at, b"seen")?;
-    session.sync(&region, at, 4096, mapwright::Side::Device)?;
+    session.sync(&far, at, 4096, mapwright::Side::Cpu)?;
+    session.write_at(&far, at, b"seen")?;
+    session.sync(&far, at, 4096, mapwright::Side::Device)?;
     moved(b"seen")?;
+    session.give_back(loan.id)?;
+    far_memory_round_trips(session, &far, at, &other)?;
     bench.close()
+}
+
+/// More than a bounce buffer takes in one piece, of memory that the device does not reach.
+fn far_memory_round_trips(session: &Session, far: &Region, at: u64, other: &Region) -> Result<()> {
+    let bytes = 600 << 10;
+    let at = at.min(far.bytes - bytes);
+    let loan = session.lend(far, (at, bytes), Lending::Scatter, Direction::BothWays)?;
+    ensure!(loan.segments >= 3, "{loan:?}");
+    for within in [0, (256 << 10) - 2, bytes - 4] {
+        session.transfer(&from_to(Side::Region(*other, 0), Side::Region(*far, at + within), 4))?;
+    }
+    session.sync(far, at, bytes, mapwright::Side::Cpu)?;
+    let mut want = [0; 4];
+    session.read_at(other, 0, &mut want)?;
+    for within in [0, (256 << 10) - 2, bytes - 4] {
+        let mut seen = [0; 4];
+        session.read_at(far, at + within, &mut seen)?;
+        ensure!(seen == want, "{seen:?} at byte {within}");
+    }
+    Ok(session.give_back(loan.id)?)
 }
 
 fn polled(session: &Session, timeout_ms: u16) -> Result<PollFlags> {
@@ -671,7 +907,7 @@ struct HeapAllocation {
 }
 
 /// A buffer of the system heap, or a skip.
-fn heap_buffer(bytes: u64, flags: i32) -> Result<OwnedFd> {
+pub fn heap_buffer(bytes: u64, flags: i32) -> Result<OwnedFd> {
     let heap = match fs::File::open("/dev/dma_heap/system") {
         Ok(heap) => heap,
         Err(_) => return skip("this kernel has no system heap (CONFIG_DMABUF_HEAPS_SYSTEM)"),
@@ -998,7 +1234,7 @@ fn tell_ready(pipe: &OwnedFd) -> Result<()> {
     Ok(())
 }
 
-fn wait_until(what: &str, done: impl Fn() -> Result<bool>) -> Result<()> {
+pub fn wait_until(what: &str, done: impl Fn() -> Result<bool>) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !done()? {
         ensure!(Instant::now() < deadline, "it did not come to pass: {what}");
@@ -1026,9 +1262,37 @@ fn killed_in_a_transfer(_: &Context) -> Result<()> {
     round_trips(COHERENT, Lending::Scatter, &[4097])
 }
 
+fn killed_while_waiting(_: &Context) -> Result<()> {
+    let path = device()?;
+    let busy = transferring(&path, |errno| bail!("{errno}"))?;
+    // With a transfer in the queue, which waits for the other's.
+    let waiting = child::spawn(|| {
+        let session = Session::open_at(&path)?;
+        let region = session.create(Backing::Coherent, Method::Dma, 4096)?;
+        session.queue(&from_to(Side::Region(region, 0), Side::Buffer(0), 1), 0, None)?;
+        sleep(Duration::from_secs(1000));
+        Ok(())
+    })?;
+    wait_until("the other child is open", || {
+        let tables = tables(&path)?;
+        let open = tables.counter("sessions_opened") - tables.counter("sessions_closed");
+        Ok(open == 2 && tables.regions.len() == 3)
+    })?;
+    sleep(Duration::from_millis(300));
+    kill(waiting, Signal::SIGKILL)?;
+    waitpid(waiting, None)?;
+    let still = waitpid(busy, Some(nix::sys::wait::WaitPidFlag::WNOHANG))?;
+    ensure!(
+        still == nix::sys::wait::WaitStatus::StillAlive,
+        "the other's transfer was waited for: {still:?}"
+    );
+    kill(busy, Signal::SIGKILL)?;
+    waitpid(busy, None)?;
+    nothing_is_left(&path)
+}
+
 /// Where sysfs has the PCI device.
-fn in_sysfs(path: &Path) -> Result<PathBuf> {
-    let _ = path;
+pub fn in_sysfs() -> Result<PathBuf> {
     for entry in fs::read_dir("/sys/bus/pci/drivers/mapwright_dma")? {
         let path = entry?.path();
         if path.join("vendor").exists() {
@@ -1038,35 +1302,45 @@ fn in_sysfs(path: &Path) -> Result<PathBuf> {
     bail!("no device is bound to the driver")
 }
 
+/// The name by which sysfs knows the PCI device.
+pub fn name_in_sysfs() -> Result<String> {
+    let path = in_sysfs()?;
+    let name = path.file_name().context("a device without a name")?;
+    Ok(name.to_string_lossy().into_owned())
+}
+
+/// Takes the device from its driver, and returns how to give it back.
+pub fn unbind(path: &Path) -> Result<impl Fn() -> Result<()> + use<'_>> {
+    let name = name_in_sysfs()?;
+    fs::write("/sys/bus/pci/drivers/mapwright_dma/unbind", &name)?;
+    ensure!(!path.exists(), "{} is still there", path.display());
+    Ok(move || {
+        fs::write("/sys/bus/pci/drivers/mapwright_dma/bind", &name)?;
+        wait_until("the device node appears", || Ok(path.exists()))
+    })
+}
+
 fn unbound_in_a_transfer(_: &Context) -> Result<()> {
     let path = device()?;
-    let sysfs = in_sysfs(&path)?;
-    let name = sysfs
-        .file_name()
-        .context("no name")?
-        .to_string_lossy()
-        .into_owned();
     let pid = transferring(&path, |errno| {
         ensure!(errno == Errno::ENODEV, "{errno}");
         Ok(())
     })?;
     // Returns when the child has let go of its coherent region.
-    fs::write("/sys/bus/pci/drivers/mapwright_dma/unbind", &name)?;
+    let bind = unbind(&path)?;
     let ended = waitpid(pid, None)?;
     ensure!(
         matches!(ended, nix::sys::wait::WaitStatus::Exited(_, 0)),
         "{ended:?}"
     );
-    ensure!(!path.exists(), "{} is still there", path.display());
-    fs::write("/sys/bus/pci/drivers/mapwright_dma/bind", &name)?;
-    wait_until("the device node appears", || Ok(path.exists()))?;
+    bind()?;
     nothing_is_left(&path)?;
     round_trips(COHERENT, Lending::Scatter, &[4097])
 }
 
 fn removed_and_found_again(_: &Context) -> Result<()> {
     let path = device()?;
-    let sysfs = in_sysfs(&path)?;
+    let sysfs = in_sysfs()?;
     // Open, with memory that is not the device's: it stays.
     let session = Session::open_at(&path)?;
     let region = session.create(Backing::Pages, Method::Insert, 8192)?;
@@ -1096,6 +1370,15 @@ fn removed_and_found_again(_: &Context) -> Result<()> {
     round_trips(COHERENT, Lending::Scatter, &[1])?;
     drop((mapping, session));
     nothing_is_left(&path)
+}
+
+fn the_dma_debugger_has_nothing_to_say(_: &Context) -> Result<()> {
+    device()?;
+    match fs::read_to_string(DMA_API_DEBUG.to_owned() + "/error_count") {
+        Ok(errors) => ensure!(errors.trim() == "0", "{errors} errors: see the kernel's log"),
+        Err(_) => return skip("this kernel does not check the use of the DMA API: see make test-debug"),
+    }
+    Ok(())
 }
 
 fn the_module_stays_while_it_is_open(_: &Context) -> Result<()> {

@@ -22,6 +22,8 @@ mod compat;
 mod defaults;
 mod direct;
 mod dma;
+mod dma_driver;
+mod dma_failing;
 mod examples;
 mod failing;
 mod faults;
@@ -90,6 +92,8 @@ const SUITES: &[Suite] = &[
     alloc_refusals::SUITE,
     alloc_life::SUITE,
     dma::SUITE,
+    dma_driver::SUITE,
+    dma_failing::SUITE,
     module::SUITE,
     failing::SUITE,
 ];

@@ -6,7 +6,7 @@ use crate::{size::size, style};
 use anyhow::{ensure, Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use mapwright::{
-    dma_devices, page_size, uapi::NO_DMA_ADDR, Backing, DmaInfo, Interrupt, Lending, Method,
+    dma_devices, page_size, Backing, DmaInfo, Interrupt, Lending, Method,
     Protection, Region, Session, Transfer, TransferSide as Side,
 };
 use std::time::Instant;
@@ -112,9 +112,9 @@ fn place(session: &Session, name: &str, kind: &str, region: &Region) -> Result<(
     let pages = session.pages(region, 0, 1)?;
     let page = pages.first().context("a region without pages")?;
     let physical = page.pfn * page_size();
-    let bus = match page.dma_addr {
-        NO_DMA_ADDR => "lent for each transfer".to_owned(),
-        bus => format!("bus {bus:#x}"),
+    let bus = match session.query(region)?.dma_addr {
+        None => "lent for each transfer".to_owned(),
+        Some(bus) => format!("bus {bus:#x}"),
     };
     style::line(name, format_args!("{kind}: physical {physical:#x}, {bus}"));
     Ok(())

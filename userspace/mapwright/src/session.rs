@@ -68,6 +68,9 @@ pub struct Query {
     pub faults: u64,
     /// Pages that these mapped.
     pub pages_faulted: u64,
+    /// The bus address of its first byte, of memory that a device finds at one all its life; `None`
+    /// without `CAP_SYS_ADMIN`.
+    pub dma_addr: Option<u64>,
 }
 
 impl Session {
@@ -250,6 +253,7 @@ impl TryFrom<uapi::Query> for Query {
             mmaps: query.mmaps,
             faults: query.faults_read + query.faults_write,
             pages_faulted: query.pages_faulted,
+            dma_addr: (query.dma_addr != uapi::NO_DMA_ADDR).then_some(query.dma_addr),
         })
     }
 }

@@ -56,6 +56,8 @@ pub enum Shape {
     EduIommu,
     /// The same behind an IOMMU that maps each address to itself.
     EduPassthrough,
+    /// The same without an IOMMU, with most of the memory where the device does not reach it.
+    EduBounce,
     /// A modelled GPIO bank of an AM335x.
     Gpio,
     /// 32-bit ARM, with the banks at their true addresses.
@@ -80,6 +82,7 @@ impl Shape {
         Self::Edu,
         Self::EduIommu,
         Self::EduPassthrough,
+        Self::EduBounce,
         Self::Gpio,
         Self::GpioArm,
         Self::Arm,
@@ -100,6 +103,7 @@ impl Shape {
             Self::Edu => "edu",
             Self::EduIommu => "edu-iommu",
             Self::EduPassthrough => "edu-passthrough",
+            Self::EduBounce => "edu-bounce",
             Self::Gpio => "gpio",
             Self::GpioArm => "gpio-arm",
             Self::Arm => "arm",

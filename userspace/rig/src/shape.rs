@@ -40,9 +40,12 @@ pub const USUAL: Build = Build {
 
 /// The device takes a tenth of a second for each transfer. Where QEMU counts instructions, the clock
 /// jumps over what the guest waits for; a test cannot tell, so it is told.
+///
+/// Without an IOMMU it reaches 256 MiB, with its 28 address bits.
 pub const EDU: Build = Build {
     shape: Shape::Edu,
-    about: "QEMU's edu device, which does DMA",
+    about: "QEMU's edu device, which does DMA and reaches all 256 MiB of memory",
+    memory: "256M",
     qemu: "-device edu -icount shift=auto,sleep=off",
     append: "mapwright.clock=jumps",
     // QEMU counts instructions with one processor.
@@ -58,6 +61,7 @@ const EDU_BEHIND_IOMMU: &str =
 pub const EDU_IOMMU: Build = Build {
     shape: Shape::EduIommu,
     about: "the edu device behind an IOMMU",
+    memory: "1G",
     qemu: EDU_BEHIND_IOMMU,
     append: "mapwright.clock=jumps intel_iommu=on iommu.strict=1",
     ..EDU
@@ -73,6 +77,16 @@ pub const EDU_PASSTHROUGH: Build = Build {
 
 /// Has memory that the kernel maps with `ioremap_wc()`.
 const DISPLAY: &str = "-device bochs-display";
+
+pub const EDU_BOUNCE: Build = Build {
+    shape: Shape::EduBounce,
+    about: "the edu device, with 256 MiB in its reach and 768 MiB above 4 GiB: bounce buffers; and no \
+            messages for interrupts",
+    memory: "1G",
+    qemu: "-M q35,max-ram-below-4g=256M -device edu -icount shift=auto,sleep=off",
+    append: "mapwright.clock=jumps pci=nomsi",
+    ..EDU
+};
 
 pub const GPIO: Build = Build {
     shape: Shape::Gpio,
@@ -151,6 +165,7 @@ const BUILDS: [Build; Shape::ALL.len()] = [
     EDU,
     EDU_IOMMU,
     EDU_PASSTHROUGH,
+    EDU_BOUNCE,
     GPIO,
     GPIO_ARM,
     Build {

@@ -18,7 +18,7 @@ pub const CLAIM: Claim = Claim {
            device, and the CPU that wants to look must synchronize. It works with one stretch of memory \
            and with a list of pieces, in both directions.",
     needs: NEEDS,
-    shapes: &[Shape::Edu, Shape::EduIommu],
+    shapes: &[Shape::Edu, Shape::EduIommu, Shape::EduBounce],
     prove,
 };
 

@@ -16,7 +16,12 @@ pub const CLAIM: Claim = Claim {
         "A DMA buffer has a virtual address for the program, a physical one for memory and a bus \
            address for the device. Without an IOMMU the bus address is the physical one.",
     needs: NEEDS,
-    shapes: &[Shape::Edu, Shape::EduIommu, Shape::EduPassthrough],
+    shapes: &[
+        Shape::Edu,
+        Shape::EduIommu,
+        Shape::EduPassthrough,
+        Shape::EduBounce,
+    ],
     prove,
 };
 

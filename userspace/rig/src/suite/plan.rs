@@ -3,7 +3,7 @@
 
 use crate::cli::{Boot, GpioMode, GuestArgs};
 use crate::machine::Machine;
-use crate::shape::{Build, EDU, EDU_IOMMU, EDU_PASSTHROUGH, GPIO, GPIO_ARM, USUAL};
+use crate::shape::{Build, EDU, EDU_BOUNCE, EDU_IOMMU, EDU_PASSTHROUGH, GPIO, GPIO_ARM, USUAL};
 use anyhow::{bail, Result};
 use std::path::Path;
 
@@ -70,6 +70,11 @@ pub const STOCK: &[Plan] = &[
         ..DMA
     },
     Plan {
+        name: "edu-bounce",
+        build: EDU_BOUNCE,
+        ..DMA
+    },
+    Plan {
         name: "gpio",
         build: GPIO,
         tests: GPIO_TESTS,
@@ -120,10 +125,10 @@ pub const DEBUG: &[Plan] = &[
         ..ALL_CHECKED
     },
     Plan {
-        name: "edu-checked",
+        name: "edu-bounce-checked",
         build: Build {
             memory: CHECKED.memory,
-            ..EDU
+            ..EDU_BOUNCE
         },
         append: EVERYTHING,
         ..DMA
@@ -269,7 +274,7 @@ mod tests {
         assert_eq!(runs_of(STOCK, "gpio.blink"), ["gpio"]);
         assert_eq!(
             runs_of(STOCK, "dma."),
-            ["edu", "edu-iommu", "edu-passthrough"]
+            ["edu", "edu-iommu", "edu-passthrough", "edu-bounce"]
         );
         assert_eq!(runs_of(STOCK, "life.fork"), ["virtme", "tiny"]);
         assert_eq!(runs_of(DEBUG, "failing.mmap"), ["fail-nth"]);

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Each allocation that a call of `/dev/mapwright-dma0` makes, failed in turn: see `failing`. Behind an
+//! IOMMU, giving the device an address is among them, as it takes memory.
+
+use crate::{
+    dma::{
+        device, from_to, heap_buffer, name_in_sysfs, nothing_is_left, round_trips, tables, wait_until,
+        Bench, COHERENT, DRIVER, KMALLOC, PAGES, VMALLOC,
+    },
+    inject::{each_failure, is_available, Injector, Tally},
+    runner::{Case, Suite},
+};
+use anyhow::{ensure, Result};
+use mapwright::{
+    Backing, Direction, Lending, Method, Region, Session, Side as Owner, TransferSide as Side,
+};
+use nix::{
+    errno::Errno,
+    poll::{poll, PollFd, PollFlags},
+    sys::eventfd::EventFd,
+};
+use std::{cell::RefCell, fs, os::fd::AsFd as _, path::Path};
+
+pub const SUITE: Suite = Suite {
+    name: "dma.failing",
+    cases,
+};
+
+/// A call, by its name.
+type Call = (&'static str, fn() -> Result<Tally>);
+
+const CALLS: &[Call] = &[
+    ("open", open),
+    ("info", info),
+    ("create_coherent", create_coherent),
+    ("transfer_coherent", || transfer(COHERENT, Lending::Scatter)),
+    ("transfer_single", || transfer(PAGES, Lending::Single)),
+    ("transfer_kmalloc", || transfer(KMALLOC, Lending::Scatter)),
+    ("transfer_list", || transfer(VMALLOC, Lending::Scatter)),
+    ("transfer_pages", || transfer(VMALLOC, Lending::ScatterPages)),
+    ("lend_single", || lend(PAGES, Lending::Single)),
+    ("lend_page", || lend(VMALLOC, Lending::Page)),
+    ("lend_list", || lend(VMALLOC, Lending::Scatter)),
+    ("sync", sync),
+    ("give_back", give_back),
+    ("queue", queue),
+    ("export", export),
+    ("import", import),
+    ("transfer_import", transfer_import),
+    ("bind", bind),
+];
+
+fn cases() -> Vec<Case> {
+    if !is_available() {
+        return vec![Case::new("each_allocation_of_each_call", |_| {
+            Injector::new().map(drop)
+        })];
+    }
+    let case = |(name, call): &Call| {
+        let call = *call;
+        Case::new(*name, move |context| {
+            let path = device()?;
+            let Tally { reported, survived } = call()?;
+            context.note(format!("{reported} errors, {survived} made up for"));
+            nothing_is_left(&path)?;
+            round_trips(PAGES, Lending::Scatter, &[5000])
+        })
+    };
+    CALLS.iter().map(case).collect()
+}
+
+/// Errors of a call for which there was no memory, none to copy to or from, or no bus address.
+const CLEAN: &[Errno] = &[Errno::ENOMEM, Errno::EFAULT, Errno::EIO];
+/// A page and a half.
+const BYTES: u64 = 6000;
+
+fn open_device() -> Result<Session, Errno> {
+    let path = device().map_err(|_| Errno::ENOENT)?;
+    Session::open_at(path).map_err(|err| err.errno().unwrap_or(Errno::UnknownErrno))
+}
+
+/// Fails unless so many regions and loans are there.
+fn expect(path: &Path, regions: usize, loans: u64) -> Result<()> {
+    let tables = tables(path)?;
+    let lent = tables.counter("lent") - tables.counter("taken_back");
+    ensure!(
+        tables.regions.len() == regions && lent == loans,
+        "not {regions} regions and {loans} loans, but {lent}: {:?}",
+        tables.regions
+    );
+    Ok(())
+}
+
+fn open() -> Result<Tally> {
+    each_failure(CLEAN, open_device, |_| Ok(()))
+}
+
+fn info() -> Result<Tally> {
+    let bench = Bench::open()?;
+    each_failure(CLEAN, || bench.session.dma_info(), |_| Ok(()))
+}
+
+fn create_coherent() -> Result<Tally> {
+    let bench = Bench::open()?;
+    let create = || {
+        let made = bench
+            .session
+            .create(Backing::Coherent, Method::Dma, 3 * BYTES);
+        made.map_err(|err| err.errno().unwrap_or(Errno::UnknownErrno))
+    };
+    each_failure(CLEAN, create, |made: Option<Region>| {
+        if let Some(region) = made {
+            bench.session.destroy(&region)?;
+        }
+        expect(&bench.path, 0, 0)
+    })
+}
+
+/// Two regions of a kind, the first with contents.
+fn regions(bench: &Bench, kind: (Backing, Method)) -> Result<(Region, Region)> {
+    let (source, target) = (bench.create(kind, BYTES)?, bench.create(kind, BYTES)?);
+    bench.session.write_at(&source, BYTES - 9, b"contents!")?;
+    Ok((source, target))
+}
+
+/// Fails unless the device has copied all of one to the other; and forgets it.
+fn expect_copied(bench: &Bench, target: &Region) -> Result<()> {
+    let mut seen = [0; 9];
+    bench.session.read_at(target, BYTES - 9, &mut seen)?;
+    ensure!(&seen == b"contents!", "{seen:?}");
+    Ok(bench.session.write_at(target, BYTES - 9, &[0; 9])?)
+}
+
+fn transfer(kind: (Backing, Method), lending: Lending) -> Result<Tally> {
+    let bench = Bench::open()?;
+    let (source, target) = regions(&bench, kind)?;
+    let mut transfer = from_to(Side::Region(source, 0), Side::Region(target, 0), BYTES);
+    transfer.lending = lending;
+    each_failure(
+        CLEAN,
+        || bench.session.transfer(&transfer),
+        |done| {
+            if done.is_some() {
+                expect_copied(&bench, &target)?;
+            }
+            expect(&bench.path, 2, 0)
+        },
+    )
+}
+
+fn lend(kind: (Backing, Method), lending: Lending) -> Result<Tally> {
+    let bench = Bench::open()?;
+    let region = bench.create(kind, BYTES)?;
+    let bytes = if lending == Lending::Page { 4000 } else { BYTES };
+    each_failure(
+        CLEAN,
+        || {
+            bench
+                .session
+                .lend(&region, (0, bytes), lending, Direction::BothWays)
+        },
+        |lent| {
+            if let Some(loan) = lent {
+                expect(&bench.path, 1, 1)?;
+                bench.session.give_back(loan.id)?;
+            }
+            expect(&bench.path, 1, 0)
+        },
+    )
+}
+
+fn sync() -> Result<Tally> {
+    let bench = Bench::open()?;
+    let region = bench.create(VMALLOC, BYTES)?;
+    let range = (0, BYTES);
+    bench
+        .session
+        .lend(&region, range, Lending::Scatter, Direction::BothWays)?;
+    let sync = || {
+        let synced = bench.session.sync(&region, 0, BYTES, Owner::Cpu);
+        synced.map_err(|err| err.errno().unwrap_or(Errno::UnknownErrno))
+    };
+    each_failure(CLEAN, sync, |_| expect(&bench.path, 1, 1))
+}
+
+fn give_back() -> Result<Tally> {
+    let bench = Bench::open()?;
+    let region = bench.create(VMALLOC, BYTES)?;
+    let lend = || {
+        let range = (0, BYTES);
+        let session = &bench.session;
+        session.lend(&region, range, Lending::Scatter, Direction::BothWays)
+    };
+    let loan = RefCell::new(lend()?);
+    each_failure(
+        CLEAN,
+        || bench.session.give_back(loan.borrow().id),
+        |done| {
+            if done.is_some() {
+                expect(&bench.path, 1, 0)?;
+                loan.replace(lend()?);
+            }
+            expect(&bench.path, 1, 1)
+        },
+    )
+}
+
+/// What is done later is done by another task, whose allocations do not fail.
+fn queue() -> Result<Tally> {
+    let bench = Bench::open()?;
+    let (source, target) = regions(&bench, VMALLOC)?;
+    let eventfd = EventFd::new()?;
+    let transfer = from_to(Side::Region(source, 0), Side::Region(target, 0), BYTES);
+    each_failure(
+        CLEAN,
+        || bench.session.queue(&transfer, 5, Some(eventfd.as_fd())),
+        |done| {
+            if done.is_some() {
+                ensure!(eventfd.read()? == 1);
+                ensure!(bench.session.done() == Ok((5, Ok(()))));
+                expect_copied(&bench, &target)?;
+            }
+            let mut fds = [PollFd::new(bench.session.as_fd(), PollFlags::POLLIN)];
+            ensure!(poll(&mut fds, 0u16)? == 0, "something is left in the queue");
+            expect(&bench.path, 2, 0)
+        },
+    )
+}
+
+fn export() -> Result<Tally> {
+    let bench = Bench::open()?;
+    let region = bench.create(VMALLOC, 8192)?;
+    let clean = &[Errno::ENOMEM, Errno::EFAULT, Errno::ENFILE, Errno::EMFILE];
+    each_failure(
+        clean,
+        || bench.session.export(&region, (0, 8192), true),
+        |_| expect(&bench.path, 1, 0),
+    )
+}
+
+fn import() -> Result<Tally> {
+    let bench = Bench::open()?;
+    let heap = heap_buffer(8192, nix::libc::O_RDWR)?;
+    each_failure(
+        CLEAN,
+        || bench.session.import(heap.as_fd()),
+        |imported| match imported {
+            Some(buffer) => Ok(bench.session.give_back(buffer.id)?),
+            None => Ok(()),
+        },
+    )
+}
+
+fn transfer_import() -> Result<Tally> {
+    let bench = Bench::open()?;
+    let (source, target) = regions(&bench, VMALLOC)?;
+    let exported = bench.session.export(&target, (0, 8192), true)?;
+    let buffer = bench.session.import(exported.as_fd())?;
+    let transfer = from_to(Side::Region(source, 0), Side::Import(buffer, 0), BYTES);
+    each_failure(
+        CLEAN,
+        || bench.session.transfer(&transfer),
+        |done| {
+            if done.is_some() {
+                expect_copied(&bench, &target)?;
+            }
+            expect(&bench.path, 2, 0)
+        },
+    )
+}
+
+/// The driver is bound to the device.
+fn bind() -> Result<Tally> {
+    let path = device()?;
+    let name = name_in_sysfs()?;
+    let driver = Path::new("/sys/bus/pci/drivers").join(DRIVER);
+    let write = |to: &str| {
+        fs::write(driver.join(to), &name)
+            .map_err(|err| Errno::from_raw(err.raw_os_error().unwrap_or(0)))
+    };
+    write("unbind")?;
+    // Whatever the kernel makes of a missing interrupt, directory or name.
+    let clean = &[
+        Errno::ENOMEM,
+        Errno::EFAULT,
+        Errno::ENOSPC,
+        Errno::EBUSY,
+        Errno::EIO,
+        Errno::EINVAL,
+        Errno::ENODEV,
+    ];
+    let tally = each_failure(
+        clean,
+        || write("bind"),
+        |bound| match bound {
+            Some(()) => {
+                wait_until("the device node appears", || Ok(path.exists()))?;
+                Ok(write("unbind")?)
+            }
+            None => Ok(ensure!(
+                !driver.join(&name).exists(),
+                "it failed, but is bound"
+            )),
+        },
+    );
+    write("bind")?;
+    wait_until("the device node appears", || Ok(path.exists()))?;
+    tally
+}
