@@ -113,7 +113,7 @@ BENCH := $(BUILD)/bench
 BENCH_VM := --cpus 1 --memory 2G --qemu '-icount shift=0,sleep=off' --timeout 3600
 
 .PHONY: bench
-bench: bench-map bench-alloc bench-gpio ## rig: Count instructions: of mapping, allocating, a GPIO line (bench-map, bench-alloc, bench-gpio)
+bench: bench-map bench-alloc bench-gpio bench-dma ## rig: Count instructions: of mapping, allocating, a GPIO line, DMA (bench-map, bench-alloc, …)
 
 .PHONY: bench-map
 bench-map: bench-modules
@@ -134,6 +134,18 @@ bench-gpio: rig-ready
 	@$(REPO)/scripts/vm run --boot tiny $(BENCH_VM) --gpio $(BENCH)/gpio --results $(BENCH) -- \
 		mapwright bench gpio --json-to /results/gpio.json
 	@echo 'Written: $(BENCH)/gpio.json'
+
+# Without an IOMMU and behind one, where the device reaches all memory.
+BENCH_DMA := --boot tiny --cpus 1 --timeout 3600 --modules $(BENCH)/modules --results $(BENCH)
+
+.PHONY: bench-dma
+bench-dma: bench-modules
+	@$(REPO)/scripts/vm run $(BENCH_DMA) --memory 256M --append init_on_alloc=0 \
+		--qemu '-device edu -icount shift=0,sleep=off' -- mapwright bench dma --json-to /results/dma.json
+	@$(REPO)/scripts/vm run $(BENCH_DMA) --memory 1G --append 'init_on_alloc=0 intel_iommu=on iommu.strict=1' \
+		--qemu '-M q35,kernel-irqchip=split -device intel-iommu,intremap=off -device edu -icount shift=0,sleep=off' -- \
+		mapwright bench dma --json-to /results/dma-iommu.json
+	@echo 'Written: $(BENCH)/dma.json and $(BENCH)/dma-iommu.json'
 
 .PHONY: bench-modules
 bench-modules: rig-ready

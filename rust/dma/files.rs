@@ -9,6 +9,7 @@ use crate::{
     },
     engine::Engine,
     loans::Loan,
+    measure::measure,
     queue::Job,
     registers::BUFFER_BYTES,
     transfer::{
@@ -71,6 +72,7 @@ impl Driver for Files {
             uapi::IOCTL_LEND => lend(file, arg),
             uapi::IOCTL_GIVE_BACK => give_back(file, arg),
             uapi::IOCTL_IMPORT => import(file, arg),
+            uapi::IOCTL_MEASURE => reply(arg, |request| measure(file, request)),
             _ => Err(ENOTTY),
         }
     }

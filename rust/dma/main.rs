@@ -46,6 +46,7 @@ mod channel;
 mod engine;
 mod files;
 mod loans;
+mod measure;
 mod queue;
 mod registers;
 mod stats;

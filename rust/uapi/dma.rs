@@ -36,6 +36,18 @@ pub const IOCTL_EXPORT: u32 = io(37);
 /// Ioctl request taking [`Import`].
 pub const IOCTL_IMPORT: u32 = io(38);
 
+/// Ioctl request taking [`Measure`].
+pub const IOCTL_MEASURE: u32 = io(39);
+
+/// [`Measure::flags`]: coherent memory is allocated and freed, of no region.
+pub const MEASURE_COHERENT: u32 = 1;
+/// [`Measure::flags`]: in nanoseconds, instead of ticks of the processor's cycle counter.
+pub const MEASURE_NS: u32 = 2;
+/// [`Measure::turns`] at most.
+pub const MAX_TURNS: u32 = 64;
+/// [`Measure::bytes`] at most.
+pub const MAX_MEASURED: u64 = 4 << 20;
+
 /// [`Transfer::flags`]: do not wait; see [`Done`].
 pub const TRANSFER_QUEUE: u32 = 2;
 /// [`Transfer::flags`], with [`TRANSFER_QUEUE`]: add one to the eventfd `Transfer::eventfd` when the
@@ -258,3 +270,39 @@ pub struct Import {
     pub bytes: u64,
 }
 request!(Import, IOCTL_IMPORT, 32);
+
+/// [`IOCTL_MEASURE`]: lends a range of a region to the device for both directions and takes it back again,
+/// `turns` times, and tells what that cost at least. Nothing is moved.
+///
+/// Errors: `EINVAL` (`turns` is 0 or more than [`MAX_TURNS`], `bytes` more than [`MAX_MEASURED`]; a region
+/// with [`MEASURE_COHERENT`]; unknown flags; as [`Lend`]), `EINTR`, what [`Lend`] says.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Measure {
+    /// Bytes of this structure.
+    pub size: u32,
+    /// `MEASURE_…`.
+    pub flags: u32,
+    /// The region's number.
+    pub region: u64,
+    /// First byte of the range.
+    pub first: u64,
+    /// Bytes of the range.
+    pub bytes: u64,
+    /// A `Lending`.
+    pub lending: u32,
+    /// How often.
+    pub turns: u32,
+    /// On return: the least that it cost to map the memory or to allocate it, less what reading the
+    /// clock costs.
+    pub map: u64,
+    /// On return: to pass it to the CPU.
+    pub sync_for_cpu: u64,
+    /// On return: to pass it back to the device.
+    pub sync_for_device: u64,
+    /// On return: to unmap or free it.
+    pub unmap: u64,
+}
+request!(Measure, IOCTL_MEASURE, 72);

@@ -27,6 +27,7 @@ use std::{
     fs,
     os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -193,6 +194,13 @@ fn round_trip(
     lending: Lending,
     bytes: u64,
 ) -> Result<()> {
+    let lending = match lending {
+        // More than a bounce buffer takes.
+        Lending::Single if bytes > 200 << 10 && bounce_buffers("io_tlb_nslabs")? > 0 => {
+            Lending::Scatter
+        }
+        lending => lending,
+    };
     let slack = match lending {
         // Must stay in one page.
         Lending::Page => page_size() - bytes,
@@ -844,10 +852,16 @@ fn closed_with_a_queue(_: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Moves bytes from a region to a buffer and back into the region, and compares.
-fn through_a_buffer(bench: &Bench, buffer: Imported) -> Result<()> {
+/// Moves bytes from a region to the end of a buffer and back into the region, and compares. Returns them:
+/// others each time.
+fn through_a_buffer(bench: &Bench, buffer: Imported) -> Result<[u8; 16]> {
+    static TURN: AtomicU64 = AtomicU64::new(0);
+    let text = *format!("a buffer, {:06}", TURN.fetch_add(1, Relaxed))
+        .as_bytes()
+        .first_chunk()
+        .context("too short")?;
     let region = bench.create(COHERENT, 16384)?;
-    bench.session.write_at(&region, 0, b"through a buffer")?;
+    bench.session.write_at(&region, 0, &text)?;
     let far = Side::Import(buffer, buffer.bytes - 16);
     bench
         .session
@@ -857,7 +871,7 @@ fn through_a_buffer(bench: &Bench, buffer: Imported) -> Result<()> {
         .transfer(&from_to(far, Side::Region(region, 5000), 16))?;
     let mut seen = [0; 16];
     bench.session.read_at(&region, 5000, &mut seen)?;
-    ensure!(&seen == b"through a buffer", "{seen:?}");
+    ensure!(seen == text, "{seen:?}");
     let errno = bench
         .session
         .transfer(&from_to(far, Side::Region(region, 0), 17));
@@ -867,7 +881,7 @@ fn through_a_buffer(bench: &Bench, buffer: Imported) -> Result<()> {
         .session
         .transfer(&from_to(far, Side::Region(region, 0), 1));
     ensure!(errno == Err(Errno::ENOENT), "{errno:?}");
-    Ok(())
+    Ok(text)
 }
 
 fn exported_and_imported(_: &Context) -> Result<()> {
@@ -880,10 +894,10 @@ fn exported_and_imported(_: &Context) -> Result<()> {
             let exported = session.export(&region, (page_size(), 2 * page_size()), true)?;
             let buffer = bench.session.import(exported.as_fd())?;
             ensure!(buffer.bytes == 2 * page_size());
-            through_a_buffer(&bench, buffer)?;
+            let text = through_a_buffer(&bench, buffer)?;
             let mut seen = [0; 16];
             session.read_at(&region, 3 * page_size() - 16, &mut seen)?;
-            ensure!(&seen == b"through a buffer", "{seen:?}");
+            ensure!(seen == text, "{seen:?}");
             // The file keeps the memory.
             session.destroy(&region)?;
             let buffer = bench.session.import(exported.as_fd())?;
@@ -966,7 +980,7 @@ fn a_udmabuf_is_imported(_: &Context) -> Result<()> {
     // SAFETY: The kernel has just made it for this process.
     let made = unsafe { OwnedFd::from_raw_fd(fd) };
     let buffer = bench.session.import(made.as_fd())?;
-    through_a_buffer(&bench, buffer)?;
+    let text = through_a_buffer(&bench, buffer)?;
     // The memfd's pages are what was written to.
     let mut seen = [0; 16];
     nix::sys::uio::pread(
@@ -974,7 +988,7 @@ fn a_udmabuf_is_imported(_: &Context) -> Result<()> {
         &mut seen,
         (3 * page_size()) as nix::libc::off_t - 16,
     )?;
-    ensure!(&seen == b"through a buffer", "{seen:?}");
+    ensure!(seen == text, "{seen:?}");
     bench.close()
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 use anyhow::{ensure, Result};
 use mapwright::{
-    Backing, Direction, Lending, Method, Region, Session, Side as Owner, TransferSide as Side,
+    dma_devices, Backing, Direction, Lending, Method, Region, Session, Side as Owner, TransferSide as Side,
 };
 use nix::{
     errno::Errno,
@@ -55,6 +55,11 @@ fn cases() -> Vec<Case> {
     if !is_available() {
         return vec![Case::new("each_allocation_of_each_call", |_| {
             Injector::new().map(drop)
+        })];
+    }
+    if dma_devices().is_empty() {
+        return vec![Case::new("each_allocation_of_each_call", |_| {
+            device().map(drop)
         })];
     }
     let case = |(name, call): &Call| {

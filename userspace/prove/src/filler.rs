@@ -39,7 +39,7 @@ impl Filler {
 }
 
 /// Bytes that are free beyond what the zones keep.
-fn available() -> Result<u64> {
+pub fn available() -> Result<u64> {
     let beyond = |zone: &Zone| {
         let keeps = zone.counter("low") + zone.protection.last().copied().unwrap_or(0);
         zone.free().saturating_sub(keeps)

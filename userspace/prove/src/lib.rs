@@ -20,6 +20,7 @@ mod faulty;
 mod filler;
 mod finding;
 mod frames;
+mod holes;
 mod lab;
 mod machine;
 mod need;

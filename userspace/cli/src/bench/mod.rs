@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `mapwright bench`: what it costs to map memory, to allocate it, and to toggle an output.
+//! `mapwright bench`: what it costs to map memory, to allocate it, to lend it to a device, and to toggle
+//! an output.
 
 mod alloc;
 mod area;
 mod clock;
 mod compare;
 mod cost;
+mod dma;
 mod gpio;
 mod meter;
 mod modules;
@@ -48,6 +50,10 @@ enum What {
     ///
     /// Counts what `bench map` counts, and the accesses to registers, where the bank is a model.
     Gpio(gpio::Args),
+    /// Lending memory to a device: map, sync, unmap, by kind and size, beside the same in C
+    ///
+    /// Counts what `bench map` counts. Needs QEMU's edu device.
+    Dma(dma::Args),
 }
 
 #[derive(clap::Args)]
@@ -79,6 +85,7 @@ pub fn run(args: &Args) -> Result<()> {
         What::Map(args) => run_map(args),
         What::Alloc(args) => alloc::run(args),
         What::Gpio(args) => gpio::run(args),
+        What::Dma(args) => dma::run(args),
     }
 }
 

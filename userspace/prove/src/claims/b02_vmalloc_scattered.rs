@@ -3,15 +3,13 @@
 //! B2: what `vmalloc()` gives is contiguous in virtual addresses only.
 
 use crate::{
-    anonymous::Anonymous, filler::Filler, not_testable, Claim, Finding, Lab, Need, Shape, Table,
-    Verdict,
+    holes::Holes, not_testable, Claim, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     alloc::{AllocDevice, Allocator, Object, Plan},
     AddressClass,
 };
-use nix::sys::mman::MmapAdvise;
 
 pub const CLAIM: Claim = Claim {
     id: "B2",
@@ -102,7 +100,7 @@ struct Area {
 /// An area that is allocated where memory is full of holes; `None` if there was too little for it.
 fn among_holes(lab: &Lab) -> Result<Option<Area>> {
     for left in LEFT {
-        let _holes = Holes::new(BYTES + left)?;
+        let _holes = Holes::new(PERFORATED, BYTES + left)?;
         if let Some(area) = vmalloc(lab)? {
             return Ok(Some(area));
         }
@@ -153,29 +151,4 @@ fn runs(objects: &[Object], place: impl Fn(&Object) -> u64, step: u64) -> (usize
         next = Some(here + step);
     }
     (count, longest)
-}
-
-/// Memory in which hardly a block of two pages is free. What takes the others goes when this is dropped.
-struct Holes {
-    _perforated: Anonymous,
-    _fillers: [Filler; 2],
-}
-
-impl Holes {
-    fn new(left: u64) -> Result<Self> {
-        let page = usize::try_from(mapwright::page_size())?;
-        let perforated = Anonymous::new(PERFORATED)?;
-        perforated.advise(MmapAdvise::MADV_NOHUGEPAGE)?;
-        perforated.touch(0..PERFORATED)?;
-        let all_but_little = Filler::leave(left)?;
-        for within in (0..PERFORATED).step_by(2 * page) {
-            perforated.give_back(within..within + page)?;
-        }
-        // Takes the large blocks first, so that what is left are the holes.
-        let rest = Filler::leave(left)?;
-        Ok(Self {
-            _perforated: perforated,
-            _fillers: [all_but_little, rest],
-        })
-    }
 }

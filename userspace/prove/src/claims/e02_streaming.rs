@@ -4,12 +4,15 @@
 
 use crate::{
     engine::{ensure_same, hex, pattern, Engine, NEEDS},
+    read::trace,
     Claim, Finding, Lab, Shape, Table, Verdict,
 };
 use anyhow::{Context as _, Result};
 use mapwright::{
     page_size, Direction, Lending, Region, Side as Owner, Transfer, TransferSide as Side,
 };
+use nix::errno::Errno;
+use std::fs;
 
 pub const CLAIM: Claim = Claim {
     id: "E2",
@@ -99,32 +102,65 @@ struct Late {
     bus: u64,
     without: bool,
     with: bool,
+    /// Slots of bounce buffers in use, before and while the page was lent.
+    slots: [u64; 2],
+    /// What the kernel said of it.
+    bounced: Vec<String>,
 }
 
 impl Late {
     fn judge(self, finding: Finding) -> Finding {
         let mut table = Table::new(
             "A page beyond the device's 28 bits, and its copy in the bounce buffer (swiotlb)",
-            ["physical", "bus", "late store seen", "seen after SYNC"],
+            [
+                "physical",
+                "bus",
+                "slots in use before, while lent",
+                "late store seen",
+                "seen after SYNC",
+            ],
         );
         let word = |seen: bool| if seen { "yes" } else { "no" }.to_owned();
         table.row([
             hex(self.physical),
             hex(self.bus),
+            format!("{}, {}", self.slots[0], self.slots[1]),
             word(self.without),
             word(self.with),
         ]);
+        let mut said = Table::new("The kernel's event swiotlb_bounced", ["while it was lent"]);
+        for line in &self.bounced {
+            said.row([line.clone()]);
+        }
+        let seen = self.slots[1] > self.slots[0] && !self.bounced.is_empty();
         finding
             .statement(
                 "What the CPU writes to a lent buffer reaches the device after a synchronization",
                 Verdict::of(!self.without && self.with),
                 "the device reads a copy, which is made when the memory is lent, and again by SYNC",
             )
+            .statement(
+                "Memory beyond the device's address bits is copied to where it reaches",
+                Verdict::of(seen && self.bus != self.physical),
+                format!(
+                    "{} slots of 2 KiB in use, {} events",
+                    self.slots[1] - self.slots[0].min(self.slots[1]),
+                    self.bounced.len()
+                ),
+            )
             .table(table)
+            .table(said)
     }
 }
 
-/// Stores into a page that the device cannot reach, after it was lent. `None` if there is none.
+/// Slots of bounce buffers in use.
+fn slots() -> Result<u64> {
+    let text = fs::read_to_string("/sys/kernel/debug/swiotlb/io_tlb_used");
+    Ok(text.map_or(Ok(0), |text| text.trim().parse())?)
+}
+
+/// Stores into a page that the device cannot reach, after it was lent. `None` if there is none, or
+/// nothing copies it.
 fn late_stores(engine: &Engine) -> Result<Option<Late>> {
     let region = engine.vmalloc(16 << 20)?;
     let reach = 1 << engine.info.address_bits;
@@ -137,9 +173,16 @@ fn late_stores(engine: &Engine) -> Result<Option<Late>> {
     };
     let (at, physical) = (page as u64 * page_size(), pages[page].pfn * page_size());
     let range = (at, page_size());
-    let loan = engine
-        .session
-        .lend(&region, range, Lending::Page, Direction::ToDevice)?;
+    let before = slots()?;
+    let (lent, events) = trace::record(&["swiotlb:swiotlb_bounced"], |_| {
+        let session = &engine.session;
+        Ok(session.lend(&region, range, Lending::Page, Direction::ToDevice))
+    })?;
+    let loan = match lent {
+        Err(Errno::EADDRNOTAVAIL) => return Ok(None),
+        lent => lent.context("lending a page that the device does not reach")?,
+    };
+    let slots = [before, slots()?];
     let sync = |owner| engine.session.sync(&region, at, page_size(), owner);
     engine.session.write_at(&region, at, b"late")?;
     let without = device_reads(engine, &region, at)? == *b"late";
@@ -154,6 +197,8 @@ fn late_stores(engine: &Engine) -> Result<Option<Late>> {
         bus,
         without,
         with,
+        slots,
+        bounced: events.iter().map(|event| event.text().to_owned()).collect(),
     }))
 }
 

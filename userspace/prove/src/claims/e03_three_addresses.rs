@@ -8,6 +8,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use mapwright::{page_size, Direction, Lending, Protection};
+use nix::errno::Errno;
 
 pub const CLAIM: Claim = Claim {
     id: "E3",
@@ -110,9 +111,14 @@ fn lent(engine: &Engine) -> Result<Option<Addresses>> {
     };
     let at = page as u64 * page_size();
     let range = (at, page_size());
-    let loan = engine
+    let lent = engine
         .session
-        .lend(&region, range, Lending::Page, Direction::ToDevice)?;
+        .lend(&region, range, Lending::Page, Direction::ToDevice);
+    let loan = match lent {
+        // Nothing between the device and memory helps.
+        Err(Errno::EADDRNOTAVAIL) => return Ok(None),
+        lent => lent.context("lending a page that the device does not reach")?,
+    };
     Ok(Some(Addresses {
         virt: mapping.addr() as u64 + at,
         physical: pages[page].pfn * page_size(),

@@ -27,6 +27,11 @@ impl Event {
         }
     }
 
+    /// All that it tells.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The value of a field; empty if there is none.
     pub fn field(&self, name: &str) -> &str {
         let mut fields = self.text.split_whitespace();

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What it costs to lend memory to the device, without a transfer.
+
+use crate::files::Files;
+use core::ops::Range;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::Arc, //
+};
+use mapkit::{
+    coherent::Coherent,
+    dma::{
+        BothWays,
+        DmaDevice,
+        Shape,
+        Streaming, //
+    },
+    sysinfo, //
+};
+use mapwright_session::{
+    File,
+    Region, //
+};
+use mapwright_uapi as uapi;
+
+/// Phases of a loan: mapped, passed to the CPU, passed back, unmapped.
+const PHASES: usize = 4;
+
+/// When each phase began, and the last one ended.
+type Times = [u64; PHASES + 1];
+
+/// [`uapi::IOCTL_MEASURE`].
+pub(crate) fn measure(file: &File<Files>, request: &mut uapi::Measure) -> Result {
+    let known = uapi::MEASURE_COHERENT | uapi::MEASURE_NS;
+    if request.flags & !known != 0
+        || !(1..=uapi::MAX_TURNS).contains(&request.turns)
+        || !(1..=uapi::MAX_MEASURED).contains(&request.bytes)
+    {
+        return Err(EINVAL);
+    }
+    let least = match request.flags & uapi::MEASURE_NS {
+        0 => with_clock(file, request, sysinfo::cycles)?,
+        _ => with_clock(file, request, sysinfo::nanoseconds)?,
+    };
+    [
+        request.map,
+        request.sync_for_cpu,
+        request.sync_for_device,
+        request.unmap,
+    ] = least;
+    Ok(())
+}
+
+fn with_clock(
+    file: &File<Files>,
+    request: &uapi::Measure,
+    clock: impl Fn() -> u64,
+) -> Result<[u64; PHASES]> {
+    let channel = file.per_file();
+    let device = channel.device.dma()?;
+    if request.flags & uapi::MEASURE_COHERENT != 0 {
+        if request.region != 0 || request.first != 0 || request.lending != 0 {
+            return Err(EINVAL);
+        }
+        // As it is not too large.
+        let nr_pages = (request.bytes as usize).div_ceil(PAGE_SIZE);
+        return repeat(request.turns, &clock, || {
+            allocate(&clock, &device, nr_pages)
+        });
+    }
+    let shape = crate::transfer::shape(request.lending)?;
+    let region = file.session().by_id(request.region)?;
+    let end = request.first.checked_add(request.bytes).ok_or(EINVAL)?;
+    if region.memory().dma_addr(0).is_some() {
+        return Err(mapkit::errno::eopnotsupp());
+    }
+    if end > region.memory().len() as u64 {
+        return Err(EINVAL);
+    }
+    // As a region they fit.
+    let range = request.first as usize..end as usize;
+    // Held meanwhile, so that nobody else lends it.
+    let loans = channel.loans.lock();
+    let both = uapi::LEND_TO_DEVICE | uapi::LEND_FROM_DEVICE;
+    loans.check_room(region.number(), &range, both)?;
+    repeat(request.turns, &clock, || {
+        lend(&clock, &device, &region, &range, shape)
+    })
+}
+
+/// The least cost of each phase in several turns, without what reading the clock costs.
+fn repeat(
+    turns: u32,
+    clock: &impl Fn() -> u64,
+    mut turn: impl FnMut() -> Result<Times>,
+) -> Result<[u64; PHASES]> {
+    let mut least = [u64::MAX; PHASES];
+    let mut nothing = [u64::MAX; PHASES];
+    for _ in 0..turns {
+        if kernel::current!().signal_pending() {
+            return Err(EINTR);
+        }
+        note(&mut least, &turn()?);
+        note(
+            &mut nothing,
+            &[clock(), clock(), clock(), clock(), clock()],
+        );
+    }
+    for (cost, nothing) in least.iter_mut().zip(nothing) {
+        *cost = cost.saturating_sub(nothing);
+    }
+    Ok(least)
+}
+
+fn note(least: &mut [u64; PHASES], times: &Times) {
+    let ended = times.iter().skip(1);
+    for ((cost, begun), ended) in least.iter_mut().zip(times).zip(ended) {
+        *cost = (*cost).min(ended.wrapping_sub(*begun));
+    }
+}
+
+#[inline(never)]
+fn lend(
+    clock: &impl Fn() -> u64,
+    device: &Arc<DmaDevice>,
+    region: &Arc<Region>,
+    range: &Range<usize>,
+    shape: Shape,
+) -> Result<Times> {
+    let (region, range) = (region.clone(), range.clone());
+    let begun = clock();
+    let lent = Streaming::<_, BothWays>::map(device, region, range, shape)?;
+    let mapped = clock();
+    let back = lent.sync_for_cpu();
+    let with_cpu = clock();
+    let lent = back.sync_for_device();
+    let with_device = clock();
+    drop(lent);
+    Ok([begun, mapped, with_cpu, with_device, clock()])
+}
+
+#[inline(never)]
+fn allocate(
+    clock: &impl Fn() -> u64,
+    device: &Arc<DmaDevice>,
+    nr_pages: usize,
+) -> Result<Times> {
+    let begun = clock();
+    let memory = Coherent::new(device, nr_pages)?;
+    // Both sides see each other's stores all the time.
+    let (allocated, with_cpu, with_device) = (clock(), clock(), clock());
+    drop(memory);
+    Ok([begun, allocated, with_cpu, with_device, clock()])
+}

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `mapwright bench dma`: what it costs to lend memory to a device and to take it back, beside memory that
+//! both have all the time, and beside the same in C. Nothing is moved.
+
+use super::{
+    meter::{Meter, Unit},
+    modules, progress, undisturbed,
+};
+use crate::style;
+use anyhow::{Context as _, Result};
+use mapwright::{
+    dma_devices, page_size, uapi, uapi::Request as _, Backing, Lending, Method, Session,
+};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// The device of the twin in C.
+const TWIN: &str = "/dev/mapwright_twin_dma";
+
+/// Runs of each measurement, of which the least counts, and turns in each.
+const RUNS: usize = 12;
+const TURNS: u32 = 8;
+
+/// Sizes that are measured.
+const SIZES: [u64; 4] = [4 << 10, 64 << 10, 1 << 20, 4 << 20];
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Measure only that whose name contains this: `coherent`, `list`, `64 KiB`
+    filter: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Write the JSON to a file, too
+    #[arg(long, value_name = "FILE")]
+    json_to: Option<PathBuf>,
+    /// Where mapwright_twin_dma.ko is, if it is to be compared
+    #[arg(long, env = "MAPWRIGHT_MODULES", value_name = "DIR")]
+    modules: Option<PathBuf>,
+}
+
+/// A kind of memory for DMA.
+struct Kind {
+    name: &'static str,
+    /// What is lent, and how; or memory for DMA is allocated.
+    lent: Option<(Backing, Method, Lending)>,
+    /// Only a page of it.
+    one_page: bool,
+}
+
+const KINDS: [Kind; 5] = [
+    Kind {
+        name: "coherent: dma_alloc_coherent()",
+        lent: None,
+        one_page: false,
+    },
+    Kind {
+        name: "single: dma_map_single()",
+        lent: Some((Backing::Pages, Method::Remap, Lending::Single)),
+        one_page: false,
+    },
+    Kind {
+        name: "page: dma_map_page()",
+        lent: Some((Backing::Vmalloc, Method::Insert, Lending::Page)),
+        one_page: true,
+    },
+    Kind {
+        name: "list of one entry: dma_map_sgtable()",
+        lent: Some((Backing::Pages, Method::Remap, Lending::Scatter)),
+        one_page: false,
+    },
+    Kind {
+        name: "list of pages: dma_map_sgtable()",
+        lent: Some((Backing::Vmalloc, Method::Insert, Lending::ScatterPages)),
+        one_page: false,
+    },
+];
+
+/// What each phase costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct Cost {
+    map: u64,
+    sync_for_cpu: u64,
+    sync_for_device: u64,
+    unmap: u64,
+}
+
+impl Cost {
+    const MOST: Self = Self {
+        map: u64::MAX,
+        sync_for_cpu: u64::MAX,
+        sync_for_device: u64::MAX,
+        unmap: u64::MAX,
+    };
+
+    /// The lesser of each.
+    fn least(self, other: Self) -> Self {
+        Self {
+            map: self.map.min(other.map),
+            sync_for_cpu: self.sync_for_cpu.min(other.sync_for_cpu),
+            sync_for_device: self.sync_for_device.min(other.sync_for_device),
+            unmap: self.unmap.min(other.unmap),
+        }
+    }
+
+    fn in_all(&self) -> u64 {
+        self.map + self.sync_for_cpu + self.sync_for_device + self.unmap
+    }
+}
+
+/// A line of the table.
+#[derive(Debug, Serialize)]
+struct Line {
+    kind: &'static str,
+    bytes: u64,
+    rust: Cost,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    c: Option<Cost>,
+    /// All phases of Rust to all of C.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio: Option<f64>,
+}
+
+/// All that was measured.
+#[derive(Debug, Serialize)]
+struct Found {
+    unit: Unit,
+    kernel: String,
+    /// Whether an IOMMU translates the device's addresses.
+    translated: bool,
+    lines: Vec<Line>,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let meter = Meter::new();
+    let path = dma_devices().into_iter().next().context(
+        "there is no device that does DMA: in an emulated machine, boot with --qemu '-device edu'",
+    )?;
+    let ours = Session::open_at(&path)?;
+    let twin = open_twin(args.modules.as_deref())?;
+    // Without, it takes longer to repeat.
+    let _ = undisturbed::go_first();
+    let filter = args.filter.as_deref().unwrap_or("");
+    let found = Found {
+        unit: meter.unit,
+        kernel: nix::sys::utsname::uname()
+            .map(|name| name.release().to_string_lossy().into_owned())
+            .unwrap_or_default(),
+        translated: ours.dma_info().context("asking for the device")?.translated == 1,
+        lines: lines(meter.unit, &ours, twin.as_ref(), filter)?,
+    };
+    let json = serde_json::to_string_pretty(&found)?;
+    if let Some(file) = &args.json_to {
+        std::fs::write(file, format!("{json}\n"))
+            .with_context(|| format!("writing {}", file.display()))?;
+    }
+    match args.json {
+        true => println!("{json}"),
+        false => found.show(),
+    }
+    Ok(())
+}
+
+/// The twin, if it is there or can be inserted.
+fn open_twin(modules: Option<&Path>) -> Result<Option<Session>> {
+    let file = modules.map(|dir| dir.join("mapwright_twin_dma.ko"));
+    if let Some(file) = file.filter(|file| file.exists()) {
+        modules::insert(&file, "", TWIN)?;
+    }
+    match Path::new(TWIN).exists() {
+        true => Ok(Some(Session::open_at(TWIN)?)),
+        false => Ok(None),
+    }
+}
+
+fn lines(unit: Unit, ours: &Session, twin: Option<&Session>, filter: &str) -> Result<Vec<Line>> {
+    let all = KINDS.iter().flat_map(|kind| {
+        let sizes = SIZES
+            .into_iter()
+            .filter(|bytes| !kind.one_page || *bytes == page_size());
+        sizes.map(move |bytes| (kind, bytes))
+    });
+    let chosen: Vec<_> = all
+        .filter(|(kind, bytes)| {
+            format!("{}, {}", kind.name, style::bytes(*bytes)).contains(filter)
+        })
+        .collect();
+    let progress = progress();
+    progress.inc_length(chosen.len() as u64);
+    let mut lines = Vec::new();
+    for (kind, bytes) in chosen {
+        progress.set_message(kind.name);
+        let line = measure(unit, ours, twin, kind, bytes);
+        lines.push(line.with_context(|| format!("{} of {}", kind.name, style::bytes(bytes)))?);
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    Ok(lines)
+}
+
+fn measure(
+    unit: Unit,
+    ours: &Session,
+    twin: Option<&Session>,
+    kind: &Kind,
+    bytes: u64,
+) -> Result<Line> {
+    let region = match kind.lent {
+        Some((backing, method, _)) => Some(ours.create(backing, method, bytes)?),
+        None => None,
+    };
+    let request = uapi::Measure {
+        flags: match (kind.lent, unit) {
+            (None, Unit::Instructions) => uapi::MEASURE_COHERENT,
+            (None, Unit::Nanoseconds) => uapi::MEASURE_COHERENT | uapi::MEASURE_NS,
+            (Some(_), Unit::Instructions) => 0,
+            (Some(_), Unit::Nanoseconds) => uapi::MEASURE_NS,
+        },
+        bytes,
+        lending: kind.lent.map_or(0, |(_, _, lending)| lending.number()),
+        turns: TURNS,
+        ..uapi::Measure::new()
+    };
+    // The twin has no regions: it makes memory of such a backing.
+    let backing = kind.lent.map_or(0, |(backing, _, _)| backing.number());
+    let (mut rust, mut c) = (Cost::MOST, twin.map(|_| Cost::MOST));
+    for run in 0..RUNS {
+        undisturbed::let_others_work(run);
+        rust = rust.least(once(ours, request, region.map_or(0, |region| region.id))?);
+        if let (Some(twin), Some(least)) = (twin, &mut c) {
+            undisturbed::let_others_work(run);
+            *least = least.least(once(twin, request, backing.into())?);
+        }
+    }
+    if let Some(region) = &region {
+        ours.destroy(region)?;
+    }
+    Ok(Line {
+        kind: kind.name,
+        bytes,
+        rust,
+        c,
+        ratio: c.map(|c| rust.in_all() as f64 / c.in_all() as f64),
+    })
+}
+
+fn once(session: &Session, mut request: uapi::Measure, region: u64) -> Result<Cost> {
+    request.region = region;
+    session.request(&mut request).context("MEASURE")?;
+    Ok(Cost {
+        map: request.map,
+        sync_for_cpu: request.sync_for_cpu,
+        sync_for_device: request.sync_for_device,
+        unmap: request.unmap,
+    })
+}
+
+impl Found {
+    fn show(&self) {
+        let iommu = match self.translated {
+            true => "behind an IOMMU",
+            false => "without an IOMMU",
+        };
+        let title = format!(
+            "What it costs to lend memory to a device, {iommu}, in {}",
+            self.unit
+        );
+        anstream::println!("{}", style::paint(style::HEADING, title));
+        let header = [
+            "",
+            "size",
+            "map",
+            "sync for CPU",
+            "sync for device",
+            "unmap",
+            "in all",
+            "in C",
+            "to C",
+        ];
+        let mut table = style::table(header, 2);
+        let mut kind = "";
+        for line in &self.lines {
+            let rust = &line.rust;
+            table.add_row([
+                if line.kind == kind { "" } else { line.kind }.to_owned(),
+                style::bytes(line.bytes),
+                rust.map.to_string(),
+                rust.sync_for_cpu.to_string(),
+                rust.sync_for_device.to_string(),
+                rust.unmap.to_string(),
+                rust.in_all().to_string(),
+                line.c.map_or(String::new(), |c| c.in_all().to_string()),
+                line.ratio
+                    .map_or(String::new(), |ratio| format!("{:+.1} %", (ratio - 1.0) * 100.0)),
+            ]);
+            kind = line.kind;
+        }
+        anstream::println!("{table}");
+        let notes = "coherent: allocated and freed; both directions; the least of several runs, without what the clock costs";
+        anstream::println!("{}", style::paint(style::DIM, notes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_of_each_phase() {
+        let cost = |map, unmap| Cost {
+            map,
+            sync_for_cpu: 1,
+            sync_for_device: 2,
+            unmap,
+        };
+        let least = Cost::MOST.least(cost(10, 40)).least(cost(20, 30));
+        assert_eq!(least, cost(10, 30));
+        assert_eq!(least.in_all(), 43);
+    }
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Memory in which hardly a block of two pages is free.
+
+use crate::{
+    anonymous::Anonymous,
+    filler::{self, Filler},
+};
+use anyhow::Result;
+use nix::sys::mman::MmapAdvise;
+
+/// What takes all but the holes; given back when dropped.
+pub struct Holes {
+    _perforated: Anonymous,
+    _fillers: [Filler; 2],
+}
+
+impl Holes {
+    /// Frees every other page of `perforated` bytes, and of the rest so much that `left` bytes are free, in
+    /// holes.
+    pub fn new(perforated: usize, left: u64) -> Result<Self> {
+        let page = usize::try_from(mapwright::page_size())?;
+        let memory = Anonymous::small(perforated)?;
+        memory.touch(0..perforated)?;
+        let all_but_little = Filler::leave(left)?;
+        for within in (0..perforated).step_by(2 * page) {
+            memory.give_back(within..within + page)?;
+        }
+        // Takes the large blocks first, so that what is left are the holes.
+        let rest = Filler::leave(left)?;
+        Ok(Self {
+            _perforated: memory,
+            _fillers: [all_but_little, rest],
+        })
+    }
+
+    /// The same, in a machine of any size: perforates more than half of the memory that is free.
+    pub fn in_free_memory(left: u64) -> Result<Self> {
+        const MIB: u64 = 1 << 20;
+        let perforated = filler::available()? * 3 / 5 / MIB * MIB;
+        Self::new(usize::try_from(perforated)?, left)
+    }
+}
