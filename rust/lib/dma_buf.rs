@@ -370,24 +370,28 @@ impl Import {
         file.flags() & bindings::O_ACCMODE != bindings::O_RDONLY
     }
 
-    /// Maps it for the device, in direction `D`.
+    /// Maps it for the device, which moves data in direction `D` and may move any part of it.
     pub fn map<D: Direction>(self: &Arc<Self>) -> Result<MappedImport<D>> {
         // SAFETY: By the type invariant.
         let table = from_err_ptr(unsafe {
-            bindings::dma_buf_map_attachment_unlocked(self.attachment.as_ptr(), D::RAW)
+            bindings::dma_buf_map_attachment_unlocked(
+                self.attachment.as_ptr(),
+                MappedImport::<D>::DIRECTION,
+            )
         })?;
         // INVARIANT: It was just mapped.
-        Ok(MappedImport {
+        let mapped = MappedImport {
             import: self.clone(),
             table: NonNull::new(table).ok_or(ENOMEM)?,
             _direction: PhantomData,
-        })
+        };
+        mapped.sync(ffi::mapkit_dma_sync_single_for_device);
+        Ok(mapped)
     }
 }
 
 impl Drop for Import {
     fn drop(&mut self) {
-        let _device = &self.device;
         // SAFETY: By the type invariant; nothing is mapped any more, as that holds a reference.
         unsafe {
             bindings::dma_buf_detach(self.buffer.as_ptr(), self.attachment.as_ptr());
@@ -400,7 +404,7 @@ impl Drop for Import {
 ///
 /// # Invariants
 ///
-/// `table` was made by `dma_buf_map_attachment_unlocked()` for the import and direction, and is owned.
+/// `table` was made by `dma_buf_map_attachment_unlocked()` for the import and `DIRECTION`, and is owned.
 #[must_use = "it is unmapped when dropped"]
 pub struct MappedImport<D: Direction> {
     import: Arc<Import>,
@@ -413,7 +417,31 @@ unsafe impl<D: Direction> Send for MappedImport<D> {}
 // SAFETY: The table does not change.
 unsafe impl<D: Direction> Sync for MappedImport<D> {}
 
+/// `dma_sync_single_for_cpu()` or its counterpart.
+type SyncSingleFn =
+    unsafe extern "C" fn(*mut c_void, bindings::dma_addr_t, usize, bindings::dma_data_direction);
+
 impl<D: Direction> MappedImport<D> {
+    /// What the exporter is told. What a device writes to is read, too, where it is copied: what the
+    /// device does not write stays as it is.
+    const DIRECTION: bindings::dma_data_direction = match D::RAW {
+        bindings::dma_data_direction_DMA_TO_DEVICE => D::RAW,
+        _ => bindings::dma_data_direction_DMA_BIDIRECTIONAL,
+    };
+
+    /// Passes all of it to one side. Some exporters (udmabuf, for one) leave that to others when they map
+    /// and unmap a buffer, so that what is in a bounce buffer would be lost.
+    fn sync(&self, sync: SyncSingleFn) {
+        let device = self.import.device.as_raw().cast::<c_void>();
+        // SAFETY: By the type invariant.
+        for segment in unsafe { Segments::new(self.table.as_ptr()) } {
+            // The type of the DMA API's own addresses.
+            let bus = segment.bus as bindings::dma_addr_t;
+            // SAFETY: By the type invariant this is mapped for the device in this direction.
+            unsafe { sync(device, bus, segment.bytes, Self::DIRECTION) };
+        }
+    }
+
     /// Where the device finds byte `offset`, and how many bytes follow there.
     pub fn segment_at(&self, offset: usize) -> Option<Segment> {
         // SAFETY: By the type invariant.
@@ -423,12 +451,13 @@ impl<D: Direction> MappedImport<D> {
 
 impl<D: Direction> Drop for MappedImport<D> {
     fn drop(&mut self) {
+        self.sync(ffi::mapkit_dma_sync_single_for_cpu);
         // SAFETY: By the type invariant; it is used no more.
         unsafe {
             bindings::dma_buf_unmap_attachment_unlocked(
                 self.import.attachment.as_ptr(),
                 self.table.as_ptr(),
-                D::RAW,
+                Self::DIRECTION,
             );
         }
     }

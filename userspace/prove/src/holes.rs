@@ -7,7 +7,6 @@ use crate::{
     filler::{self, Filler},
 };
 use anyhow::Result;
-use nix::sys::mman::MmapAdvise;
 
 /// What takes all but the holes; given back when dropped.
 pub struct Holes {

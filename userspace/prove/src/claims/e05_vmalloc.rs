@@ -8,7 +8,9 @@ use crate::{
     Claim, Finding, Lab, Shape, Table, Verdict,
 };
 use anyhow::{Context as _, Result};
-use mapwright::{page_size, Direction, Lending};
+use mapwright::{
+    page_size, uapi::PageInfo, Direction, Lending, Transfer, TransferSide as Side,
+};
 use nix::errno::Errno;
 
 pub const CLAIM: Claim = Claim {
@@ -22,8 +24,10 @@ pub const CLAIM: Claim = Claim {
 };
 
 const PAGES: u64 = 16;
-/// What is left free while the memory is allocated, in holes of one page.
-const LEFT: u64 = 24 << 20;
+/// Bytes of a region that is too large for what is kept in reserve, where pages are side by side.
+const LARGE: u64 = 16 << 20;
+/// What is left free while it is allocated, in holes of one page.
+const LEFT: u64 = LARGE + (8 << 20);
 
 fn prove(_: &Lab) -> Result<Finding> {
     let engine = Engine::open()?;
@@ -31,13 +35,15 @@ fn prove(_: &Lab) -> Result<Finding> {
     let bytes = PAGES * page_size();
     // In a machine that has just been booted, pages come side by side.
     let holes = Holes::in_free_memory(LEFT).context("fragmenting memory")?;
-    let source = engine.vmalloc(bytes)?;
+    let source = engine.vmalloc(LARGE)?;
     drop(holes);
     let target = engine.vmalloc(bytes)?;
-    let pages = session.pages(&source, 0, PAGES)?;
-    let runs = session.query(&source)?.runs;
+    let all = session.pages(&source, 0, u64::MAX)?;
+    let (first, pages) = most_scattered(&all).context("a region without pages")?;
+    let (first, runs) = (first * page_size(), runs(pages));
+    let all_runs = runs_of(session.query(&source)?.runs, LARGE / page_size());
 
-    let range = (0, bytes);
+    let range = (first, bytes);
     let single = session.lend(&source, range, Lending::Single, Direction::ToDevice);
     let mut table = Table::new(
         format!("{PAGES} pages of vmalloc(), lent to the device"),
@@ -59,8 +65,14 @@ fn prove(_: &Lab) -> Result<Finding> {
     }
 
     let contents = pattern(bytes as usize);
-    session.write_at(&source, 0, &contents)?;
-    engine.copy(&source, &target, bytes, Lending::Scatter)?;
+    session.write_at(&source, first, &contents)?;
+    let copied = session.transfer(&Transfer {
+        source: Side::Region(source, first),
+        target: Side::Region(target, 0),
+        bytes,
+        lending: Lending::Scatter,
+    });
+    copied.context("a transfer of scattered pages")?;
     ensure_same(
         &contents,
         &engine.contents(&target, contents.len())?,
@@ -83,7 +95,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         .statement(
             "Its pages are not next to each other in memory",
             Verdict::of(runs > 1),
-            format!("{PAGES} of them, allocated while memory was full of holes, are {runs} physically contiguous runs"),
+            format!("allocated while memory was full of holes, {all_runs}; those {PAGES}: {runs} runs"),
         )
         .statement(
             "As a scatter list of its pages, a device moves it",
@@ -96,4 +108,21 @@ fn prove(_: &Lab) -> Result<Finding> {
         )
         .table(table)
         .table(frames))
+}
+
+/// How many physically contiguous runs there are.
+fn runs(pages: &[PageInfo]) -> usize {
+    let breaks = pages.windows(2).filter(|two| two[1].pfn != two[0].pfn + 1);
+    1 + breaks.count()
+}
+
+/// The pages that are least side by side, and the number of the first.
+fn most_scattered(all: &[PageInfo]) -> Option<(u64, &[PageInfo])> {
+    let windows = all.chunks_exact(PAGES as usize).enumerate();
+    let (window, pages) = windows.max_by_key(|(_, pages)| runs(pages))?;
+    Some((window as u64 * PAGES, pages))
+}
+
+fn runs_of(runs: u64, pages: u64) -> String {
+    format!("{pages} pages are {runs} physically contiguous runs")
 }
