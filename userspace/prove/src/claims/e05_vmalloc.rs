@@ -24,8 +24,8 @@ pub const CLAIM: Claim = Claim {
 };
 
 const PAGES: u64 = 16;
-/// Bytes of a region that is too large for what is kept in reserve, where pages are side by side.
-const LARGE: u64 = 16 << 20;
+/// Bytes of a region that is larger than the zone DMA, of which hardly anything is in use.
+const LARGE: u64 = 32 << 20;
 /// What is left free while it is allocated, in holes of one page.
 const LEFT: u64 = LARGE + (8 << 20);
 
