@@ -103,10 +103,7 @@ fn repeat(
             return Err(EINTR);
         }
         note(&mut least, &turn()?);
-        note(
-            &mut nothing,
-            &[clock(), clock(), clock(), clock(), clock()],
-        );
+        note(&mut nothing, &[clock(), clock(), clock(), clock(), clock()]);
     }
     for (cost, nothing) in least.iter_mut().zip(nothing) {
         *cost = cost.saturating_sub(nothing);
@@ -142,11 +139,7 @@ fn lend(
 }
 
 #[inline(never)]
-fn allocate(
-    clock: &impl Fn() -> u64,
-    device: &Arc<DmaDevice>,
-    nr_pages: usize,
-) -> Result<Times> {
+fn allocate(clock: &impl Fn() -> u64, device: &Arc<DmaDevice>, nr_pages: usize) -> Result<Times> {
     let begun = clock();
     let memory = Coherent::new(device, nr_pages)?;
     // Both sides see each other's stores all the time.

@@ -274,8 +274,12 @@ impl<T: Exportable> Exported<T> {
         let bytes =
             self.pages.start.wrapping_mul(PAGE_SIZE)..self.pages.end.wrapping_mul(PAGE_SIZE);
         // SAFETY: The device is attached, so that it may be used for DMA.
-        let (reach, max_bytes) =
-            unsafe { (Reach::of(device), ffi::mapkit_dma_max_seg_size(device.cast())) };
+        let (reach, max_bytes) = unsafe {
+            (
+                Reach::of(device),
+                ffi::mapkit_dma_max_seg_size(device.cast()),
+            )
+        };
         reach.check_list(self.memory.memory(), &bytes)?;
         // At least a page, as the list can have no smaller entries.
         let max_bytes = reach.clamp(max(max_bytes as usize, PAGE_SIZE));

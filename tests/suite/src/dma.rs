@@ -309,7 +309,13 @@ fn random_round_trips(context: &Context) -> Result<()> {
         moved += bytes;
     }
     for bytes in [1, most] {
-        round_trip(&bench, &mut random, (VMALLOC, PAGES), Lending::Scatter, bytes)?;
+        round_trip(
+            &bench,
+            &mut random,
+            (VMALLOC, PAGES),
+            Lending::Scatter,
+            bytes,
+        )?;
         moved += bytes;
     }
     let after = bench.tables()?;
@@ -618,7 +624,9 @@ fn two_loans_of_a_cache_line(_: &Context) -> Result<()> {
     let beside = Side::Region(pages, 120);
     let errno = bench.session.transfer(&from_to(Side::Buffer(0), beside, 1));
     ensure!(errno == Err(Errno::EBUSY), "{errno:?}");
-    bench.session.transfer(&from_to(beside, Side::Buffer(0), 1))?;
+    bench
+        .session
+        .transfer(&from_to(beside, Side::Buffer(0), 1))?;
     bench.close()
 }
 
@@ -698,7 +706,10 @@ fn what_the_device_cannot_reach_is_copied(context: &Context) -> Result<()> {
     };
     let pages = session.pages(&far, 0, u64::MAX)?;
     let is_far = |page: &uapi::PageInfo| page.pfn * page_size() >= 1 << 28;
-    let page = pages.iter().position(is_far).context("it fits into 28 bits")?;
+    let page = pages
+        .iter()
+        .position(is_far)
+        .context("it fits into 28 bits")?;
     let (physical, at) = (pages[page].pfn * page_size(), page as u64 * page_size());
     let lend = || session.lend(&far, (at, 4096), Lending::Page, Direction::ToDevice);
     if bounce_buffers("io_tlb_nslabs")? == 0 {
@@ -710,7 +721,10 @@ fn what_the_device_cannot_reach_is_copied(context: &Context) -> Result<()> {
     let bus = loan.bus.context("root is told")?;
     ensure!(bus < 1 << 28, "{bus:#x} is beyond the device's reach");
     let used = bounce_buffers("io_tlb_used")?;
-    ensure!(used >= 2, "{used} slots of bounce buffers are in use for a page");
+    ensure!(
+        used >= 2,
+        "{used} slots of bounce buffers are in use for a page"
+    );
     context.note(format!(
         "memory at {physical:#x}, the device's copy at {bus:#x}"
     ));
@@ -742,7 +756,11 @@ fn far_memory_round_trips(session: &Session, far: &Region, at: u64, other: &Regi
     let loan = session.lend(far, (at, bytes), Lending::Scatter, Direction::BothWays)?;
     ensure!(loan.segments >= 3, "{loan:?}");
     for within in [0, (256 << 10) - 2, bytes - 4] {
-        session.transfer(&from_to(Side::Region(*other, 0), Side::Region(*far, at + within), 4))?;
+        session.transfer(&from_to(
+            Side::Region(*other, 0),
+            Side::Region(*far, at + within),
+            4,
+        ))?;
     }
     session.sync(far, at, bytes, mapwright::Side::Cpu)?;
     let mut want = [0; 4];
@@ -1283,7 +1301,11 @@ fn killed_while_waiting(_: &Context) -> Result<()> {
     let waiting = child::spawn(|| {
         let session = Session::open_at(&path)?;
         let region = session.create(Backing::Coherent, Method::Dma, 4096)?;
-        session.queue(&from_to(Side::Region(region, 0), Side::Buffer(0), 1), 0, None)?;
+        session.queue(
+            &from_to(Side::Region(region, 0), Side::Buffer(0), 1),
+            0,
+            None,
+        )?;
         sleep(Duration::from_secs(1000));
         Ok(())
     })?;
@@ -1389,8 +1411,13 @@ fn removed_and_found_again(_: &Context) -> Result<()> {
 fn the_dma_debugger_has_nothing_to_say(_: &Context) -> Result<()> {
     device()?;
     match fs::read_to_string(DMA_API_DEBUG.to_owned() + "/error_count") {
-        Ok(errors) => ensure!(errors.trim() == "0", "{errors} errors: see the kernel's log"),
-        Err(_) => return skip("this kernel does not check the use of the DMA API: see make test-debug"),
+        Ok(errors) => ensure!(
+            errors.trim() == "0",
+            "{errors} errors: see the kernel's log"
+        ),
+        Err(_) => {
+            return skip("this kernel does not check the use of the DMA API: see make test-debug")
+        }
     }
     Ok(())
 }

@@ -5,8 +5,8 @@
 
 use crate::{
     dma::{
-        bounce_buffers, device, from_to, in_sysfs, interrupts, nothing_is_left, round_trips, tables,
-        unbind, wait_until, Bench, COHERENT, DRIVER, PAGES, VMALLOC,
+        bounce_buffers, device, from_to, in_sysfs, interrupts, nothing_is_left, round_trips,
+        tables, unbind, wait_until, Bench, COHERENT, DRIVER, PAGES, VMALLOC,
     },
     module::remove_named,
     runner::{skip, suite, Context},
@@ -64,9 +64,14 @@ fn interrupt() -> Result<Interrupt> {
 /// As a fall-back where there are no messages, or as the parameter says.
 fn interrupts_by_wire(context: &Context) -> Result<()> {
     let parameters = fs::read_to_string("/proc/cmdline")?;
-    let without = parameters.split_whitespace().any(|word| word == "pci=nomsi");
+    let without = parameters
+        .split_whitespace()
+        .any(|word| word == "pci=nomsi");
     let usual = interrupt()?;
-    ensure!((usual == Interrupt::Intx) == without, "{usual:?} by default");
+    ensure!(
+        (usual == Interrupt::Intx) == without,
+        "{usual:?} by default"
+    );
     with_parameters(context, "msi=0", |path| {
         ensure!(interrupt()? == Interrupt::Intx, "messages all the same");
         let before = interrupts()?;
@@ -93,9 +98,7 @@ struct Configuration(File);
 impl Configuration {
     fn open() -> Result<Self> {
         let file = in_sysfs()?.join("config");
-        Ok(Self(
-            OpenOptions::new().read(true).write(true).open(file)?,
-        ))
+        Ok(Self(OpenOptions::new().read(true).write(true).open(file)?))
     }
 
     fn word(&self, at: u64) -> Result<u16> {

@@ -5,15 +5,16 @@
 
 use crate::{
     dma::{
-        device, from_to, heap_buffer, name_in_sysfs, nothing_is_left, round_trips, tables, wait_until,
-        Bench, COHERENT, DRIVER, KMALLOC, PAGES, VMALLOC,
+        device, from_to, heap_buffer, name_in_sysfs, nothing_is_left, round_trips, tables,
+        wait_until, Bench, COHERENT, DRIVER, KMALLOC, PAGES, VMALLOC,
     },
     inject::{each_failure, is_available, Injector, Tally},
     runner::{Case, Suite},
 };
 use anyhow::{ensure, Result};
 use mapwright::{
-    dma_devices, Backing, Direction, Lending, Method, Region, Session, Side as Owner, TransferSide as Side,
+    dma_devices, Backing, Direction, Lending, Method, Region, Session, Side as Owner,
+    TransferSide as Side,
 };
 use nix::{
     errno::Errno,
@@ -38,7 +39,9 @@ const CALLS: &[Call] = &[
     ("transfer_single", || transfer(PAGES, Lending::Single)),
     ("transfer_kmalloc", || transfer(KMALLOC, Lending::Scatter)),
     ("transfer_list", || transfer(VMALLOC, Lending::Scatter)),
-    ("transfer_pages", || transfer(VMALLOC, Lending::ScatterPages)),
+    ("transfer_pages", || {
+        transfer(VMALLOC, Lending::ScatterPages)
+    }),
     ("lend_single", || lend(PAGES, Lending::Single)),
     ("lend_page", || lend(VMALLOC, Lending::Page)),
     ("lend_list", || lend(VMALLOC, Lending::Scatter)),
@@ -157,7 +160,11 @@ fn transfer(kind: (Backing, Method), lending: Lending) -> Result<Tally> {
 fn lend(kind: (Backing, Method), lending: Lending) -> Result<Tally> {
     let bench = Bench::open()?;
     let region = bench.create(kind, BYTES)?;
-    let bytes = if lending == Lending::Page { 4000 } else { BYTES };
+    let bytes = if lending == Lending::Page {
+        4000
+    } else {
+        BYTES
+    };
     each_failure(
         CLEAN,
         || {

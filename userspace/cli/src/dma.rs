@@ -6,8 +6,8 @@ use crate::{size::size, style};
 use anyhow::{ensure, Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use mapwright::{
-    dma_devices, page_size, Backing, DmaInfo, Interrupt, Lending, Method,
-    Protection, Region, Session, Transfer, TransferSide as Side,
+    dma_devices, page_size, Backing, DmaInfo, Interrupt, Lending, Method, Protection, Region,
+    Session, Transfer, TransferSide as Side,
 };
 use std::time::Instant;
 

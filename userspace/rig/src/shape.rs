@@ -80,7 +80,8 @@ const DISPLAY: &str = "-device bochs-display";
 
 pub const EDU_BOUNCE: Build = Build {
     shape: Shape::EduBounce,
-    about: "the edu device, with 256 MiB in its reach and 768 MiB above 4 GiB: bounce buffers; and no \
+    about:
+        "the edu device, with 256 MiB in its reach and 768 MiB above 4 GiB: bounce buffers; and no \
             messages for interrupts",
     memory: "1G",
     qemu: "-M q35,max-ram-below-4g=256M -device edu -icount shift=auto,sleep=off",

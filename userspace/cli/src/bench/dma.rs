@@ -182,9 +182,7 @@ fn lines(unit: Unit, ours: &Session, twin: Option<&Session>, filter: &str) -> Re
         sizes.map(move |bytes| (kind, bytes))
     });
     let chosen: Vec<_> = all
-        .filter(|(kind, bytes)| {
-            format!("{}, {}", kind.name, style::bytes(*bytes)).contains(filter)
-        })
+        .filter(|(kind, bytes)| format!("{}, {}", kind.name, style::bytes(*bytes)).contains(filter))
         .collect();
     let progress = progress();
     progress.inc_length(chosen.len() as u64);
@@ -291,8 +289,9 @@ impl Found {
                 rust.unmap.to_string(),
                 rust.in_all().to_string(),
                 line.c.map_or(String::new(), |c| c.in_all().to_string()),
-                line.ratio
-                    .map_or(String::new(), |ratio| format!("{:+.1} %", (ratio - 1.0) * 100.0)),
+                line.ratio.map_or(String::new(), |ratio| {
+                    format!("{:+.1} %", (ratio - 1.0) * 100.0)
+                }),
             ]);
             kind = line.kind;
         }

@@ -8,9 +8,7 @@ use crate::{
     Claim, Finding, Lab, Shape, Table, Verdict,
 };
 use anyhow::{Context as _, Result};
-use mapwright::{
-    page_size, uapi::PageInfo, Direction, Lending, Transfer, TransferSide as Side,
-};
+use mapwright::{page_size, uapi::PageInfo, Direction, Lending, Transfer, TransferSide as Side};
 use nix::errno::Errno;
 
 pub const CLAIM: Claim = Claim {
