@@ -23,6 +23,7 @@ use crate::{
     }, //
 };
 use core::{
+    cmp::max,
     marker::PhantomData,
     ops::Range,
     ptr::NonNull, //
@@ -207,7 +208,9 @@ impl Drop for WaitForUsers {
 
 /// The bytes of all cache lines that some of these bytes are in.
 pub fn cache_lines(range: &Range<usize>) -> Range<usize> {
-    let line = bindings::L1_CACHE_BYTES as usize;
+    // SAFETY: It is a number of the machine.
+    let granule = unsafe { ffi::mapkit_dma_cache_alignment() } as usize;
+    let line = max(granule, bindings::L1_CACHE_BYTES as usize);
     let end = range.end.checked_next_multiple_of(line);
     range.start.wrapping_sub(range.start % line)..end.unwrap_or(usize::MAX)
 }

@@ -27,7 +27,10 @@ use crate::{
     }, //
 };
 use core::{
-    cmp::max,
+    cmp::{
+        max,
+        min, //
+    },
     marker::PhantomData,
     ops::Range,
     ptr::NonNull, //
@@ -439,10 +442,17 @@ impl<D: Direction> MappedImport<D> {
         let device = self.import.device.as_raw().cast::<c_void>();
         // SAFETY: By the type invariant.
         for segment in unsafe { Segments::new(self.table.as_ptr()) } {
-            // The type of the DMA API's own addresses.
-            let bus = segment.bus as bindings::dma_addr_t;
-            // SAFETY: By the type invariant this is mapped for the device in this direction.
-            unsafe { sync(device, bus, segment.bytes, Self::DIRECTION) };
+            let (mut bus, mut left) = (segment.bus, segment.bytes);
+            // Page by page: what an IOMMU has put together is contiguous for the device only.
+            while left > 0 {
+                let within = (bus as usize) & (PAGE_SIZE - 1);
+                let bytes = min(left, PAGE_SIZE - within);
+                // The cast is to the type of the DMA API's own addresses.
+                // SAFETY: By the type invariant this is mapped for the device in this direction.
+                unsafe { sync(device, bus as bindings::dma_addr_t, bytes, Self::DIRECTION) };
+                bus = bus.wrapping_add(bytes as u64);
+                left = left.wrapping_sub(bytes);
+            }
         }
     }
 

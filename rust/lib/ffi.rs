@@ -141,6 +141,9 @@ extern "C" {
     /// The last physical address of the bounce buffers (swiotlb) for a device; 0 if there are none.
     pub(crate) fn mapkit_swiotlb_last(device: *mut c_void) -> u64;
 
+    /// `dma_get_cache_alignment()`.
+    pub(crate) fn mapkit_dma_cache_alignment() -> c_uint;
+
     /// `dma_get_max_seg_size()`.
     #[cfg(CONFIG_DMA_SHARED_BUFFER)]
     pub(crate) fn mapkit_dma_max_seg_size(device: *mut c_void) -> c_uint;

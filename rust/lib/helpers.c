@@ -53,6 +53,7 @@ bool mapkit_use_dma_iommu(struct device *dev);
 bool mapkit_dma_is_direct(struct device *dev);
 u64 mapkit_dma_limit(struct device *dev);
 u64 mapkit_swiotlb_last(struct device *dev);
+unsigned int mapkit_dma_cache_alignment(void);
 unsigned int mapkit_dma_max_seg_size(struct device *dev);
 int mapkit_claim_dma(struct device *dev);
 void mapkit_dma_sync_single_for_cpu(struct device *dev, dma_addr_t bus, size_t bytes,
@@ -213,6 +214,11 @@ u64 mapkit_swiotlb_last(struct device *dev)
 		return mem->defpool.end - 1;
 #endif
 	return 0;
+}
+
+unsigned int mapkit_dma_cache_alignment(void)
+{
+	return dma_get_cache_alignment();
 }
 
 unsigned int mapkit_dma_max_seg_size(struct device *dev)

@@ -134,6 +134,8 @@ impl<T: Sleeper> SleepNotifier<T> {
     /// A registered notifier.
     pub fn new(sleeper: Arc<T>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            // Before it is registered: it may be called at once.
+            sleeper,
             block <- Opaque::try_ffi_init(|block: *mut bindings::notifier_block| {
                 // SAFETY: `block` is the place of the field, which stays where it is. The callback
                 // finds the rest of the structure by it, which is there by when it is registered,
@@ -144,7 +146,6 @@ impl<T: Sleeper> SleepNotifier<T> {
                     register(block)
                 }
             }),
-            sleeper,
         })
     }
 

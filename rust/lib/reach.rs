@@ -87,13 +87,16 @@ impl Reach {
     /// Whether `bytes` contiguous bytes, from byte `within` of the frame `pfn` on, can be given one
     /// address. `EADDRNOTAVAIL` if not, `EOPNOTSUPP` if it is only that they are too many.
     pub(crate) fn check_single(&self, pfn: usize, within: usize, bytes: usize) -> Result {
-        if self.direct == u64::MAX {
+        if self.direct == u64::MAX && self.max_segment == usize::MAX {
             return Ok(());
         }
         let end = within.checked_add(bytes).ok_or(EINVAL)?;
         let nr_pages = end.div_ceil(PAGE_SIZE);
         self.check_frames(pfn, nr_pages)?;
-        match bytes <= self.max_segment || self.is_direct(pfn, nr_pages) {
+        // Where all memory is reached and entries are short all the same, everything is copied:
+        // `swiotlb=force`, or a guest whose memory is encrypted.
+        let is_copied = self.direct == u64::MAX || !self.is_direct(pfn, nr_pages);
+        match bytes <= self.max_segment || !is_copied {
             true => Ok(()),
             false => Err(errno::eopnotsupp()),
         }

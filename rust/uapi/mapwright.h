@@ -266,6 +266,11 @@ struct mapwright_query {
          * Pages that these mapped.
          */
         uint64_t pages_faulted;
+        /**
+         * The bus address of its first byte, if a device finds it at one all its life, as with `coherent`
+         * regions, and the caller has `CAP_SYS_ADMIN`; otherwise [`NO_DMA_ADDR`]. The other bytes follow.
+         */
+        uint64_t dma_addr;
 };
 
 /**

@@ -33,6 +33,21 @@
 /* Ioctl request taking Import. */
 #define MAPWRIGHT_DMA_IMPORT _IO(0xe7, 0x26)
 
+/* Ioctl request taking Measure. */
+#define MAPWRIGHT_DMA_MEASURE _IO(0xe7, 0x27)
+
+/* Measure::flags: coherent memory is allocated and freed, of no region. */
+#define MAPWRIGHT_DMA_MEASURE_COHERENT 1
+
+/* Measure::flags: in nanoseconds, instead of ticks of the processor's cycle counter. */
+#define MAPWRIGHT_DMA_MEASURE_NS 2
+
+/* Measure::turns at most. */
+#define MAPWRIGHT_DMA_MAX_TURNS 64
+
+/* Measure::bytes at most. */
+#define MAPWRIGHT_DMA_MAX_MEASURED 0x400000ULL
+
 /* Transfer::flags: do not wait; see Done. */
 #define MAPWRIGHT_DMA_TRANSFER_QUEUE 2
 
@@ -113,9 +128,11 @@ struct mapwright_dma_info {
  * are that buffer; unknown flags or `lending`; a range lent as a page that is not in one), `ENOENT`
  * (this file has no such region or imported buffer), `EACCES` (the target is a buffer that can only be
  * read), `EBUSY` (the region is lent, but not these bytes in this direction, or the CPU has them now),
- * `EAGAIN` ([`MAX_QUEUED`] are queued), `EBADF` (no eventfd), `EOPNOTSUPP` (the region cannot be lent that way), `EPERM` (see
- * [`TRANSFER_RAW_TARGET`]), `ENODEV` (the device is gone), `EINTR` (a signal came; some of the bytes
- * may have been moved), `EIO` (the device does not answer), `ENOMEM`.
+ * `EAGAIN` ([`MAX_QUEUED`] are queued), `EBADF` (no eventfd), `EOPNOTSUPP` (the region cannot be lent
+ * that way), `EADDRNOTAVAIL` (see [`Lend`]), `EPERM` (see [`TRANSFER_RAW_TARGET`]), `ENODEV` (the device
+ * is gone), `EINTR` (a signal came; some of the bytes may have been moved), `EIO` (the device has not
+ * answered for 5 s: it is kept from memory then, and answers nobody until its driver is unbound and
+ * bound again), `ENOMEM`.
  */
 struct mapwright_dma_transfer {
         /**
@@ -197,9 +214,12 @@ struct mapwright_dma_done {
  *
  * Errors: `EINVAL` (the range is empty or not inside the region; unknown direction, `lending` or
  * flags; a page's range is not in one page), `ENOENT` (this session has no such region), `EBUSY`
- * (some of it is lent already), `EOPNOTSUPP` (it cannot be lent that way: a `single` stretch that is
- * none, or a `coherent` region, which needs no loan), `ENOSPC` ([`MAX_LOANS`]), `EIO`, `ENOMEM` (the device
- * cannot be given addresses, or not so many), `ENODEV`.
+ * (some of it is lent already, or a transfer uses it; the device would write to two loans that share
+ * a cache line), `EOPNOTSUPP` (it cannot be lent that way: a `single` stretch that is none or more than
+ * a bounce buffer takes, or a `coherent` region, which needs no loan), `EADDRNOTAVAIL` (some of it is
+ * beyond the device's address bits, and the machine has neither an IOMMU nor a bounce buffer that the
+ * device reaches), `ENOSPC` ([`MAX_LOANS`]), `EIO`, `ENOMEM` (the device cannot be given addresses, or
+ * not so many), `ENODEV`.
  */
 struct mapwright_dma_lend {
         /**
@@ -338,6 +358,61 @@ struct mapwright_dma_import {
          * On return: its size in bytes.
          */
         uint64_t bytes;
+};
+
+/**
+ * [`IOCTL_MEASURE`]: lends a range of a region to the device for both directions and takes it back again,
+ * `turns` times, and tells what that cost at least. Nothing is moved.
+ *
+ * Errors: `EINVAL` (`turns` is 0 or more than [`MAX_TURNS`], `bytes` more than [`MAX_MEASURED`]; a region
+ * with [`MEASURE_COHERENT`]; unknown flags; as [`Lend`]), `EINTR`, what [`Lend`] says.
+ */
+struct mapwright_dma_measure {
+        /**
+         * Bytes of this structure.
+         */
+        uint32_t size;
+        /**
+         * `MEASURE_…`.
+         */
+        uint32_t flags;
+        /**
+         * The region's number.
+         */
+        uint64_t region;
+        /**
+         * First byte of the range.
+         */
+        uint64_t first;
+        /**
+         * Bytes of the range.
+         */
+        uint64_t bytes;
+        /**
+         * A `Lending`.
+         */
+        uint32_t lending;
+        /**
+         * How often.
+         */
+        uint32_t turns;
+        /**
+         * On return: the least that it cost to map the memory or to allocate it, less what reading the
+         * clock costs.
+         */
+        uint64_t map;
+        /**
+         * On return: to pass it to the CPU.
+         */
+        uint64_t sync_for_cpu;
+        /**
+         * On return: to pass it back to the device.
+         */
+        uint64_t sync_for_device;
+        /**
+         * On return: to unmap or free it.
+         */
+        uint64_t unmap;
 };
 
 #endif /* MAPWRIGHT_DMA_H */

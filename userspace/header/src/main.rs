@@ -297,6 +297,7 @@ mod tests {
             uapi::GiveBack, "mapwright_dma_give_back", "MAPWRIGHT_DMA_GIVE_BACK";
             uapi::Export, "mapwright_dma_export", "MAPWRIGHT_DMA_EXPORT";
             uapi::Import, "mapwright_dma_import", "MAPWRIGHT_DMA_IMPORT";
+            uapi::Measure, "mapwright_dma_measure", "MAPWRIGHT_DMA_MEASURE";
             uapi::gpio::Info, "mapwright_gpio_info", "MAPWRIGHT_GPIO_INFO";
             uapi::gpio::Outputs, "mapwright_gpio_outputs", "MAPWRIGHT_GPIO_OUTPUTS";
             uapi::gpio::Direction, "mapwright_gpio_direction", "MAPWRIGHT_GPIO_DIRECTION";
