@@ -70,7 +70,7 @@ pub enum Shape {
 
 impl Shape {
     /// All of them, in the order in which they are booted.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Normal,
         Self::Nokaslr,
         Self::FiveLevels,

@@ -2,9 +2,7 @@
 
 //! B2: what `vmalloc()` gives is contiguous in virtual addresses only.
 
-use crate::{
-    holes::Holes, not_testable, Claim, Finding, Lab, Need, Shape, Table, Verdict,
-};
+use crate::{holes::Holes, not_testable, Claim, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     alloc::{AllocDevice, Allocator, Object, Plan},
