@@ -2,7 +2,6 @@
 
 //! Who frees gives the memory away, and cannot free it again.
 
-use kernel::prelude::*;
 use mapkit::pages::Pages;
 
 pub fn double_free(pages: Pages) {
