@@ -120,7 +120,7 @@ impl Configuration {
             if header & 0xff == MSI {
                 return Ok(at + 2);
             }
-            at = u64::from(header >> 8 & 0xfc);
+            at = u64::from((header >> 8) & 0xfc);
         }
         skip("the device has no messages")
     }
