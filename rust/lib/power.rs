@@ -25,7 +25,7 @@ use kernel::{
 ///
 /// On TI's processors the parent of a device, `ti,sysc`, switches its clock off when none of its
 /// children needs it, and an access without the clock is an external abort.
-pub struct ActiveParent(Option<ARef<Device>>);
+pub struct ActiveParent(#[cfg_attr(not(CONFIG_PM), expect(dead_code))] Option<ARef<Device>>);
 
 impl ActiveParent {
     /// Switches the parent of `device` on, if it is off. A parent without power management, or none, is
