@@ -81,9 +81,21 @@ impl Squeeze<'_> {
     }
 }
 
+/// Fails where a program would use up high memory first, and then the kernel has none for itself at once
+/// instead of less and less.
+pub fn expect_no_high_memory(zones: &[Zone]) -> Result<()> {
+    if zones.iter().any(|zone| zone.name == "HighMem") {
+        return not_testable(
+            "a program fills high memory first, so that the pressure which it makes is not that of the text",
+        );
+    }
+    Ok(())
+}
+
 /// Uses up memory until this thread has to reclaim some, and then does `then`. kswapd is woken, but hardly
 /// gets to run, so that it does not undo what is measured.
 pub fn apply<T>(then: impl Fn(&mut Squeeze<'_>) -> Result<T>) -> Result<(Seen, T)> {
+    expect_no_high_memory(&zoneinfo::read()?)?;
     let _short = ShortLists::new()?;
     for _ in 0..TRIES {
         if let (seen, Some(done)) = attempt(&then)? {

@@ -3,7 +3,6 @@
 //! B16: zones, their watermarks, and what happens below each.
 
 use crate::{
-    not_testable,
     pressure::{self, Seen},
     read::{self, zoneinfo, zoneinfo::Zone},
     watermark::{self, Settings},
@@ -28,11 +27,7 @@ const BLUR: u64 = 64 + 4 * 63;
 fn prove(lab: &Lab) -> Result<Finding> {
     compute_again()?;
     let zones = zoneinfo::read()?;
-    if zones.iter().any(|zone| zone.name == "HighMem") {
-        return not_testable(
-            "a program fills high memory first, so that the pressure which it makes is not that of the text",
-        );
-    }
+    pressure::expect_no_high_memory(&zones)?;
     let settings = settings(&zones, lab.machine.page_size)?;
     let mut table = Table::new(
         "Zones in /proc/zoneinfo, in pages; the model computes its watermarks from vm.min_free_kbytes and \
