@@ -62,7 +62,7 @@ help: ## anywhere: List what can be made
 	@echo
 	@echo 'Variables: KERNEL=7.2 series for the emulated machine; VM=tiny how it boots;'
 	@echo '           TEST=name only tests whose name contains it; JOBS=1 how many machines run tests at a time;'
-	@echo '           SIZE=4K,4M sizes for make bench;'
+	@echo '           BOOT="kasan lockdep" only these boots of make test-debug; SIZE=4K,4M sizes for make bench;'
 	@echo '           CLAIM=B4 only this claim for make prove;'
 	@echo '           PARAMS="name=value" for make load;'
 	@echo '           KDIR=, KERNELRELEASE= kernel to build for; PREFIX=, DESTDIR= for make install'
@@ -86,7 +86,7 @@ test-debug: rig-ready ## rig: Run the suite on a kernel with KASAN, lockdep, kme
 	@kernel=$$($(REPO)/scripts/debug-kernel) && \
 		release=$$(cat $$kernel/build/include/config/kernel.release) && \
 		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
-		$(RIG) test-debug --kernel-dir $$kernel $(TEST)
+		$(RIG) test-debug --kernel-dir $$kernel $(BOOT:%=--only=%) $(TEST)
 
 .PHONY: prove
 prove: rig-ready ## rig: Judge what textbooks say by the kernel, in all machines that it takes
