@@ -255,7 +255,7 @@ mod tests {
             "-kernel /usr/lib/modules/7.2.12/vmlinuz",
             "path=/re,,po,security_model=none,multidevs=remap,readonly=on",
             "-serial chardev:log -fsdev",
-            "-append console=ttyS0 loglevel=7 no_hash_pointers oops=panic panic=-1 nokaslr",
+            "-append console=ttyS0 loglevel=7 no_hash_pointers oops=panic panic=-1 no_timer_check nokaslr",
             "-m 1G -smp 2",
             "-device edu",
         ] {
