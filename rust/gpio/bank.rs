@@ -8,14 +8,16 @@
 
 use crate::{
     blink::Blink,
-    block::Block,
+    block::{
+        store,
+        Block, //
+    },
     edges::{
         Edges,
         Seen, //
     },
     registers::{
         Registers,
-        CLEARDATAOUT,
         CTRL,
         DATAIN,
         DATAOUT,
@@ -27,8 +29,7 @@ use crate::{
         LEVELDETECT0,
         LEVELDETECT1,
         OE,
-        RISINGDETECT,
-        SETDATAOUT, //
+        RISINGDETECT, //
     }, //
 };
 use kernel::{
@@ -86,6 +87,8 @@ pub(crate) struct Before {
 pub(crate) struct Lines {
     /// Of gpiolib's consumers.
     requested: u32,
+    /// Those that interrupt. A consumer's do it for him.
+    interrupting: u32,
     /// LEDs.
     leds: u32,
     blinking: u32,
@@ -97,12 +100,20 @@ pub(crate) struct Lines {
 impl Lines {
     /// Lines that somebody has for himself.
     fn in_use(&self) -> u32 {
-        self.requested | self.leds | self.blinking
+        self.requested | self.interrupting | self.leds | self.blinking
     }
 
     /// `EBUSY` if somebody has one of `lines` for himself.
     fn expect_free(&self, lines: u32) -> Result {
         match lines & self.in_use() {
+            0 => Ok(()),
+            _ => Err(EBUSY),
+        }
+    }
+
+    /// `EBUSY` if one of `lines` is not gpiolib's to give away: it is an LED, blinks, or is waited for.
+    fn expect_gpiolibs(&self, lines: u32) -> Result {
+        match lines & (self.leds | self.blinking | self.edges.watched()) {
             0 => Ok(()),
             _ => Err(EBUSY),
         }
@@ -162,16 +173,6 @@ fn levels_of(registers: &Registers, oe: u32, lines: u32) -> (u32, bool) {
     (levels, is_ones)
 }
 
-/// Makes outputs high and low, with a single store each.
-pub(crate) fn store(registers: &Registers, set: u32, clear: u32) {
-    if set != 0 {
-        registers.write_reg(SETDATAOUT::from(set));
-    }
-    if clear != 0 {
-        registers.write_reg(CLEARDATAOUT::from(clear));
-    }
-}
-
 /// Makes lines inputs or outputs. `Bank::lines` is locked.
 pub(crate) fn set_oe(registers: &Registers, lines: u32, output: bool) {
     registers.update(OE, |oe| {
@@ -196,6 +197,7 @@ impl Bank {
             blinks <- new_mutex!([const { None }; uapi::LINES as usize]),
             lines <- IrqLock::new(Lines {
                 requested: 0,
+                interrupting: 0,
                 leds: 0,
                 blinking: 0,
                 edges: Edges::new(),
@@ -315,7 +317,8 @@ impl Bank {
 
     /// A bit for each line that is an LED, and for each that a consumer of gpiolib has.
     pub(crate) fn others(&self) -> (u32, u32) {
-        self.lines.with(|lines| (lines.leds, lines.requested))
+        self.lines
+            .with(|lines| (lines.leds, lines.requested | lines.interrupting))
     }
 
     /// Makes the outputs of `set` high and of `clear` low, with a store each; a bit for each line that
@@ -339,11 +342,6 @@ impl Bank {
             self.block.revision()?;
         }
         levels
-    }
-
-    /// Makes outputs high and low whoever has them, from any context.
-    pub(crate) fn drive(&self, set: u32, clear: u32) -> Result {
-        self.block.with(|registers| store(registers, set, clear))
     }
 
     /// Makes a line an output or an input.
@@ -408,8 +406,8 @@ impl Bank {
     pub(crate) fn request(&self, line: u32) -> Result {
         let mask = mask(line)?;
         self.with_lines(|lines, _| {
-            lines.expect_free(mask)?;
-            if lines.edges.watched() & mask != 0 {
+            lines.expect_gpiolibs(mask)?;
+            if lines.requested & mask != 0 {
                 return Err(EBUSY);
             }
             lines.requested |= mask;
@@ -421,6 +419,24 @@ impl Bank {
     pub(crate) fn release(&self, line: u32) {
         if let Ok(mask) = mask(line) {
             self.lines.with(|lines| lines.requested &= !mask);
+        }
+    }
+
+    /// Lets a line interrupt, for a consumer of gpiolib or without one. `EBUSY` as of
+    /// [`request`](Self::request).
+    pub(crate) fn begin_interrupts(&self, line: u32) -> Result {
+        let mask = mask(line)?;
+        self.with_lines(|lines, _| {
+            lines.expect_gpiolibs(mask)?;
+            lines.interrupting |= mask;
+            Ok(())
+        })
+    }
+
+    /// It interrupts no more.
+    pub(crate) fn end_interrupts(&self, line: u32) {
+        if let Ok(mask) = mask(line) {
+            self.lines.with(|lines| lines.interrupting &= !mask);
         }
     }
 
@@ -444,7 +460,7 @@ impl Bank {
     pub(crate) fn watch(&self, line: u32, which: u32, begin: bool) -> Result<Seen> {
         let mask = mask(line)?;
         self.with_lines(|lines, registers| {
-            if begin && lines.requested & mask != 0 {
+            if begin && (lines.requested | lines.interrupting) & mask != 0 {
                 return Err(EBUSY);
             }
             lines.edges.want(registers, line, which, begin);

@@ -2,16 +2,9 @@
 
 //! An output that the kernel toggles.
 
-use crate::{
-    block::Block,
-    registers::{
-        CLEARDATAOUT,
-        SETDATAOUT, //
-    }, //
-};
+use crate::block::Block;
 use kernel::{
     impl_has_hr_timer,
-    io::Io,
     prelude::*,
     sync::{
         atomic::{
@@ -58,10 +51,10 @@ impl Toggler {
     /// A single store.
     fn drive(&self, high: bool) -> Result {
         self.high.store(high, Relaxed);
-        self.block.with(|registers| match high {
-            true => registers.write_reg(SETDATAOUT::from(self.lines)),
-            false => registers.write_reg(CLEARDATAOUT::from(self.lines)),
-        })
+        match high {
+            true => self.block.drive(self.lines, 0),
+            false => self.block.drive(0, self.lines),
+        }
     }
 }
 
@@ -72,10 +65,8 @@ impl HrTimerCallback for Toggler {
         this: ArcBorrow<'_, Self>,
         mut context: HrTimerCallbackContext<'_, Self>,
     ) -> HrTimerRestart {
-        match this.drive(!this.high.load(Relaxed)) {
-            // The system goes to sleep or wakes up: it goes on then.
-            Ok(()) | Err(EAGAIN) => {}
-            Err(_) => return HrTimerRestart::NoRestart,
+        if this.drive(!this.high.load(Relaxed)).is_err() {
+            return HrTimerRestart::NoRestart;
         }
         context.forward_now(this.half);
         HrTimerRestart::Restart

@@ -4,7 +4,9 @@
 
 use crate::registers::{
     Registers,
+    CLEARDATAOUT,
     REVISION,
+    SETDATAOUT,
     SIZE, //
 };
 use kernel::{
@@ -15,14 +17,20 @@ use kernel::{
     },
     pci,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
     }, //
 };
-use mapkit::power::{
-    self,
-    Sleeper, //
+use mapkit::{
+    irq_lock::IrqLock,
+    power::{
+        self,
+        Sleeper, //
+    }, //
 };
 
 /// Where the registers are mapped from.
@@ -34,12 +42,23 @@ pub(crate) enum Window {
     Platform(Devres<IoMem<'static, SIZE>>),
 }
 
+/// Outputs to be made high and low, which have no line in common.
+#[derive(Clone, Copy, Default)]
+struct Levels {
+    set: u32,
+    clear: u32,
+}
+
 /// The registers, for as long as the driver is bound and the device answers.
+#[pin_data]
 pub(crate) struct Block {
     window: Window,
     gone: Atomic<bool>,
     /// Whether the registers have their clock: one of [`CLOCKED`], [`ASLEEP`] and [`LEFT`].
     clock: Atomic<u32>,
+    /// What is to be driven when the system is awake again.
+    #[pin]
+    later: IrqLock<Levels>,
 }
 
 const CLOCKED: u32 = 0;
@@ -53,12 +72,16 @@ const NOBODY: u32 = u32::MAX;
 
 impl Block {
     /// `ENODEV` if nobody answers, or something that is no bank of an AM335x.
-    pub(crate) fn new(window: Window) -> Result<Self> {
-        let block = Self {
-            window,
-            gone: Atomic::new(false),
-            clock: Atomic::new(CLOCKED),
-        };
+    pub(crate) fn new(window: Window) -> Result<Arc<Self>> {
+        let block = Arc::pin_init(
+            pin_init!(Self {
+                window,
+                gone: Atomic::new(false),
+                clock: Atomic::new(CLOCKED),
+                later <- IrqLock::new(Levels::default()),
+            }),
+            GFP_KERNEL,
+        )?;
         let revision = block.revision()?;
         if revision.scheme().get() != 1 || revision.function().get() != 0x060 {
             pr_err!(
@@ -90,6 +113,22 @@ impl Block {
             Window::Platform(mem) => mem.try_access_with(|mem| clocked(mem)),
         }
         .ok_or(ENODEV)?
+    }
+
+    /// Makes outputs of the mask `set` high and of `clear` low, from any context; while the system
+    /// sleeps, as soon as it is awake again.
+    pub(crate) fn drive(&self, set: u32, clear: u32) -> Result {
+        self.later.with(|later| {
+            let stored = self.with(|registers| store(registers, set, clear));
+            if stored != Err(EAGAIN) {
+                return stored;
+            }
+            *later = Levels {
+                set: later.set & !clear | set,
+                clear: later.clear & !set | clear,
+            };
+            Ok(())
+        })
     }
 
     /// What it is.
@@ -127,6 +166,16 @@ impl Block {
     }
 }
 
+/// Makes outputs high and low, with a single store each.
+pub(crate) fn store(registers: &Registers, set: u32, clear: u32) {
+    if set != 0 {
+        registers.write_reg(SETDATAOUT::from(set));
+    }
+    if clear != 0 {
+        registers.write_reg(CLEARDATAOUT::from(clear));
+    }
+}
+
 /// A bank whose clock is another driver's loses it while the system sleeps.
 impl Sleeper for Block {
     fn sleep(&self) {
@@ -135,6 +184,11 @@ impl Sleeper for Block {
     }
 
     fn wake(&self) {
-        let _ = self.clock.cmpxchg(ASLEEP, CLOCKED, Relaxed);
+        self.later.with(|later| {
+            let _ = self.clock.cmpxchg(ASLEEP, CLOCKED, Relaxed);
+            let Levels { set, clear } = core::mem::take(later);
+            // A device that is gone has no outputs.
+            let _ = self.with(|registers| store(registers, set, clear));
+        });
     }
 }

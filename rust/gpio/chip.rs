@@ -2,10 +2,12 @@
 
 //! The bank as a GPIO controller of gpiolib, in the mode "bank": `/dev/gpiochipN` and its interrupts.
 
-use crate::bank::{
-    set_oe,
-    store,
-    Bank, //
+use crate::{
+    bank::{
+        set_oe,
+        Bank, //
+    },
+    block::store, //
 };
 use kernel::{
     device::{
@@ -79,6 +81,14 @@ impl Lines for Bank {
             store(registers, set, clear);
             Ok(())
         })
+    }
+
+    fn begin_interrupts(&self, line: u32) -> Result {
+        Bank::begin_interrupts(self, line)
+    }
+
+    fn end_interrupts(&self, line: u32) {
+        Bank::end_interrupts(self, line);
     }
 
     fn detect(&self, line: u32, detect: Detect) -> Result {

@@ -33,7 +33,7 @@ impl Switch for Lamp {
     fn set(&self, on: bool) {
         let (set, clear) = if on { (self.mask, 0) } else { (0, self.mask) };
         // A device that is gone has no LED.
-        let _ = self.bank.drive(set, clear);
+        let _ = self.bank.block.drive(set, clear);
     }
 }
 

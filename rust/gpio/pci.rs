@@ -72,7 +72,7 @@ impl pci::Driver for Driver {
         // An MSI is a write of the device's.
         device.set_master();
         let bar = device.iomap_region_sized::<SIZE>(0, NAME)?;
-        let block = Arc::new(Block::new(Window::Pci(bar.into_devres()?))?, GFP_KERNEL)?;
+        let block = Block::new(Window::Pci(bar.into_devres()?))?;
         let page = Arc::pin_init(RegisterPage::of_bar(device, 0)?, GFP_KERNEL)?;
         let bank = Arc::pin_init(Bank::new(block, Mode::Bank, true, page), GFP_KERNEL)?;
         let types = pci::IrqTypes::default().with(pci::IrqType::Msi);

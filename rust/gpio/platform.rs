@@ -100,7 +100,7 @@ impl platform::Driver for Driver {
         };
         let request = device.io_request_by_index(0).ok_or(ENXIO)?;
         let registers = request.iomap_sized::<SIZE>()?.into_devres()?;
-        let block = Arc::new(Block::new(Window::Platform(registers))?, GFP_KERNEL)?;
+        let block = Block::new(Window::Platform(registers))?;
         let sleep = match mode {
             Mode::Hog => Some(KBox::pin_init(
                 SleepNotifier::new(block.clone()),

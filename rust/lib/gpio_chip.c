@@ -23,6 +23,8 @@ struct mapkit_gpio_operations {
 	int (*make_output)(void *data, unsigned int line, bool high);
 	int (*levels)(void *data, u32 lines, u32 *levels);
 	int (*set)(void *data, u32 set, u32 clear);
+	int (*begin_interrupts)(void *data, unsigned int line);
+	void (*end_interrupts)(void *data, unsigned int line);
 	int (*detect)(void *data, unsigned int line, unsigned int type);
 	void (*mask)(void *data, unsigned int line);
 	void (*unmask)(void *data, unsigned int line);
@@ -116,6 +118,27 @@ static struct mapkit_gpio_chip *chip_of_irq(struct irq_data *d)
 	return chip_of(irq_data_get_irq_chip_data(d));
 }
 
+static int irq_request_resources(struct irq_data *d)
+{
+	struct mapkit_gpio_chip *chip = chip_of_irq(d);
+	int err = chip->ops->begin_interrupts(chip->data, irqd_to_hwirq(d));
+
+	if (err)
+		return err;
+	err = gpiochip_reqres_irq(&chip->gc, irqd_to_hwirq(d));
+	if (err)
+		chip->ops->end_interrupts(chip->data, irqd_to_hwirq(d));
+	return err;
+}
+
+static void irq_release_resources(struct irq_data *d)
+{
+	struct mapkit_gpio_chip *chip = chip_of_irq(d);
+
+	gpiochip_relres_irq(&chip->gc, irqd_to_hwirq(d));
+	chip->ops->end_interrupts(chip->data, irqd_to_hwirq(d));
+}
+
 static void irq_mask(struct irq_data *d)
 {
 	struct mapkit_gpio_chip *chip = chip_of_irq(d);
@@ -159,8 +182,9 @@ static const struct irq_chip lines = {
 	.irq_mask = irq_mask,
 	.irq_unmask = irq_unmask,
 	.irq_set_type = irq_set_type,
+	.irq_request_resources = irq_request_resources,
+	.irq_release_resources = irq_release_resources,
 	.flags = IRQCHIP_IMMUTABLE | IRQCHIP_SKIP_SET_WAKE,
-	GPIOCHIP_IRQ_RESOURCE_HELPERS,
 };
 
 static void add_interrupts(struct gpio_chip *gc)

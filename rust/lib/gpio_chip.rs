@@ -45,6 +45,8 @@ struct Operations {
     make_output: unsafe extern "C" fn(*mut c_void, c_uint, bool) -> c_int,
     levels: unsafe extern "C" fn(*mut c_void, u32, *mut u32) -> c_int,
     set: unsafe extern "C" fn(*mut c_void, u32, u32) -> c_int,
+    begin_interrupts: unsafe extern "C" fn(*mut c_void, c_uint) -> c_int,
+    end_interrupts: unsafe extern "C" fn(*mut c_void, c_uint),
     detect: Option<unsafe extern "C" fn(*mut c_void, c_uint, c_uint) -> c_int>,
     mask: unsafe extern "C" fn(*mut c_void, c_uint),
     unmask: unsafe extern "C" fn(*mut c_void, c_uint),
@@ -127,6 +129,12 @@ pub trait Lines: Send + Sync + 'static {
 
     /// Makes the outputs of `set` high and of `clear` low, which have no line in common.
     fn set(&self, set: u32, clear: u32) -> Result;
+
+    /// Somebody wants the interrupts of a line, whether or not it was requested.
+    fn begin_interrupts(&self, line: u32) -> Result;
+
+    /// He has done with them.
+    fn end_interrupts(&self, line: u32);
 
     /// What interrupts of a line are for, from now on; whether there are any, `mask` and `unmask` say.
     fn detect(&self, line: u32, detect: Detect) -> Result;
@@ -227,6 +235,8 @@ impl<T: Lines> Callbacks<T> {
         make_output: Self::make_output,
         levels: Self::levels,
         set: Self::set,
+        begin_interrupts: Self::begin_interrupts,
+        end_interrupts: Self::end_interrupts,
         detect: None,
         mask: Self::mask,
         unmask: Self::unmask,
@@ -307,6 +317,22 @@ impl<T: Lines> Callbacks<T> {
     unsafe extern "C" fn set(data: *mut c_void, set: u32, clear: u32) -> c_int {
         // SAFETY: By the requirement of this function.
         status(unsafe { Self::lines(data) }.set(set, clear))
+    }
+
+    /// # Safety
+    ///
+    /// As for [`lines`](Self::lines), for the call.
+    unsafe extern "C" fn begin_interrupts(data: *mut c_void, line: c_uint) -> c_int {
+        // SAFETY: By the requirement of this function.
+        status(unsafe { Self::lines(data) }.begin_interrupts(line))
+    }
+
+    /// # Safety
+    ///
+    /// As for [`lines`](Self::lines), for the call.
+    unsafe extern "C" fn end_interrupts(data: *mut c_void, line: c_uint) {
+        // SAFETY: By the requirement of this function.
+        unsafe { Self::lines(data) }.end_interrupts(line);
     }
 
     /// # Safety
