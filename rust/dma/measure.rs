@@ -66,6 +66,7 @@ fn with_clock(
         }
         // As it is not too large.
         let nr_pages = (request.bytes as usize).div_ceil(PAGE_SIZE);
+        let _reserved = file.session().reserve(request.bytes)?;
         return repeat(request.turns, &clock, || {
             allocate(&clock, &device, nr_pages)
         });
@@ -128,11 +129,11 @@ fn lend(
 ) -> Result<Times> {
     let (region, range) = (region.clone(), range.clone());
     let begun = clock();
-    let lent = Streaming::<_, BothWays>::map(device, region, range, shape)?;
+    let mut lent = Streaming::<_, BothWays>::map(device, region, range, shape)?;
     let mapped = clock();
-    let back = lent.sync_for_cpu();
+    let back = lent.borrow_for_cpu();
     let with_cpu = clock();
-    let lent = back.sync_for_device();
+    drop(back);
     let with_device = clock();
     drop(lent);
     Ok([begun, mapped, with_cpu, with_device, clock()])

@@ -8,9 +8,13 @@ use crate::{
 };
 use kernel::{
     impl_has_work,
+    new_mutex,
     new_work,
     prelude::*,
-    sync::Arc,
+    sync::{
+        Arc,
+        Mutex, //
+    },
     workqueue::{
         Work,
         WorkItem, //
@@ -96,7 +100,9 @@ impl Queue {
 #[pin_data]
 pub(crate) struct Job {
     channel: Arc<Channel>,
-    transfer: Transfer,
+    /// Until it has ended.
+    #[pin]
+    transfer: Mutex<Option<Transfer>>,
     cookie: u64,
     eventfd: Option<EventFd>,
     #[pin]
@@ -117,7 +123,7 @@ impl Job {
         Arc::pin_init(
             pin_init!(Self {
                 channel,
-                transfer,
+                transfer <- new_mutex!(Some(transfer)),
                 cookie,
                 eventfd,
                 work <- new_work!("mapwright_dma::Job"),
@@ -132,7 +138,12 @@ impl WorkItem for Job {
 
     fn run(job: Arc<Self>) {
         let channel = &job.channel;
-        let result = channel.run(&job.transfer, &|| channel.is_closed());
+        let Some(transfer) = job.transfer.lock().take() else {
+            return;
+        };
+        let result = channel.run(&transfer, &|| channel.is_closed());
+        // Who hears of its end finds that it holds no region any more.
+        drop(transfer);
         channel.ended(Ended {
             cookie: job.cookie,
             error: result.map_or_else(|err| err.to_errno().unsigned_abs(), |()| 0),

@@ -12,15 +12,11 @@ use crate::{
         AddressClass,
         Backing,
         Mappable,
-        MappingEvents,
-        StructPage, //
+        MappingEvents, //
     },
     ffi,
     reach::Reach,
-    scatter::{
-        Frame,
-        ScatterList, //
-    }, //
+    scatter::ScatterList, //
 };
 use core::{
     cmp::max,
@@ -64,9 +60,10 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// The device behind `kind` may be used for DMA, by its driver or because it has none and is owned, for
-/// as long as this exists.
+/// `raw` is the device behind `kind`, which may be used for DMA, by its driver or because it has none
+/// and is owned, for as long as this exists.
 pub struct DmaDevice {
+    raw: *mut bindings::device,
     kind: Kind,
     reach: Reach,
 }
@@ -76,7 +73,7 @@ enum Kind {
     Own(NonNull<bindings::platform_device>),
     /// A device with a driver.
     Driven {
-        device: ARef<device::Device>,
+        _device: ARef<device::Device>,
         users: Arc<Users>,
     },
 }
@@ -99,10 +96,13 @@ impl DmaDevice {
         // SAFETY: `info` is valid and its name a string, both of which are copied.
         let device = from_err_ptr(unsafe { bindings::platform_device_register_full(&info) })?;
         let device = NonNull::new(device).ok_or(ENOMEM)?;
+        // SAFETY: It is valid; no reference is made.
+        let raw = unsafe { &raw mut (*device.as_ptr()).dev };
         // SAFETY: It was just registered, with a mask.
-        let reach = unsafe { Reach::of(&raw mut (*device.as_ptr()).dev) };
+        let reach = unsafe { Reach::of(raw) };
         // INVARIANT: It was just registered.
         Ok(Self {
+            raw,
             kind: Kind::Own(device),
             reach,
         })
@@ -134,8 +134,9 @@ impl DmaDevice {
         users.any.store(1, Relaxed);
         // INVARIANT: It is bound, and stays so until `WaitForUsers` has seen that this is gone.
         let this = Self {
+            raw,
             kind: Kind::Driven {
-                device: ARef::from(&**bound),
+                _device: ARef::from(&**bound),
                 users,
             },
             // SAFETY: It is bound, and its mask is set.
@@ -144,15 +145,9 @@ impl DmaDevice {
         Ok(Arc::new(this, GFP_KERNEL)?)
     }
 
+    #[inline]
     pub(crate) fn as_raw(&self) -> *mut bindings::device {
-        match &self.kind {
-            // SAFETY: By the type invariant it is valid; no reference is made.
-            Kind::Own(device) => unsafe { &raw mut (*device.as_ptr()).dev },
-            // A `Device` is a transparent wrapper.
-            Kind::Driven { device, .. } => core::ptr::from_ref::<device::Device>(device)
-                .cast_mut()
-                .cast(),
-        }
+        self.raw
     }
 
     /// Whether an IOMMU translates the device's addresses: it then reaches nothing but what is
@@ -285,11 +280,12 @@ unsafe impl<T: MappingEvents> Memory for Arc<Mappable<T>> {
 ///
 /// /// Looks at what a device wrote, and lends it the memory again.
 /// fn receive<M: Memory>(device: &Arc<DmaDevice>, memory: M) -> Result<Streaming<M, FromDevice>> {
-///     let lent = Streaming::<M, FromDevice>::map(device, memory, 0..4096, Shape::Single)?;
+///     let mut lent = Streaming::<M, FromDevice>::map(device, memory, 0..4096, Shape::Single)?;
 ///     // … the device writes to `lent.segment_at(0)` …
-///     let back = lent.sync_for_cpu();
+///     let back = lent.borrow_for_cpu();
 ///     pr_info!("the device wrote to {} pages\n", back.memory().nr_pages());
-///     Ok(back.sync_for_device())
+///     drop(back);
+///     Ok(lent)
 /// }
 /// ```
 ///
@@ -305,6 +301,16 @@ unsafe impl<T: MappingEvents> Memory for Arc<Mappable<T>> {
 ///
 /// And what the CPU has, the device cannot be sent to:
 ///
+/// ```compile_fail,E0502
+/// # use kernel::{prelude::*, sync::Arc};
+/// # use mapkit::dma::{DmaDevice, FromDevice, Memory, Shape, Streaming};
+/// fn send<M: Memory>(lent: &mut Streaming<M, FromDevice>) {
+///     let back = lent.borrow_for_cpu();
+///     lent.segment_at(0);
+///     drop(back);
+/// }
+/// ```
+///
 /// ```compile_fail,E0599
 /// # use kernel::{prelude::*, sync::Arc};
 /// # use mapkit::dma::{CpuOwned, DmaDevice, FromDevice, Memory, Shape, Streaming};
@@ -314,9 +320,13 @@ unsafe impl<T: MappingEvents> Memory for Arc<Mappable<T>> {
 /// ```
 #[must_use = "it is unmapped when dropped"]
 pub struct Streaming<M: Memory, D: Direction, Owner = DeviceOwned> {
-    mapped: Mapped<M>,
-    _state: PhantomData<fn(D, Owner)>,
+    mapped: Mapped<M, D>,
+    _state: PhantomData<fn(Owner)>,
 }
+
+/// What the device gave back for as long as this lives. Then it has it again.
+#[must_use = "it is the device's again when dropped"]
+pub struct Borrowed<'a, M: Memory, D: Direction>(&'a mut Mapped<M, D>);
 
 impl<M: Memory, D: Direction> Streaming<M, D, DeviceOwned> {
     /// Lends the bytes `range` of `memory` to `device`.
@@ -332,7 +342,7 @@ impl<M: Memory, D: Direction> Streaming<M, D, DeviceOwned> {
         shape: Shape,
     ) -> Result<Self> {
         Ok(Self {
-            mapped: Mapped::new(device, memory, range, shape, D::RAW)?,
+            mapped: Mapped::new(device, memory, range, shape)?,
             _state: PhantomData,
         })
     }
@@ -351,6 +361,13 @@ impl<M: Memory, D: Direction> Streaming<M, D, DeviceOwned> {
     /// no list.
     pub fn entries(&self) -> usize {
         self.mapped.entries()
+    }
+
+    /// Takes the memory back for a while.
+    #[inline]
+    pub fn borrow_for_cpu(&mut self) -> Borrowed<'_, M, D> {
+        self.mapped.sync_for_cpu();
+        Borrowed(&mut self.mapped)
     }
 
     /// Takes the memory back without unmapping it.
@@ -379,6 +396,20 @@ impl<M: Memory, D: Direction> Streaming<M, D, CpuOwned> {
     }
 }
 
+impl<M: Memory, D: Direction> Borrowed<'_, M, D> {
+    /// The memory, which the device leaves alone.
+    pub fn memory(&self) -> &dyn Backing {
+        self.0.memory.backing()
+    }
+}
+
+impl<M: Memory, D: Direction> Drop for Borrowed<'_, M, D> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.sync_for_device();
+    }
+}
+
 /// A contiguous stretch of a device's addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
@@ -392,77 +423,53 @@ pub struct Segment {
 ///
 /// # Invariants
 ///
-/// `handle` was made by the DMA API for `device`, `range` of `memory` and `direction`, and is owned.
-struct Mapped<M: Memory> {
+/// `handle` was made by the DMA API for `device`, bytes of `memory` and the direction `D`, and is owned.
+struct Mapped<M: Memory, D: Direction> {
     device: Arc<DmaDevice>,
     // Kept until it is unmapped, which `drop` does.
     memory: M,
-    bytes: usize,
-    direction: bindings::dma_data_direction,
     handle: Handle,
+    _direction: PhantomData<fn(D)>,
 }
 
 enum Handle {
-    One(bindings::dma_addr_t),
+    One {
+        bus: bindings::dma_addr_t,
+        bytes: usize,
+    },
     List(ScatterList),
 }
 
 // SAFETY: A mapping is not tied to a thread.
-unsafe impl<M: Memory> Send for Mapped<M> {}
+unsafe impl<M: Memory, D: Direction> Send for Mapped<M, D> {}
 // SAFETY: What takes `&self` reads what does not change, or calls functions of the DMA API that may be
 // called by several threads at once.
-unsafe impl<M: Memory> Sync for Mapped<M> {}
+unsafe impl<M: Memory, D: Direction> Sync for Mapped<M, D> {}
 
-impl<M: Memory> Mapped<M> {
-    fn new(
-        device: &Arc<DmaDevice>,
-        memory: M,
-        range: Range<usize>,
-        shape: Shape,
-        direction: bindings::dma_data_direction,
-    ) -> Result<Self> {
-        let bytes = range.end.checked_sub(range.start).ok_or(EINVAL)?;
-        if bytes == 0 || range.end > memory.backing().len() {
-            return Err(EINVAL);
-        }
-        let handle = match shape {
-            Shape::Single => Handle::One(map_single(device, memory.backing(), range, direction)?),
-            Shape::Page => Handle::One(map_page(device, memory.backing(), range, direction)?),
-            Shape::Scatter | Shape::ScatterPages => {
-                let max_bytes = match shape {
-                    Shape::ScatterPages => PAGE_SIZE,
-                    _ => usize::MAX,
-                };
-                let max_bytes = device.reach.clamp(max_bytes);
-                device.reach.check_list(memory.backing(), &range)?;
-                let mut list = ScatterList::new(memory.backing(), range, max_bytes)?;
-                // SAFETY: The device may be used for DMA for as long as it is held, and `drop` unmaps
-                // the list.
-                unsafe { list.map(device.as_raw(), direction)? };
-                Handle::List(list)
-            }
-        };
+impl<M: Memory, D: Direction> Mapped<M, D> {
+    #[inline]
+    fn new(device: &Arc<DmaDevice>, memory: M, range: Range<usize>, shape: Shape) -> Result<Self> {
+        let handle = Handle::new(device, memory.backing(), range, shape, D::RAW)?;
         // INVARIANT: It was just made for these.
         Ok(Self {
             device: device.clone(),
             memory,
-            bytes,
-            direction,
             handle,
+            _direction: PhantomData,
         })
     }
 
     fn segment_at(&self, offset: usize) -> Option<Segment> {
         match &self.handle {
-            Handle::One(bus) => Segment::new(*bus, self.bytes)?.after(offset),
+            Handle::One { bus, bytes } => Segment::new(*bus, *bytes)?.after(offset),
             Handle::List(list) => list.segments().at(offset),
         }
     }
 
     fn for_each_segment(&self, mut f: impl FnMut(Segment)) {
         match &self.handle {
-            Handle::One(bus) => {
-                if let Some(segment) = Segment::new(*bus, self.bytes) {
+            Handle::One { bus, bytes } => {
+                if let Some(segment) = Segment::new(*bus, *bytes) {
                     f(segment);
                 }
             }
@@ -472,59 +479,89 @@ impl<M: Memory> Mapped<M> {
 
     fn entries(&self) -> usize {
         match &self.handle {
-            Handle::One(_) => 1,
+            Handle::One { .. } => 1,
             Handle::List(list) => list.entries(),
         }
     }
 
+    #[inline]
     fn sync_for_cpu(&self) {
         let device = self.device.as_raw().cast::<c_void>();
         // SAFETY: By the type invariant this is a mapping of the device, with this size and direction.
         unsafe {
             match &self.handle {
-                Handle::One(bus) => {
-                    ffi::mapkit_dma_sync_single_for_cpu(device, *bus, self.bytes, self.direction);
+                Handle::One { bus, bytes } => {
+                    ffi::mapkit_dma_sync_single_for_cpu(device, *bus, *bytes, D::RAW);
                 }
                 Handle::List(list) => {
-                    ffi::mapkit_dma_sync_sgtable_for_cpu(device, list.as_raw(), self.direction);
+                    ffi::mapkit_dma_sync_sgtable_for_cpu(device, list.as_raw(), D::RAW);
                 }
             }
         }
     }
 
+    #[inline]
     fn sync_for_device(&self) {
         let device = self.device.as_raw().cast::<c_void>();
         // SAFETY: As in `sync_for_cpu`.
         unsafe {
             match &self.handle {
-                Handle::One(bus) => {
-                    ffi::mapkit_dma_sync_single_for_device(
-                        device,
-                        *bus,
-                        self.bytes,
-                        self.direction,
-                    );
+                Handle::One { bus, bytes } => {
+                    ffi::mapkit_dma_sync_single_for_device(device, *bus, *bytes, D::RAW);
                 }
                 Handle::List(list) => {
-                    ffi::mapkit_dma_sync_sgtable_for_device(device, list.as_raw(), self.direction);
+                    ffi::mapkit_dma_sync_sgtable_for_device(device, list.as_raw(), D::RAW);
                 }
             }
         }
     }
 }
 
-impl<M: Memory> Drop for Mapped<M> {
+impl<M: Memory, D: Direction> Drop for Mapped<M, D> {
+    #[inline]
     fn drop(&mut self) {
         let device = self.device.as_raw();
         match &mut self.handle {
             // SAFETY: By the type invariant this is a mapping of the device, with this size and
             // direction, which is owned and used no more.
-            Handle::One(bus) => unsafe {
-                bindings::dma_unmap_page_attrs(device, *bus, self.bytes, self.direction, 0);
+            Handle::One { bus, bytes } => unsafe {
+                bindings::dma_unmap_page_attrs(device, *bus, *bytes, D::RAW, 0);
             },
             // SAFETY: As above.
-            Handle::List(list) => unsafe { list.unmap(device, self.direction) },
+            Handle::List(list) => unsafe { list.unmap(device, D::RAW) },
         }
+    }
+}
+
+impl Handle {
+    /// Maps bytes of `memory` for `device`, which somebody else unmaps.
+    fn new(
+        device: &DmaDevice,
+        memory: &dyn Backing,
+        range: Range<usize>,
+        shape: Shape,
+        direction: bindings::dma_data_direction,
+    ) -> Result<Self> {
+        let bytes = range.end.checked_sub(range.start).ok_or(EINVAL)?;
+        if bytes == 0 {
+            return Err(EINVAL);
+        }
+        let (page, within) = (range.start / PAGE_SIZE, range.start % PAGE_SIZE);
+        let max_bytes = match shape {
+            Shape::Single => return map_single(device, memory, page, within, bytes, direction),
+            Shape::Page => return map_page(device, memory, page, within, bytes, direction),
+            Shape::Scatter => usize::MAX,
+            Shape::ScatterPages => PAGE_SIZE,
+        };
+        if range.end > memory.len() {
+            return Err(EINVAL);
+        }
+        device.reach.check_list(memory, &range)?;
+        let mut list = ScatterList::new(memory, range, device.reach.clamp(max_bytes))?;
+        // SAFETY: The device may be used for DMA for as long as it is held, and the caller sees to it
+        // that the list is unmapped.
+        unsafe { list.map(device.as_raw(), direction)? };
+        Ok(Self::List(list))
     }
 }
 
@@ -550,59 +587,71 @@ impl Segment {
 fn map_single(
     device: &DmaDevice,
     memory: &dyn Backing,
-    range: Range<usize>,
+    page: usize,
+    within: usize,
+    bytes: usize,
     direction: bindings::dma_data_direction,
-) -> Result<bindings::dma_addr_t> {
-    let contiguous = memory.range_at(range.start / PAGE_SIZE).ok_or(EINVAL)?;
-    let within = range.start % PAGE_SIZE;
-    let bytes = range.len();
+) -> Result<Handle> {
+    // In the direct map, the frames of a run are at consecutive addresses.
+    let run = memory.run_at(page).ok_or(EINVAL)?;
+    let end = within.checked_add(bytes).ok_or(EINVAL)?;
+    // As of an allocation, it cannot overflow.
+    if end > run.nr_pages.wrapping_mul(PAGE_SIZE) {
+        return match memory.len().checked_sub(page.wrapping_mul(PAGE_SIZE)) {
+            Some(left) if end <= left => Err(crate::errno::eopnotsupp()),
+            _ => Err(EINVAL),
+        };
+    }
     // An address of the vmalloc area says nothing about where the next page is.
-    if memory.address_class() != AddressClass::DirectMap
-        || within
-            .checked_add(bytes)
-            .is_none_or(|end| end > contiguous.len)
-    {
+    if memory.address_class() != AddressClass::DirectMap {
         return Err(crate::errno::eopnotsupp());
     }
-    let frame = Frame::of(memory, range.start / PAGE_SIZE)?;
-    device.reach.check_single(frame.pfn(), within, bytes)?;
-    map_pages(device, frame.struct_page(), within, bytes, direction)
+    device.reach.check_single(run.pfn, within, bytes)?;
+    // SAFETY: These bytes are in the run.
+    unsafe { map_frames(device, run.pfn, within, bytes, direction) }
 }
 
 /// `dma_map_page()`: a piece of one page, wherever the CPU has it.
 fn map_page(
     device: &DmaDevice,
     memory: &dyn Backing,
-    range: Range<usize>,
+    page: usize,
+    within: usize,
+    bytes: usize,
     direction: bindings::dma_data_direction,
-) -> Result<bindings::dma_addr_t> {
-    let within = range.start % PAGE_SIZE;
-    if within
-        .checked_add(range.len())
-        .is_none_or(|end| end > PAGE_SIZE)
-    {
+) -> Result<Handle> {
+    if bytes > PAGE_SIZE.wrapping_sub(within) {
         return Err(EINVAL);
     }
-    let frame = Frame::of(memory, range.start / PAGE_SIZE)?;
-    device.reach.check_frames(frame.pfn(), 1)?;
-    map_pages(device, frame.struct_page(), within, range.len(), direction)
+    let run = memory.run_at(page).ok_or(EINVAL)?;
+    device.reach.check_frames(run.pfn, 1)?;
+    // SAFETY: These bytes are in the first page of the run.
+    unsafe { map_frames(device, run.pfn, within, bytes, direction) }
 }
 
-fn map_pages(
+/// # Safety
+///
+/// The bytes from byte `offset` of the frame `pfn` on must be in contiguous frames of a backing.
+#[inline]
+unsafe fn map_frames(
     device: &DmaDevice,
-    page: StructPage,
+    pfn: usize,
     offset: usize,
     bytes: usize,
     direction: bindings::dma_data_direction,
-) -> Result<bindings::dma_addr_t> {
-    // SAFETY: The device may be used for DMA. The caller made sure that these bytes from the start of
-    // `page` on are physically contiguous memory of a backing.
-    unsafe {
-        let bus = bindings::dma_map_page_attrs(device.as_raw(), page, offset, bytes, direction, 0);
-        to_result(ffi::mapkit_dma_mapping_error(
+) -> Result<Handle> {
+    let mut bus = 0;
+    // SAFETY: The device may be used for DMA. By the promise of `Backing` its frames are ordinary memory,
+    // and by the requirement of this function these bytes are in such.
+    to_result(unsafe {
+        ffi::mapkit_dma_map_page(
             device.as_raw().cast::<c_void>(),
-            bus,
-        ))?;
-        Ok(bus)
-    }
+            pfn,
+            offset,
+            bytes,
+            direction,
+            &mut bus,
+        )
+    })?;
+    Ok(Handle::One { bus, bytes })
 }

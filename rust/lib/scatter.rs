@@ -11,8 +11,8 @@ use crate::{
     ffi, //
 };
 use core::{
-    cmp::min,
     marker::PhantomData,
+    mem::MaybeUninit,
     ops::Range, //
 };
 use kernel::{
@@ -27,52 +27,20 @@ use kernel::{
     prelude::*, //
 };
 
-/// A frame of ordinary memory.
-///
-/// # Invariants
-///
-/// It has a `struct page`.
-#[derive(Clone, Copy)]
-pub(crate) struct Frame {
-    pfn: usize,
-}
-
-impl Frame {
-    /// That of page `page` of a backing.
-    pub(crate) fn of(memory: &dyn Backing, page: usize) -> Result<Self> {
-        let pfn = memory.run_at(page).ok_or(EINVAL)?.pfn;
-        // INVARIANT: By the promise of `Backing` it is ordinary memory.
-        Ok(Self { pfn })
-    }
-
-    /// Its number.
-    pub(crate) fn pfn(self) -> usize {
-        self.pfn
-    }
-
-    /// Its `struct page`.
-    pub(crate) fn struct_page(self) -> StructPage {
-        // SAFETY: By the type invariant.
-        unsafe { ffi::mapkit_pfn_to_page(self.pfn) }.cast()
-    }
-}
-
-/// The `struct page`s of the pages `pages` of a backing.
-fn struct_pages(memory: &dyn Backing, pages: Range<usize>) -> Result<KVVec<StructPage>> {
-    let count = pages.len();
-    let mut all = KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
-    if let Some(slots) = all.spare_capacity_mut().get_mut(..count) {
-        let told = memory.struct_pages(pages.start, slots);
-        // SAFETY: By the promise of `Backing` it initialized as many of the slots as it told.
-        unsafe { all.inc_len(min(told, count)) };
-    }
+/// Tells the `struct page` of page `page` of a backing, and of as many after it as there are slots.
+fn fill(memory: &dyn Backing, page: usize, slots: &mut [MaybeUninit<StructPage>]) -> Result {
+    let told = memory.struct_pages(page, slots);
     // Those that have no reference count of their own.
-    for page in pages.start.saturating_add(all.len())..pages.end {
-        let page = Frame::of(memory, page)?.struct_page();
-        all.push_within_capacity(page).map_err(|_| ENOMEM)?;
+    for (i, slot) in slots.iter_mut().enumerate().skip(told) {
+        let pfn = memory.run_at(page.wrapping_add(i)).ok_or(EINVAL)?.pfn;
+        // SAFETY: By the promise of `Backing` it is ordinary memory, which has a `struct page`.
+        slot.write(unsafe { ffi::mapkit_pfn_to_page(pfn) }.cast());
     }
-    Ok(all)
+    Ok(())
 }
+
+/// So many pages are told on the stack.
+const FEW: usize = 16;
 
 /// A list of the pieces of a range of memory.
 ///
@@ -90,15 +58,26 @@ impl ScatterList {
     pub(crate) fn new(memory: &dyn Backing, range: Range<usize>, max_bytes: usize) -> Result<Self> {
         let first = range.start / PAGE_SIZE;
         let end = range.end.div_ceil(PAGE_SIZE);
-        let mut pages = struct_pages(memory, first..end)?;
+        let count = end.saturating_sub(first);
+        let mut few = [MaybeUninit::uninit(); FEW];
+        let mut many = KVVec::new();
+        let pages = match few.get_mut(..count) {
+            Some(pages) => pages,
+            None => {
+                many.reserve(count, GFP_KERNEL_ACCOUNT)?;
+                let room = many.spare_capacity_mut();
+                room.get_mut(..count).ok_or(ENOMEM)?
+            }
+        };
+        fill(memory, first, pages)?;
         let mut table = bindings::sg_table::default();
-        // SAFETY: `pages` has as many pages, and the bytes are inside them. The function may sleep, as
-        // may its callers.
+        // SAFETY: `fill` has initialized `pages`, which has as many pages, and the bytes are inside them.
+        // The function may sleep, as may its callers.
         to_result(unsafe {
             bindings::sg_alloc_table_from_pages_segment(
                 &mut table,
-                pages.as_mut_ptr(),
-                c_uint::try_from(pages.len())?,
+                pages.as_mut_ptr().cast::<StructPage>(),
+                c_uint::try_from(count)?,
                 (range.start % PAGE_SIZE) as c_uint,
                 range.len(),
                 c_uint::try_from(max_bytes).unwrap_or(c_uint::MAX),

@@ -88,6 +88,23 @@ impl Charge {
     }
 }
 
+/// Memory that is held for a call only, and counts as a region does: until this is dropped.
+pub struct Reserved {
+    _session: Charge,
+    _total: Charge,
+}
+
+impl Reserved {
+    /// Takes `bytes` bytes from what is left of a session's limits and from all; `ENOSPC` if that is over
+    /// either.
+    pub(crate) fn new(session: &Arc<Account>, total: &Arc<Account>, bytes: u64) -> Result<Self> {
+        Ok(Self {
+            _session: Charge::new(session, bytes)?,
+            _total: Charge::new(total, bytes)?,
+        })
+    }
+}
+
 impl Drop for Charge {
     fn drop(&mut self) {
         self.account.give_back(self.bytes);

@@ -37,5 +37,6 @@ pub use file::{
     File,
     Published, //
 };
+pub use limits::Reserved;
 pub use region::Region;
 pub use session::Session;

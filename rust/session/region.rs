@@ -8,7 +8,7 @@ use crate::{
     device::Device,
     limits::{
         Account,
-        Charge, //
+        Reserved, //
     },
     method,
     stats::{
@@ -178,8 +178,7 @@ impl Live {
 pub struct Owned {
     live: Arc<Live>,
     device: Arc<Device>,
-    _session_charge: Charge,
-    _total_charge: Charge,
+    _reserved: Reserved,
 }
 
 impl Deref for Owned {
@@ -269,8 +268,7 @@ pub(crate) fn allocate(
     recipe: Recipe,
     take_offset: impl FnOnce() -> Result<u64>,
 ) -> Result<Arc<Region>> {
-    let session_charge = Charge::new(account, recipe.bytes())?;
-    let total_charge = Charge::new(&device.account, recipe.bytes())?;
+    let reserved = Reserved::new(account, &device.account, recipe.bytes())?;
     let start = device.stats.latency.start();
     let memory = backing::allocate(device, &recipe)?;
     device.stats.latency.stop(Timed::Allocate, start);
@@ -291,8 +289,7 @@ pub(crate) fn allocate(
     let owned = Owned {
         live,
         device: device.clone(),
-        _session_charge: session_charge,
-        _total_charge: total_charge,
+        _reserved: reserved,
     };
     let region = Region::new(memory, base_pgoff, owned);
     device.stats.inc(Counter::RegionsCreated);

@@ -5,7 +5,10 @@
 use crate::{
     default::DefaultRegion,
     device::Device,
-    limits::Account,
+    limits::{
+        Account,
+        Reserved, //
+    },
     region::{
         self,
         Recipe,
@@ -169,6 +172,11 @@ impl Session {
         // Frees the memory, with the lock released.
         drop(removed);
         Ok(())
+    }
+
+    /// Counts `bytes` bytes of memory as a region's, which it is not; `ENOSPC` over a limit.
+    pub fn reserve(&self, bytes: u64) -> Result<Reserved> {
+        Reserved::new(&self.account, &self.device.account, bytes)
     }
 
     /// Region `id`; `ENOENT` if there is none.

@@ -4,7 +4,9 @@
  *
  * What the Rust module is measured against. It takes the ioctl MEASURE of rust/uapi/dma.rs, maps memory
  * of its own for the same PCI device by the same calls of the kernel, checks the same, and holds the same
- * references. In place of a region's number it takes that of a backing: pages or vmalloc.
+ * references. As there, memory is of any backing, which a table of operations stands for, and is made of
+ * as few blocks as there can be. In place of a region's number it takes that of a backing: pages or
+ * vmalloc.
  *
  * Not for use: it has no regions, and the device must keep its driver while this is loaded.
  */
@@ -59,13 +61,39 @@ struct twin_measure {
 struct twin_device {
 	struct kref ref;
 	struct device *dev;
+	/* There is memory that it does not reach by itself: then nothing is lent. */
+	bool limited;
 };
+
+struct twin_memory;
+
+struct twin_run {
+	unsigned long pfn;
+	size_t nr_pages;
+};
+
+struct twin_backing {
+	size_t (*nr_pages)(const struct twin_memory *memory);
+	/* The frames from a page on, as far as they are contiguous and cheap to tell. */
+	bool (*run_at)(const struct twin_memory *memory, size_t page, struct twin_run *run);
+	/* Their struct pages: how many were told. */
+	size_t (*struct_pages)(const struct twin_memory *memory, size_t first, struct page **slots,
+			       size_t count);
+	bool (*in_direct_map)(const struct twin_memory *memory);
+	void (*free)(struct twin_memory *memory);
+};
+
+#define TWIN_BLOCK_PAGES	(1UL << MAX_PAGE_ORDER)
+#define TWIN_MAX_BLOCKS		(2 * TWIN_MAX_BYTES / (TWIN_BLOCK_PAGES << PAGE_SHIFT))
 
 struct twin_memory {
 	struct kref ref;
-	void *addr;
-	size_t bytes;
-	bool vmalloc;
+	const struct twin_backing *backing;
+	size_t nr_pages;
+	union {
+		void *addr;
+		void *blocks[TWIN_MAX_BLOCKS];
+	};
 };
 
 /* Memory that the device has, or the CPU after it. */
@@ -89,15 +117,142 @@ static void twin_device_free(struct kref *ref)
 	kfree(container_of(ref, struct twin_device, ref));
 }
 
+static size_t twin_nr_pages(const struct twin_memory *memory)
+{
+	return memory->nr_pages;
+}
+
+static size_t twin_block_pages(size_t left)
+{
+	return min(left, TWIN_BLOCK_PAGES);
+}
+
+static void *twin_locate(const struct twin_memory *memory, size_t page, size_t *nr_pages)
+{
+	size_t within = page % TWIN_BLOCK_PAGES;
+
+	if (page >= memory->nr_pages)
+		return NULL;
+	*nr_pages = twin_block_pages(memory->nr_pages - (page - within)) - within;
+	return memory->blocks[page / TWIN_BLOCK_PAGES] + (within << PAGE_SHIFT);
+}
+
+static bool twin_pages_run_at(const struct twin_memory *memory, size_t page, struct twin_run *run)
+{
+	void *addr = twin_locate(memory, page, &run->nr_pages);
+
+	if (!addr)
+		return false;
+	run->pfn = page_to_pfn(virt_to_page(addr));
+	return true;
+}
+
+static size_t twin_pages_struct_pages(const struct twin_memory *memory, size_t first, struct page **slots,
+				      size_t count)
+{
+	size_t told = 0, nr_pages, i;
+
+	while (told < count) {
+		void *addr = twin_locate(memory, first + told, &nr_pages);
+		struct page *page;
+
+		if (!addr)
+			break;
+		page = virt_to_page(addr);
+		nr_pages = min(nr_pages, count - told);
+		for (i = 0; i < nr_pages; i++)
+			slots[told++] = page + i;
+	}
+	return told;
+}
+
+static bool twin_pages_in_direct_map(const struct twin_memory *memory)
+{
+	return true;
+}
+
+static void twin_pages_free(struct twin_memory *memory)
+{
+	size_t page;
+
+	for (page = 0; page < memory->nr_pages; page += TWIN_BLOCK_PAGES)
+		free_pages_exact(memory->blocks[page / TWIN_BLOCK_PAGES],
+				 twin_block_pages(memory->nr_pages - page) << PAGE_SHIFT);
+}
+
+static const struct twin_backing twin_pages = {
+	.nr_pages = twin_nr_pages,
+	.run_at = twin_pages_run_at,
+	.struct_pages = twin_pages_struct_pages,
+	.in_direct_map = twin_pages_in_direct_map,
+	.free = twin_pages_free,
+};
+
+static bool twin_vmalloc_run_at(const struct twin_memory *memory, size_t page, struct twin_run *run)
+{
+	if (page >= memory->nr_pages)
+		return false;
+	run->pfn = vmalloc_to_pfn(memory->addr + (page << PAGE_SHIFT));
+	run->nr_pages = 1;
+	return true;
+}
+
+static size_t twin_vmalloc_struct_pages(const struct twin_memory *memory, size_t first, struct page **slots,
+					size_t count)
+{
+	void *addr = memory->addr + (first << PAGE_SHIFT);
+	size_t i;
+
+	if (first >= memory->nr_pages)
+		return 0;
+	count = min(count, memory->nr_pages - first);
+	for (i = 0; i < count; i++, addr += PAGE_SIZE)
+		slots[i] = vmalloc_to_page(addr);
+	return count;
+}
+
+static bool twin_vmalloc_in_direct_map(const struct twin_memory *memory)
+{
+	return false;
+}
+
+static void twin_vmalloc_free(struct twin_memory *memory)
+{
+	vfree(memory->addr);
+}
+
+static const struct twin_backing twin_vmalloc = {
+	.nr_pages = twin_nr_pages,
+	.run_at = twin_vmalloc_run_at,
+	.struct_pages = twin_vmalloc_struct_pages,
+	.in_direct_map = twin_vmalloc_in_direct_map,
+	.free = twin_vmalloc_free,
+};
+
 static void twin_memory_free(struct kref *ref)
 {
 	struct twin_memory *memory = container_of(ref, struct twin_memory, ref);
 
-	if (memory->vmalloc)
-		vfree(memory->addr);
-	else if (memory->addr)
-		free_pages_exact(memory->addr, memory->bytes);
+	memory->backing->free(memory);
 	kfree(memory);
+}
+
+static bool twin_fill(struct twin_memory *memory, size_t nr_pages)
+{
+	if (memory->backing == &twin_vmalloc) {
+		memory->addr = vzalloc(nr_pages << PAGE_SHIFT);
+		memory->nr_pages = memory->addr ? nr_pages : 0;
+	}
+	while (memory->nr_pages < nr_pages && memory->backing == &twin_pages) {
+		size_t block = twin_block_pages(nr_pages - memory->nr_pages);
+		void *addr = alloc_pages_exact(block << PAGE_SHIFT, GFP_KERNEL | __GFP_ZERO);
+
+		if (!addr)
+			break;
+		memory->blocks[memory->nr_pages / TWIN_BLOCK_PAGES] = addr;
+		memory->nr_pages += block;
+	}
+	return memory->nr_pages == nr_pages;
 }
 
 static struct twin_memory *twin_memory_new(u64 backing, size_t bytes)
@@ -107,62 +262,81 @@ static struct twin_memory *twin_memory_new(u64 backing, size_t bytes)
 	if (!memory)
 		return NULL;
 	kref_init(&memory->ref);
-	memory->bytes = PAGE_ALIGN(bytes);
-	memory->vmalloc = backing == TWIN_VMALLOC;
-	memory->addr = memory->vmalloc ? vzalloc(memory->bytes) :
-					 alloc_pages_exact(memory->bytes, GFP_KERNEL | __GFP_ZERO);
-	if (!memory->addr) {
-		kref_put(&memory->ref, twin_memory_free);
-		return NULL;
-	}
-	return memory;
-}
-
-static struct page *twin_page(const struct twin_memory *memory, size_t offset)
-{
-	return memory->vmalloc ? vmalloc_to_page(memory->addr + offset) :
-				 virt_to_page(memory->addr + offset);
+	memory->backing = backing == TWIN_VMALLOC ? &twin_vmalloc : &twin_pages;
+	if (twin_fill(memory, PAGE_ALIGN(bytes) >> PAGE_SHIFT))
+		return memory;
+	kref_put(&memory->ref, twin_memory_free);
+	return NULL;
 }
 
 static int twin_map_list(struct twin_loan *loan, size_t first, size_t max_bytes)
 {
-	struct device *dev = loan->device->dev;
-	size_t start = PAGE_ALIGN_DOWN(first), offset;
-	size_t count = (PAGE_ALIGN(first + loan->bytes) - start) >> PAGE_SHIFT, i;
-	struct page **pages;
+	const struct twin_memory *memory = loan->memory;
+	struct page *few[16], **pages = few;
+	size_t page = first >> PAGE_SHIFT, end, count;
 	int ret;
 
-	pages = kvmalloc_array(count, sizeof(*pages), GFP_KERNEL_ACCOUNT);
+	if (check_add_overflow(first, loan->bytes, &end) ||
+	    end > memory->backing->nr_pages(memory) << PAGE_SHIFT)
+		return -EINVAL;
+	count = (PAGE_ALIGN(end) >> PAGE_SHIFT) - page;
+	if (count > ARRAY_SIZE(few))
+		pages = kvmalloc_array(count, sizeof(*pages), GFP_KERNEL_ACCOUNT);
 	if (!pages)
 		return -ENOMEM;
-	for (i = 0, offset = start; i < count; i++, offset += PAGE_SIZE)
-		pages[i] = twin_page(loan->memory, offset);
-	ret = sg_alloc_table_from_pages_segment(&loan->table, pages, count, offset_in_page(first),
-						loan->bytes, max_bytes, GFP_KERNEL_ACCOUNT);
-	kvfree(pages);
+	ret = -EINVAL;
+	if (memory->backing->struct_pages(memory, page, pages, count) == count)
+		ret = sg_alloc_table_from_pages_segment(&loan->table, pages, count, offset_in_page(first),
+							loan->bytes, max_bytes, GFP_KERNEL_ACCOUNT);
+	if (pages != few)
+		kvfree(pages);
 	if (ret)
 		return ret;
-	ret = dma_map_sgtable(dev, &loan->table, loan->direction, 0);
+	loan->list = true;
+	ret = dma_map_sgtable(loan->device->dev, &loan->table, loan->direction, 0);
 	if (ret)
 		sg_free_table(&loan->table);
 	return ret;
 }
 
-static int twin_map_one(struct twin_loan *loan, size_t first)
+static int twin_map_frames(struct twin_loan *loan, unsigned long pfn, size_t within)
 {
 	struct device *dev = loan->device->dev;
 
-	loan->bus = dma_map_page(dev, twin_page(loan->memory, first), offset_in_page(first),
-				 loan->bytes, loan->direction);
+	loan->bus = dma_map_page(dev, pfn_to_page(pfn), within, loan->bytes, loan->direction);
 	return dma_mapping_error(dev, loan->bus);
+}
+
+static int twin_map_single(struct twin_loan *loan, size_t first)
+{
+	const struct twin_memory *memory = loan->memory;
+	size_t end;
+	struct twin_run run;
+
+	if (!memory->backing->run_at(memory, first >> PAGE_SHIFT, &run) ||
+	    check_add_overflow(offset_in_page(first), loan->bytes, &end))
+		return -EINVAL;
+	if (end > run.nr_pages << PAGE_SHIFT || !memory->backing->in_direct_map(memory))
+		return -EOPNOTSUPP;
+	return twin_map_frames(loan, run.pfn, offset_in_page(first));
+}
+
+static int twin_map_page(struct twin_loan *loan, size_t first)
+{
+	const struct twin_memory *memory = loan->memory;
+	struct twin_run run;
+
+	if (loan->bytes > PAGE_SIZE - offset_in_page(first) ||
+	    !memory->backing->run_at(memory, first >> PAGE_SHIFT, &run))
+		return -EINVAL;
+	return twin_map_frames(loan, run.pfn, offset_in_page(first));
 }
 
 /* Takes the reference to the memory, and one to the device. */
 static noinline int twin_map(struct twin_loan *loan, struct twin_device *device,
 			     struct twin_memory *memory, size_t first, size_t bytes, u32 lending)
 {
-	size_t end;
-	int ret;
+	int ret = -EINVAL;
 
 	*loan = (struct twin_loan){
 		.device = device,
@@ -170,20 +344,19 @@ static noinline int twin_map(struct twin_loan *loan, struct twin_device *device,
 		.bytes = bytes,
 		.direction = DMA_BIDIRECTIONAL,
 	};
-	ret = -EINVAL;
-	if (!bytes || check_add_overflow(first, bytes, &end) || end > memory->bytes)
+	if (!bytes)
+		goto put;
+	ret = -EADDRNOTAVAIL;
+	if (device->limited)
 		goto put;
 	switch (lending) {
 	case TWIN_SINGLE:
-		ret = memory->vmalloc ? -EOPNOTSUPP : twin_map_one(loan, first);
+		ret = twin_map_single(loan, first);
 		break;
 	case TWIN_PAGE:
-		if (offset_in_page(first) + bytes <= PAGE_SIZE)
-			ret = twin_map_one(loan, first);
+		ret = twin_map_page(loan, first);
 		break;
-	case TWIN_SCATTER:
-	case TWIN_SCATTER_PAGES:
-		loan->list = true;
+	default:
 		ret = twin_map_list(loan, first, lending == TWIN_SCATTER ? UINT_MAX : PAGE_SIZE);
 		break;
 	}
@@ -316,7 +489,7 @@ static long twin_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (copy_from_user(&measure, user, sizeof(measure)))
 		return -EFAULT;
 	if (measure.size != sizeof(measure) || measure.flags & ~(TWIN_COHERENT | TWIN_NS) ||
-	    !measure.turns || measure.turns > TWIN_MAX_TURNS || !measure.bytes ||
+	    !measure.turns || measure.turns > TWIN_MAX_TURNS || measure.lending > TWIN_PAGE || !measure.bytes ||
 	    measure.bytes > TWIN_MAX_BYTES || measure.first > TWIN_MAX_BYTES)
 		return -EINVAL;
 	if (!(measure.flags & TWIN_COHERENT)) {
@@ -361,6 +534,7 @@ static int __init twin_init(void)
 		goto put;
 	kref_init(&twin_device->ref);
 	twin_device->dev = &twin_pci->dev;
+	twin_device->limited = dma_addressing_limited(twin_device->dev);
 	ret = misc_register(&twin_misc);
 	if (!ret)
 		return 0;
