@@ -83,11 +83,6 @@ const CLEAN: &[Errno] = &[Errno::ENOMEM, Errno::EFAULT, Errno::EIO];
 /// A page and a half.
 const BYTES: u64 = 6000;
 
-fn open_device() -> Result<Session, Errno> {
-    let path = device().map_err(|_| Errno::ENOENT)?;
-    Session::open_at(path).map_err(|err| err.errno().unwrap_or(Errno::UnknownErrno))
-}
-
 /// Fails unless so many regions and loans are there.
 fn expect(path: &Path, regions: usize, loans: u64) -> Result<()> {
     let tables = tables(path)?;
@@ -101,7 +96,12 @@ fn expect(path: &Path, regions: usize, loans: u64) -> Result<()> {
 }
 
 fn open() -> Result<Tally> {
-    each_failure(CLEAN, open_device, |_| Ok(()))
+    let path = device()?;
+    let open = || {
+        let opened = Session::open_at(&path);
+        opened.map_err(|err| err.errno().unwrap_or(Errno::UnknownErrno))
+    };
+    each_failure(CLEAN, open, |_| Ok(()))
 }
 
 fn info() -> Result<Tally> {

@@ -15,8 +15,9 @@ const HOG_TESTS: &str = "gpio.hog.";
 const SLEEP_TESTS: &str = "gpio.sleep.";
 /// Of those that need a device for DMA.
 const DMA_TESTS: &str = "dma.";
-/// Of those that fail allocations, which takes a debug kernel.
+/// Of those that fail allocations, which takes a debug kernel; and of a device's.
 const FAILING: &str = "failing.";
+const DMA_FAILING: &str = "dma.failing.";
 
 /// A boot, and the tests that run in it.
 pub struct Plan {
@@ -98,6 +99,31 @@ const ALL_CHECKED: Plan = Plan {
 /// Of a boot for a device, which has few tests, and all checkers.
 const EVERYTHING: &str = "kasan_multi_shot page_poison=1 slab_debug=U";
 
+const BOUNCE_CHECKED: Plan = Plan {
+    name: "edu-bounce-checked",
+    build: Build {
+        memory: CHECKED.memory,
+        ..EDU_BOUNCE
+    },
+    append: EVERYTHING,
+    without: &[DMA_FAILING],
+    ..DMA
+};
+
+const IOMMU_CHECKED: Plan = Plan {
+    name: "edu-iommu-checked",
+    build: Build {
+        memory: CHECKED.memory,
+        ..EDU_IOMMU
+    },
+    ..BOUNCE_CHECKED
+};
+
+/// Where allocations fail. The DMA API's checker gives up for good when one of its own does; and the
+/// kernel warns of files in `/proc/irq` that it could not make, when it frees a message's interrupt.
+const FAILING_EVERYTHING: &str =
+    "kasan_multi_shot page_poison=1 slab_debug=U dma_debug=off pci=nomsi";
+
 /// Those of `make test-debug`. Checkers that are in each other's way, or would only slow down another,
 /// have boots of their own: a report of KASAN turns lockdep off, and kmemleak only sees what a cache
 /// does not hold on to.
@@ -124,23 +150,21 @@ pub const DEBUG: &[Plan] = &[
         without: &[],
         ..ALL_CHECKED
     },
+    BOUNCE_CHECKED,
+    IOMMU_CHECKED,
     Plan {
-        name: "edu-bounce-checked",
-        build: Build {
-            memory: CHECKED.memory,
-            ..EDU_BOUNCE
-        },
-        append: EVERYTHING,
-        ..DMA
+        name: "edu-bounce-failing",
+        append: FAILING_EVERYTHING,
+        tests: DMA_FAILING,
+        without: &[],
+        ..BOUNCE_CHECKED
     },
     Plan {
-        name: "edu-iommu-checked",
-        build: Build {
-            memory: CHECKED.memory,
-            ..EDU_IOMMU
-        },
-        append: EVERYTHING,
-        ..DMA
+        name: "edu-iommu-failing",
+        append: FAILING_EVERYTHING,
+        tests: DMA_FAILING,
+        without: &[],
+        ..IOMMU_CHECKED
     },
     Plan {
         name: "gpio-checked",
@@ -279,6 +303,10 @@ mod tests {
         assert_eq!(runs_of(STOCK, "life.fork"), ["virtme", "tiny"]);
         assert_eq!(runs_of(DEBUG, "failing.mmap"), ["fail-nth"]);
         assert_eq!(runs_of(DEBUG, "life."), ["kasan", "lockdep", "kmemleak"]);
+        assert_eq!(
+            runs_of(DEBUG, "dma.failing."),
+            ["edu-bounce-failing", "edu-iommu-failing"]
+        );
         assert_eq!(runs_of(ARM, "life."), ["arm-virt"]);
         assert_eq!(runs_of(ARM, "gpio.the_kernel"), ["arm-gpio"]);
         assert_eq!(runs_of(ARM, "gpio.hog."), ["arm-gpio-hog"]);
