@@ -128,14 +128,17 @@ fn lend(
     shape: Shape,
 ) -> Result<Times> {
     let (region, range) = (region.clone(), range.clone());
-    let begun = clock();
-    let mut lent = Streaming::<_, BothWays>::map(device, region, range, shape)?;
-    let mapped = clock();
-    let back = lent.borrow_for_cpu();
-    let with_cpu = clock();
-    drop(back);
-    let with_device = clock();
-    drop(lent);
+    let times = {
+        let begun = clock();
+        let mut lent = Streaming::<_, BothWays>::map(device, region, range, shape)?;
+        let mapped = clock();
+        let back = lent.borrow_for_cpu();
+        let with_cpu = clock();
+        drop(back);
+        [begun, mapped, with_cpu, clock()]
+        // Unmapped here.
+    };
+    let [begun, mapped, with_cpu, with_device] = times;
     Ok([begun, mapped, with_cpu, with_device, clock()])
 }
 

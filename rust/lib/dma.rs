@@ -643,7 +643,7 @@ unsafe fn map_frames(
     let mut bus = 0;
     // SAFETY: The device may be used for DMA. By the promise of `Backing` its frames are ordinary memory,
     // and by the requirement of this function these bytes are in such.
-    to_result(unsafe {
+    let status = unsafe {
         ffi::mapkit_dma_map_page(
             device.as_raw().cast::<c_void>(),
             pfn,
@@ -652,6 +652,9 @@ unsafe fn map_frames(
             direction,
             &mut bus,
         )
-    })?;
-    Ok(Handle::One { bus, bytes })
+    };
+    match status {
+        0 => Ok(Handle::One { bus, bytes }),
+        err => Err(Error::from_errno(err)),
+    }
 }

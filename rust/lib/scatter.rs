@@ -56,28 +56,36 @@ impl ScatterList {
     /// A list of the bytes `range` of `memory`, which must be inside it: neighbours in one entry, of up
     /// to `max_bytes`.
     pub(crate) fn new(memory: &dyn Backing, range: Range<usize>, max_bytes: usize) -> Result<Self> {
-        let first = range.start / PAGE_SIZE;
-        let end = range.end.div_ceil(PAGE_SIZE);
-        let count = end.saturating_sub(first);
+        let nr_pages = range
+            .end
+            .div_ceil(PAGE_SIZE)
+            .saturating_sub(range.start / PAGE_SIZE);
         let mut few = [MaybeUninit::uninit(); FEW];
-        let mut many = KVVec::new();
-        let pages = match few.get_mut(..count) {
-            Some(pages) => pages,
-            None => {
-                many.reserve(count, GFP_KERNEL_ACCOUNT)?;
-                let room = many.spare_capacity_mut();
-                room.get_mut(..count).ok_or(ENOMEM)?
-            }
-        };
-        fill(memory, first, pages)?;
+        if let Some(slots) = few.get_mut(..nr_pages) {
+            return Self::through(slots, memory, range, max_bytes);
+        }
+        let mut many = KVVec::with_capacity(nr_pages, GFP_KERNEL_ACCOUNT)?;
+        let slots = many.spare_capacity_mut();
+        let slots = slots.get_mut(..nr_pages).ok_or(ENOMEM)?;
+        Self::through(slots, memory, range, max_bytes)
+    }
+
+    /// The same, with a slot for each page.
+    fn through(
+        slots: &mut [MaybeUninit<StructPage>],
+        memory: &dyn Backing,
+        range: Range<usize>,
+        max_bytes: usize,
+    ) -> Result<Self> {
+        fill(memory, range.start / PAGE_SIZE, slots)?;
         let mut table = bindings::sg_table::default();
-        // SAFETY: `fill` has initialized `pages`, which has as many pages, and the bytes are inside them.
-        // The function may sleep, as may its callers.
+        // SAFETY: `fill` has initialized the slots, in whose pages the bytes are. The function may sleep,
+        // as may its callers.
         to_result(unsafe {
             bindings::sg_alloc_table_from_pages_segment(
                 &mut table,
-                pages.as_mut_ptr().cast::<StructPage>(),
-                c_uint::try_from(count)?,
+                slots.as_mut_ptr().cast::<StructPage>(),
+                c_uint::try_from(slots.len())?,
                 (range.start % PAGE_SIZE) as c_uint,
                 range.len(),
                 c_uint::try_from(max_bytes).unwrap_or(c_uint::MAX),

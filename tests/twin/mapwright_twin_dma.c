@@ -72,7 +72,7 @@ struct twin_run {
 	size_t nr_pages;
 };
 
-struct twin_backing {
+struct twin_backing_ops {
 	size_t (*nr_pages)(const struct twin_memory *memory);
 	/* The frames from a page on, as far as they are contiguous and cheap to tell. */
 	bool (*run_at)(const struct twin_memory *memory, size_t page, struct twin_run *run);
@@ -88,7 +88,7 @@ struct twin_backing {
 
 struct twin_memory {
 	struct kref ref;
-	const struct twin_backing *backing;
+	const struct twin_backing_ops *backing;
 	size_t nr_pages;
 	union {
 		void *addr;
@@ -180,7 +180,7 @@ static void twin_pages_free(struct twin_memory *memory)
 				 twin_block_pages(memory->nr_pages - page) << PAGE_SHIFT);
 }
 
-static const struct twin_backing twin_pages = {
+static const struct twin_backing_ops twin_pages = {
 	.nr_pages = twin_nr_pages,
 	.run_at = twin_pages_run_at,
 	.struct_pages = twin_pages_struct_pages,
@@ -221,7 +221,7 @@ static void twin_vmalloc_free(struct twin_memory *memory)
 	vfree(memory->addr);
 }
 
-static const struct twin_backing twin_vmalloc = {
+static const struct twin_backing_ops twin_vmalloc = {
 	.nr_pages = twin_nr_pages,
 	.run_at = twin_vmalloc_run_at,
 	.struct_pages = twin_vmalloc_struct_pages,
@@ -534,7 +534,8 @@ static int __init twin_init(void)
 		goto put;
 	kref_init(&twin_device->ref);
 	twin_device->dev = &twin_pci->dev;
-	twin_device->limited = dma_addressing_limited(twin_device->dev);
+	twin_device->limited = !device_iommu_mapped(twin_device->dev) &&
+			       dma_addressing_limited(twin_device->dev);
 	ret = misc_register(&twin_misc);
 	if (!ret)
 		return 0;
