@@ -48,6 +48,7 @@ use kernel::{
 use mapkit::{
     completion::Announcement,
     pci::BusMaster,
+    power::Sleeper,
     workqueue::OrderedQueue, //
 };
 
@@ -71,7 +72,7 @@ pub(crate) struct Engine {
     tested: Announcement,
     #[pin]
     state: Mutex<State>,
-    /// The engine is free, or gone.
+    /// The engine is free, still or gone, or the system awake.
     #[pin]
     free: PollCondVar,
     /// What is done later, until the device is gone.
@@ -83,6 +84,10 @@ pub(crate) struct Engine {
 struct State {
     /// Somebody has it.
     taken: bool,
+    /// It moves a piece.
+    moving: bool,
+    /// The system sleeps, or is about to: no piece is begun.
+    asleep: bool,
     /// Why nobody can have it any more.
     gone: Option<Error>,
 }
@@ -108,7 +113,12 @@ impl Engine {
                 stats,
                 moved <- Announcement::new(),
                 tested <- Announcement::new(),
-                state <- new_mutex!(State { taken: false, gone: None }),
+                state <- new_mutex!(State {
+                    taken: false,
+                    moving: false,
+                    asleep: false,
+                    gone: None,
+                }),
                 free <- new_poll_condvar!(),
                 queue <- new_mutex!(Some(queue)),
             }? Error),
@@ -234,9 +244,26 @@ impl Engine {
         }
     }
 
+    /// As [`move_awake`](Self::move_awake), once the system is awake. `EINTR` if a signal comes first.
+    fn move_piece(&self, way: Way, bus: u32, offset: u32, bytes: u32) -> Result {
+        let mut state = self.state.lock();
+        while state.asleep {
+            // A task that is frozen for the sleep waits here meanwhile.
+            if self.free.wait_interruptible_freezable(&mut state) {
+                return Err(EINTR);
+            }
+        }
+        state.moving = true;
+        drop(state);
+        let moved = self.move_awake(way, bus, offset, bytes);
+        self.state.lock().moving = false;
+        self.free.notify_all();
+        moved
+    }
+
     /// Moves a piece of `bytes` bytes between `bus` and byte `offset` of the device's buffer, and waits
     /// until that is done.
-    fn move_piece(&self, way: Way, bus: u32, offset: u32, bytes: u32) -> Result {
+    fn move_awake(&self, way: Way, bus: u32, offset: u32, bytes: u32) -> Result {
         let buffer = BUFFER.checked_add(offset).ok_or(EINVAL)?;
         let (source, target) = match way {
             Way::FromMemory => (bus, buffer),
@@ -279,6 +306,22 @@ impl Engine {
             TIMEOUT_MS
         );
         EIO
+    }
+}
+
+/// What the device moves while it is suspended is lost, and it is not told to. The bus restores the rest.
+impl Sleeper for Engine {
+    fn sleep(&self) {
+        let mut state = self.state.lock();
+        state.asleep = true;
+        while state.moving {
+            self.free.wait(&mut state);
+        }
+    }
+
+    fn wake(&self) {
+        self.state.lock().asleep = false;
+        self.free.notify_all();
     }
 }
 

@@ -32,7 +32,8 @@ use mapkit::{
     pci::{
         device_id,
         BusMaster, //
-    }, //
+    },
+    power::SleepNotifier, //
 };
 use mapwright_session::{
     DefaultRegion,
@@ -159,6 +160,7 @@ struct Edu {
     _name: Name,
     device: Arc<Device>,
     engine: Arc<Engine>,
+    _sleep: Pin<KBox<SleepNotifier<Engine>>>,
     _handler: Handler,
 }
 
@@ -211,6 +213,7 @@ impl Edu {
             dev_err!(device, "the device does not work: is it QEMU's edu?\n");
         })?;
 
+        let sleep = KBox::pin_init(SleepNotifier::new(engine.clone()), GFP_KERNEL)?;
         let settings = Settings {
             total_limit_mib: *module_parameters::total_limit_mib.value(),
             session_limit_mib: *module_parameters::session_limit_mib.value(),
@@ -233,6 +236,7 @@ impl Edu {
             _name: name,
             device: memory,
             engine,
+            _sleep: sleep,
             _handler: handler,
         })
     }

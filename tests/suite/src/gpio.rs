@@ -126,17 +126,23 @@ pub(crate) fn last_write(model: &mut Client, which: Register) -> Result<Option<u
     Ok(last.map(|(_, value)| *value))
 }
 
-/// What the bank is called on its bus: `0000:00:03.0`, `4804c000.mapwright-gpio`.
-pub(crate) fn address() -> Result<String> {
+/// What the banks are called on their bus: `0000:00:03.0`, `4804c000.mapwright-gpio`.
+pub(crate) fn addresses() -> Vec<String> {
     let entries = DRIVERS.iter().flat_map(fs::read_dir).flatten().flatten();
-    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     names
-        .find(|name| is_pci(name) || name.ends_with(".mapwright-gpio"))
-        .context("no device is bound")
+        .filter(|name| is_pci(name) || name.ends_with(".mapwright-gpio"))
+        .collect()
+}
+
+/// What the first of them is called.
+pub(crate) fn address() -> Result<String> {
+    let mut names = addresses().into_iter();
+    names.next().context("no device is bound")
 }
 
 /// The driver, on the bus that has such names.
-fn driver(address: &str) -> &'static Path {
+pub(crate) fn driver(address: &str) -> &'static Path {
     Path::new(DRIVERS[usize::from(!is_pci(address))])
 }
 

@@ -24,6 +24,7 @@ mod direct;
 mod dma;
 mod dma_driver;
 mod dma_failing;
+mod dma_sleep;
 mod examples;
 mod failing;
 mod faults;
@@ -45,6 +46,7 @@ mod raw;
 mod refusals;
 mod runner;
 mod sessions;
+mod sleep;
 mod stats;
 mod tracing;
 mod walk;
@@ -78,6 +80,7 @@ const SUITES: &[Suite] = &[
     #[cfg(target_arch = "x86_64")]
     memory_types::SUITE,
     board::bank::SUITE,
+    board::banks::SUITE,
     board::hog::SUITE,
     board::sleep::SUITE,
     gpio_lines::SUITE,
@@ -94,6 +97,7 @@ const SUITES: &[Suite] = &[
     dma::SUITE,
     dma_driver::SUITE,
     dma_failing::SUITE,
+    dma_sleep::SUITE,
     module::SUITE,
     failing::SUITE,
 ];

@@ -18,12 +18,13 @@ const PLUGIN: &str = "build/bin/libmapwright_gpio_board.so";
 const SOURCES: &str = "tests/dts";
 const BOARD: &str = "virt-am335x.dtsi";
 
-/// The overlays that make GPIO1 what it is in a mode.
+/// The overlays that make the banks what they are in a mode.
 fn overlays(mode: GpioMode) -> &'static [&'static str] {
     match mode {
         GpioMode::Kernel => &[],
         GpioMode::Hog => &["beaglebone-hog"],
         GpioMode::Bank => &["beaglebone-bank", "virt-bank"],
+        GpioMode::Banks => &["beaglebone-bank", "virt-banks"],
     }
 }
 

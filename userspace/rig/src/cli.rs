@@ -68,6 +68,8 @@ pub enum GpioMode {
     Hog,
     /// mapwright_gpio
     Bank,
+    /// mapwright_gpio, with all four banks
+    Banks,
 }
 
 impl fmt::Display for GpioMode {
@@ -76,6 +78,7 @@ impl fmt::Display for GpioMode {
             GpioMode::Kernel => "kernel",
             GpioMode::Hog => "hog",
             GpioMode::Bank => "bank",
+            GpioMode::Banks => "banks",
         })
     }
 }

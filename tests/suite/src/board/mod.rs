@@ -5,6 +5,7 @@
 //! accesses without a clock.
 
 pub mod bank;
+pub mod banks;
 pub mod hog;
 pub mod sleep;
 
@@ -60,12 +61,17 @@ fn records(model: &mut Client, bank: usize) -> Result<Vec<Record>> {
 /// Fails if one of the accesses so far, of any driver, was none that it should do. Of the first bank that
 /// it finds, gpio-omap reads the lower half of REVISION, to print it.
 fn all_proper(model: &mut Client, context: &Context) -> Result<()> {
+    all_proper_of(model, context, &[OURS])
+}
+
+/// The same, where the banks `ours` are this driver's.
+fn all_proper_of(model: &mut Client, context: &Context, ours: &[usize]) -> Result<()> {
     let mut count = 0;
     for bank in 0..BANKS {
         let records = records(model, bank)?;
-        let is_proper = |record: &&Record| match bank {
-            OURS => record.is_proper(),
-            _ => !record.aborted && record.name.is_some(),
+        let is_proper = |record: &&Record| match ours.contains(&bank) {
+            true => record.is_proper(),
+            false => !record.aborted && record.name.is_some(),
         };
         let improper: Vec<_> = records.iter().filter(|r| !is_proper(r)).collect();
         ensure!(

@@ -12,12 +12,15 @@ const GPIO_TESTS: &str = "gpio.";
 /// Of those that need banks at their true addresses, and the mode that the driver is in there.
 const BOARD_TESTS: &str = "gpio.board.";
 const HOG_TESTS: &str = "gpio.hog.";
+const BANKS_TESTS: &str = "gpio.banks.";
 const SLEEP_TESTS: &str = "gpio.sleep.";
 /// Of those that need a device for DMA.
 const DMA_TESTS: &str = "dma.";
 /// Of those that fail allocations, which takes a debug kernel; and of a device's.
 const FAILING: &str = "failing.";
 const DMA_FAILING: &str = "dma.failing.";
+/// Of those after which a machine is good for nothing more.
+const DMA_SLEEP: &str = "dma.sleep.";
 
 /// A boot, and the tests that run in it.
 pub struct Plan {
@@ -43,7 +46,7 @@ const ALL: Plan = Plan {
 
 const DMA: Plan = Plan {
     tests: DMA_TESTS,
-    without: &[],
+    without: &[DMA_SLEEP],
     ..ALL
 };
 
@@ -76,10 +79,17 @@ pub const STOCK: &[Plan] = &[
         ..DMA
     },
     Plan {
+        name: "edu-sleep",
+        build: EDU,
+        tests: DMA_SLEEP,
+        without: &[],
+        ..DMA
+    },
+    Plan {
         name: "gpio",
         build: GPIO,
         tests: GPIO_TESTS,
-        without: &[BOARD_TESTS, HOG_TESTS, SLEEP_TESTS],
+        without: &[BOARD_TESTS, HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
         ..ALL
     },
 ];
@@ -106,7 +116,7 @@ const BOUNCE_CHECKED: Plan = Plan {
         ..EDU_BOUNCE
     },
     append: EVERYTHING,
-    without: &[DMA_FAILING],
+    without: &[DMA_FAILING, DMA_SLEEP],
     ..DMA
 };
 
@@ -174,7 +184,7 @@ pub const DEBUG: &[Plan] = &[
         },
         append: EVERYTHING,
         tests: GPIO_TESTS,
-        without: &[BOARD_TESTS, HOG_TESTS, SLEEP_TESTS],
+        without: &[BOARD_TESTS, HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
         ..ALL
     },
 ];
@@ -184,7 +194,7 @@ const GPIO_BOARD: Plan = Plan {
     name: "arm-gpio",
     build: GPIO_ARM,
     tests: GPIO_TESTS,
-    without: &[HOG_TESTS, SLEEP_TESTS],
+    without: &[HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
     ..ALL
 };
 
@@ -216,6 +226,16 @@ pub const ARM: &[Plan] = &[
             ..GPIO_ARM
         },
         tests: HOG_TESTS,
+        without: &[],
+        ..GPIO_BOARD
+    },
+    Plan {
+        name: "arm-gpio-banks",
+        build: Build {
+            gpio_mode: GpioMode::Banks,
+            ..GPIO_ARM
+        },
+        tests: BANKS_TESTS,
         without: &[],
         ..GPIO_BOARD
     },
@@ -300,6 +320,7 @@ mod tests {
             runs_of(STOCK, "dma."),
             ["edu", "edu-iommu", "edu-passthrough", "edu-bounce"]
         );
+        assert_eq!(runs_of(STOCK, "dma.sleep."), ["edu-sleep"]);
         assert_eq!(runs_of(STOCK, "life.fork"), ["virtme", "tiny"]);
         assert_eq!(runs_of(DEBUG, "failing.mmap"), ["fail-nth"]);
         assert_eq!(runs_of(DEBUG, "life."), ["kasan", "lockdep", "kmemleak"]);
@@ -310,6 +331,7 @@ mod tests {
         assert_eq!(runs_of(ARM, "life."), ["arm-virt"]);
         assert_eq!(runs_of(ARM, "gpio.the_kernel"), ["arm-gpio"]);
         assert_eq!(runs_of(ARM, "gpio.hog."), ["arm-gpio-hog"]);
+        assert_eq!(runs_of(ARM, "gpio.banks."), ["arm-gpio-banks"]);
         assert_eq!(
             runs_of(ARM, "gpio.sleep."),
             ["arm-gpio-sleep", "arm-gpio-hog-sleep"]

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The system sleeps while the device has memory, and while it moves some.
+
+use crate::{
+    dma::{from_to, tables, wait_until, Bench, COHERENT, PAGES, VMALLOC},
+    runner::{suite, Context},
+    sleep::rehearse,
+};
+use anyhow::{ensure, Result};
+use mapwright::{Direction, Lending, TransferSide as Side};
+use nix::errno::Errno;
+use std::time::Duration;
+
+suite! { "dma.sleep":
+    transfers_go_on_after_sleep,
+}
+
+/// Sixteen pieces, each of which takes a tenth of a second to the device and one back.
+const BYTES: u64 = 64 << 10;
+
+fn transfers_go_on_after_sleep(context: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let session = &bench.session;
+    let (source, target) = (bench.create(VMALLOC, BYTES)?, bench.create(PAGES, BYTES)?);
+    let contents: Vec<u8> = (0..BYTES).map(|i| (i % 251) as u8).collect();
+    session.write_at(&source, 0, &contents)?;
+    let coherent = bench.create(COHERENT, 4096)?;
+    session.write_at(&coherent, 0, b"before")?;
+    let lent = bench.create(PAGES, 4096)?;
+    let loan = session.lend(&lent, (0, 4096), Lending::Single, Direction::FromDevice)?;
+
+    let transfer = from_to(Side::Region(source, 0), Side::Region(target, 0), BYTES);
+    session.queue(&transfer, 7, None)?;
+    let pieces = || Ok(tables(&bench.path)?.counter("pieces_started"));
+    let before = pieces()?;
+    wait_until("a piece is on its way", || Ok(pieces()? > before))?;
+    ensure!(session.done() == Err(Errno::EAGAIN), "it is over already");
+    rehearse(Duration::from_secs(1))?;
+    let mut done = Err(Errno::EAGAIN);
+    wait_until("the transfer ends", || {
+        done = session.done();
+        Ok(done != Err(Errno::EAGAIN))
+    })?;
+    ensure!(done == Ok((7, Ok(()))), "it ended with {done:?}");
+    let mut seen = vec![0; contents.len()];
+    session.read_at(&target, 0, &mut seen)?;
+    ensure!(seen == contents, "a piece was lost");
+
+    session.transfer(&from_to(
+        Side::Region(coherent, 0),
+        Side::Region(lent, 100),
+        6,
+    ))?;
+    session.give_back(loan.id)?;
+    let mut seen = [0; 6];
+    session.read_at(&lent, 100, &mut seen)?;
+    ensure!(&seen == b"before", "{seen:?}");
+    let tables = tables(&bench.path)?;
+    let (pieces, interrupts) = (
+        tables.counter("pieces_started"),
+        tables.counter("interrupts"),
+    );
+    ensure!(
+        pieces == interrupts,
+        "{interrupts} interrupts of {pieces} pieces"
+    );
+    context.note(format!("{pieces} pieces, each with its interrupt"));
+    bench.close()
+}
