@@ -1286,7 +1286,7 @@ fn tell_ready(pipe: &OwnedFd) -> Result<()> {
     Ok(())
 }
 
-pub fn wait_until(what: &str, done: impl Fn() -> Result<bool>) -> Result<()> {
+pub fn wait_until(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !done()? {
         ensure!(Instant::now() < deadline, "it did not come to pass: {what}");

@@ -32,7 +32,7 @@ fn transfers_go_on_after_sleep(context: &Context) -> Result<()> {
 
     let transfer = from_to(Side::Region(source, 0), Side::Region(target, 0), BYTES);
     session.queue(&transfer, 7, None)?;
-    let pieces = || Ok(tables(&bench.path)?.counter("pieces_started"));
+    let pieces = || -> Result<u64> { Ok(tables(&bench.path)?.counter("pieces_started")) };
     let before = pieces()?;
     wait_until("a piece is on its way", || Ok(pieces()? > before))?;
     ensure!(session.done() == Err(Errno::EAGAIN), "it is over already");

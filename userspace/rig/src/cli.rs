@@ -131,6 +131,9 @@ pub struct GuestArgs {
     /// Who drives the bank GPIO1 in the machine virt
     #[arg(long, default_value_t = GpioMode::Bank, value_enum)]
     pub gpio_mode: GpioMode,
+    /// Put the program into the guest's memory: in the system's sleep, the host's files are lost
+    #[arg(long)]
+    pub own_program: bool,
     /// Show how QEMU is started, and the kernel's log as it is written
     #[arg(short, long)]
     pub verbose: bool,
@@ -153,6 +156,7 @@ impl GuestArgs {
             results: None,
             gpio: None,
             gpio_mode: GpioMode::Bank,
+            own_program: false,
             verbose: false,
         }
     }

@@ -120,6 +120,7 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
         qemu,
         gpio: args.gpio.clone(),
         gpio_mode: args.gpio_mode,
+        own_program: args.own_program,
         append: shell_words::split(&args.append).context("--append has an open quote")?,
         memory: args.memory.clone(),
         cpus: args.cpus,

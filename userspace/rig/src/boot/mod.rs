@@ -25,6 +25,7 @@ pub struct Guest {
     /// A modelled GPIO bank is in the guest, and leaves its files here.
     pub gpio: Option<PathBuf>,
     pub gpio_mode: GpioMode,
+    pub own_program: bool,
     pub append: Vec<String>,
     pub memory: String,
     pub cpus: u32,
@@ -35,10 +36,9 @@ pub struct Guest {
 
 impl Guest {
     /// Whether the command is in the guest's own memory: where the host's files cannot be had, and where
-    /// they are lost, since 9p does not survive the system's sleep, which a board with GPIO is tested in.
+    /// they are lost, since 9p does not survive the system's sleep.
     pub fn has_own_program(&self) -> bool {
-        let is_board = self.machine == Machine::Virt && self.gpio.is_some();
-        is_board || !self.machine.has_virtio()
+        self.own_program || !self.machine.has_virtio()
     }
 }
 
@@ -156,6 +156,7 @@ pub mod tests {
             qemu: vec!["-device".into(), "edu".into()],
             gpio: None,
             gpio_mode: GpioMode::Bank,
+            own_program: false,
             append: vec!["nokaslr".into()],
             memory: "1G".into(),
             cpus: 2,

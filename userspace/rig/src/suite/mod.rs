@@ -45,6 +45,7 @@ pub fn run(args: &TestArgs) -> Result<u8> {
                 machine.cpus
             },
             gpio: machine.gpio,
+            own_program: machine.own_program,
             ..args.guest.clone()
         };
         runs.push(a_run(plan, guest, filter, args.timeout));

@@ -280,7 +280,9 @@ impl Plan {
         let Some(filter) = filter else {
             return true;
         };
-        let begins = |start: &&str| filter.starts_with(*start);
+        // The dot at its end may be left out.
+        let begins =
+            |start: &&str| filter.starts_with(*start) || start.strip_suffix('.') == Some(filter);
         begins(&self.tests) && !self.without.iter().any(begins)
     }
 
@@ -300,6 +302,7 @@ impl Plan {
         guest.append = format!("{} {}", guest.append, self.append)
             .trim()
             .to_owned();
+        guest.own_program = [DMA_SLEEP, SLEEP_TESTS].contains(&self.tests);
         guest
     }
 }
@@ -320,7 +323,7 @@ mod tests {
             runs_of(STOCK, "dma."),
             ["edu", "edu-iommu", "edu-passthrough", "edu-bounce"]
         );
-        assert_eq!(runs_of(STOCK, "dma.sleep."), ["edu-sleep"]);
+        assert_eq!(runs_of(STOCK, "dma.sleep"), ["edu-sleep"]);
         assert_eq!(runs_of(STOCK, "life.fork"), ["virtme", "tiny"]);
         assert_eq!(runs_of(DEBUG, "failing.mmap"), ["fail-nth"]);
         assert_eq!(runs_of(DEBUG, "life."), ["kasan", "lockdep", "kmemleak"]);
