@@ -13,6 +13,7 @@ use crate::{
     runner::{skip, Case, Suite},
 };
 use anyhow::{ensure, Result};
+use io_uring::{opcode, types, IoUring};
 use mapwright::{vma_of, AddressClass, Backing, Method, Region, Session, Side, Tables};
 use nix::{
     errno::Errno,
@@ -83,6 +84,10 @@ const EVENTS: &[Event] = &[
     (
         "pin_outlives_munmap_and_destroy",
         pin_outlives_munmap_and_destroy,
+    ),
+    (
+        "long_term_pin_outlives_munmap_and_destroy",
+        long_term_pin_outlives_munmap_and_destroy,
     ),
     ("execution_is_refused", execution_is_refused),
     ("pagemap_tells_or_hides", pagemap_tells_or_hides),
@@ -172,6 +177,15 @@ impl Subject {
         self.session
             .read_at(&self.region, (at * self.step) as u64, &mut seen)?;
         Ok(seen[0])
+    }
+
+    /// Fails unless these are the bytes of the region as it was made.
+    fn expect_kept(&self, bytes: &[u8]) -> Result<()> {
+        ensure!(
+            (0..STEPS).all(|at| bytes[at * self.step] == value(at)),
+            "freed under a pin"
+        );
+        Ok(())
     }
 
     fn expect_steps(&self, mut steps: std::ops::Range<usize>) -> Result<()> {
@@ -569,17 +583,57 @@ fn pin_outlives_munmap_and_destroy(it: &mut Subject) -> Result<()> {
     ensure!(spliced == Ok(it.length()), "{spliced:?}");
     it.map.unmap()?;
     it.session.destroy(&it.region)?;
-    // Whoever gets freed pages now would write over them.
-    let greedy = Map::anonymous(8 << 20, RW)?;
-    (0..greedy.length)
-        .step_by(it.step)
-        .for_each(|at| greedy.store(at, 0xee));
+    reuse_freed_pages(it.step)?;
     let mut seen = vec![0; it.length()];
     File::from(reader).read_exact(&mut seen)?;
-    ensure!(
-        (0..STEPS).all(|page| seen[page * it.step] == value(page)),
-        "freed under a pin"
-    );
+    it.expect_kept(&seen)
+}
+
+/// `io_uring` pins the pages of a registered buffer for as long as it is registered (`FOLL_LONGTERM`).
+fn long_term_pin_outlives_munmap_and_destroy(it: &mut Subject) -> Result<()> {
+    let mut ring = match IoUring::new(2) {
+        Ok(ring) => ring,
+        Err(err) => return skip(format!("this kernel has no io_uring: {err}")),
+    };
+    let buffer = libc::iovec {
+        iov_base: it.map.addr as *mut libc::c_void,
+        iov_len: it.length(),
+    };
+    // SAFETY: Nobody has a reference to memory of the mapping, and the ring writes none.
+    let registered = unsafe { ring.submitter().register_buffers(&[buffer]) };
+    if !it.is_counted() {
+        let errno = registered.err().and_then(|err| err.raw_os_error());
+        ensure!(errno == Some(Errno::EFAULT as i32), "{errno:?}");
+        return Ok(());
+    }
+    registered?;
+    it.map.unmap()?;
+    it.session.destroy(&it.region)?;
+    reuse_freed_pages(it.step)?;
+    let (reader, writer) = pipe()?;
+    let mut seen = vec![0; it.length()];
+    // No more than a pipe holds at a time.
+    for (at, part) in seen.chunks_mut(32 << 10).enumerate() {
+        let addr = it.map.addr + at * (32 << 10);
+        let to = types::Fd(writer.as_raw_fd());
+        let length = u32::try_from(part.len())?;
+        let write = opcode::WriteFixed::new(to, addr as *const u8, length, 0).build();
+        // SAFETY: The buffer is registered, and the pipe open, until it is done.
+        unsafe { ring.submission().push(&write)? };
+        ring.submit_and_wait(1)?;
+        let done = ring.completion().next().map(|done| done.result());
+        ensure!(done == Some(i32::try_from(length)?), "{done:?}");
+        File::from(reader.try_clone()?).read_exact(part)?;
+    }
+    it.expect_kept(&seen)
+}
+
+/// Whoever gets freed pages now writes over them.
+fn reuse_freed_pages(step: usize) -> Result<()> {
+    let greedy = Map::anonymous(8 << 20, RW)?;
+    (0..greedy.length)
+        .step_by(step)
+        .for_each(|at| greedy.store(at, 0xee));
     Ok(())
 }
 

@@ -6,10 +6,12 @@ use crate::{
     anonymous::Anonymous,
     filler::{self, Filler},
 };
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use std::fs;
 
 /// What takes all but the holes; given back when dropped.
 pub struct Holes {
+    _scattered: Scattered,
     _perforated: Anonymous,
     _fillers: [Filler; 2],
 }
@@ -19,6 +21,7 @@ impl Holes {
     /// holes.
     pub fn new(perforated: usize, left: u64) -> Result<Self> {
         let page = usize::try_from(mapwright::page_size())?;
+        let scattered = Scattered::leave()?;
         let memory = Anonymous::small(perforated)?;
         memory.touch(0..perforated)?;
         let all_but_little = Filler::leave(left)?;
@@ -28,6 +31,7 @@ impl Holes {
         // Takes the large blocks first, so that what is left are the holes.
         let rest = Filler::leave(left)?;
         Ok(Self {
+            _scattered: scattered,
             _perforated: memory,
             _fillers: [all_but_little, rest],
         })
@@ -38,5 +42,38 @@ impl Holes {
         const MIB: u64 = 1 << 20;
         let perforated = filler::available()? * 3 / 5 / MIB * MIB;
         Self::new(usize::try_from(perforated)?, left)
+    }
+}
+
+/// What the kernel does to get a huge page.
+const DEFRAG: &str = "/sys/kernel/mm/transparent_hugepage/defrag";
+
+/// Nobody who wants a huge page has the kernel move others' pages together, until this is dropped.
+struct Scattered {
+    before: Option<String>,
+}
+
+impl Scattered {
+    fn leave() -> Result<Self> {
+        // A kernel that has no huge pages does not.
+        let Ok(choices) = fs::read_to_string(DEFRAG) else {
+            return Ok(Self { before: None });
+        };
+        // The one in brackets is chosen.
+        let chosen = choices.split(['[', ']']).nth(1);
+        let before = chosen.context(DEFRAG)?.to_owned();
+        fs::write(DEFRAG, "never").context(DEFRAG)?;
+        Ok(Self {
+            before: Some(before),
+        })
+    }
+}
+
+impl Drop for Scattered {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            // It could be written before.
+            let _ = fs::write(DEFRAG, before);
+        }
     }
 }

@@ -205,7 +205,7 @@ pub struct TestArgs {
     #[command(flatten)]
     pub guest: GuestArgs,
     /// Stop a guest after this many seconds, boot included
-    #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
     /// How many guests run at the same time [default: as many as there are processors, up to 4]
     #[arg(long, env = "JOBS", value_name = "N", default_value_t = default_jobs(), hide_default_value = true)]
