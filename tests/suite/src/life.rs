@@ -13,6 +13,7 @@ use crate::{
     runner::{skip, Case, Suite},
 };
 use anyhow::{ensure, Result};
+#[cfg(target_pointer_width = "64")]
 use io_uring::{opcode, types, IoUring};
 use mapwright::{vma_of, AddressClass, Backing, Method, Region, Session, Side, Tables};
 use nix::{
@@ -85,6 +86,7 @@ const EVENTS: &[Event] = &[
         "pin_outlives_munmap_and_destroy",
         pin_outlives_munmap_and_destroy,
     ),
+    #[cfg(target_pointer_width = "64")]
     (
         "long_term_pin_outlives_munmap_and_destroy",
         long_term_pin_outlives_munmap_and_destroy,
@@ -590,6 +592,7 @@ fn pin_outlives_munmap_and_destroy(it: &mut Subject) -> Result<()> {
 }
 
 /// `io_uring` pins the pages of a registered buffer for as long as it is registered (`FOLL_LONGTERM`).
+#[cfg(target_pointer_width = "64")]
 fn long_term_pin_outlives_munmap_and_destroy(it: &mut Subject) -> Result<()> {
     let mut ring = match IoUring::new(2) {
         Ok(ring) => ring,
