@@ -486,6 +486,8 @@ static long twin_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (cmd != TWIN_IOC_MEASURE)
 		return -ENOTTY;
+	if (!twin_device)
+		return -ENODEV;
 	if (copy_from_user(&measure, user, sizeof(measure)))
 		return -EFAULT;
 	if (measure.size != sizeof(measure) || measure.flags & ~(TWIN_COHERENT | TWIN_NS) ||
@@ -518,30 +520,40 @@ static struct miscdevice twin_misc = {
 	.mode = 0600,
 };
 
-static int __init twin_init(void)
+/* Its driver has set the mask. Without such a device there is nothing to measure. */
+static int twin_find(void)
 {
-	int ret = -ENODEV;
-
 	twin_pci = pci_get_device(0x1234, 0x11e8, NULL);
-	if (!twin_pci)
-		return ret;
-	/* Its driver has set the mask. */
-	if (!twin_pci->dev.driver)
-		goto put;
-	ret = -ENOMEM;
+	if (!twin_pci || !twin_pci->dev.driver)
+		return 0;
 	twin_device = kzalloc_obj(*twin_device);
-	if (!twin_device)
-		goto put;
+	if (!twin_device) {
+		pci_dev_put(twin_pci);
+		return -ENOMEM;
+	}
 	kref_init(&twin_device->ref);
 	twin_device->dev = &twin_pci->dev;
 	twin_device->limited = !device_iommu_mapped(twin_device->dev) &&
 			       dma_addressing_limited(twin_device->dev);
-	ret = misc_register(&twin_misc);
-	if (!ret)
-		return 0;
-	kref_put(&twin_device->ref, twin_device_free);
-put:
+	return 0;
+}
+
+static void twin_forget(void)
+{
+	if (twin_device)
+		kref_put(&twin_device->ref, twin_device_free);
 	pci_dev_put(twin_pci);
+}
+
+static int __init twin_init(void)
+{
+	int ret = twin_find();
+
+	if (ret)
+		return ret;
+	ret = misc_register(&twin_misc);
+	if (ret)
+		twin_forget();
 	return ret;
 }
 module_init(twin_init);
@@ -549,8 +561,7 @@ module_init(twin_init);
 static void __exit twin_exit(void)
 {
 	misc_deregister(&twin_misc);
-	kref_put(&twin_device->ref, twin_device_free);
-	pci_dev_put(twin_pci);
+	twin_forget();
 }
 module_exit(twin_exit);
 

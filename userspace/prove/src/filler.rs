@@ -23,6 +23,16 @@ impl Filler {
     /// Uses up memory until hardly more than `spare` bytes are free beyond what the zones keep, each its
     /// low watermark and what it keeps from allocations that could go elsewhere.
     pub fn leave(spare: u64) -> Result<Self> {
+        // Where there are no huge pages, small ones do, too.
+        Self::leave_by(spare, MmapAdvise::MADV_HUGEPAGE)
+    }
+
+    /// The same, with small pages: what is left are the largest blocks.
+    pub fn leave_large(spare: u64) -> Result<Self> {
+        Self::leave_by(spare, MmapAdvise::MADV_NOHUGEPAGE)
+    }
+
+    fn leave_by(spare: u64, advice: MmapAdvise) -> Result<Self> {
         let mut pieces = Vec::new();
         loop {
             let more = available()?.saturating_sub(spare);
@@ -30,8 +40,7 @@ impl Filler {
                 return Ok(Self { _pieces: pieces });
             }
             let piece = Anonymous::new(usize::try_from(more.min(PIECE) / LEAST * LEAST)?)?;
-            // Where there are none, small pages do, too.
-            let _ = piece.advise(MmapAdvise::MADV_HUGEPAGE);
+            piece.advise(advice)?;
             piece.touch(0..piece.len())?;
             pieces.push(piece);
         }

@@ -24,16 +24,16 @@ impl Holes {
         let scattered = Scattered::leave()?;
         let memory = Anonymous::small(perforated)?;
         memory.touch(0..perforated)?;
-        let all_but_little = Filler::leave(left)?;
+        let all_but_large_blocks = Filler::leave_large(left)?;
         for within in (0..perforated).step_by(2 * page) {
             memory.give_back(within..within + page)?;
         }
-        // Takes the large blocks first, so that what is left are the holes.
+        // Takes the large blocks, so that what is left are the holes.
         let rest = Filler::leave(left)?;
         Ok(Self {
             _scattered: scattered,
             _perforated: memory,
-            _fillers: [all_but_little, rest],
+            _fillers: [all_but_large_blocks, rest],
         })
     }
 
