@@ -365,7 +365,8 @@ struct mapwright_dma_import {
  * `turns` times, and tells what that cost at least. Nothing is moved.
  *
  * Errors: `EINVAL` (`turns` is 0 or more than [`MAX_TURNS`], `bytes` more than [`MAX_MEASURED`]; a region
- * with [`MEASURE_COHERENT`]; unknown flags; as [`Lend`]), `EINTR`, what [`Lend`] says.
+ * with [`MEASURE_COHERENT`]; unknown flags; as [`Lend`]), `ENOSPC` (over a limit of the session or the device), `EINTR`, what
+ * [`Lend`] says.
  */
 struct mapwright_dma_measure {
         /**

@@ -9,7 +9,7 @@ use crate::{
     raw::{has_huge_pages, Map},
     runner::{skip, suite, Context},
 };
-use anyhow::{anyhow, ensure, Result};
+use anyhow::{anyhow, ensure, Context as _, Result};
 use mapwright::{page_faults, Backing, Caching, Method, Session, Tables};
 use nix::libc;
 use std::{
@@ -143,7 +143,8 @@ fn fault_maps_2_mib(_: &Context) -> Result<()> {
         for (pages, faults) in [(1, 1), (512, 1), (513, 2), (2048, 4)] {
             for store in [false, true] {
                 let cost = cost(cell(Backing::Pages, method), pages, store)?;
-                expect(&cost, faults, pages as u64)?;
+                expect(&cost, faults, pages as u64)
+                    .with_context(|| format!("{method:?}, {pages} pages, stores: {store}"))?;
             }
         }
     }
