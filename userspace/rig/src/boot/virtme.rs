@@ -108,7 +108,10 @@ mod tests {
         assert!(!args.contains(&"--force-9p".to_owned()));
         assert!(args.contains(&"sh /tmp/mapwright-x/guest.sh".to_owned()));
         let append = args.iter().find(|a| a.starts_with("--append=")).unwrap();
-        assert!(append.ends_with("'panic=-1' no_timer_check nokaslr"), "{append}");
+        assert!(
+            append.ends_with("'panic=-1' no_timer_check nokaslr"),
+            "{append}"
+        );
         let last = args.last().unwrap();
         assert!(last.starts_with("--qemu-opts=-accel 'tcg,"), "{last}");
         assert!(last.ends_with("-device edu"), "{last}");
