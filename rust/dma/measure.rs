@@ -128,7 +128,7 @@ fn lend(
     shape: Shape,
 ) -> Result<Times> {
     let (region, range) = (region.clone(), range.clone());
-    let times = {
+    let [begun, mapped, with_cpu, with_device] = {
         let begun = clock();
         let mut lent = Streaming::<_, BothWays>::map(device, region, range, shape)?;
         let mapped = clock();
@@ -138,7 +138,6 @@ fn lend(
         [begun, mapped, with_cpu, clock()]
         // Unmapped here.
     };
-    let [begun, mapped, with_cpu, with_device] = times;
     Ok([begun, mapped, with_cpu, with_device, clock()])
 }
 

@@ -88,7 +88,8 @@ impl Charge {
     }
 }
 
-/// Memory that is held for a call only, and counts as a region does: until this is dropped.
+/// Bytes that a session's limits and those of all count, until this is dropped: a region's, or those of
+/// memory that is held for a call.
 pub struct Reserved {
     _session: Charge,
     _total: Charge,

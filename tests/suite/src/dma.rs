@@ -878,7 +878,12 @@ fn closed_with_a_queue(_: &Context) -> Result<()> {
     sleep(Duration::from_millis(250));
     let path = bench.path.clone();
     bench.close()?;
-    let tables = tables(&path)?;
+    each_piece_interrupted(&path).map(drop)
+}
+
+/// How many pieces the device was told to move. Fails unless it has interrupted after each.
+pub fn each_piece_interrupted(device: &Path) -> Result<u64> {
+    let tables = tables(device)?;
     let (pieces, interrupts) = (
         tables.counter("pieces_started"),
         tables.counter("interrupts"),
@@ -887,7 +892,7 @@ fn closed_with_a_queue(_: &Context) -> Result<()> {
         pieces == interrupts,
         "{interrupts} interrupts of {pieces} pieces"
     );
-    Ok(())
+    Ok(pieces)
 }
 
 /// Moves bytes from a region to the end of a buffer and back into the region, and compares. Returns them:
