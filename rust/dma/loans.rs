@@ -9,10 +9,7 @@ use crate::{
         Stats, //
     }, //
 };
-use core::ops::{
-    Deref,
-    Range, //
-};
+use core::ops::Range;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -24,11 +21,13 @@ use kernel::{
 use mapkit::{
     dma::{
         cache_lines,
+        lend,
         BothWays,
         CpuOwned,
         Direction,
         DmaDevice,
         FromDevice,
+        Lent,
         Segment,
         Shape,
         Streaming,
@@ -141,13 +140,26 @@ impl AnyWay {
     }
 }
 
+/// Bytes of a region, and which way the device moves them.
+#[derive(Clone, PartialEq, Eq)]
+struct Part {
+    region: u64,
+    range: Range<usize>,
+    direction: u32,
+}
+
+impl Part {
+    /// Whether it has one of the bytes `range` of region `region`.
+    fn overlaps(&self, region: u64, range: &Range<usize>) -> bool {
+        self.region == region && self.range.start < range.end && range.start < self.range.end
+    }
+}
+
 /// A loan.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Loan {
     pub(crate) id: u64,
-    region: u64,
-    range: Range<usize>,
-    direction: u32,
+    part: Part,
     stats: Arc<Stats>,
     #[pin]
     state: Mutex<State>,
@@ -178,9 +190,7 @@ impl Loan {
         let loan = Arc::pin_init(
             try_pin_init!(Self {
                 id,
-                region: region.number(),
-                range,
-                direction,
+                part: Part { region: region.number(), range, direction },
                 stats: stats.clone(),
                 state <- new_mutex!(State { memory: Some(memory), users: 0 }),
             }? Error),
@@ -188,11 +198,6 @@ impl Loan {
         )?;
         stats.inc(Counter::Lent);
         Ok(loan)
-    }
-
-    /// Whether it has one of the bytes `range` of region `region`.
-    fn overlaps(&self, region: u64, range: &Range<usize>) -> bool {
-        self.region == region && self.range.start < range.end && range.start < self.range.end
     }
 
     /// Entries of its list, and stretches of the device's addresses.
@@ -213,7 +218,7 @@ impl Loan {
 
     /// Where the device finds byte `offset` of the region.
     pub(crate) fn segment_at(&self, offset: usize) -> Option<Segment> {
-        let within = offset.checked_sub(self.range.start)?;
+        let within = offset.checked_sub(self.part.range.start)?;
         self.state.lock().memory.as_ref()?.segment_at(within)
     }
 }
@@ -242,54 +247,63 @@ impl Drop for Used {
     }
 }
 
-/// A loan that lasts for a transfer, which nobody knows the number of.
-pub(crate) struct ForNow<'a> {
+/// Lends a part of a region for as long as `f` runs, which nobody else can lend meanwhile.
+///
+/// `EBUSY` if somebody has lent some of these bytes; else what [`lend`] fails with.
+pub(crate) fn lend_for_now<D: Direction, R>(
+    channel: &Channel,
+    device: &DmaDevice,
+    region: &Region,
+    range: Range<usize>,
+    shape: Shape,
+    direction: u32,
+    f: impl for<'a> FnOnce(&mut Lent<'a, D>) -> R,
+) -> Result<R> {
+    let stats = &channel.engine.stats;
+    let _reserved = Reserved::new(channel, region.number(), range.clone(), direction)?;
+    let result = lend(device, region.memory(), range, shape, |lent| {
+        stats.inc(Counter::Lent);
+        f(lent)
+    })?;
+    stats.inc(Counter::TakenBack);
+    Ok(result)
+}
+
+/// A part of a region that a transfer uses, and that is no loan of the program's.
+struct Reserved<'a> {
     channel: &'a Channel,
-    loan: Arc<Loan>,
+    part: Part,
 }
 
-impl<'a> ForNow<'a> {
-    /// `EBUSY` if somebody has lent some of these bytes; else what [`Loan::new`] fails with.
-    pub(crate) fn new(
-        channel: &'a Channel,
-        device: &Arc<DmaDevice>,
-        region: &Arc<Region>,
-        range: Range<usize>,
-        shape: Shape,
-        direction: u32,
-    ) -> Result<Self> {
-        let stats = &channel.engine.stats;
+impl<'a> Reserved<'a> {
+    fn new(channel: &'a Channel, region: u64, range: Range<usize>, direction: u32) -> Result<Self> {
         let mut loans = channel.loans.lock();
-        loans.check_free(region.number(), &range, direction)?;
-        loans.for_now.reserve(1, GFP_KERNEL_ACCOUNT)?;
-        let loan = Loan::new(device, stats, 0, region, range, shape, direction)?;
-        // There is room for it.
-        let _ = loans.for_now.push_within_capacity(loan.clone());
-        Ok(Self { channel, loan })
+        loans.check_free(region, &range, direction)?;
+        let part = Part {
+            region,
+            range,
+            direction,
+        };
+        loans.reserved.push(part.clone(), GFP_KERNEL_ACCOUNT)?;
+        Ok(Self { channel, part })
     }
 }
 
-impl Deref for ForNow<'_> {
-    type Target = Loan;
-
-    fn deref(&self) -> &Loan {
-        &self.loan
-    }
-}
-
-impl Drop for ForNow<'_> {
+impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         let mut loans = self.channel.loans.lock();
-        loans.for_now.retain(|loan| !Arc::ptr_eq(loan, &self.loan));
-        // The last reference, `self.loan`, goes with the lock released.
+        if let Some(at) = loans.reserved.iter().position(|part| *part == self.part) {
+            // It was just found.
+            let _ = loans.reserved.remove(at);
+        }
     }
 }
 
 /// The loans and imported buffers of a file.
 pub(crate) struct Loans {
     loans: KVec<Arc<Loan>>,
-    /// Those of the transfer that is being made.
-    for_now: KVec<Arc<Loan>>,
+    /// What the transfer that is being made uses beside them.
+    reserved: KVec<Part>,
     imports: KVec<(u64, Arc<Import>)>,
 }
 
@@ -298,7 +312,7 @@ impl Loans {
     pub(crate) fn new() -> Self {
         Self {
             loans: KVec::new(),
-            for_now: KVec::new(),
+            reserved: KVec::new(),
             imports: KVec::new(),
         }
     }
@@ -307,7 +321,11 @@ impl Loans {
     /// one more loan.
     pub(crate) fn check_room(&self, region: u64, range: &Range<usize>, direction: u32) -> Result {
         self.check_free(region, range, direction)?;
-        if self.for_now.iter().any(|loan| loan.overlaps(region, range)) {
+        if self
+            .reserved
+            .iter()
+            .any(|part| part.overlaps(region, range))
+        {
             return Err(EBUSY);
         }
         match self.loans.len() < uapi::MAX_LOANS as usize {
@@ -321,15 +339,20 @@ impl Loans {
     /// only take back whole ones.
     fn check_free(&self, region: u64, range: &Range<usize>, direction: u32) -> Result {
         let lines = cache_lines(range);
-        let mut all = Iterator::chain(self.loans.iter(), self.for_now.iter());
-        let shares_line = all.any(|loan| {
-            let both_write = direction & loan.direction & uapi::LEND_FROM_DEVICE != 0;
-            both_write && loan.overlaps(region, &lines)
+        let mut all = Iterator::chain(self.parts(), self.reserved.iter());
+        let shares_line = all.any(|part| {
+            let both_write = direction & part.direction & uapi::LEND_FROM_DEVICE != 0;
+            both_write && part.overlaps(region, &lines)
         });
-        match shares_line || self.loans.iter().any(|loan| loan.overlaps(region, range)) {
+        match shares_line || self.parts().any(|part| part.overlaps(region, range)) {
             true => Err(EBUSY),
             false => Ok(()),
         }
+    }
+
+    /// What the loans are of.
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.loans.iter().map(|loan| &loan.part)
     }
 
     /// Adds a loan.
@@ -362,17 +385,18 @@ impl Loans {
         let mut overlapping = self
             .loans
             .iter()
-            .filter(|loan| loan.overlaps(region, range));
+            .filter(|loan| loan.part.overlaps(region, range));
         let Some(loan) = overlapping.next() else {
             return Ok(None);
         };
-        let all = loan.range.start <= range.start && range.end <= loan.range.end;
+        let part = &loan.part;
+        let all = part.range.start <= range.start && range.end <= part.range.end;
         let mut state = loan.state.lock();
         let there = state
             .memory
             .as_ref()
             .is_some_and(|memory| memory.segment_at(0).is_some());
-        if !all || !there || loan.direction & direction != direction {
+        if !all || !there || part.direction & direction != direction {
             return Err(EBUSY);
         }
         state.users = state.users.checked_add(1).ok_or(EBUSY)?;
@@ -382,7 +406,7 @@ impl Loans {
 
     /// Passes the loans of a region from one side to the other.
     pub(crate) fn sync(&self, region: u64, flags: u32) -> Result {
-        let mut of_region = self.loans.iter().filter(|loan| loan.region == region);
+        let mut of_region = self.loans.iter().filter(|loan| loan.part.region == region);
         of_region.try_for_each(|loan| loan.sync(flags))
     }
 

@@ -10,19 +10,17 @@ use kernel::{
     sync::Arc, //
 };
 use mapkit::{
+    backing::Backing,
     coherent::Coherent,
     dma::{
+        lend,
         BothWays,
         DmaDevice,
-        Shape,
-        Streaming, //
+        Shape, //
     },
     sysinfo, //
 };
-use mapwright_session::{
-    File,
-    Region, //
-};
+use mapwright_session::File;
 use mapwright_uapi as uapi;
 
 /// Phases of a loan: mapped, passed to the CPU, passed back, unmapped.
@@ -87,7 +85,7 @@ fn with_clock(
     let both = uapi::LEND_TO_DEVICE | uapi::LEND_FROM_DEVICE;
     loans.check_room(region.number(), &range, both)?;
     repeat(request.turns, &clock, || {
-        lend(&clock, &device, &region, &range, shape)
+        lend_once(&clock, &device, region.memory(), &range, shape)
     })
 }
 
@@ -120,24 +118,24 @@ fn note(least: &mut [u64; PHASES], times: &Times) {
 }
 
 #[inline(never)]
-fn lend(
+fn lend_once(
     clock: &impl Fn() -> u64,
-    device: &Arc<DmaDevice>,
-    region: &Arc<Region>,
+    device: &DmaDevice,
+    memory: &dyn Backing,
     range: &Range<usize>,
     shape: Shape,
 ) -> Result<Times> {
-    let (region, range) = (region.clone(), range.clone());
-    let [begun, mapped, with_cpu, with_device] = {
-        let begun = clock();
-        let mut lent = Streaming::<_, BothWays>::map(device, region, range, shape)?;
-        let mapped = clock();
-        let back = lent.borrow_for_cpu();
-        let with_cpu = clock();
-        drop(back);
-        [begun, mapped, with_cpu, clock()]
-        // Unmapped here.
-    };
+    let range = range.clone();
+    let begun = clock();
+    let [mapped, with_cpu, with_device] =
+        lend::<BothWays, _>(device, memory, range, shape, |lent| {
+            let mapped = clock();
+            let back = lent.borrow_for_cpu();
+            let with_cpu = clock();
+            drop(back);
+            [mapped, with_cpu, clock()]
+            // Unmapped after this.
+        })?;
     Ok([begun, mapped, with_cpu, with_device, clock()])
 }
 

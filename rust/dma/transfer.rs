@@ -9,7 +9,7 @@ use crate::{
         Way, //
     },
     loans::{
-        ForNow,
+        lend_for_now,
         Used, //
     },
     registers::BUFFER_BYTES,
@@ -25,6 +25,7 @@ use kernel::{
 };
 use mapkit::{
     dma::{
+        self,
         Direction,
         DmaDevice,
         FromDevice,
@@ -115,12 +116,29 @@ impl Transfer {
     pub(crate) fn run(
         &self,
         channel: &Channel,
-        device: &Arc<DmaDevice>,
+        device: &DmaDevice,
         stopped: &dyn Fn() -> bool,
     ) -> Result {
         let turn = channel.engine.take(stopped)?;
-        let source = Lent::<ToDevice>::new(channel, device, &self.source, self.shape)?;
-        let target = Lent::<FromDevice>::new(channel, device, &self.target, self.shape)?;
+        self.source
+            .lent::<ToDevice, _>(channel, device, self.shape, |source| {
+                self.target
+                    .lent::<FromDevice, _>(channel, device, self.shape, |target| {
+                        self.move_between(&turn, source, target, stopped)
+                    })?
+            })??;
+        turn.stats.inc(Counter::Transfers);
+        Ok(())
+    }
+
+    /// Moves the bytes from one side to the other, piece by piece.
+    fn move_between(
+        &self,
+        turn: &Turn<'_>,
+        source: &Lent<'_, ToDevice>,
+        target: &Lent<'_, FromDevice>,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result {
         let mut done = 0usize;
         while done < self.bytes {
             if stopped() {
@@ -128,15 +146,14 @@ impl Transfer {
             }
             let bytes = min(BUFFER_BYTES, self.bytes.wrapping_sub(done));
             // Where in the device's buffer these bytes are.
-            let buffer = match (&source, &target) {
+            let buffer = match (source, target) {
                 (Lent::Buffer(start), _) | (_, Lent::Buffer(start)) => *start,
                 _ => 0,
             };
-            source.transfer(&turn, Way::FromMemory, buffer, done, bytes)?;
-            target.transfer(&turn, Way::ToMemory, buffer, done, bytes)?;
+            source.transfer(turn, Way::FromMemory, buffer, done, bytes)?;
+            target.transfer(turn, Way::ToMemory, buffer, done, bytes)?;
             done = done.wrapping_add(bytes);
         }
-        turn.stats.inc(Counter::Transfers);
         Ok(())
     }
 }
@@ -162,45 +179,50 @@ enum Lent<'a, D: Direction> {
     Coherent(u64),
     /// A region that the program has lent, from this byte of it on.
     Loan(Used, usize),
-    /// A region lent for this transfer, likewise.
-    ForNow(ForNow<'a>, usize),
+    /// A region lent for this transfer, whose first byte is that of the transfer.
+    ForNow(&'a dma::Lent<'a, D>),
     /// An imported buffer, from this byte on.
     Import(MappedImport<D>, usize),
 }
 
-impl<'a, D: InWords> Lent<'a, D> {
-    fn new(
-        channel: &'a Channel,
-        device: &Arc<DmaDevice>,
-        side: &Side,
+impl Side {
+    /// Calls `f` while the device has this side, and returns what it does.
+    fn lent<D: InWords, R>(
+        &self,
+        channel: &Channel,
+        device: &DmaDevice,
         shape: Shape,
-    ) -> Result<Self> {
-        Ok(match side {
-            Side::Buffer(range) => Self::Buffer(range.start),
-            Side::Raw(bus) => Self::Coherent(*bus),
-            Side::Import(import, range) => Self::Import(import.map()?, range.start),
-            Side::Region(region, range) => match region.memory().dma_addr(0) {
-                Some(bus) => Self::Coherent(bus.checked_add(range.start as u64).ok_or(EINVAL)?),
-                None => Self::of_region(channel, device, region, range, shape)?,
+        f: impl FnOnce(&Lent<'_, D>) -> R,
+    ) -> Result<R> {
+        let lent = match self {
+            Self::Buffer(range) => Lent::Buffer(range.start),
+            Self::Raw(bus) => Lent::Coherent(*bus),
+            Self::Import(import, range) => Lent::Import(import.map()?, range.start),
+            Self::Region(region, range) => match region.memory().dma_addr(0) {
+                Some(bus) => Lent::Coherent(bus.checked_add(range.start as u64).ok_or(EINVAL)?),
+                None => {
+                    let used = channel.loans.lock().find(region.number(), range, D::WORD)?;
+                    let Some(used) = used else {
+                        let range = range.clone();
+                        return lend_for_now(
+                            channel,
+                            device,
+                            region,
+                            range,
+                            shape,
+                            D::WORD,
+                            |lent| f(&Lent::ForNow(lent)),
+                        );
+                    };
+                    Lent::Loan(used, range.start)
+                }
             },
-        })
+        };
+        Ok(f(&lent))
     }
+}
 
-    fn of_region(
-        channel: &'a Channel,
-        device: &Arc<DmaDevice>,
-        region: &Arc<Region>,
-        range: &Range<usize>,
-        shape: Shape,
-    ) -> Result<Self> {
-        let used = channel.loans.lock().find(region.number(), range, D::WORD)?;
-        if let Some(used) = used {
-            return Ok(Self::Loan(used, range.start));
-        }
-        let loan = ForNow::new(channel, device, region, range.clone(), shape, D::WORD)?;
-        Ok(Self::ForNow(loan, range.start))
-    }
-
+impl<D: InWords> Lent<'_, D> {
     /// Moves the bytes of this side from byte `done` of the transfer on. The device's buffer is where
     /// it is.
     fn transfer(
@@ -217,7 +239,7 @@ impl<'a, D: InWords> Lent<'a, D> {
                 Self::Buffer(_) => return None,
                 Self::Coherent(bus) => return Some((bus.checked_add(offset as u64)?, bytes)),
                 Self::Loan(loan, start) => loan.segment_at(start.checked_add(offset)?)?,
-                Self::ForNow(loan, start) => loan.segment_at(start.checked_add(offset)?)?,
+                Self::ForNow(lent) => lent.segment_at(offset)?,
                 Self::Import(mapped, start) => mapped.segment_at(start.checked_add(offset)?)?,
             };
             Some((segment.bus, segment.bytes))

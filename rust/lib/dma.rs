@@ -14,6 +14,10 @@ use crate::{
         Mappable,
         MappingEvents, //
     },
+    errno::{
+        self,
+        to_result, //
+    },
     ffi,
     reach::Reach,
     scatter::ScatterList, //
@@ -21,7 +25,10 @@ use crate::{
 use core::{
     cmp::max,
     marker::PhantomData,
-    ops::Range,
+    ops::{
+        Deref,
+        Range, //
+    },
     ptr::NonNull, //
 };
 use kernel::{
@@ -32,10 +39,7 @@ use kernel::{
     },
     devres,
     dma::DmaMask,
-    error::{
-        from_err_ptr,
-        to_result, //
-    },
+    error::from_err_ptr,
     ffi::{
         c_int,
         c_void, //
@@ -257,20 +261,32 @@ pub enum Shape {
 ///
 /// An implementation promises that [`backing`](Self::backing) returns the same every time, and that it
 /// lives as long as `self`.
-pub unsafe trait Memory: Send + Sync + 'static {
+pub unsafe trait Memory: Send + Sync {
     /// The memory.
     fn backing(&self) -> &dyn Backing;
 }
 
 // SAFETY: The memory of a `Mappable` cannot be changed, and the reference keeps it alive.
 unsafe impl<T: MappingEvents> Memory for Arc<Mappable<T>> {
+    #[inline]
     fn backing(&self) -> &dyn Backing {
         self.memory()
     }
 }
 
+// SAFETY: It is the same for as long as it is borrowed.
+unsafe impl Memory for &dyn Backing {
+    #[inline]
+    fn backing(&self) -> &dyn Backing {
+        *self
+    }
+}
+
 /// A range of memory lent to a device, in direction `D`, that belongs to `Owner` now. It is unmapped
 /// when dropped.
+///
+/// [`map`](Self::map) makes one that holds references to the memory and the device, and so may be kept;
+/// [`lend`] one that lasts for a function call, and borrows both: see [`Lent`].
 ///
 /// ```
 /// use kernel::{prelude::*, sync::Arc};
@@ -279,7 +295,10 @@ unsafe impl<T: MappingEvents> Memory for Arc<Mappable<T>> {
 /// # fn main() {}
 ///
 /// /// Looks at what a device wrote, and lends it the memory again.
-/// fn receive<M: Memory>(device: &Arc<DmaDevice>, memory: M) -> Result<Streaming<M, FromDevice>> {
+/// fn receive<M: Memory + 'static>(
+///     device: &Arc<DmaDevice>,
+///     memory: M,
+/// ) -> Result<Streaming<M, FromDevice>> {
 ///     let mut lent = Streaming::<M, FromDevice>::map(device, memory, 0..4096, Shape::Single)?;
 ///     // … the device writes to `lent.segment_at(0)` …
 ///     let back = lent.borrow_for_cpu();
@@ -319,16 +338,70 @@ unsafe impl<T: MappingEvents> Memory for Arc<Mappable<T>> {
 /// }
 /// ```
 #[must_use = "it is unmapped when dropped"]
-pub struct Streaming<M: Memory, D: Direction, Owner = DeviceOwned> {
-    mapped: Mapped<M, D>,
+pub struct Streaming<M, D, Owner = DeviceOwned, Device = Arc<DmaDevice>>
+where
+    M: Memory,
+    D: Direction,
+    Device: Deref<Target = DmaDevice>,
+{
+    mapped: Mapped<M, D, Device>,
     _state: PhantomData<fn(Owner)>,
 }
 
+/// Memory that is lent to a device during a call of [`lend`].
+pub type Lent<'a, D> = Streaming<&'a dyn Backing, D, DeviceOwned, &'a DmaDevice>;
+
 /// What the device gave back for as long as this lives. Then it has it again.
 #[must_use = "it is the device's again when dropped"]
-pub struct Borrowed<'a, M: Memory, D: Direction>(&'a mut Mapped<M, D>);
+pub struct Borrowed<'a, M, D, Device = Arc<DmaDevice>>(&'a mut Mapped<M, D, Device>)
+where
+    M: Memory,
+    D: Direction,
+    Device: Deref<Target = DmaDevice>;
 
-impl<M: Memory, D: Direction> Streaming<M, D, DeviceOwned> {
+/// Lends the bytes `range` of `memory` to `device` while `f` runs, and returns what `f` does.
+///
+/// It fails as [`Streaming::map`] does. It takes no reference to either, which that has to: what it lends
+/// can be forgotten by nobody, and so is unmapped before they can go.
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::{backing::Backing, dma::{lend, DmaDevice, Shape, ToDevice}};
+/// # fn main() {}
+///
+/// /// Where the device finds the first byte, while it has the memory.
+/// fn send(device: &DmaDevice, memory: &dyn Backing) -> Result<Option<u64>> {
+///     lend::<ToDevice, _>(device, memory, 0..4096, Shape::Single, |lent| {
+///         Some(lent.segment_at(0)?.bus)
+///     })
+/// }
+/// ```
+///
+/// What is lent does not outlive the call:
+///
+/// ```compile_fail
+/// # use kernel::prelude::*;
+/// # use mapkit::{backing::Backing, dma::{lend, DmaDevice, Lent, Shape, ToDevice}};
+/// fn keep<'a>(device: &'a DmaDevice, memory: &'a dyn Backing) -> Result<&'a mut Lent<'a, ToDevice>> {
+///     lend::<ToDevice, _>(device, memory, 0..4096, Shape::Single, |lent| lent)
+/// }
+/// ```
+#[inline]
+pub fn lend<D: Direction, R>(
+    device: &DmaDevice,
+    memory: &dyn Backing,
+    range: Range<usize>,
+    shape: Shape,
+    f: impl for<'a> FnOnce(&mut Lent<'a, D>) -> R,
+) -> Result<R> {
+    let mut lent = Streaming {
+        mapped: Mapped::new(device, memory, range, shape)?,
+        _state: PhantomData,
+    };
+    Ok(f(&mut lent))
+}
+
+impl<M: Memory + 'static, D: Direction> Streaming<M, D> {
     /// Lends the bytes `range` of `memory` to `device`.
     ///
     /// `EINVAL` if the range is empty or not inside the memory; for [`Shape::Page`] if it is not in
@@ -342,11 +415,18 @@ impl<M: Memory, D: Direction> Streaming<M, D, DeviceOwned> {
         shape: Shape,
     ) -> Result<Self> {
         Ok(Self {
-            mapped: Mapped::new(device, memory, range, shape)?,
+            mapped: Mapped::new(device.clone(), memory, range, shape)?,
             _state: PhantomData,
         })
     }
+}
 
+impl<M, D, Device> Streaming<M, D, DeviceOwned, Device>
+where
+    M: Memory,
+    D: Direction,
+    Device: Deref<Target = DmaDevice>,
+{
     /// Where the device finds byte `offset` of the range, and how many bytes follow there.
     pub fn segment_at(&self, offset: usize) -> Option<Segment> {
         self.mapped.segment_at(offset)
@@ -365,13 +445,13 @@ impl<M: Memory, D: Direction> Streaming<M, D, DeviceOwned> {
 
     /// Takes the memory back for a while.
     #[inline]
-    pub fn borrow_for_cpu(&mut self) -> Borrowed<'_, M, D> {
+    pub fn borrow_for_cpu(&mut self) -> Borrowed<'_, M, D, Device> {
         self.mapped.sync_for_cpu();
         Borrowed(&mut self.mapped)
     }
 
     /// Takes the memory back without unmapping it.
-    pub fn sync_for_cpu(self) -> Streaming<M, D, CpuOwned> {
+    pub fn sync_for_cpu(self) -> Streaming<M, D, CpuOwned, Device> {
         self.mapped.sync_for_cpu();
         Streaming {
             mapped: self.mapped,
@@ -380,14 +460,19 @@ impl<M: Memory, D: Direction> Streaming<M, D, DeviceOwned> {
     }
 }
 
-impl<M: Memory, D: Direction> Streaming<M, D, CpuOwned> {
+impl<M, D, Device> Streaming<M, D, CpuOwned, Device>
+where
+    M: Memory,
+    D: Direction,
+    Device: Deref<Target = DmaDevice>,
+{
     /// The memory, which the device leaves alone.
     pub fn memory(&self) -> &dyn Backing {
         self.mapped.memory.backing()
     }
 
     /// Lends the memory to the device again.
-    pub fn sync_for_device(self) -> Streaming<M, D, DeviceOwned> {
+    pub fn sync_for_device(self) -> Streaming<M, D, DeviceOwned, Device> {
         self.mapped.sync_for_device();
         Streaming {
             mapped: self.mapped,
@@ -396,14 +481,24 @@ impl<M: Memory, D: Direction> Streaming<M, D, CpuOwned> {
     }
 }
 
-impl<M: Memory, D: Direction> Borrowed<'_, M, D> {
+impl<M, D, Device> Borrowed<'_, M, D, Device>
+where
+    M: Memory,
+    D: Direction,
+    Device: Deref<Target = DmaDevice>,
+{
     /// The memory, which the device leaves alone.
     pub fn memory(&self) -> &dyn Backing {
         self.0.memory.backing()
     }
 }
 
-impl<M: Memory, D: Direction> Drop for Borrowed<'_, M, D> {
+impl<M, D, Device> Drop for Borrowed<'_, M, D, Device>
+where
+    M: Memory,
+    D: Direction,
+    Device: Deref<Target = DmaDevice>,
+{
     #[inline]
     fn drop(&mut self) {
         self.0.sync_for_device();
@@ -424,8 +519,13 @@ pub struct Segment {
 /// # Invariants
 ///
 /// `handle` was made by the DMA API for `device`, bytes of `memory` and the direction `D`, and is owned.
-struct Mapped<M: Memory, D: Direction> {
-    device: Arc<DmaDevice>,
+struct Mapped<M, D, Device>
+where
+    M: Memory,
+    D: Direction,
+    Device: Deref<Target = DmaDevice>,
+{
+    device: Device,
     // Kept until it is unmapped, which `drop` does.
     memory: M,
     handle: Handle,
@@ -441,18 +541,35 @@ enum Handle {
 }
 
 // SAFETY: A mapping is not tied to a thread.
-unsafe impl<M: Memory, D: Direction> Send for Mapped<M, D> {}
+unsafe impl<M, D, Device> Send for Mapped<M, D, Device>
+where
+    M: Memory,
+    D: Direction,
+    Device: Deref<Target = DmaDevice> + Send,
+{
+}
 // SAFETY: What takes `&self` reads what does not change, or calls functions of the DMA API that may be
 // called by several threads at once.
-unsafe impl<M: Memory, D: Direction> Sync for Mapped<M, D> {}
+unsafe impl<M, D, Device> Sync for Mapped<M, D, Device>
+where
+    M: Memory,
+    D: Direction,
+    Device: Deref<Target = DmaDevice> + Sync,
+{
+}
 
-impl<M: Memory, D: Direction> Mapped<M, D> {
-    #[inline]
-    fn new(device: &Arc<DmaDevice>, memory: M, range: Range<usize>, shape: Shape) -> Result<Self> {
-        let handle = Handle::new(device, memory.backing(), range, shape, D::RAW)?;
+impl<M, D, Device> Mapped<M, D, Device>
+where
+    M: Memory,
+    D: Direction,
+    Device: Deref<Target = DmaDevice>,
+{
+    #[inline(always)]
+    fn new(device: Device, memory: M, range: Range<usize>, shape: Shape) -> Result<Self> {
+        let handle = Handle::new(&device, memory.backing(), range, shape, D::RAW)?;
         // INVARIANT: It was just made for these.
         Ok(Self {
-            device: device.clone(),
+            device,
             memory,
             handle,
             _direction: PhantomData,
@@ -517,7 +634,12 @@ impl<M: Memory, D: Direction> Mapped<M, D> {
     }
 }
 
-impl<M: Memory, D: Direction> Drop for Mapped<M, D> {
+impl<M, D, Device> Drop for Mapped<M, D, Device>
+where
+    M: Memory,
+    D: Direction,
+    Device: Deref<Target = DmaDevice>,
+{
     #[inline]
     fn drop(&mut self) {
         let device = self.device.as_raw();
@@ -525,7 +647,7 @@ impl<M: Memory, D: Direction> Drop for Mapped<M, D> {
             // SAFETY: By the type invariant this is a mapping of the device, with this size and
             // direction, which is owned and used no more.
             Handle::One { bus, bytes } => unsafe {
-                bindings::dma_unmap_page_attrs(device, *bus, *bytes, D::RAW, 0);
+                bindings::dma_unmap_phys(device, *bus, *bytes, D::RAW, 0);
             },
             // SAFETY: As above.
             Handle::List(list) => unsafe { list.unmap(device, D::RAW) },
@@ -535,6 +657,7 @@ impl<M: Memory, D: Direction> Drop for Mapped<M, D> {
 
 impl Handle {
     /// Maps bytes of `memory` for `device`, which somebody else unmaps.
+    #[inline(always)]
     fn new(
         device: &DmaDevice,
         memory: &dyn Backing,
@@ -542,26 +665,15 @@ impl Handle {
         shape: Shape,
         direction: bindings::dma_data_direction,
     ) -> Result<Self> {
-        let bytes = range.end.checked_sub(range.start).ok_or(EINVAL)?;
-        if bytes == 0 {
+        if range.is_empty() {
             return Err(EINVAL);
         }
-        let (page, within) = (range.start / PAGE_SIZE, range.start % PAGE_SIZE);
-        let max_bytes = match shape {
-            Shape::Single => return map_single(device, memory, page, within, bytes, direction),
-            Shape::Page => return map_page(device, memory, page, within, bytes, direction),
-            Shape::Scatter => usize::MAX,
-            Shape::ScatterPages => PAGE_SIZE,
-        };
-        if range.end > memory.len() {
-            return Err(EINVAL);
+        match shape {
+            Shape::Single => map_single(device, memory, range, direction),
+            Shape::Page => map_page(device, memory, range, direction),
+            Shape::Scatter => map_list(device, memory, range, usize::MAX, direction),
+            Shape::ScatterPages => map_list(device, memory, range, PAGE_SIZE, direction),
         }
-        device.reach.check_list(memory, &range)?;
-        let mut list = ScatterList::new(memory, range, device.reach.clamp(max_bytes))?;
-        // SAFETY: The device may be used for DMA for as long as it is held, and the caller sees to it
-        // that the list is unmapped.
-        unsafe { list.map(device.as_raw(), direction)? };
-        Ok(Self::List(list))
     }
 }
 
@@ -583,43 +695,64 @@ impl Segment {
     }
 }
 
+/// `dma_map_sgtable()`: a list with entries of up to `max_bytes`.
+fn map_list(
+    device: &DmaDevice,
+    memory: &dyn Backing,
+    range: Range<usize>,
+    max_bytes: usize,
+    direction: bindings::dma_data_direction,
+) -> Result<Handle> {
+    if range.end > memory.len() {
+        return Err(EINVAL);
+    }
+    device.reach.check_list(memory, &range)?;
+    let mut list = ScatterList::new(memory, range, device.reach.clamp(max_bytes))?;
+    // SAFETY: The device may be used for DMA for as long as it is held, and the caller sees to it that
+    // the list is unmapped.
+    unsafe { list.map(device.as_raw(), direction)? };
+    Ok(Handle::List(list))
+}
+
 /// `dma_map_single()`: what the CPU finds at consecutive addresses of the direct map.
 fn map_single(
     device: &DmaDevice,
     memory: &dyn Backing,
-    page: usize,
-    within: usize,
-    bytes: usize,
+    range: Range<usize>,
     direction: bindings::dma_data_direction,
 ) -> Result<Handle> {
+    let (page, within, bytes) = parts(&range);
     // In the direct map, the frames of a run are at consecutive addresses.
     let run = memory.run_at(page).ok_or(EINVAL)?;
     let end = within.checked_add(bytes).ok_or(EINVAL)?;
-    // As of an allocation, it cannot overflow.
-    if end > run.nr_pages.wrapping_mul(PAGE_SIZE) {
-        return match memory.len().checked_sub(page.wrapping_mul(PAGE_SIZE)) {
-            Some(left) if end <= left => Err(crate::errno::eopnotsupp()),
-            _ => Err(EINVAL),
-        };
-    }
-    // An address of the vmalloc area says nothing about where the next page is.
-    if memory.address_class() != AddressClass::DirectMap {
-        return Err(crate::errno::eopnotsupp());
+    // As of an allocation, it cannot overflow. And an address of the vmalloc area says nothing about
+    // where the next page is.
+    if end > run.nr_pages.wrapping_mul(PAGE_SIZE)
+        || memory.address_class() != AddressClass::DirectMap
+    {
+        return Err(why_not_single(memory, &range));
     }
     device.reach.check_single(run.pfn, within, bytes)?;
     // SAFETY: These bytes are in the run.
     unsafe { map_frames(device, run.pfn, within, bytes, direction) }
 }
 
+#[cold]
+fn why_not_single(memory: &dyn Backing, range: &Range<usize>) -> Error {
+    match range.end <= memory.len() {
+        true => errno::eopnotsupp(),
+        false => EINVAL,
+    }
+}
+
 /// `dma_map_page()`: a piece of one page, wherever the CPU has it.
 fn map_page(
     device: &DmaDevice,
     memory: &dyn Backing,
-    page: usize,
-    within: usize,
-    bytes: usize,
+    range: Range<usize>,
     direction: bindings::dma_data_direction,
 ) -> Result<Handle> {
+    let (page, within, bytes) = parts(&range);
     if bytes > PAGE_SIZE.wrapping_sub(within) {
         return Err(EINVAL);
     }
@@ -627,6 +760,13 @@ fn map_page(
     device.reach.check_frames(run.pfn, 1)?;
     // SAFETY: These bytes are in the first page of the run.
     unsafe { map_frames(device, run.pfn, within, bytes, direction) }
+}
+
+/// The first page of a range that is not empty, the first byte in that page, and how many bytes.
+#[inline]
+fn parts(range: &Range<usize>) -> (usize, usize, usize) {
+    let bytes = range.end.wrapping_sub(range.start);
+    (range.start / PAGE_SIZE, range.start % PAGE_SIZE, bytes)
 }
 
 /// # Safety
@@ -640,21 +780,26 @@ unsafe fn map_frames(
     bytes: usize,
     direction: bindings::dma_data_direction,
 ) -> Result<Handle> {
-    let mut bus = 0;
+    // As of memory that is there, it does not overflow.
+    let phys = (pfn as bindings::phys_addr_t)
+        .wrapping_mul(PAGE_SIZE as bindings::phys_addr_t)
+        .wrapping_add(offset as bindings::phys_addr_t);
     // SAFETY: The device may be used for DMA. By the promise of `Backing` its frames are ordinary memory,
     // and by the requirement of this function these bytes are in such.
-    let status = unsafe {
-        ffi::mapkit_dma_map_page(
-            device.as_raw().cast::<c_void>(),
-            pfn,
-            offset,
-            bytes,
-            direction,
-            &mut bus,
-        )
-    };
-    match status {
-        0 => Ok(Handle::One { bus, bytes }),
-        err => Err(Error::from_errno(err)),
+    let bus = unsafe { bindings::dma_map_phys(device.as_raw(), phys, bytes, direction, 0) };
+    match is_mapping_error(device, bus) {
+        true => Err(ENOMEM),
+        false => Ok(Handle::One { bus, bytes }),
     }
+}
+
+/// `dma_mapping_error()`: whether that is no address.
+#[inline]
+fn is_mapping_error(device: &DmaDevice, bus: bindings::dma_addr_t) -> bool {
+    if cfg!(CONFIG_DMA_API_DEBUG) {
+        // SAFETY: The device may be used for DMA. The checker is told that the caller looks.
+        unsafe { ffi::mapkit_dma_mapping_error(device.as_raw().cast::<c_void>(), bus) };
+    }
+    // All that the function does beside it: `DMA_MAPPING_ERROR` has all bits set.
+    bus == bindings::dma_addr_t::MAX
 }

@@ -4,9 +4,21 @@
 
 use kernel::{
     bindings,
-    error::Error,
+    error::{
+        Error,
+        Result, //
+    },
     ffi::c_int, //
 };
+
+/// What a C function returned. As [`kernel::error::to_result`], but not a call.
+#[inline]
+pub(crate) fn to_result(status: c_int) -> Result {
+    match status < 0 {
+        true => Err(Error::from_errno(status)),
+        false => Ok(()),
+    }
+}
 
 /// `EOPNOTSUPP`: the operation exists, but not for this object.
 pub fn eopnotsupp() -> Error {

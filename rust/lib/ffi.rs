@@ -125,15 +125,8 @@ extern "C" {
     /// `pfn_to_page()`, as a pointer to a `struct page`.
     pub(crate) fn mapkit_pfn_to_page(pfn: c_ulong) -> *mut c_void;
 
-    /// `dma_map_page()` of the page of a frame, and `dma_mapping_error()` of what is written to `bus`.
-    pub(crate) fn mapkit_dma_map_page(
-        device: *mut c_void,
-        pfn: c_ulong,
-        offset: usize,
-        bytes: usize,
-        direction: bindings::dma_data_direction,
-        bus: *mut bindings::dma_addr_t,
-    ) -> c_int;
+    /// `dma_mapping_error()`, for what it tells the checker of the DMA API.
+    pub(crate) fn mapkit_dma_mapping_error(device: *mut c_void, bus: bindings::dma_addr_t);
 
     /// `use_dma_iommu()`: whether an IOMMU translates what the DMA API maps for a device.
     pub(crate) fn mapkit_use_dma_iommu(device: *mut c_void) -> bool;

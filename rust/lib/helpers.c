@@ -48,8 +48,7 @@ struct workqueue_struct *mapkit_alloc_ordered_workqueue(const char *name);
 void mapkit_raw_spin_lock_init(raw_spinlock_t *lock);
 unsigned long mapkit_raw_spin_lock_irqsave(raw_spinlock_t *lock);
 void mapkit_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags);
-int mapkit_dma_map_page(struct device *dev, unsigned long pfn, size_t offset, size_t bytes,
-			enum dma_data_direction dir, dma_addr_t *bus);
+void mapkit_dma_mapping_error(struct device *dev, dma_addr_t bus);
 bool mapkit_use_dma_iommu(struct device *dev);
 bool mapkit_dma_is_direct(struct device *dev);
 u64 mapkit_dma_limit(struct device *dev);
@@ -184,11 +183,10 @@ struct page *mapkit_pfn_to_page(unsigned long pfn)
 	return pfn_to_page(pfn);
 }
 
-int mapkit_dma_map_page(struct device *dev, unsigned long pfn, size_t offset, size_t bytes,
-			enum dma_data_direction dir, dma_addr_t *bus)
+void mapkit_dma_mapping_error(struct device *dev, dma_addr_t bus)
 {
-	*bus = dma_map_page(dev, pfn_to_page(pfn), offset, bytes, dir);
-	return dma_mapping_error(dev, *bus);
+	/* For what it tells DMA_API_DEBUG. */
+	(void)dma_mapping_error(dev, bus);
 }
 
 bool mapkit_use_dma_iommu(struct device *dev)

@@ -52,16 +52,23 @@ impl Reach {
     }
 
     /// Whether there is memory that cannot be given an address.
+    #[inline]
     pub(crate) fn is_limited(&self) -> bool {
         self.direct != u64::MAX && !self.bounces
     }
 
     /// Whether the bytes `range` of `memory` can be given addresses as a list whose entries are
     /// [clamped](Self::clamp). `EADDRNOTAVAIL` if not.
+    #[inline]
     pub(crate) fn check_list(&self, memory: &dyn Backing, range: &Range<usize>) -> Result {
-        if !self.is_limited() {
-            return Ok(());
+        match self.is_limited() {
+            true => self.check_runs(memory, range),
+            false => Ok(()),
         }
+    }
+
+    #[cold]
+    fn check_runs(&self, memory: &dyn Backing, range: &Range<usize>) -> Result {
         let (first, end) = (range.start / PAGE_SIZE, range.end.div_ceil(PAGE_SIZE));
         memory
             .runs(first, end)
@@ -69,8 +76,9 @@ impl Reach {
     }
 
     /// The same for contiguous frames.
+    #[inline]
     pub(crate) fn check_frames(&self, pfn: usize, nr_pages: usize) -> Result {
-        match self.bounces || self.is_direct(pfn, nr_pages) {
+        match !self.is_limited() || self.is_direct(pfn, nr_pages) {
             true => Ok(()),
             false => Err(errno::eaddrnotavail()),
         }
@@ -86,10 +94,16 @@ impl Reach {
 
     /// Whether `bytes` contiguous bytes, from byte `within` of the frame `pfn` on, can be given one
     /// address. `EADDRNOTAVAIL` if not, `EOPNOTSUPP` if it is only that they are too many.
+    #[inline]
     pub(crate) fn check_single(&self, pfn: usize, within: usize, bytes: usize) -> Result {
-        if self.direct == u64::MAX && self.max_segment == usize::MAX {
-            return Ok(());
+        match self.direct == u64::MAX && self.max_segment == usize::MAX {
+            true => Ok(()),
+            false => self.check_stretch(pfn, within, bytes),
         }
+    }
+
+    #[cold]
+    fn check_stretch(&self, pfn: usize, within: usize, bytes: usize) -> Result {
         let end = within.checked_add(bytes).ok_or(EINVAL)?;
         let nr_pages = end.div_ceil(PAGE_SIZE);
         self.check_frames(pfn, nr_pages)?;

@@ -8,6 +8,7 @@ use crate::{
         StructPage, //
     },
     dma::Segment,
+    errno::to_result,
     ffi, //
 };
 use core::{
@@ -17,7 +18,6 @@ use core::{
 };
 use kernel::{
     bindings,
-    error::to_result,
     ffi::{
         c_int,
         c_uint,
@@ -28,13 +28,26 @@ use kernel::{
 };
 
 /// Tells the `struct page` of page `page` of a backing, and of as many after it as there are slots.
+#[inline]
 fn fill(memory: &dyn Backing, page: usize, slots: &mut [MaybeUninit<StructPage>]) -> Result {
     let told = memory.struct_pages(page, slots);
-    // Those that have no reference count of their own.
-    for (i, slot) in slots.iter_mut().enumerate().skip(told) {
-        let pfn = memory.run_at(page.wrapping_add(i)).ok_or(EINVAL)?.pfn;
+    match slots.get_mut(told..) {
+        None | Some([]) => Ok(()),
+        Some(rest) => fill_by_frames(memory, page.wrapping_add(told), rest),
+    }
+}
+
+/// The same where pages have no reference count of their own.
+fn fill_by_frames(
+    memory: &dyn Backing,
+    mut page: usize,
+    slots: &mut [MaybeUninit<StructPage>],
+) -> Result {
+    for slot in slots {
+        let pfn = memory.run_at(page).ok_or(EINVAL)?.pfn;
         // SAFETY: By the promise of `Backing` it is ordinary memory, which has a `struct page`.
         slot.write(unsafe { ffi::mapkit_pfn_to_page(pfn) }.cast());
+        page = page.wrapping_add(1);
     }
     Ok(())
 }
@@ -55,6 +68,7 @@ pub(crate) struct ScatterList {
 impl ScatterList {
     /// A list of the bytes `range` of `memory`, which must be inside it: neighbours in one entry, of up
     /// to `max_bytes`.
+    #[inline]
     pub(crate) fn new(memory: &dyn Backing, range: Range<usize>, max_bytes: usize) -> Result<Self> {
         let nr_pages = range
             .end
@@ -71,6 +85,7 @@ impl ScatterList {
     }
 
     /// The same, with a slot for each page.
+    #[inline]
     fn through(
         slots: &mut [MaybeUninit<StructPage>],
         memory: &dyn Backing,
@@ -78,7 +93,11 @@ impl ScatterList {
         max_bytes: usize,
     ) -> Result<Self> {
         fill(memory, range.start / PAGE_SIZE, slots)?;
-        let mut table = bindings::sg_table::default();
+        let mut table = bindings::sg_table {
+            sgl: core::ptr::null_mut(),
+            nents: 0,
+            orig_nents: 0,
+        };
         // SAFETY: `fill` has initialized the slots, in whose pages the bytes are. The function may sleep,
         // as may its callers.
         to_result(unsafe {
@@ -102,6 +121,7 @@ impl ScatterList {
     ///
     /// It must not be mapped yet, and be unmapped before it is dropped, while the device may still be
     /// used for DMA, as it may now.
+    #[inline]
     pub(crate) unsafe fn map(
         &mut self,
         device: *mut bindings::device,
@@ -116,6 +136,7 @@ impl ScatterList {
     /// # Safety
     ///
     /// It must be mapped for this device and direction.
+    #[inline]
     pub(crate) unsafe fn unmap(
         &mut self,
         device: *mut bindings::device,
@@ -144,6 +165,7 @@ impl ScatterList {
 }
 
 impl Drop for ScatterList {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariant the table is owned.
         unsafe { bindings::sg_free_table(&mut self.table) };

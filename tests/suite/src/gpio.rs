@@ -617,22 +617,54 @@ fn lines_are_leds_with_triggers(context: &Context) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn unbind() -> Result<()> {
+/// A device without its driver, until it is bound again: at the end of a test that failed, too.
+#[must_use]
+pub(crate) struct WithoutDriver(String);
+
+/// Takes the driver off the first device.
+pub(crate) fn unbind() -> Result<WithoutDriver> {
     let address = address()?;
-    fs::write(driver(&address).join("unbind"), &address).context("unbinding")
+    fs::write(driver(&address).join("unbind"), &address).context("unbinding")?;
+    Ok(WithoutDriver(address))
 }
 
-pub(crate) fn bind(address: &str) -> Result<()> {
-    fs::write(driver(address).join("bind"), address).context("binding")?;
-    wait_for("the device node", || Bank::path(0).exists())
+impl WithoutDriver {
+    fn rebind(&self) -> std::io::Result<()> {
+        fs::write(driver(&self.0).join("bind"), &self.0)
+    }
+
+    pub(crate) fn bind(mut self) -> Result<()> {
+        self.rebind().context("binding")?;
+        self.0.clear();
+        wait_for("the device node", || Bank::path(0).exists())
+    }
+}
+
+impl Drop for WithoutDriver {
+    fn drop(&mut self) {
+        if !self.0.is_empty() {
+            // If it fails, the next test tells.
+            let _ = self.rebind();
+        }
+    }
+}
+
+/// Fails if registers were accessed from the record `from` on. The parent of a bank of a device tree is
+/// the kernel's own driver's (`ti-sysc`), which idles the module by SYSCONFIG whenever it likes.
+pub(crate) fn expect_untouched(model: &mut Client, from: usize, since: &str) -> Result<()> {
+    let records = model.since(from)?;
+    let ours = records
+        .iter()
+        .find(|record| record.register() != Some(Register::SysConfig));
+    ensure!(ours.is_none(), "accessed after {since}: {ours:?}");
+    Ok(())
 }
 
 fn the_page_goes_with_the_driver(_: &Context) -> Result<()> {
     let (mut model, bank) = rig()?;
-    let address = address()?;
     let registers = bank.map(false)?;
     ensure!(registers.read(0) == REVISION, "not mapped");
-    unbind()?;
+    let device = unbind()?;
     let from = model.count()?;
     let signal = child::killed_by(|| {
         registers.read(0);
@@ -643,19 +675,15 @@ fn the_page_goes_with_the_driver(_: &Context) -> Result<()> {
         "a load is answered by {signal:?}"
     );
     drop(registers);
-    ensure!(
-        model.count()? == from,
-        "the device was accessed after its driver had left"
-    );
+    expect_untouched(&mut model, from, "its driver had left")?;
     drop(bank);
-    bind(&address)
+    device.bind()
 }
 
 fn unbinding_ends_what_waits(_: &Context) -> Result<()> {
     let (mut model, bank) = rig()?;
-    let address = address()?;
     let from = settled(&mut model, &bank)?;
-    let ended = thread::scope(|scope| {
+    let (device, ended) = thread::scope(|scope| {
         let waiter = scope.spawn(|| {
             bank.wait(line(9), EDGE_RISING, 0)
                 .map_err(|err| err.errno())
@@ -665,8 +693,9 @@ fn unbinding_ends_what_waits(_: &Context) -> Result<()> {
                 .since(from)
                 .is_ok_and(|records| records.iter().any(armed))
         })?;
-        unbind()?;
-        waiter.join().map_err(|_| anyhow!("panicked"))
+        let device = unbind()?;
+        let ended = waiter.join().map_err(|_| anyhow!("panicked"))?;
+        anyhow::Ok((device, ended))
     })?;
     ensure!(
         ended == Err(Some(Errno::ENODEV)),
@@ -679,7 +708,7 @@ fn unbinding_ends_what_waits(_: &Context) -> Result<()> {
     );
     ensure!(!Bank::path(0).exists(), "the node stayed");
     drop(bank);
-    bind(&address)?;
+    device.bind()?;
     let info = Bank::open(0)?.info()?;
     ensure!(info.revision == REVISION, "bound again: {info:?}");
     Ok(())
@@ -700,7 +729,7 @@ fn removed_while_blinking(context: &Context) -> Result<()> {
     let writes = model.writes(from)?;
     let quiet = model.count()?;
     thread::sleep(Duration::from_millis(50));
-    ensure!(model.count()? == quiet, "it goes on without a driver");
+    expect_untouched(&mut model, quiet, "its driver had left")?;
     ensure!(model.levels()? & led.mask() == 0, "the line is still high");
     let restored = writes
         .iter()
@@ -869,14 +898,9 @@ fn the_device_vanishes(context: &Context) -> Result<()> {
         more - quiet
     );
     drop(bank);
-    unbind()?;
+    let _device = unbind()?;
     ensure!(!Bank::path(0).exists(), "the node stayed");
-    // The parent of a bank of a device tree is the kernel's own driver's, which does not know.
-    let ours = model.since(quiet)?;
-    let ours = ours
-        .iter()
-        .find(|r| r.register() != Some(Register::SysConfig));
-    ensure!(ours.is_none(), "unbinding accessed it: {ours:?}");
+    expect_untouched(&mut model, quiet, "it was lost")?;
     context.module_named(MODULE)?;
     remove()
 }
@@ -908,7 +932,7 @@ fn the_model_is_killed(context: &Context) -> Result<()> {
     let text = fs::read_to_string(DEBUGFS)?;
     ensure!(text.contains("the device is gone"), "debugfs says {text:?}");
     drop(bank);
-    unbind()?;
+    let _device = unbind()?;
     ensure!(!Bank::path(0).exists(), "the node stayed");
     remove()
 }

@@ -4,8 +4,8 @@
 
 use crate::{
     gpio::{
-        address, armed, bind, insert, is_pci, last_write, line, load, press, remove, rig, settled,
-        unbind, wait_for, AsUsual, MODULE,
+        address, armed, expect_untouched, insert, is_pci, last_write, line, load, press, remove,
+        rig, settled, unbind, wait_for, AsUsual, MODULE,
     },
     inject::each_failure,
     runner::{skip, suite, Context},
@@ -503,7 +503,6 @@ fn unbinding_ends_requests(_: &Context) -> Result<()> {
     }
     let (mut model, bank) = rig()?;
     let chip_path = chip()?;
-    let address = address()?;
     let mut builder = Request::builder();
     builder.on_chip(&chip_path).with_line(6).as_input();
     if expect_interrupts().is_ok() {
@@ -516,7 +515,7 @@ fn unbinding_ends_requests(_: &Context) -> Result<()> {
         .as_output(Value::Active)
         .request()?;
     drop(bank);
-    unbind()?;
+    let device = unbind()?;
     let from = model.count()?;
     let told = request.value(6).map_err(|err| errno(&err)).err();
     ensure!(told == Some(Some(Errno::ENODEV)), "a read: {told:?}");
@@ -525,13 +524,10 @@ fn unbinding_ends_requests(_: &Context) -> Result<()> {
     ensure!(told == Some(Some(Errno::ENODEV)), "a write: {told:?}");
     model.drive(6, Level::High)?;
     drop((request, output));
-    ensure!(
-        model.count()? == from,
-        "the device was accessed after its driver had left"
-    );
+    expect_untouched(&mut model, from, "its driver had left")?;
     let oe = last_write(&mut model, Register::Oe)?;
     ensure!(oe == Some(u32::MAX), "OE was left {oe:x?}");
-    bind(&address)?;
+    device.bind()?;
     chip().map(drop)
 }
 
@@ -599,12 +595,11 @@ fn poll_tells_of_edges(_: &Context) -> Result<()> {
         "after a wait of another's: {flags:?}"
     );
     drop(other);
-    let address = address()?;
-    unbind()?;
+    let device = unbind()?;
     let flags = told(&bank, 0)?;
     ensure!(flags.contains(PollFlags::POLLHUP), "unbound: {flags:?}");
     drop(bank);
-    bind(&address)
+    device.bind()
 }
 
 /// The registers, mapped without a driver.
@@ -673,7 +668,7 @@ fn registers_are_restored(_: &Context) -> Result<()> {
         return skip("without its driver, a bank of a device tree has no clock: only one behind PCI is looked at");
     }
     drop(bank);
-    unbind()?;
+    let device = unbind()?;
     let registers = Unbound::map(&address)?;
     let original = BEFORE.map(|(register, _)| (register, registers.read(register)));
     for (register, value) in BEFORE {
@@ -681,7 +676,7 @@ fn registers_are_restored(_: &Context) -> Result<()> {
     }
     registers.write(Register::IrqStatusSet0, ENABLED);
     drop(registers);
-    bind(&address)?;
+    device.bind()?;
     let bank = Bank::open(0)?;
     let info = bank.info()?;
     ensure!(info.outputs == 0x0f00_0001, "outputs: {:#x}", info.outputs);
@@ -697,7 +692,7 @@ fn registers_are_restored(_: &Context) -> Result<()> {
         last_write(&mut model, Register::ClearDataOut).is_ok_and(|v| v == Some(line(2).mask()))
     })?;
     drop(bank);
-    unbind()?;
+    let device = unbind()?;
     let registers = Unbound::map(&address)?;
     let after = BEFORE.map(|(register, _)| (register, registers.read(register)));
     let enabled = registers.read(Register::IrqStatusSet0);
@@ -706,7 +701,7 @@ fn registers_are_restored(_: &Context) -> Result<()> {
     }
     registers.write(Register::IrqStatusClr0, u32::MAX);
     drop(registers);
-    bind(&address)?;
+    device.bind()?;
     ensure!(after == BEFORE, "was {BEFORE:x?}, is {after:x?}");
     ensure!(enabled == ENABLED, "interrupts enabled: {enabled:#x}");
     Ok(())

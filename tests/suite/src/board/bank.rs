@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     child,
-    gpio::{address, bind, insert, line, remove, settled, unbind, wait_for, MODULE},
+    gpio::{insert, line, remove, settled, unbind, wait_for, MODULE},
     runner::{suite, Context},
 };
 use anyhow::{ensure, Result};
@@ -182,10 +182,9 @@ fn taking_over_is_as_the_kernel_begins(context: &Context) -> Result<()> {
     rebind(OMAP, "unbind", &device)?;
     rebind(OMAP, "bind", &device)?;
     let kernel = records(&mut model, ORACLE_BANK)?;
-    let name = address()?;
-    unbind()?;
+    let device = unbind()?;
     let from = model.count()?;
-    bind(&name)?;
+    device.bind()?;
     let ours = model.since(from)?;
     let last = |records: &[gpio_model::Record], register: Register| {
         let mut stores = records
@@ -258,9 +257,8 @@ fn blinks_past_the_idle_delay(context: &Context) -> Result<()> {
 fn bound_again_while_the_parent_idles(_: &Context) -> Result<()> {
     let (mut model, bank) = board("bank")?;
     drop(bank);
-    let name = address()?;
     for _ in 0..2 {
-        unbind()?;
+        let device = unbind()?;
         wait_for("the parent to be suspended", || {
             runtime_status().is_ok_and(|status| status == "suspended")
         })?;
@@ -272,7 +270,7 @@ fn bound_again_while_the_parent_idles(_: &Context) -> Result<()> {
             Ok(clock.is_some_and(|r| r.value & 3 == 0))
         };
         ensure!(off(&mut model)?, "the clock stayed on");
-        bind(&name)?;
+        device.bind()?;
         Bank::open(0)?.info()?;
         ensure!(runtime_status()? == "active", "the parent idles");
     }

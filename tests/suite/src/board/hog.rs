@@ -4,7 +4,7 @@
 
 use super::{all_proper, blink_past_idle, board, rebind, OMAP};
 use crate::{
-    gpio::{address, bind, insert, line, load, remove, settled, unbind, wait_for, MODULE},
+    gpio::{expect_untouched, insert, line, load, remove, settled, unbind, wait_for, MODULE},
     runner::{suite, Context},
 };
 use anyhow::{ensure, Context as _, Result};
@@ -113,10 +113,8 @@ fn blinks_past_the_idle_delay(_: &Context) -> Result<()> {
 fn bound_again(_: &Context) -> Result<()> {
     let (_model, bank) = board("hog")?;
     drop(bank);
-    let name = address()?;
     for _ in 0..2 {
-        unbind()?;
-        bind(&name)?;
+        unbind()?.bind()?;
         Bank::open(0)?.info()?;
     }
     Ok(())
@@ -134,7 +132,7 @@ fn inserted_and_removed_while_blinking(context: &Context) -> Result<()> {
     remove()?;
     let quiet = model.count()?;
     thread::sleep(Duration::from_millis(50));
-    ensure!(model.count()? == quiet, "it goes on without a driver");
+    expect_untouched(&mut model, quiet, "its driver had left")?;
     ensure!(
         model.levels()? & line(22).mask() == 0,
         "the line is still high"
