@@ -48,7 +48,7 @@ const fn cell(backing: Backing, method: Method) -> Cell {
 const DIRTY_BY_FAULT: bool = cfg!(target_arch = "arm");
 
 /// What touching each page of a fresh mapping costs, beside what tells the kernel that it is dirty.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Cost {
     /// Minor faults that the kernel counted for this thread.
     faults: u64,
@@ -118,13 +118,23 @@ fn cost_of_touching(map: &Map, pages: std::ops::Range<usize>, store: bool) -> Re
     })
 }
 
+/// Emulated 32-bit ARM takes faults of the program's own code, too, if it is interrupted in the middle:
+/// traced, they are at addresses of code that is mapped and locked in memory, and change nothing. There may
+/// be more of them than the module's.
+const STRAY_FAULTS: bool = cfg!(target_arch = "arm");
+
+impl Cost {
+    /// Whether each fault was the module's.
+    fn agrees(&self) -> bool {
+        self.faults == self.module_faults || STRAY_FAULTS && self.faults > self.module_faults
+    }
+}
+
 fn expect(cost: &Cost, faults: u64, pages: u64) -> Result<()> {
-    let expected = Cost {
-        faults,
-        module_faults: faults,
-        pages,
-    };
-    ensure!(*cost == expected, "{cost:?}, not {expected:?}");
+    ensure!(
+        cost.agrees() && (cost.module_faults, cost.pages) == (faults, pages),
+        "{cost:?}, not {faults} faults for {pages} pages"
+    );
     Ok(())
 }
 
@@ -274,11 +284,7 @@ fn counts_agree_with_getrusage(_: &Context) -> Result<()> {
     for cell in Cell::ordinary().filter(Cell::is_lazy) {
         for (pages, store) in [(1, false), (77, true), (300, false), (900, true)] {
             let cost = cost(cell, pages, store)?;
-            ensure!(
-                cost.faults == cost.module_faults,
-                "{}: {cost:?}",
-                cell.name()
-            );
+            ensure!(cost.agrees(), "{}: {cost:?}", cell.name());
             ensure!(cost.pages == pages as u64, "{}: {cost:?}", cell.name());
         }
     }

@@ -19,6 +19,8 @@ const DMA_TESTS: &str = "dma.";
 /// Of those that fail allocations, which takes a debug kernel; and of a device's.
 const FAILING: &str = "failing.";
 const DMA_FAILING: &str = "dma.failing.";
+/// Of those that judge the kernel itself: they take half of the time, and KASAN looks at them.
+const CLAIM_TESTS: &str = "claims.";
 /// Of those after which a machine is good for nothing more.
 const DMA_SLEEP: &str = "dma.sleep.";
 
@@ -106,6 +108,12 @@ const ALL_CHECKED: Plan = Plan {
     ..ALL
 };
 
+/// Without what only one checker needs to see.
+const MODULES_CHECKED: Plan = Plan {
+    without: &[GPIO_TESTS, DMA_TESTS, FAILING, CLAIM_TESTS],
+    ..ALL_CHECKED
+};
+
 /// Of a boot for a device, which has few tests, and all checkers.
 const EVERYTHING: &str = "kasan_multi_shot page_poison=1 slab_debug=U";
 
@@ -146,12 +154,12 @@ pub const DEBUG: &[Plan] = &[
     Plan {
         name: "lockdep",
         append: "kmemleak=off",
-        ..ALL_CHECKED
+        ..MODULES_CHECKED
     },
     Plan {
         name: "kmemleak",
         append: "slab_debug=U lockdep.prove_locking=0",
-        ..ALL_CHECKED
+        ..MODULES_CHECKED
     },
     Plan {
         name: "fail-nth",
@@ -327,6 +335,7 @@ mod tests {
         assert_eq!(runs_of(STOCK, "life.fork"), ["virtme", "tiny"]);
         assert_eq!(runs_of(DEBUG, "failing.mmap"), ["fail-nth"]);
         assert_eq!(runs_of(DEBUG, "life."), ["kasan", "lockdep", "kmemleak"]);
+        assert_eq!(runs_of(DEBUG, "claims."), ["kasan"]);
         assert_eq!(
             runs_of(DEBUG, "dma.failing."),
             ["edu-bounce-failing", "edu-iommu-failing"]
