@@ -112,23 +112,37 @@ install_in_root() { # PACKAGE...
 
 # A QEMU that connects to devices in programs of their own (vfio-user-pci) is newer than Debian 13's.
 # Only its program is taken; it finds the root's own firmware.
-readonly VFIO_QEMU=/usr/lib/mapwright/qemu/bin/qemu-system-x86_64
+readonly VFIO_QEMU=/usr/lib/mapwright/qemu/bin
 
-vfio_qemu_is_there() { [[ $(host_arch) != amd64 || -x $ROOT$VFIO_QEMU ]]; }
+# The program that emulates machines of $ARCH, and its package.
+vfio_qemu() {
+    case $ARCH in
+        amd64) echo qemu-system-x86_64 qemu-system-x86 ;;
+        armhf) echo qemu-system-arm qemu-system-arm ;;
+    esac
+}
+
+vfio_qemu_is_there() {
+    local program
+    read -r program _ < <(vfio_qemu)
+    [[ $(host_arch) != amd64 || -x $ROOT$VFIO_QEMU/$program ]]
+}
 
 # To be run as a job named "qemu".
 install_vfio_qemu() {
+    local program package
+    read -r program package < <(vfio_qemu)
     # shellcheck disable=SC2016 # expanded in the root
     with_retries qemu "$REPO/scripts/in-root" -- sh -ec '
-        target=$1 suite=$2 dir=$(mktemp -d)
+        target=$1 program=$2 package=$3 suite=$4 dir=$(mktemp -d)
         trap "rm -rf $dir" EXIT
         cd "$dir"
-        apt-get -q download "qemu-system-x86/$suite"
-        dpkg-deb --fsys-tarfile qemu-system-x86_*.deb | tar -x ./usr/bin/qemu-system-x86_64
-        usr/bin/qemu-system-x86_64 -device vfio-user-pci,help >/dev/null
-        mkdir -p "${target%/*}"
-        mv usr/bin/qemu-system-x86_64 "$target"
-    ' sh "$VFIO_QEMU" "$SUITE-backports"
+        apt-get -q download "$package/$suite"
+        dpkg-deb --fsys-tarfile "$package"_*.deb | tar -x "./usr/bin/$program"
+        "usr/bin/$program" -machine none -device vfio-user-pci,help >/dev/null
+        mkdir -p "$target"
+        mv "usr/bin/$program" "$target/"
+    ' sh "$VFIO_QEMU" "$program" "$package" "$SUITE-backports"
 }
 
 virtme_is_there() { [[ -x $ROOT/usr/local/bin/vng ]]; }

@@ -21,7 +21,7 @@ const BOARD: &str = "virt-am335x.dtsi";
 /// The overlays that make the banks what they are in a mode.
 fn overlays(mode: GpioMode) -> &'static [&'static str] {
     match mode {
-        GpioMode::Kernel => &[],
+        GpioMode::Kernel | GpioMode::Pci => &[],
         GpioMode::Hog => &["beaglebone-hog"],
         GpioMode::Bank => &["beaglebone-bank", "virt-bank"],
         GpioMode::Banks => &["beaglebone-bank", "virt-banks"],

@@ -70,6 +70,8 @@ pub enum GpioMode {
     Bank,
     /// mapwright_gpio, with all four banks
     Banks,
+    /// mapwright_gpio, and the bank is a PCI function as in a PC, in no device tree
+    Pci,
 }
 
 impl fmt::Display for GpioMode {
@@ -79,6 +81,7 @@ impl fmt::Display for GpioMode {
             GpioMode::Hog => "hog",
             GpioMode::Bank => "bank",
             GpioMode::Banks => "banks",
+            GpioMode::Pci => "pci",
         })
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::board;
 use crate::boot::{value, Guest};
+use crate::cli::GpioMode;
 use crate::machine::Machine;
 use anyhow::{bail, Context, Result};
 use std::fs;
@@ -28,8 +29,15 @@ pub const WAVEFORM: &str = "waveform.vcd";
 
 /// The model, and its sockets.
 pub struct Model {
-    _program: Option<Program>,
+    program: Option<Program>,
     _sockets: TempDir,
+}
+
+impl Model {
+    /// Whether it is a program of its own, which takes another QEMU than Debian 13's to connect to.
+    pub fn is_apart(&self) -> bool {
+        self.program.is_some()
+    }
 }
 
 /// Starts the model, if the guest is to have one, and puts the device into it.
@@ -43,27 +51,27 @@ pub fn start(guest: &mut Guest) -> Result<Option<Model>> {
         .tempdir_in("/tmp")
         .context("cannot make a directory in /tmp")?;
     let control = sockets.path().join("control");
-    let program = match guest.machine {
-        Machine::Pc => {
+    let program = match (guest.machine, guest.gpio_mode) {
+        (Machine::Pc, _) | (Machine::Virt, GpioMode::Pci) => {
             let device = sockets.path().join("device");
             let program = Program::start(guest, &to, &device, &control)?;
             guest.qemu.extend(pci_function(&device));
             Some(program)
         }
-        Machine::Virt => {
+        (Machine::Virt, _) => {
             let arguments = board::arguments(guest, &to, sockets.path(), &control)?;
             guest.qemu.extend(arguments);
             guest.memory = board::MEMORY.to_owned();
             None
         }
-        Machine::Cubieboard => bail!(
+        (Machine::Cubieboard, _) => bail!(
             "a {} has no modelled GPIO bank: use --machine virt",
             guest.machine
         ),
     };
     guest.qemu.extend(port(&control));
     Ok(Some(Model {
-        _program: program,
+        program,
         _sockets: sockets,
     }))
 }

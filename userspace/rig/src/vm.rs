@@ -283,7 +283,7 @@ pub fn follow(guest: &Guest, timeout: Duration, sink: &mut Sink) -> Result<Ended
         Boot::Virtme => virtme::command(guest, &sockets, &token)?,
         Boot::Tiny => tiny::command(guest, &sockets, &token)?,
     };
-    if model.is_some() {
+    if model.as_ref().is_some_and(gpio::Model::is_apart) {
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{path}", gpio::EMULATOR));
     }

@@ -248,6 +248,15 @@ pub const ARM: &[Plan] = &[
         ..GPIO_BOARD
     },
     Plan {
+        name: "arm-gpio-pci",
+        build: Build {
+            gpio_mode: GpioMode::Pci,
+            ..GPIO_ARM
+        },
+        without: &[BOARD_TESTS, HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
+        ..GPIO_BOARD
+    },
+    Plan {
         name: "arm-gpio-sleep",
         tests: SLEEP_TESTS,
         without: &[],
@@ -341,7 +350,10 @@ mod tests {
             ["edu-bounce-failing", "edu-iommu-failing"]
         );
         assert_eq!(runs_of(ARM, "life."), ["arm-virt"]);
-        assert_eq!(runs_of(ARM, "gpio.the_kernel"), ["arm-gpio"]);
+        assert_eq!(
+            runs_of(ARM, "gpio.the_kernel"),
+            ["arm-gpio", "arm-gpio-pci"]
+        );
         assert_eq!(runs_of(ARM, "gpio.hog."), ["arm-gpio-hog"]);
         assert_eq!(runs_of(ARM, "gpio.banks."), ["arm-gpio-banks"]);
         assert_eq!(
