@@ -564,6 +564,7 @@ where
     D: Direction,
     Device: Deref<Target = DmaDevice>,
 {
+    // Always inline: else what is mapped is moved once more.
     #[inline(always)]
     fn new(device: Device, memory: M, range: Range<usize>, shape: Shape) -> Result<Self> {
         let handle = Handle::new(&device, memory.backing(), range, shape, D::RAW)?;
@@ -657,6 +658,7 @@ where
 
 impl Handle {
     /// Maps bytes of `memory` for `device`, which somebody else unmaps.
+    // Always inline: it only chooses, and each function it chooses from returns its result by memory.
     #[inline(always)]
     fn new(
         device: &DmaDevice,

@@ -4,9 +4,9 @@
  *
  * What the Rust module is measured against. It takes the ioctl MEASURE of rust/uapi/dma.rs, maps memory
  * of its own for the same PCI device, checks the same, and holds the same references: none while it
- * lends, as the memory and the device stay. As there, memory is of any backing, which a table of operations stands for, and is made of
- * as few blocks as there can be. In place of a region's number it takes that of a backing: pages or
- * vmalloc.
+ * lends, as the memory and the device stay. As there, memory is of any backing, which a table of
+ * operations stands for, and is made of as few blocks as there can be. In place of a region's number it
+ * takes that of a backing: pages or vmalloc.
  *
  * Not for use: it has no regions, and the device must keep its driver while this is loaded.
  */

@@ -67,9 +67,6 @@ fn cost(cell: Cell, pages: usize, store: bool) -> Result<Cost> {
 }
 
 /// Loads from, or stores to, each of some pages, and returns the minor faults that took.
-///
-/// Not inlined: a copy of it would not be warmed up.
-#[inline(never)]
 fn faults_of_touching(map: &Map, pages: std::ops::Range<usize>, store: bool) -> Result<u64> {
     let before = page_faults()?;
     for page in pages {
@@ -81,8 +78,8 @@ fn faults_of_touching(map: &Map, pages: std::ops::Range<usize>, store: bool) -> 
     Ok(page_faults()?.0 - before.0)
 }
 
-/// Does the same to memory of no interest, so that the program itself takes no fault when it counts: for
-/// its code and what that loads beside it, which may not be read yet, or for another page of its stack.
+/// Does the same to memory of no interest, so that the program itself takes no fault when it counts:
+/// for its code, or for its stack after a fork.
 fn warm_up() -> Result<()> {
     let map = Map::anonymous(4 * PAGE, crate::raw::RW)?;
     for store in [false, true, false] {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A modelled GPIO bank: in a PC as a PCI device, from a program beside the guest; in the machine
-//! virt at its true address, as a plugin of QEMU.
+//! A modelled GPIO bank: as a PCI device, from a program beside the guest; or, in the machine virt, at its
+//! true address, as a plugin of QEMU.
 
 use crate::board;
 use crate::boot::{value, Guest};
