@@ -165,7 +165,7 @@ setup: ## rig: Make the toolchain root and fetch the kernel (the others do it, t
 .PHONY: rig-ready
 rig-ready: setup
 	@release=$$($(REPO)/scripts/setup --release) && \
-		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules programs && \
+		$(IN_ROOT) $(MAKE) -j$$(nproc) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules programs && \
 		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KERNELRELEASE=$$release \
 			MODULES=$(BUILD)/$$release/level LEVEL=1 modules
 

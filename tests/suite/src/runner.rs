@@ -11,7 +11,11 @@ use std::{
     fmt,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
+
+/// Of a test that takes longer than this, its result tells how long.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// Tests of one subject.
 pub struct Suite {
@@ -138,7 +142,12 @@ pub fn run(choice: Choice, modules: Option<&Path>) -> Result<bool> {
     for (suite, cases) in selected {
         let mut group = out.suite(suite.name, cases.len())?;
         for case in &cases {
+            let begun = Instant::now();
             let result = run_case(case, &context);
+            let took = begun.elapsed();
+            if took > SLOW {
+                context.note(format!("took {:.1} s", took.as_secs_f32()));
+            }
             all_passed &= !matches!(result, ktap::Outcome::Failed(_));
             for note in context.notes.take() {
                 group.diagnostic(&note)?;

@@ -87,6 +87,10 @@ impl Anonymous {
 
     /// Gives the pages of a range back: they are zero when touched again.
     pub fn give_back(&self, range: Range<usize>) -> Result<()> {
+        self.advise_range(range, MmapAdvise::MADV_DONTNEED)
+    }
+
+    fn advise_range(&self, range: Range<usize>, advice: MmapAdvise) -> Result<()> {
         ensure!(
             range.end <= self.bytes,
             "{range:?} is beyond {} bytes",
@@ -95,9 +99,14 @@ impl Anonymous {
         // SAFETY: It was checked to be inside the mapping, and see `advise`.
         let done = unsafe {
             let addr = self.addr.cast::<u8>().add(range.start).cast();
-            madvise(addr, range.len(), MmapAdvise::MADV_DONTNEED)
+            madvise(addr, range.len(), advice)
         };
-        done.context("MADV_DONTNEED")
+        done.with_context(|| format!("{advice:?}"))
+    }
+
+    /// Gives each page of a range memory, as storing a byte there would, but in one call.
+    pub fn populate(&self, range: Range<usize>) -> Result<()> {
+        self.advise_range(range, MmapAdvise::MADV_POPULATE_WRITE)
     }
 
     /// Stores a byte into each page of a range.

@@ -41,7 +41,7 @@ impl Filler {
             }
             let piece = Anonymous::new(usize::try_from(more.min(PIECE) / LEAST * LEAST)?)?;
             piece.advise(advice)?;
-            piece.touch(0..piece.len())?;
+            piece.populate(0..piece.len())?;
             pieces.push(piece);
         }
     }

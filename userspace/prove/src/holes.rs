@@ -23,7 +23,7 @@ impl Holes {
         let page = usize::try_from(mapwright::page_size())?;
         let scattered = Scattered::leave()?;
         let memory = Anonymous::small(perforated)?;
-        memory.touch(0..perforated)?;
+        memory.populate(0..perforated)?;
         let all_but_large_blocks = Filler::leave_large(left)?;
         for within in (0..perforated).step_by(2 * page) {
             memory.give_back(within..within + page)?;

@@ -111,7 +111,7 @@ pub fn apply<T>(then: impl Fn(&mut Squeeze<'_>) -> Result<T>) -> Result<(Seen, T
 fn attempt<T>(then: impl Fn(&mut Squeeze<'_>) -> Result<T>) -> Result<(Seen, Option<T>)> {
     let reclaimable = Anonymous::new(RECLAIMABLE)?;
     reclaimable.advise(MmapAdvise::MADV_NOHUGEPAGE)?;
-    reclaimable.touch(0..RECLAIMABLE)?;
+    reclaimable.populate(0..RECLAIMABLE)?;
     reclaimable.advise(MmapAdvise::MADV_FREE)?;
     let _filler = Filler::leave(COARSE)?;
     until_kswapd_sleeps()?;

@@ -165,8 +165,8 @@ fn parse_received(interrupts: &str) -> Result<u64> {
 /// huge pages.
 fn measure() -> Result<(f64, f64, f64)> {
     let (small, huge) = (Anonymous::small(MEMORY)?, Anonymous::huge(MEMORY + HUGE)?);
-    small.touch(0..small.len())?;
-    huge.touch(0..huge.len())?;
+    small.populate(0..small.len())?;
+    huge.populate(0..huge.len())?;
     let by_byte = fastest(&small, 64);
     // A line further in each page, so that the loads do not share a place in the data cache.
     let by_page = fastest(&small, 4096 + 64);
