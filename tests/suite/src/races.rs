@@ -37,7 +37,7 @@ const PAGE: usize = 4096;
 const PAGES: usize = 64;
 const LENGTH: usize = PAGES * PAGE;
 /// Times that things may meet.
-const ROUNDS: usize = 25;
+const ROUNDS: usize = 12;
 
 fn cases() -> Vec<Case> {
     let of = |name: &'static str, run: fn(Cell) -> Result<()>, takes: fn(&Cell) -> bool| {

@@ -9,11 +9,14 @@ use crate::{
 use anyhow::{Context as _, Result};
 use std::fs;
 
+/// No more than this is free in small blocks in a machine that has just booted.
+const SMALL_BLOCKS: u64 = 128 << 20;
+
 /// What takes all but the holes; given back when dropped.
 pub struct Holes {
     _scattered: Scattered,
     _perforated: Anonymous,
-    _fillers: [Filler; 2],
+    _fillers: [Filler; 3],
 }
 
 impl Holes {
@@ -24,6 +27,8 @@ impl Holes {
         let scattered = Scattered::leave()?;
         let memory = Anonymous::small(perforated)?;
         memory.populate(0..perforated)?;
+        // With huge pages most is quickly gone; then with small ones what is free in small blocks.
+        let most = Filler::leave(left + SMALL_BLOCKS)?;
         let all_but_large_blocks = Filler::leave_large(left)?;
         for within in (0..perforated).step_by(2 * page) {
             memory.give_back(within..within + page)?;
@@ -33,7 +38,7 @@ impl Holes {
         Ok(Self {
             _scattered: scattered,
             _perforated: memory,
-            _fillers: [all_but_large_blocks, rest],
+            _fillers: [most, all_but_large_blocks, rest],
         })
     }
 

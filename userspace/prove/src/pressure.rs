@@ -33,6 +33,8 @@ use std::{
 const RECLAIMABLE: usize = 96 << 20;
 /// As long as so much more than the watermarks is free, memory is used up in large pieces.
 const COARSE: u64 = 16 << 20;
+/// What each try may use up: the rest is used up once for all.
+const OF_A_TRY: u64 = RECLAIMABLE as u64 + 2 * COARSE;
 /// Pages of a step.
 const STEP_PAGES: usize = 64;
 /// Pages that are used in steps at most.
@@ -97,6 +99,7 @@ pub fn expect_no_high_memory(zones: &[Zone]) -> Result<()> {
 pub fn apply<T>(then: impl Fn(&mut Squeeze<'_>) -> Result<T>) -> Result<(Seen, T)> {
     expect_no_high_memory(&zoneinfo::read()?)?;
     let _short = ShortLists::new()?;
+    let _most = Filler::leave(OF_A_TRY)?;
     for _ in 0..TRIES {
         if let (seen, Some(done)) = attempt(&then)? {
             return Ok((seen, done));

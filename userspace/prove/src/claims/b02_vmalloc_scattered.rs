@@ -23,7 +23,7 @@ const BYTES: u64 = 32 << 20;
 /// Every other page of so much memory is freed.
 const PERFORATED: usize = 288 << 20;
 /// What is left free above the watermarks, beside the area: more each time that others took it first.
-const LEFT: [u64; 3] = [16 << 20, 48 << 20, 96 << 20];
+const LEFT: [u64; 2] = [32 << 20, 96 << 20];
 
 fn prove(lab: &Lab) -> Result<Finding> {
     let fresh = vmalloc(lab)?.context("vmalloc() has failed")?;

@@ -98,7 +98,7 @@ pub const STOCK: &[Plan] = &[
 
 /// All of the debug kernel, which takes more memory for KASAN's shadow.
 const CHECKED: Build = Build {
-    memory: "2G",
+    memory: "1280M",
     ..USUAL
 };
 
