@@ -85,7 +85,7 @@ test: rig-ready ## rig: Run all tests: host unit tests, then the KTAP suite on b
 test-debug: rig-ready ## rig: Run the suite on a kernel with KASAN, lockdep, kmemleak, fault injection
 	@kernel=$$($(REPO)/scripts/debug-kernel) && \
 		release=$$(cat $$kernel/build/include/config/kernel.release) && \
-		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
+		$(IN_ROOT) $(MAKE) -j$$(nproc) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
 		$(RIG) test-debug --kernel-dir $$kernel $(BOOT:%=--only=%) $(TEST)
 
 .PHONY: prove

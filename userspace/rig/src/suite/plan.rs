@@ -19,7 +19,7 @@ const DMA_TESTS: &str = "dma.";
 /// Of those that fail allocations, which takes a debug kernel; and of a device's.
 const FAILING: &str = "failing.";
 const DMA_FAILING: &str = "dma.failing.";
-/// Of those that judge the kernel itself: they take half of the time, and KASAN looks at them.
+/// Of those that judge the kernel itself: they take a third of the time, and KASAN looks at them.
 const CLAIM_TESTS: &str = "claims.";
 /// Of those after which a machine is good for nothing more.
 const DMA_SLEEP: &str = "dma.sleep.";
@@ -114,8 +114,10 @@ const MODULES_CHECKED: Plan = Plan {
     ..ALL_CHECKED
 };
 
-/// Of a boot for a device, which has few tests, and all checkers.
-const EVERYTHING: &str = "kasan_multi_shot page_poison=1 slab_debug=U";
+/// All checkers, of a boot for a device, which has few tests.
+const EVERYTHING: &str = "kasan_multi_shot slab_debug=U";
+/// The same for a device that may write to pages that are free.
+const EVERYTHING_AND_POISON: &str = "kasan_multi_shot page_poison=1 slab_debug=U";
 
 const BOUNCE_CHECKED: Plan = Plan {
     name: "edu-bounce-checked",
@@ -123,7 +125,7 @@ const BOUNCE_CHECKED: Plan = Plan {
         memory: CHECKED.memory,
         ..EDU_BOUNCE
     },
-    append: EVERYTHING,
+    append: EVERYTHING_AND_POISON,
     without: &[DMA_FAILING, DMA_SLEEP],
     ..DMA
 };
@@ -139,26 +141,26 @@ const IOMMU_CHECKED: Plan = Plan {
 
 /// Where allocations fail. The DMA API's checker gives up for good when one of its own does; and the
 /// kernel warns of files in `/proc/irq` that it could not make, when it frees a message's interrupt.
-const FAILING_EVERYTHING: &str =
-    "kasan_multi_shot page_poison=1 slab_debug=U dma_debug=off pci=nomsi";
+const FAILING_EVERYTHING: &str = "kasan_multi_shot slab_debug=U dma_debug=off pci=nomsi";
 
-/// Those of `make test-debug`. Checkers that are in each other's way, or would only slow down another,
-/// have boots of their own: a report of KASAN turns lockdep off, and kmemleak only sees what a cache
-/// does not hold on to.
+/// Those of `make test-debug`, the longest first. Checkers that are in each other's way, or would only
+/// slow down another, have boots of their own: a report of KASAN turns lockdep off, and kmemleak only
+/// sees what a cache does not hold on to. Free pages are poisoned in lockdep's, not in KASAN's: looking
+/// whether the poison is whole, KASAN's instrumentation finds fault with each word and is told not to mind.
 pub const DEBUG: &[Plan] = &[
     Plan {
         name: "kasan",
-        append: "kasan_multi_shot page_poison=1 kmemleak=off lockdep.prove_locking=0",
+        append: "kasan_multi_shot kmemleak=off lockdep.prove_locking=0",
         ..ALL_CHECKED
-    },
-    Plan {
-        name: "lockdep",
-        append: "kmemleak=off",
-        ..MODULES_CHECKED
     },
     Plan {
         name: "kmemleak",
         append: "slab_debug=U lockdep.prove_locking=0",
+        ..MODULES_CHECKED
+    },
+    Plan {
+        name: "lockdep",
+        append: "page_poison=1 kmemleak=off",
         ..MODULES_CHECKED
     },
     Plan {
@@ -169,6 +171,17 @@ pub const DEBUG: &[Plan] = &[
         ..ALL_CHECKED
     },
     BOUNCE_CHECKED,
+    Plan {
+        name: "gpio-checked",
+        build: Build {
+            memory: CHECKED.memory,
+            ..GPIO
+        },
+        append: EVERYTHING,
+        tests: GPIO_TESTS,
+        without: &[BOARD_TESTS, HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
+        ..ALL
+    },
     IOMMU_CHECKED,
     Plan {
         name: "edu-bounce-failing",
@@ -183,17 +196,6 @@ pub const DEBUG: &[Plan] = &[
         tests: DMA_FAILING,
         without: &[],
         ..IOMMU_CHECKED
-    },
-    Plan {
-        name: "gpio-checked",
-        build: Build {
-            memory: CHECKED.memory,
-            ..GPIO
-        },
-        append: EVERYTHING,
-        tests: GPIO_TESTS,
-        without: &[BOARD_TESTS, HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
-        ..ALL
     },
 ];
 
@@ -343,7 +345,7 @@ mod tests {
         assert_eq!(runs_of(STOCK, "dma.sleep"), ["edu-sleep"]);
         assert_eq!(runs_of(STOCK, "life.fork"), ["virtme", "tiny"]);
         assert_eq!(runs_of(DEBUG, "failing.mmap"), ["fail-nth"]);
-        assert_eq!(runs_of(DEBUG, "life."), ["kasan", "lockdep", "kmemleak"]);
+        assert_eq!(runs_of(DEBUG, "life."), ["kasan", "kmemleak", "lockdep"]);
         assert_eq!(runs_of(DEBUG, "claims."), ["kasan"]);
         assert_eq!(
             runs_of(DEBUG, "dma.failing."),
