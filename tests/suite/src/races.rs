@@ -77,7 +77,7 @@ fn killed_in_a_call(cell: Cell) -> Result<()> {
             drop(map);
             session.destroy(&region)?;
         })?;
-        thread::sleep(Duration::from_micros(1000 + 700 * round));
+        thread::sleep(Duration::from_micros(1000 + 1500 * round));
         kill(child, Signal::SIGKILL)?;
         let status = waitpid(child, None)?;
         ensure!(

@@ -19,7 +19,7 @@ const DMA_TESTS: &str = "dma.";
 /// Of those that fail allocations, which takes a debug kernel; and of a device's.
 const FAILING: &str = "failing.";
 const DMA_FAILING: &str = "dma.failing.";
-/// Of those that judge the kernel itself: they take a third of the time, and KASAN looks at them.
+/// Of those that judge the kernel itself: they take long, and KASAN looks at them.
 const CLAIM_TESTS: &str = "claims.";
 /// Of those after which a machine is good for nothing more.
 const DMA_SLEEP: &str = "dma.sleep.";
