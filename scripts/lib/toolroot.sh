@@ -29,6 +29,7 @@ readonly -a ROOT_LEAVES_OUT=(
 # architecture, and files of the other.
 cross_packages() {
     case $ARCH in
+        arm64) echo gcc-14-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm device-tree-compiler ;;
         armhf) echo gcc-14-arm-linux-gnueabihf libc6-dev-armhf-cross qemu-system-arm device-tree-compiler ;;
     esac
 }
@@ -118,6 +119,7 @@ readonly VFIO_QEMU=/usr/lib/mapwright/qemu/bin
 vfio_qemu() {
     case $ARCH in
         amd64) echo qemu-system-x86_64 qemu-system-x86 ;;
+        arm64) echo qemu-system-aarch64 qemu-system-arm ;;
         armhf) echo qemu-system-arm qemu-system-arm ;;
     esac
 }
