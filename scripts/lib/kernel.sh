@@ -73,18 +73,18 @@ kernel_packages() {
 
 in_root() { "$REPO/scripts/in-root" -- "$@"; }
 
-# install_debs PACKAGE...: from the files in $DEBS. To be run as a job.
+# install_debs PACKAGE...: those that are not installed, from the files in $DEBS. To be run as a job.
 install_debs() {
     local name files=()
     for name; do
-        files+=("$DEBS/$name"_*.deb)
+        are_installed "$name" || files+=("$DEBS/$name"_*.deb)
     done
     # An interrupted dpkg is set right first.
     in_root dpkg --configure -a
     in_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends \
         -o Dpkg::Options::=--force-unsafe-io install "${files[@]}" && return
-    # Beyond repair: the next run makes a new root.
-    echo "recipe broken" >"$ROOT/.mapwright-root"
+    # Half installed packages that cannot be set right: the next run makes a new root.
+    [[ -z $(in_root dpkg --audit 2>&1) ]] || echo "recipe broken" >"$ROOT/.mapwright-root"
     return 1
 }
 
@@ -94,7 +94,7 @@ unpack_debs() {
     local name
     mkdir -p "$(dirname "$(unpacked x)")"
     for name; do
-        dpkg-deb --extract "$DEBS/$name"_*.deb "$ROOT"
+        are_installed "$name" || dpkg-deb --extract "$DEBS/$name"_*.deb "$ROOT"
     done
     in_root depmod "$RELEASE"
     for name; do
