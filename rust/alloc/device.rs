@@ -7,8 +7,8 @@ use crate::{
         Counter,
         Totals, //
     },
-    MODULE_NAME,
-    THIS_MODULE, //
+    MODULE,
+    MODULE_NAME, //
 };
 use kernel::{
     page::PAGE_SIZE,
@@ -105,7 +105,7 @@ impl Device {
 }
 
 impl Tables for Device {
-    const MODULE: &'static ThisModule = &THIS_MODULE;
+    const MODULE: &'static ThisModule = MODULE;
     const FILES: &'static [(&'static CStr, Show<Self>)] = &[
         (c"stats", Self::show_stats),
         (c"allocators", Self::show_allocators),

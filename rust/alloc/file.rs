@@ -9,7 +9,7 @@ use crate::{
         Counted,
         Counter, //
     },
-    THIS_MODULE, //
+    MODULE, //
 };
 use kernel::{
     fs::File,
@@ -125,7 +125,7 @@ impl PinnedDrop for OpenFile {
 impl CharDevice for OpenFile {
     type Shared = Device;
 
-    const MODULE: &'static ThisModule = &THIS_MODULE;
+    const MODULE: &'static ThisModule = MODULE;
 
     fn open(device: &Arc<Device>, _: &File) -> Result<Arc<Self>> {
         let file = Arc::pin_init(

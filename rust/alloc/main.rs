@@ -14,7 +14,8 @@ use kernel::{
 };
 use mapkit::{
     chardev::Registration,
-    debugfs::Directory, //
+    debugfs::Directory,
+    param, //
 };
 
 mod device;
@@ -42,6 +43,9 @@ module! {
     },
 }
 
+/// This module, which its files and tables keep loaded.
+const MODULE: &ThisModule = mapkit::this_module!(Alloc);
+
 /// Name of the device node.
 const NAME: &CStr = c"mapwright-alloc";
 
@@ -59,7 +63,7 @@ struct Alloc {
 
 impl kernel::Module for Alloc {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let budget_mib = *module_parameters::budget_mib.value();
+        let budget_mib = param::number(module_parameters::budget_mib.value());
         let device = Arc::new(Device::new(budget_mib)?, GFP_KERNEL)?;
         let mut tables = Directory::new(device.clone())?;
         let registration = KBox::pin_init(Registration::new(NAME, MODE, device), GFP_KERNEL)?;

@@ -24,13 +24,9 @@ use kernel::{
         poll::read_poll_timeout,
         Io, //
     },
-    irq::{
-        self,
-        IrqReturn, //
-    },
+    irq::ThreadedIrqReturn,
     new_mutex,
     new_poll_condvar,
-    pci::Bar,
     prelude::*,
     sync::{
         poll::{
@@ -47,13 +43,18 @@ use kernel::{
 };
 use mapkit::{
     completion::Announcement,
+    irq,
+    mmio::{
+        self,
+        Window, //
+    },
     pci::BusMaster,
     power::Sleeper,
     workqueue::OrderedQueue, //
 };
 
 /// The device's registers, as long as it has its driver.
-pub(crate) type Registers = Devres<Bar<'static, END>>;
+pub(crate) type Registers = Window<END>;
 
 /// A piece takes a tenth of a second. What takes that much longer will never end.
 const TIMEOUT_MS: u32 = 5000;
@@ -196,14 +197,14 @@ impl Engine {
 
     /// Reads the device's identification.
     pub(crate) fn identification(&self) -> Result<u32> {
-        let registers = self.registers.try_access().ok_or(ENODEV)?;
-        Ok(registers.read(IDENTIFICATION).into_raw())
+        let read = |registers: mmio::Registers<'_, END>| registers.read(IDENTIFICATION);
+        Ok(self.registers.with(read).ok_or(ENODEV)?.into_raw())
     }
 
     /// Makes sure that what somebody else began is over, and forgets that it interrupted: only then may
     /// the device use the bus. `ETIMEDOUT` if it goes on.
     pub(crate) fn settle(registers: &Registers, device: &device::Device<Bound>) -> Result {
-        let registers = registers.access(device)?;
+        let registers = registers.of(device)?;
         read_poll_timeout(
             || Ok(registers.read(DMA_COMMAND)),
             |command| !command.run(),
@@ -218,7 +219,7 @@ impl Engine {
     ///
     /// `ENODEV` if it is another one, `EIO` if it does not compute or its interrupts do not arrive.
     pub(crate) fn test(&self, device: &device::Device<Bound>) -> Result {
-        let registers = self.registers.access(device)?;
+        let registers = self.registers.of(device)?;
         if registers.read(IDENTIFICATION).into_raw() & 0xff != EDU {
             return Err(ENODEV);
         }
@@ -270,18 +271,17 @@ impl Engine {
             Way::ToMemory => (buffer, bus),
         };
         self.moved.forget();
-        {
-            let registers = self.registers.try_access().ok_or(ENODEV)?;
+        let command = DMA_COMMAND::zeroed()
+            .with_run(true)
+            .with_to_memory(way == Way::ToMemory)
+            .with_interrupt(true);
+        let start = |registers: mmio::Registers<'_, END>| {
             registers.write_reg(DMA_SOURCE::from_raw(source));
             registers.write_reg(DMA_TARGET::from_raw(target));
             registers.write_reg(DMA_COUNT::from_raw(bytes));
-            registers.write_reg(
-                DMA_COMMAND::zeroed()
-                    .with_run(true)
-                    .with_to_memory(way == Way::ToMemory)
-                    .with_interrupt(true),
-            );
-        }
+            registers.write_reg(command);
+        };
+        self.registers.with(start).ok_or(ENODEV)?;
         self.stats.inc(Counter::PiecesStarted);
         if !self.moved.wait(msecs_to_jiffies(TIMEOUT_MS)) {
             return Err(self.lost());
@@ -329,15 +329,17 @@ impl Sleeper for Engine {
 const TEST_INTERRUPT: u32 = 1 << 16;
 
 impl irq::Handler for Engine {
-    fn handle(&self, device: &device::Device<Bound>) -> IrqReturn {
-        let Ok(registers) = self.registers.access(device) else {
-            return IrqReturn::None;
+    const THREADED: bool = false;
+
+    fn handle(&self, device: &device::Device<Bound>) -> ThreadedIrqReturn {
+        let Ok(registers) = self.registers.of(device) else {
+            return ThreadedIrqReturn::None;
         };
         let status = registers.read(INTERRUPT_STATUS);
         let raw = status.into_raw();
         // All ones is what is read of a device that is not there.
         if raw == 0 || raw == u32::MAX {
-            return IrqReturn::None;
+            return ThreadedIrqReturn::None;
         }
         registers.write_reg(INTERRUPT_ACKNOWLEDGE::from_raw(raw));
         if raw & TEST_INTERRUPT != 0 {
@@ -347,7 +349,7 @@ impl irq::Handler for Engine {
             self.stats.inc(Counter::Interrupts);
             self.moved.announce();
         }
-        IrqReturn::Handled
+        ThreadedIrqReturn::Handled
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
         Side,
         Transfer, //
     },
-    THIS_MODULE, //
+    MODULE, //
 };
 use kernel::{
     prelude::*,
@@ -55,7 +55,7 @@ pub(crate) struct Files {
 }
 
 impl Driver for Files {
-    const MODULE: &'static ThisModule = &THIS_MODULE;
+    const MODULE: &'static ThisModule = MODULE;
 
     type PerFile = Opened;
 

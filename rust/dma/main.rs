@@ -16,7 +16,6 @@
 use kernel::{
     device::Core,
     dma::DmaMask,
-    irq,
     pci,
     prelude::*,
     sync::{
@@ -29,9 +28,17 @@ use kernel::{
 };
 use mapkit::{
     dma::DmaDevice,
+    irq::{
+        Registration,
+        Request,
+        Signal, //
+    },
+    mmio::Window,
+    param,
     pci::{
         device_id,
-        BusMaster, //
+        BusMaster,
+        Matched, //
     },
     power::SleepNotifier, //
 };
@@ -85,6 +92,9 @@ module! {
         },
     },
 }
+
+/// This module, which its files and tables keep loaded.
+const MODULE: &ThisModule = mapkit::this_module!(MapwrightDma);
 
 /// The loaded module: the registration of the driver.
 #[pin_data]
@@ -150,8 +160,8 @@ impl Drop for Name {
 
 struct EduDriver;
 
-/// The engine as what is called for an interrupt.
-type Handler = Pin<KBox<irq::Registration<Arc<Engine>>>>;
+/// What has the engine called for the device's interrupts.
+type Handler = Registration<Arc<Engine>>;
 
 /// A device with its driver. Fields are dropped in this order.
 struct Edu {
@@ -169,9 +179,8 @@ const QEMU_ID: u16 = 0x1234;
 /// The one that it calls `edu`.
 const EDU_ID: u16 = 0x11e8;
 
-kernel::pci_device_table!(
+mapkit::pci_device_table!(
     PCI_TABLE,
-    MODULE_PCI_TABLE,
     <EduDriver as pci::Driver>::IdInfo,
     [(device_id(QEMU_ID, EDU_ID), ())]
 );
@@ -184,7 +193,7 @@ impl pci::Driver for EduDriver {
 
     fn probe<'bound>(
         device: &'bound pci::Device<Core<'_>>,
-        (): &'bound Self::IdInfo,
+        _: Matched<'bound, Self::IdInfo>,
     ) -> impl PinInit<Edu, Error> + 'bound {
         Edu::new(device)
     }
@@ -196,15 +205,13 @@ impl pci::Driver for EduDriver {
 
 impl Edu {
     fn new(device: &pci::Device<Core<'_>>) -> Result<Self> {
-        let address_bits = *module_parameters::address_bits.value();
+        let address_bits = param::number(module_parameters::address_bits.value());
         if !(1..=32).contains(&address_bits) {
             dev_err!(device, "address_bits must be from 1 to 32\n");
             return Err(EINVAL);
         }
         device.enable_device_mem()?;
-        let registers = device
-            .iomap_region_sized::<{ registers::END }>(0, c"mapwright_dma")?
-            .into_devres()?;
+        let registers = Window::of_bar(device, 0, c"mapwright_dma")?;
         Engine::settle(&registers, device.as_ref())?;
         let engine = Engine::new(registers, BusMaster::permit(device)?)?;
         let dma = DmaDevice::of(device, DmaMask::try_new(address_bits)?)?;
@@ -215,15 +222,15 @@ impl Edu {
 
         let sleep = KBox::pin_init(SleepNotifier::new(engine.clone()), GFP_KERNEL)?;
         let settings = Settings {
-            total_limit_mib: *module_parameters::total_limit_mib.value(),
-            session_limit_mib: *module_parameters::session_limit_mib.value(),
-            session_regions: *module_parameters::session_regions.value(),
+            total_limit_mib: param::number(module_parameters::total_limit_mib.value()),
+            session_limit_mib: param::number(module_parameters::session_limit_mib.value()),
+            session_regions: param::number(module_parameters::session_regions.value()),
             fault_around_kib: 64,
             timing: true,
             default_region: DefaultRegion::from_names("coherent", "dma", "wb")
                 .map_err(|_| EINVAL)?,
         };
-        let memory = Device::new(&THIS_MODULE, &settings, dma)?;
+        let memory = Device::new(MODULE, &settings, dma)?;
         let name = Name::take()?;
         let files = Files {
             engine: engine.clone(),
@@ -255,27 +262,17 @@ fn request_interrupt(
     device: &pci::Device<Core<'_>>,
     engine: &Arc<Engine>,
 ) -> Result<(uapi::Interrupt, Handler)> {
-    let only = |kind| device.alloc_irq_vectors(1, 1, pci::IrqTypes::default().with(kind));
-    let messages = match *module_parameters::msi.value() {
-        0 => Err(ENODEV),
-        _ => only(pci::IrqType::Msi),
+    let messages = match param::number(module_parameters::msi.value()) {
+        0u8 => Err(ENODEV),
+        _ => Request::of_pci(device, Signal::Message),
     };
-    let (interrupt, flags, vectors) = match messages {
-        Ok(vectors) => (uapi::Interrupt::Msi, irq::Flags::TRIGGER_NONE, vectors),
+    let (interrupt, request) = match messages {
+        Ok(request) => (uapi::Interrupt::Msi, request),
         Err(_) => (
             uapi::Interrupt::Intx,
-            irq::Flags::SHARED,
-            only(pci::IrqType::Intx)?,
+            Request::of_pci(device, Signal::Wire)?,
         ),
     };
-    let handler = KBox::pin_init(
-        device.request_irq(
-            *vectors.start(),
-            flags,
-            c"mapwright_dma",
-            Ok(engine.clone()),
-        ),
-        GFP_KERNEL,
-    )?;
+    let handler = Registration::new(request, c"mapwright_dma", engine.clone())?;
     Ok((interrupt, handler))
 }

@@ -146,7 +146,7 @@ pub(crate) fn mask(line: u32) -> Result<u32> {
 }
 
 /// `EPERM` if one of `lines` is an input. What OE is.
-fn expect_outputs(registers: &Registers, lines: u32) -> Result<u32> {
+fn expect_outputs(registers: Registers<'_>, lines: u32) -> Result<u32> {
     let oe = registers.read(OE).into_raw();
     match oe & lines {
         0 => Ok(oe),
@@ -159,7 +159,7 @@ fn expect_outputs(registers: &Registers, lines: u32) -> Result<u32> {
 ///
 /// Of an output it is what it drives: its pin may have no receiver (the user LEDs' have none), and then
 /// DATAIN does not show it. gpio-omap does the same.
-fn levels_of(registers: &Registers, oe: u32, lines: u32) -> (u32, bool) {
+fn levels_of(registers: Registers<'_>, oe: u32, lines: u32) -> (u32, bool) {
     let (inputs, outputs) = (lines & oe, lines & !oe);
     let (mut levels, mut is_ones) = (0, oe == u32::MAX);
     if inputs != 0 {
@@ -174,7 +174,7 @@ fn levels_of(registers: &Registers, oe: u32, lines: u32) -> (u32, bool) {
 }
 
 /// Makes lines inputs or outputs. `Bank::lines` is locked.
-pub(crate) fn set_oe(registers: &Registers, lines: u32, output: bool) {
+pub(crate) fn set_oe(registers: Registers<'_>, lines: u32, output: bool) {
     registers.update(OE, |oe| {
         let oe = oe.into_raw();
         OE::from(if output { oe & !lines } else { oe | lines })
@@ -211,7 +211,7 @@ impl Bank {
     /// Does something with the registers and what is known of the lines. `ENODEV` once the device goes.
     pub(crate) fn with_lines<R>(
         &self,
-        f: impl FnOnce(&mut Lines, &Registers) -> Result<R>,
+        f: impl FnOnce(&mut Lines, Registers<'_>) -> Result<R>,
     ) -> Result<R> {
         self.lines.with(|lines| match lines.left {
             true => Err(ENODEV),
@@ -292,7 +292,7 @@ impl Bank {
 
     /// A bit for each of `lines` that is high.
     pub(crate) fn levels_of(&self, lines: u32) -> Result<u32> {
-        let read = |registers: &Registers| {
+        let read = |registers: Registers<'_>| {
             let oe = registers.read(OE).into_raw();
             levels_of(registers, oe, lines)
         };

@@ -10,12 +10,7 @@ use crate::registers::{
     SIZE, //
 };
 use kernel::{
-    devres::Devres,
-    io::{
-        mem::IoMem,
-        Io, //
-    },
-    pci,
+    io::Io,
     prelude::*,
     sync::{
         atomic::{
@@ -27,20 +22,12 @@ use kernel::{
 };
 use mapkit::{
     irq_lock::IrqLock,
+    mmio::Window,
     power::{
         self,
         Sleeper, //
     }, //
 };
-
-/// Where the registers are mapped from.
-pub(crate) enum Window {
-    /// A PCI function's memory.
-    Pci(Devres<pci::Bar<'static, SIZE>>),
-    /// A device-tree node's memory.
-    #[cfg_attr(not(CONFIG_OF), expect(dead_code))]
-    Platform(Devres<IoMem<'static, SIZE>>),
-}
 
 /// Outputs to be made high and low, which have no line in common.
 #[derive(Clone, Copy, Default)]
@@ -52,7 +39,7 @@ struct Levels {
 /// The registers, for as long as the driver is bound and the device answers.
 #[pin_data]
 pub(crate) struct Block {
-    window: Window,
+    window: Window<SIZE>,
     gone: Atomic<bool>,
     /// Whether the registers have their clock: one of [`CLOCKED`], [`ASLEEP`] and [`LEFT`].
     clock: Atomic<u32>,
@@ -72,7 +59,7 @@ const NOBODY: u32 = u32::MAX;
 
 impl Block {
     /// `ENODEV` if nobody answers, or something that is no bank of an AM335x.
-    pub(crate) fn new(window: Window) -> Result<Arc<Self>> {
+    pub(crate) fn new(window: Window<SIZE>) -> Result<Arc<Self>> {
         let block = Arc::pin_init(
             pin_init!(Self {
                 window,
@@ -97,22 +84,18 @@ impl Block {
     ///
     /// `ENODEV` once the driver is unbound or the device was found to be gone; `EAGAIN` while the system
     /// sleeps, if the clock is another driver's.
-    pub(crate) fn with<R>(&self, f: impl FnOnce(&Registers) -> R) -> Result<R> {
+    pub(crate) fn with<R>(&self, f: impl FnOnce(Registers<'_>) -> R) -> Result<R> {
         if self.is_gone() {
             return Err(ENODEV);
         }
         // Within the section in which the registers are mapped: who switches the clock off waits for its
         // end after it has said so.
-        let clocked = |registers: &Registers| match self.clock.load(Relaxed) {
+        let clocked = |registers: Registers<'_>| match self.clock.load(Relaxed) {
             CLOCKED => Ok(f(registers)),
             ASLEEP => Err(EAGAIN),
             _ => Err(ENODEV),
         };
-        match &self.window {
-            Window::Pci(bar) => bar.try_access_with(|bar| clocked(bar)),
-            Window::Platform(mem) => mem.try_access_with(|mem| clocked(mem)),
-        }
-        .ok_or(ENODEV)?
+        self.window.with(clocked).ok_or(ENODEV)?
     }
 
     /// Makes outputs of the mask `set` high and of `clear` low, from any context; while the system
@@ -144,7 +127,7 @@ impl Block {
 
     /// As [`with`](Self::with) for what was read: where it is all ones, looks whether the device
     /// still answers.
-    pub(crate) fn read(&self, f: impl FnOnce(&Registers) -> u32) -> Result<u32> {
+    pub(crate) fn read(&self, f: impl FnOnce(Registers<'_>) -> u32) -> Result<u32> {
         let value = self.with(f)?;
         if value == NOBODY {
             self.revision()?;
@@ -167,7 +150,7 @@ impl Block {
 }
 
 /// Makes outputs high and low, with a single store each.
-pub(crate) fn store(registers: &Registers, set: u32, clear: u32) {
+pub(crate) fn store(registers: Registers<'_>, set: u32, clear: u32) {
     if set != 0 {
         registers.write_reg(SETDATAOUT::from(set));
     }

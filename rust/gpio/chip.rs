@@ -34,7 +34,7 @@ pub(crate) fn register(
     if cfg!(not(CONFIG_GPIOLIB)) {
         return Ok(None);
     }
-    let chip = GpioChip::new(device, &crate::THIS_MODULE, label, names, bank.clone())?;
+    let chip = GpioChip::new(device, crate::MODULE, label, names, bank.clone())?;
     Ok(Some(Arc::new(chip, GFP_KERNEL)?))
 }
 

@@ -21,10 +21,6 @@ use kernel::{
         Bound,
         Device, //
     },
-    irq::{
-        IrqRequest,
-        ThreadedRegistration, //
-    },
     new_mutex,
     prelude::*,
     sync::{
@@ -43,6 +39,7 @@ use mapkit::{
         GpioChip,
         Names, //
     },
+    irq,
     led::Led, //
 };
 
@@ -88,7 +85,7 @@ impl Drop for Name {
 /// What uses the registers, and must not any more when the device goes.
 struct Users {
     leds: KVec<Led<Lamp>>,
-    interrupt: Option<Pin<KBox<ThreadedRegistration<Interrupt>>>>,
+    interrupt: Option<irq::Registration<Interrupt>>,
     chip: Option<Arc<GpioChip<Bank>>>,
 }
 
@@ -117,7 +114,7 @@ impl Published {
     pub(crate) fn new(
         device: &Device<Bound>,
         bank: Arc<Bank>,
-        interrupt: Option<IrqRequest<'_>>,
+        interrupt: Option<irq::Request<'_>>,
         leds: u32,
         names: Option<&Names>,
     ) -> Result<Self> {
@@ -143,7 +140,7 @@ impl Published {
     fn publish(
         device: &Device<Bound>,
         bank: Arc<Bank>,
-        interrupt: Option<IrqRequest<'_>>,
+        interrupt: Option<irq::Request<'_>>,
         leds: u32,
         names: Option<&Names>,
     ) -> Result<Self> {

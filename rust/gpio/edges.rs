@@ -26,19 +26,18 @@ use kernel::{
     },
     io::Io,
     irq::{
-        Flags,
-        IrqRequest,
         IrqReturn,
-        ThreadedHandler,
-        ThreadedIrqReturn,
-        ThreadedRegistration, //
+        ThreadedIrqReturn, //
     },
     prelude::*,
     sync::Arc, //
 };
-use mapkit::gpio_chip::{
-    Detect,
-    GpioChip, //
+use mapkit::{
+    gpio_chip::{
+        Detect,
+        GpioChip, //
+    },
+    irq, //
 };
 use mapwright_uapi::gpio as uapi;
 
@@ -84,7 +83,7 @@ struct Detection {
 
 impl Detection {
     /// Writes the registers of the kinds in which `changed` has lines.
-    fn store(&self, registers: &Registers, changed: &Self) {
+    fn store(&self, registers: Registers<'_>, changed: &Self) {
         if changed.low != 0 {
             registers.write_reg(LEVELDETECT0::from(self.low));
         }
@@ -170,7 +169,7 @@ impl Edges {
     /// about.
     ///
     /// A line that was not detected before begins anew: what it had raised then does not count.
-    fn change(&mut self, registers: &Registers, lines: u32, change: impl FnOnce(&mut Self)) {
+    fn change(&mut self, registers: Registers<'_>, lines: u32, change: impl FnOnce(&mut Self)) {
         let before = self.detection().of(lines);
         change(self);
         let all = self.detection();
@@ -196,7 +195,7 @@ impl Edges {
     }
 
     /// One more waits for edges of the kinds `which` of `line`, or one less.
-    pub(crate) fn want(&mut self, registers: &Registers, line: u32, which: u32, more: bool) {
+    pub(crate) fn want(&mut self, registers: Registers<'_>, line: u32, which: u32, more: bool) {
         let change = |users: &mut u32| {
             *users = if more {
                 users.saturating_add(1)
@@ -218,7 +217,7 @@ impl Edges {
     }
 
     /// What interrupts of the lines `lines` are for.
-    pub(crate) fn set_type(&mut self, registers: &Registers, lines: u32, detect: Detect) {
+    pub(crate) fn set_type(&mut self, registers: Registers<'_>, lines: u32, detect: Detect) {
         let with = |is, bits: &mut u32| match is {
             true => *bits |= lines,
             false => *bits &= !lines,
@@ -232,7 +231,7 @@ impl Edges {
     }
 
     /// Enables or disables the interrupts of `lines`.
-    pub(crate) fn enable(&mut self, registers: &Registers, lines: u32, on: bool) {
+    pub(crate) fn enable(&mut self, registers: Registers<'_>, lines: u32, on: bool) {
         self.change(registers, lines, |edges| match on {
             true => edges.enabled |= lines,
             false => edges.enabled &= !lines,
@@ -241,7 +240,7 @@ impl Edges {
 
     /// Acknowledges and counts the edges of the lines `seen`. Those that the interrupt controller is to
     /// be told of, and whether programs wait for some.
-    fn take(&mut self, registers: &Registers, seen: u32) -> (u32, bool) {
+    fn take(&mut self, registers: Registers<'_>, seen: u32) -> (u32, bool) {
         let all = self.detection();
         // A level stays until what has raised it is served.
         let edges = seen & !(all.high | all.low);
@@ -279,18 +278,17 @@ pub(crate) struct Interrupt {
 impl Interrupt {
     /// Handles the interrupt `request` of `bank` until this is dropped.
     pub(crate) fn new(
-        request: IrqRequest<'_>,
+        request: irq::Request<'_>,
         bank: Arc<Bank>,
         chip: Option<Arc<GpioChip<Bank>>>,
-    ) -> Result<Pin<KBox<ThreadedRegistration<Self>>>> {
-        let this = Self { bank, chip };
-        let registration =
-            ThreadedRegistration::new(request, Flags::TRIGGER_NONE, c"mapwright_gpio", Ok(this));
-        KBox::pin_init(registration, GFP_KERNEL)
+    ) -> Result<irq::Registration<Self>> {
+        irq::Registration::new(request, c"mapwright_gpio", Self { bank, chip })
     }
 }
 
-impl ThreadedHandler for Interrupt {
+impl irq::Handler for Interrupt {
+    const THREADED: bool = true;
+
     fn handle(&self, _device: &Device<Bound>) -> ThreadedIrqReturn {
         // With the lock held, so that nothing of it is of a line that began anew since.
         let take = |even_all: bool| {

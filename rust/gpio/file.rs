@@ -30,6 +30,7 @@ use kernel::{
 use mapkit::{
     capability,
     chardev::CharDevice,
+    param,
     uaccess::UserStruct,
     vma::{
         Mapped,
@@ -142,7 +143,7 @@ impl File {
 
 impl CharDevice for File {
     type Shared = Bank;
-    const MODULE: &'static ThisModule = &crate::THIS_MODULE;
+    const MODULE: &'static ThisModule = crate::MODULE;
 
     fn open(bank: &Arc<Bank>, _file: &fs::File) -> Result<Arc<Self>> {
         let file = pin_init!(Self {
@@ -157,7 +158,8 @@ impl CharDevice for File {
             return Err(EPERM);
         }
         vma.deny_exec()?;
-        let writable = *crate::module_parameters::writable_registers.value() != 0;
+        let writable =
+            param::number::<u8>(crate::module_parameters::writable_registers.value()) != 0;
         vma.into_register_page(self.bank.page.clone(), writable)
     }
 

@@ -45,6 +45,9 @@ module! {
     },
 }
 
+/// This module, which its files and tables keep loaded.
+const MODULE: &ThisModule = mapkit::this_module!(Gpio);
+
 /// The loaded module: a driver for each bus.
 #[pin_data]
 struct Gpio {

@@ -7,12 +7,8 @@ use crate::{
         Bank,
         Mode, //
     },
-    block::{
-        Block,
-        Window, //
-    },
-    device::Published,
-    registers::SIZE, //
+    block::Block,
+    device::Published, //
 };
 use kernel::{
     device::Core,
@@ -25,7 +21,16 @@ use mapkit::{
         Names,
         LINES, //
     },
-    pci::device_id,
+    irq::{
+        Request,
+        Signal, //
+    },
+    mmio::Window,
+    param,
+    pci::{
+        device_id,
+        Matched, //
+    },
     register_page::RegisterPage, //
 };
 use mapwright_uapi::gpio as uapi;
@@ -51,9 +56,8 @@ pub(crate) struct Data {
     published: Published,
 }
 
-kernel::pci_device_table!(
+mapkit::pci_device_table!(
     TABLE,
-    MODULE_TABLE,
     <Driver as pci::Driver>::IdInfo,
     [(device_id(uapi::PCI_ID.0, uapi::PCI_ID.1), ())]
 );
@@ -66,26 +70,18 @@ impl pci::Driver for Driver {
 
     fn probe<'bound>(
         device: &'bound pci::Device<Core<'_>>,
-        _info: &'bound Self::IdInfo,
+        _: Matched<'bound, Self::IdInfo>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
         device.enable_device_mem()?;
         // An MSI is a write of the device's.
         device.set_master();
-        let bar = device.iomap_region_sized::<SIZE>(0, NAME)?;
-        let block = Block::new(Window::Pci(bar.into_devres()?))?;
+        let block = Block::new(Window::of_bar(device, 0, NAME)?)?;
         let page = Arc::pin_init(RegisterPage::of_bar(device, 0)?, GFP_KERNEL)?;
         let bank = Arc::pin_init(Bank::new(block, Mode::Bank, true, page), GFP_KERNEL)?;
-        let types = pci::IrqTypes::default().with(pci::IrqType::Msi);
-        let vector = *device.alloc_irq_vectors(1, 1, types)?.start();
-        let leds = *crate::module_parameters::leds.value();
+        let interrupt = Request::of_pci(device, Signal::Message)?;
+        let leds = param::number(crate::module_parameters::leds.value());
         Ok(Data {
-            published: Published::new(
-                device.as_ref(),
-                bank,
-                Some(vector.try_into()?),
-                leds,
-                Some(NAMES),
-            )?,
+            published: Published::new(device.as_ref(), bank, Some(interrupt), leds, Some(NAMES))?,
         })
     }
 

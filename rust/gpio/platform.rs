@@ -7,12 +7,8 @@ use crate::{
         Bank,
         Mode, //
     },
-    block::{
-        Block,
-        Window, //
-    },
-    device::Published,
-    registers::SIZE, //
+    block::Block,
+    device::Published, //
 };
 use kernel::{
     clk::Clk,
@@ -24,6 +20,9 @@ use kernel::{
 };
 use mapkit::{
     claim::Claim,
+    irq::Request,
+    mmio::Window,
+    param,
     power::{
         ActiveParent,
         SleepNotifier, //
@@ -66,9 +65,8 @@ pub(crate) struct Data {
     _parent: ActiveParent,
 }
 
-kernel::of_device_table!(
+mapkit::of_device_table!(
     TABLE,
-    MODULE_TABLE,
     <Driver as platform::Driver>::IdInfo,
     [
         (of::DeviceId::new(c"mapwright,am335x-gpio-hog"), Mode::Hog),
@@ -98,9 +96,7 @@ impl platform::Driver for Driver {
             Mode::Hog => None,
             Mode::Bank => Some(Claim::of_resource(device, 0, NAME)?),
         };
-        let request = device.io_request_by_index(0).ok_or(ENXIO)?;
-        let registers = request.iomap_sized::<SIZE>()?.into_devres()?;
-        let block = Block::new(Window::Platform(registers))?;
+        let block = Block::new(Window::of_resource(device, 0)?)?;
         let sleep = match mode {
             Mode::Hog => Some(KBox::pin_init(
                 SleepNotifier::new(block.clone()),
@@ -112,11 +108,11 @@ impl platform::Driver for Driver {
         let page = Arc::pin_init(RegisterPage::of_resource(device, 0)?, GFP_KERNEL)?;
         let request = match mode {
             Mode::Hog => None,
-            Mode::Bank => Some(device.irq_by_index(0)?),
+            Mode::Bank => Some(Request::of_platform(device, 0)?),
         };
         let bank = Bank::new(block.clone(), mode, request.is_some(), page);
         let bank = Arc::pin_init(bank, GFP_KERNEL)?;
-        let leds = *crate::module_parameters::leds.value();
+        let leds = param::number(crate::module_parameters::leds.value());
         Ok(Data {
             published: Published::new(device.as_ref(), bank, request, leds, None)?,
             block,

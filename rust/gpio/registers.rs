@@ -4,15 +4,15 @@
 
 use kernel::io::{
     register,
-    Io,
-    Mmio, //
+    Io, //
 };
+use mapkit::mmio;
 
 /// Bytes of a bank's registers.
 pub(crate) const SIZE: usize = 0x1000;
 
 /// The mapped registers.
-pub(crate) type Registers = Mmio<SIZE>;
+pub(crate) type Registers<'a> = mmio::Registers<'a, SIZE>;
 
 /// A field of a register: its name, its highest and its lowest bit.
 pub(crate) type Field = (&'static str, u32, u32);
@@ -22,7 +22,7 @@ pub(crate) struct Named {
     pub(crate) name: &'static str,
     pub(crate) offset: usize,
     pub(crate) fields: &'static [Field],
-    pub(crate) read: fn(&Registers) -> u32,
+    pub(crate) read: fn(Registers<'_>) -> u32,
 }
 
 macro_rules! registers {

@@ -70,7 +70,7 @@ fn show_field(m: &SeqFile, (name, high, low): &Field, value: u32) {
 }
 
 impl Tables for Bank {
-    const MODULE: &'static ThisModule = &crate::THIS_MODULE;
+    const MODULE: &'static ThisModule = crate::MODULE;
     const FILES: &'static [(&'static CStr, Show<Self>)] = &[(c"registers", Self::show_registers)];
     const SWITCHES: &'static [(&'static CStr, WhichSwitch<Self>)] = &[];
 }

@@ -50,6 +50,9 @@ module! {
     license: "GPL",
 }
 
+/// This module, which its files and tables keep loaded.
+const MODULE: &ThisModule = mapkit::this_module!(Inspect);
+
 /// The device node belongs to root, and each call asks for `CAP_SYS_ADMIN`.
 const MODE: u16 = 0o600;
 
@@ -74,7 +77,7 @@ struct Session;
 impl CharDevice for Session {
     type Shared = ();
 
-    const MODULE: &'static ThisModule = &THIS_MODULE;
+    const MODULE: &'static ThisModule = MODULE;
 
     fn open(_shared: &Arc<()>, _file: &File) -> Result<Arc<Self>> {
         Ok(Arc::new(Self, GFP_KERNEL)?)

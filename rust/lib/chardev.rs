@@ -107,7 +107,7 @@ pub trait CharDevice: Sized + Send + Sync + 'static {
     /// What all open files share.
     type Shared: Send + Sync + 'static;
 
-    /// The module whose code this is: `&THIS_MODULE`.
+    /// The module whose code this is: [`this_module!`](crate::this_module).
     const MODULE: &'static ThisModule;
 
     /// `open(2)`.

@@ -29,7 +29,7 @@ pub type WhichSwitch<T> = fn(&T) -> &Switch;
 
 /// What the files of a directory show.
 pub trait Tables: Sized + Send + Sync + 'static {
-    /// The module whose code this is: `&THIS_MODULE`.
+    /// The module whose code this is: [`this_module!`](crate::this_module).
     const MODULE: &'static ThisModule;
 
     /// The files: name and what writes the text.

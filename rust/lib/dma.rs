@@ -20,7 +20,8 @@ use crate::{
     },
     ffi,
     reach::Reach,
-    scatter::ScatterList, //
+    scatter::ScatterList,
+    series::dma_direction, //
 };
 use core::{
     cmp::max,
@@ -228,13 +229,13 @@ pub enum FromDevice {}
 pub enum BothWays {}
 
 impl Direction for ToDevice {
-    const RAW: bindings::dma_data_direction = bindings::dma_data_direction_DMA_TO_DEVICE;
+    const RAW: bindings::dma_data_direction = dma_direction::TO_DEVICE;
 }
 impl Direction for FromDevice {
-    const RAW: bindings::dma_data_direction = bindings::dma_data_direction_DMA_FROM_DEVICE;
+    const RAW: bindings::dma_data_direction = dma_direction::FROM_DEVICE;
 }
 impl Direction for BothWays {
-    const RAW: bindings::dma_data_direction = bindings::dma_data_direction_DMA_BIDIRECTIONAL;
+    const RAW: bindings::dma_data_direction = dma_direction::BOTH_WAYS;
 }
 
 /// The device has the memory: the CPU must leave it alone.

@@ -21,6 +21,7 @@ use crate::{
         ScatterList,
         Segments, //
     },
+    series::dma_direction,
     vma::{
         Mapped,
         NewVma, //
@@ -59,7 +60,7 @@ pub trait Exportable: MappingEvents + Sized {
     /// Whose buffers these are, as `/sys/kernel/debug/dma_buf/bufinfo` has it.
     const NAME: &'static CStr;
 
-    /// The module whose code this is: `&THIS_MODULE`.
+    /// The module whose code this is: [`this_module!`](crate::this_module).
     fn module(&self) -> &'static ThisModule;
 
     /// Maps the memory, from the VMA's offset on.
@@ -432,8 +433,8 @@ impl<D: Direction> MappedImport<D> {
     /// What the exporter is told. What a device writes to is read, too, where it is copied: what the
     /// device does not write stays as it is.
     const DIRECTION: bindings::dma_data_direction = match D::RAW {
-        bindings::dma_data_direction_DMA_TO_DEVICE => D::RAW,
-        _ => bindings::dma_data_direction_DMA_BIDIRECTIONAL,
+        dma_direction::TO_DEVICE => D::RAW,
+        _ => dma_direction::BOTH_WAYS,
     };
 
     /// Passes all of it to one side. Some exporters (udmabuf, for one) leave that to others when they map

@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Parameters of a module that are words. The `kernel` crate has only numbers.
+//! Parameters of a module: numbers, as the `kernel` crate has them, and words, which it lacks.
 
-use core::ptr;
+use core::{
+    borrow::Borrow,
+    ptr, //
+};
 use kernel::{
     bindings,
     ffi::c_char,
     prelude::*, //
 };
+
+/// The number that a module was given for a parameter, or that the parameter has by default: of what the
+/// parameter's `value()` returns, which is a number or a reference to one.
+#[inline]
+pub fn number<T: Copy>(value: impl Borrow<T>) -> T {
+    *value.borrow()
+}
 
 /// The word that a module was given for its parameter `name`, or that it has by default.
 ///

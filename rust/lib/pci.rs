@@ -42,6 +42,8 @@ impl Drop for BusMaster {
     }
 }
 
+pub use crate::series::pci::Matched;
+
 /// The entry of a table of device IDs for `vendor` and `device`. The `kernel` crate has only the
 /// vendors that the kernel has a name for.
 pub const fn device_id(vendor: u16, device: u16) -> pci::DeviceId {

@@ -52,6 +52,9 @@ module! {
     },
 }
 
+/// This module, which its files and tables keep loaded.
+const MODULE: &ThisModule = mapkit::this_module!(Mapwright);
+
 /// Name of the device node and of the debugfs directory.
 const NAME: &CStr = c"mapwright";
 
@@ -66,15 +69,15 @@ struct Mapwright {
 impl kernel::Module for Mapwright {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let settings = Settings {
-            total_limit_mib: *module_parameters::total_limit_mib.value(),
-            session_limit_mib: *module_parameters::session_limit_mib.value(),
-            session_regions: *module_parameters::session_regions.value(),
-            fault_around_kib: *module_parameters::fault_around_kib.value(),
-            timing: *module_parameters::timing.value() != 0,
+            total_limit_mib: param::number(module_parameters::total_limit_mib.value()),
+            session_limit_mib: param::number(module_parameters::session_limit_mib.value()),
+            session_regions: param::number(module_parameters::session_regions.value()),
+            fault_around_kib: param::number(module_parameters::fault_around_kib.value()),
+            timing: param::number::<u8>(module_parameters::timing.value()) != 0,
             default_region: default_region()?,
         };
         let dma = Arc::new(DmaDevice::new(NAME)?, GFP_KERNEL)?;
-        let device = Device::new(&THIS_MODULE, &settings, dma)?;
+        let device = Device::new(MODULE, &settings, dma)?;
         Ok(Self {
             _published: Published::new(NAME, MODE, device, Regions)?,
         })
@@ -83,7 +86,7 @@ impl kernel::Module for Mapwright {
 
 /// From the parameters that `params.c` declares. `EINVAL` if they are not a sound combination.
 fn default_region() -> Result<DefaultRegion> {
-    let word = |name| param::word(&THIS_MODULE, name).ok_or(EINVAL);
+    let word = |name| param::word(MODULE, name).ok_or(EINVAL);
     let (backing, method) = (word(c"default_backing")?, word(c"default_method")?);
     DefaultRegion::from_names(backing, method, word(c"default_caching")?).map_err(|reason| {
         pr_err!("{reason}\n");
@@ -95,7 +98,7 @@ fn default_region() -> Result<DefaultRegion> {
 struct Regions;
 
 impl Driver for Regions {
-    const MODULE: &'static ThisModule = &THIS_MODULE;
+    const MODULE: &'static ThisModule = MODULE;
 
     type PerFile = ();
 

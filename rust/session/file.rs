@@ -39,7 +39,7 @@ use mapkit::{
 
 /// What a module adds to the files of a device.
 pub trait Driver: Sized + Send + Sync + 'static {
-    /// The module whose code this is: `&THIS_MODULE`.
+    /// The module whose code this is: [`this_module!`](mapkit::this_module).
     const MODULE: &'static ThisModule;
 
     /// What an open file has beside its session. It is dropped before the session is.

@@ -9,12 +9,10 @@ use super::{
 };
 use crate::{
     backing::StructPage,
+    series::page_alloc::alloc_pages_node,
     sysinfo::OnlineNode, //
 };
-use core::{
-    ptr,
-    ptr::NonNull, //
-};
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     error::code::EINVAL,
@@ -109,10 +107,8 @@ unsafe impl Source for PageBlocksOnNode {
     #[inline]
     fn allocate(&self) -> Option<Block> {
         let of = &self.of;
-        // SAFETY: As of `PageBlocks`, and the node exists. No mask means all nodes.
-        NonNull::new(unsafe {
-            bindings::__alloc_pages_noprof(of.gfp, of.order, self.node, ptr::null_mut())
-        })
+        // SAFETY: As of `PageBlocks`, and the node exists.
+        NonNull::new(unsafe { alloc_pages_node(self.node, of.gfp, of.order) })
     }
 
     #[inline]

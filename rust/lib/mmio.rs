@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Registers of a device, mapped for as long as it has its driver.
+
+#[cfg(CONFIG_PCI)]
+use crate::series::mmio::DevresBar;
+use crate::series::mmio::{
+    self,
+    DevresIoMem, //
+};
+#[cfg(CONFIG_PCI)]
+use kernel::pci;
+use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
+    platform,
+    prelude::*, //
+};
+
+pub use crate::series::mmio::Registers;
+
+/// The first `SIZE` bytes of a device's registers, or all of them.
+///
+/// They are unmapped when the device loses its driver, after which nobody accesses them any more. What has
+/// them mapped is given to the methods of [`kernel::io::Io`] as [`Registers`].
+pub struct Window<const SIZE: usize>(Kind<SIZE>);
+
+enum Kind<const SIZE: usize> {
+    #[cfg(CONFIG_PCI)]
+    Bar(DevresBar<SIZE>),
+    Resource(DevresIoMem<SIZE>),
+}
+
+impl<const SIZE: usize> Window<SIZE> {
+    /// The memory of the base address register `bar` of a PCI function, claimed as `name` in `/proc/iomem`.
+    ///
+    /// `EINVAL` if it has fewer bytes, `EBUSY` if somebody else has claimed it.
+    #[cfg(CONFIG_PCI)]
+    pub fn of_bar(device: &pci::Device<Bound>, bar: u32, name: &'static CStr) -> Result<Self> {
+        let bar = device.iomap_region_sized::<SIZE>(bar, name)?;
+        Ok(Self(Kind::Bar(bar.into_devres()?)))
+    }
+
+    /// The memory resource number `index` of a platform device, which is not claimed.
+    ///
+    /// `ENXIO` if there is no such one, `EINVAL` if it has fewer bytes.
+    pub fn of_resource(device: &platform::Device<Bound>, index: u32) -> Result<Self> {
+        let request = device.io_request_by_index(index).ok_or(ENXIO)?;
+        Ok(Self(Kind::Resource(
+            request.iomap_sized::<SIZE>()?.into_devres()?,
+        )))
+    }
+
+    /// Does something with the registers, which must not sleep. `None` if the device has lost its driver.
+    #[inline]
+    pub fn with<R>(&self, f: impl FnOnce(Registers<'_, SIZE>) -> R) -> Option<R> {
+        match &self.0 {
+            #[cfg(CONFIG_PCI)]
+            Kind::Bar(bar) => bar.try_access_with(|bar| f(mmio::of_bar(bar))),
+            Kind::Resource(memory) => memory.try_access_with(|memory| f(mmio::of_memory(memory))),
+        }
+    }
+
+    /// The registers of `device`, which has its driver. `EINVAL` if they are another device's.
+    #[inline]
+    pub fn of<'a>(&'a self, device: &'a Device<Bound>) -> Result<Registers<'a, SIZE>> {
+        match &self.0 {
+            #[cfg(CONFIG_PCI)]
+            Kind::Bar(bar) => Ok(mmio::of_bar(bar.access(device)?)),
+            Kind::Resource(memory) => Ok(mmio::of_memory(memory.access(device)?)),
+        }
+    }
+
+    /// The device that they belong to.
+    pub fn device(&self) -> &Device {
+        match &self.0 {
+            #[cfg(CONFIG_PCI)]
+            Kind::Bar(bar) => bar.device(),
+            Kind::Resource(memory) => memory.device(),
+        }
+    }
+}
