@@ -60,7 +60,7 @@ help: ## anywhere: List what can be made
 	@echo 'Anywhere:'
 	$(call help-for,anywhere)
 	@echo
-	@echo 'Variables: KERNEL=7.2 series for the emulated machine; VM=tiny how it boots;'
+	@echo 'Variables: KERNEL=7.2 series, FLAVOUR=rt|cloud|16k flavour of the emulated machine'"'"'s kernel; VM=tiny how it boots;'
 	@echo '           TEST=name only tests whose name contains it; JOBS=1 how many machines run tests at a time;'
 	@echo '           BOOT="kasan lockdep" only these boots of make test-debug; SIZE=4K,4M sizes for make bench;'
 	@echo '           CLAIM=B4 only this claim for make prove;'
@@ -95,7 +95,7 @@ prove: rig-ready ## rig: Judge what textbooks say by the kernel, in all machines
 		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
 		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release \
 			MODULES=$(BUILD)/faulty FAULTY=1 modules; \
-	fi && if arm=$$($(REPO)/scripts/setup --arch armhf --check); then $(MAKE) --no-print-directory rig-ready-arm; fi && \
+	fi && if arm=$$(FLAVOUR= $(REPO)/scripts/setup --arch armhf --check); then $(MAKE) --no-print-directory FLAVOUR= rig-ready-arm; fi && \
 		MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(RIG) prove \
 			$${kernel:+--debug-kernel $$kernel} $${arm:+--arm-kernel $$arm} $(CLAIM)
 

@@ -62,8 +62,9 @@ in_namespaces() {
     exec "${UNSHARE[@]}" --pid -- "${leash[@]}" bash -c 'setpriv --pdeathsig KILL -- "$@"; exit $?' "$PROGRAM" "$@"
 }
 
-# The lock file says what setup installed for an architecture, a kernel as it was asked for, a flavour.
-lock_name() { echo "lock-$1-${2:-default}-$3"; }
+# lock_name ARCH KERNEL FLAVOUR: the file that says what setup installed for these. The default kernel is
+# chosen anew when the tested series change.
+lock_name() { echo "lock-$1-${2:-default-${TESTED_SERIES[-1]}}-$3"; }
 
 # lock_value FILE KEY: the first value of that key, if the file is there.
 lock_value() { sed -n "/^$2 /{s///p;q}" "$1" 2>/dev/null || true; }

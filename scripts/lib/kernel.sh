@@ -2,11 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # The kernel: which of Debian's to take, its packages, the parts of its source that are kept.
-# To be sourced after toolroot.sh.
+# To be sourced after kernels.sh and toolroot.sh.
 #
 # shellcheck disable=SC2034,SC2153 # variables of the scripts that source each other
-
-readonly TESTED_SERIES=7.2
 
 # Of the source: what rust-headers needs, and what the project reads or runs.
 readonly -a SOURCE_SLICE=(Makefile .rustfmt.toml rust scripts drivers/base drivers/android tools/testing/kunit)
@@ -33,23 +31,64 @@ complete_kernels() {
         }' | sort -V
 }
 
-# choose_kernel WANTED FLAVOUR <list of complete_kernels: sets RELEASE and VERSION. WANTED is a
-# series (7.2), a version (7.2.12), a release (7.2.12+deb13-amd64), or empty for the tested series.
+# The flavours of $ARCH in $INDEX that have a complete kernel, one a line.
+flavours() {
+    local flavour
+    awk -v ordinary="$(flavour_of "$ARCH")" '
+        $1 ~ "^linux-headers-[0-9][^-]*-.*" ordinary { sub(/^linux-headers-[^-]*-/, "", $1); print $1 }' <<<"$INDEX" | sort -u |
+        while IFS= read -r flavour; do
+            [[ -z $(complete_kernels "$flavour" <<<"$INDEX") ]] || echo "$flavour"
+        done
+}
+
+# All complete kernels of $ARCH, as lines "RELEASE FLAVOUR".
+all_kernels() {
+    local flavour
+    for flavour in $(flavours); do
+        complete_kernels "$flavour" <<<"$INDEX" | sed "s/ .*/ $flavour/"
+    done
+}
+
+# choose_kernel WANTED <list of complete_kernels: sets RELEASE and VERSION. WANTED is a series (7.2), a
+# version (7.2.12), a release (7.2.12+deb13-amd64), or empty for the default.
 choose_kernel() {
-    local wanted=${1:-$TESTED_SERIES} list line
+    local list line
     list=$(cat)
-    [[ -n $list ]] ||
-        die "the Debian mirror has no complete set of kernel packages for flavour \"$2\" on $ARCH; see --flavour, or try again later."
-    line=$(matching_kernels "$wanted" <<<"$list" | tail -1)
-    if [[ -z $line && -z $1 ]]; then
-        line=$(tail -1 <<<"$list")
-        say "warning: there is no complete set of packages of Linux $TESTED_SERIES, the series this was tested with;" \
-            "taking ${line%% *}"
+    flavours | grep -xF -- "$FLAVOUR" >/dev/null ||
+        die "Debian's backports have no complete kernel of the flavour \"$FLAVOUR\" for $ARCH at the moment; they have" \
+            "$(flavours | paste -sd' '): choose one of these with FLAVOUR=…, or none."
+    if [[ -n $1 ]]; then
+        line=$(matching_kernels "$1" <<<"$list" | tail -1)
+        [[ -n $line ]] ||
+            die "Debian's backports have no complete set of packages of Linux \"$1\" for $ARCH, flavour $FLAVOUR; they" \
+                "have $(awk '{ sub(/[+ ].*/, ""); print }' <<<"$list" | paste -sd' '), and Linux $(tested_range) is what was tested: choose" \
+                "one of these with KERNEL=…, or none for the default."
+    else
+        line=$(default_kernel "$list")
     fi
-    [[ -n $line ]] ||
-        die "the Debian mirror has no complete set of packages for kernel \"$wanted\"; it has" \
-            "$(cut -d' ' -f1 <<<"$list" | paste -sd' '): give one of these with --kernel, or none."
     read -r RELEASE VERSION <<<"$line"
+    [[ $(compare_with_tested "$(series_of "$RELEASE")") == tested ]] ||
+        say "warning: Linux $(series_of "$RELEASE") was not tested; $(tested_range) was"
+}
+
+# default_kernel LIST: the line of what Debian's metapackage gives, if its series was tested; else the newest
+# of a tested series; else the newest.
+default_kernel() {
+    local of_metapackage tested series line why
+    of_metapackage=$(awk -v name="linux-image-$FLAVOUR" '$1 == name { print $2 }' <<<"$INDEX" | sort -V | tail -1)
+    tested=$(while IFS= read -r line; do
+        [[ $(compare_with_tested "$(series_of "$line")") != tested ]] || echo "$line"
+    done <<<"$1")
+    line=$(awk -v version="$of_metapackage" '$2 == version' <<<"$tested")
+    if [[ -z $line ]]; then
+        series=$(series_of "$of_metapackage")
+        why="is not complete on the mirror yet"
+        [[ $(compare_with_tested "$series") == tested ]] || why="was not tested"
+        line=$(tail -1 <<<"${tested:-$1}")
+        takes_recorded_kernel ||
+            say "Debian's linux-image-$FLAVOUR is Linux ${of_metapackage:-unknown} now, which $why; taking ${line%% *}"
+    fi
+    echo "$line"
 }
 
 matching_kernels() {
@@ -57,14 +96,14 @@ matching_kernels() {
         index($1, wanted) == 1 && (rest == "" || rest ~ /^[.+-]/) { print }'
 }
 
-series_of() { cut -d. -f1,2 <<<"$1"; }
-
-# kernel_packages <kernel_index: the lines of the packages of $RELEASE at $VERSION; the source last.
+# kernel_packages <kernel_index: the lines of the packages of $RELEASE at $VERSION that $WHAT takes; the
+# source last.
 kernel_packages() {
     local abi=${RELEASE%-"$FLAVOUR"} index names name
     index=$(awk -v version="$VERSION" '$2 == version')
-    names=("linux-headers-$RELEASE" "linux-headers-$abi-common" "linux-kbuild-$abi" "linux-base-$RELEASE"
-        "linux-modules-$RELEASE" "linux-binary-$RELEASE" "linux-source-$(series_of "$RELEASE")")
+    names=("linux-headers-$RELEASE" "linux-headers-$abi-common" "linux-kbuild-$abi" "linux-base-$RELEASE")
+    [[ $WHAT == no ]] || names+=("linux-modules-$RELEASE" "linux-binary-$RELEASE")
+    names+=("linux-source-$(series_of "$RELEASE")")
     for name in "${names[@]}"; do
         awk -v name="$name" '$1 == name { print; found = 1; exit } END { exit !found }' <<<"$index" ||
             awk -v name="${name/linux-binary/linux-binary-unsigned}" '$1 == name { print; exit }' <<<"$index"
@@ -96,13 +135,13 @@ unpack_debs() {
     for name; do
         are_installed "$name" || dpkg-deb --extract "$DEBS/$name"_*.deb "$ROOT"
     done
-    in_root depmod "$RELEASE"
+    [[ $WHAT == no ]] || in_root depmod "$RELEASE"
     for name; do
         echo "installed $VERSION" >"$(unpacked "$name")"
     done
 }
 
-source_is_there() { [[ -e $SOURCE/.complete ]]; }
+source_is_there() { [[ $(cat "$SOURCE/.complete" 2>/dev/null) == "$VERSION" ]]; }
 
 # Unpacks the parts of the source that are kept, and kunit's own copy. To be run as a job.
 unpack_source() {
@@ -119,6 +158,6 @@ unpack_source() {
     rm -rf -- "$CACHE/kunit.tmp" "$CACHE/kunit"
     cp -a "$SOURCE.tmp/tools/testing/kunit" "$CACHE/kunit.tmp"
     mv "$CACHE/kunit.tmp" "$CACHE/kunit"
-    : >"$SOURCE.tmp/.complete"
+    echo "$VERSION" >"$SOURCE.tmp/.complete"
     mv "$SOURCE.tmp" "$SOURCE"
 }
