@@ -188,7 +188,8 @@ rig-ready-arm:
 modules: ## here: Build the modules for the running kernel (the default)
 	@$(REPO)/scripts/check-kernel $(KDIR)
 	@mkdir -p $(MODULES)
-	@+flock $(MODULES)/.lock $(KBUILD) --no-print-directory $(KBUILD_FLAGS) modules
+	@+flock $(MODULES)/.lock $(REPO)/scripts/build-modules $(KDIR) $(MODULES)/build.log \
+		$(KBUILD) --no-print-directory $(KBUILD_FLAGS) modules
 
 .PHONY: programs
 programs: ## here: Build the command mapwright and the test rig
