@@ -23,7 +23,10 @@ DESTDIR ?=
 BUILD := $(REPO)/build
 MODULES := $(BUILD)/$(KERNELRELEASE)
 
-KBUILD := $(MAKE) -C $(KDIR) M=$(REPO) MO=$(MODULES)
+## make -n runs nothing: make would run a line that names $(MAKE) or begins with + even then, so no recipe does.
+SUBMAKE := $(MAKE)
+RECURSE := $(if $(findstring n,$(firstword -$(MAKEFLAGS))),,+)
+KBUILD := $(SUBMAKE) -C $(KDIR) M=$(REPO) MO=$(MODULES)
 
 ## What the programs are built for: this machine, or another target of rustc.
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
@@ -85,17 +88,17 @@ test: rig-ready ## rig: Run all tests: host unit tests, then the KTAP suite on b
 test-debug: rig-ready ## rig: Run the suite on a kernel with KASAN, lockdep, kmemleak, fault injection
 	@kernel=$$($(REPO)/scripts/debug-kernel) && \
 		release=$$(cat $$kernel/build/include/config/kernel.release) && \
-		$(IN_ROOT) $(MAKE) -j$$(nproc) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
+		$(IN_ROOT) make -j$$(nproc) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
 		$(RIG) test-debug --kernel-dir $$kernel $(BOOT:%=--only=%) $(TEST)
 
 .PHONY: prove
 prove: rig-ready ## rig: Judge what textbooks say by the kernel, in all machines that it takes
 	@if kernel=$$($(REPO)/scripts/debug-kernel --check); then \
 		release=$$(cat $$kernel/build/include/config/kernel.release) && \
-		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
-		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release \
+		$(IN_ROOT) make --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
+		$(IN_ROOT) make --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release \
 			MODULES=$(BUILD)/faulty FAULTY=1 modules; \
-	fi && if arm=$$(FLAVOUR= $(REPO)/scripts/setup --arch armhf --check); then $(MAKE) --no-print-directory FLAVOUR= rig-ready-arm; fi && \
+	fi && if arm=$$(FLAVOUR= $(REPO)/scripts/setup --arch armhf --check); then $(SUBMAKE) --no-print-directory FLAVOUR= rig-ready-arm; fi && \
 		MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(RIG) prove \
 			$${kernel:+--debug-kernel $$kernel} $${arm:+--arm-kernel $$arm} $(CLAIM)
 
@@ -150,7 +153,7 @@ bench-dma: bench-modules
 .PHONY: bench-modules
 bench-modules: rig-ready
 	@release=$$($(REPO)/scripts/setup --release) && \
-		make="$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules" && \
+		make="$(IN_ROOT) make --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules" && \
 		$$make MODULES=$(BENCH)/modules TWIN=1 && \
 		$$make MODULES=$(BENCH)/modules/uncounted COUNTERS=0
 
@@ -165,8 +168,8 @@ setup: ## rig: Make the toolchain root and fetch the kernel (the others do it, t
 .PHONY: rig-ready
 rig-ready: setup
 	@release=$$($(REPO)/scripts/setup --release) && \
-		$(IN_ROOT) $(MAKE) -j$$(nproc) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules programs && \
-		$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO) KERNELRELEASE=$$release \
+		$(IN_ROOT) make -j$$(nproc) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules programs && \
+		$(IN_ROOT) make --no-print-directory -C $(REPO) KERNELRELEASE=$$release \
 			MODULES=$(BUILD)/$$release/level LEVEL=1 modules
 
 .PHONY: beaglebone
@@ -178,7 +181,7 @@ beaglebone: rig-ready-arm ## rig: What a BeagleBone Black with Debian's kernel n
 rig-ready-arm:
 	@$(REPO)/scripts/setup --arch armhf
 	@release=$$($(REPO)/scripts/setup --arch armhf --release) && \
-		make="$(IN_ROOT) $(MAKE) --no-print-directory -C $(REPO)" && \
+		make="$(IN_ROOT) make --no-print-directory -C $(REPO)" && \
 		$$make KERNELRELEASE=$$release modules && \
 		$(IN_ROOT) $(REPO)/scripts/check-32bit $(BUILD)/$$release /lib/modules/$$release/build && $$make TARGET=$(ARM) programs && $$make programs gpio-board
 
@@ -188,7 +191,7 @@ rig-ready-arm:
 modules: ## here: Build the modules for the running kernel (the default)
 	@$(REPO)/scripts/check-kernel $(KDIR)
 	@mkdir -p $(MODULES)
-	@+flock $(MODULES)/.lock $(REPO)/scripts/build-modules $(KDIR) $(MODULES)/build.log \
+	@$(RECURSE)flock $(MODULES)/.lock $(REPO)/scripts/build-modules $(KDIR) $(MODULES)/build.log \
 		$(KBUILD) --no-print-directory $(KBUILD_FLAGS) modules
 
 .PHONY: programs
