@@ -6,11 +6,19 @@
 #
 # shellcheck disable=SC2153 # variables of the scripts that source each other
 
+# The package with the program that emulates machines of an architecture.
+qemu_package() {
+    case $1 in
+        amd64) echo qemu-system-x86 ;;
+        *) echo qemu-system-arm ;;
+    esac
+}
+
 readonly -a ROOT_PACKAGES=(
     # compilers and what kernel modules are built with
     rustc rust-src rustfmt rust-clippy cargo bindgen gcc gcc-14 gcc-14-for-host libc6-dev make pahole
     # booting a guest: QEMU, and what the guest uses when this root is its file system
-    qemu-system-x86 virtiofsd busybox-static kmod linux-base mount iproute2 procps
+    "$(qemu_package "$(host_arch)")" virtiofsd busybox-static kmod linux-base mount iproute2 procps
     # archives and scripts
     cpio zstd xz-utils ca-certificates shellcheck
     # virtme-ng's Python, and a pip to fetch it with (unpacked it needs no package)
@@ -115,25 +123,19 @@ install_in_root() { # PACKAGE...
 # Only its program is taken; it finds the root's own firmware.
 readonly VFIO_QEMU=/usr/lib/mapwright/qemu/bin
 
-# The program that emulates machines of $ARCH, and its package.
+# The program that emulates machines of $ARCH.
 vfio_qemu() {
     case $ARCH in
-        amd64) echo qemu-system-x86_64 qemu-system-x86 ;;
-        arm64) echo qemu-system-aarch64 qemu-system-arm ;;
-        armhf) echo qemu-system-arm qemu-system-arm ;;
+        amd64) echo qemu-system-x86_64 ;;
+        arm64) echo qemu-system-aarch64 ;;
+        armhf) echo qemu-system-arm ;;
     esac
 }
 
-vfio_qemu_is_there() {
-    local program
-    read -r program _ < <(vfio_qemu)
-    [[ $(host_arch) != amd64 || -x $ROOT$VFIO_QEMU/$program ]]
-}
+vfio_qemu_is_there() { [[ -x $ROOT$VFIO_QEMU/$(vfio_qemu) ]]; }
 
 # To be run as a job named "qemu".
 install_vfio_qemu() {
-    local program package
-    read -r program package < <(vfio_qemu)
     # shellcheck disable=SC2016 # expanded in the root
     with_retries qemu "$REPO/scripts/in-root" -- sh -ec '
         target=$1 program=$2 package=$3 suite=$4 dir=$(mktemp -d)
@@ -144,7 +146,7 @@ install_vfio_qemu() {
         "usr/bin/$program" -machine none -device vfio-user-pci,help >/dev/null
         mkdir -p "$target"
         mv "usr/bin/$program" "$target/"
-    ' sh "$VFIO_QEMU" "$program" "$package" "$SUITE-backports"
+    ' sh "$VFIO_QEMU" "$(vfio_qemu)" "$(qemu_package "$ARCH")" "$SUITE-backports"
 }
 
 virtme_is_there() { [[ -x $ROOT/usr/local/bin/vng ]]; }
