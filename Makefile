@@ -166,7 +166,8 @@ setup: ## rig: Make the toolchain root and fetch the kernel (the others do it, t
 	@$(REPO)/scripts/setup
 
 .PHONY: rig-ready
-rig-ready: setup
+rig-ready:
+	@$(REPO)/scripts/setup --programs
 	@release=$$($(REPO)/scripts/setup --release) && \
 		$(IN_ROOT) make -j$$(nproc) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules programs && \
 		$(IN_ROOT) make --no-print-directory -C $(REPO) KERNELRELEASE=$$release \
