@@ -290,7 +290,7 @@ unsafe impl Memory for &dyn Backing {
 /// [`lend`] one that lasts for a function call, and borrows both: see [`Lent`].
 ///
 /// ```
-/// use kernel::{prelude::*, sync::Arc};
+/// use kernel::{page::PAGE_SIZE, prelude::*, sync::Arc};
 /// use mapkit::dma::{DmaDevice, FromDevice, Memory, Shape, Streaming};
 /// # const __LOG_PREFIX: &[u8] = b"example\0";
 /// # fn main() {}
@@ -300,7 +300,8 @@ unsafe impl Memory for &dyn Backing {
 ///     device: &Arc<DmaDevice>,
 ///     memory: M,
 /// ) -> Result<Streaming<M, FromDevice>> {
-///     let mut lent = Streaming::<M, FromDevice>::map(device, memory, 0..4096, Shape::Single)?;
+///     let bytes = 0..PAGE_SIZE;
+///     let mut lent = Streaming::<M, FromDevice>::map(device, memory, bytes, Shape::Single)?;
 ///     // … the device writes to `lent.segment_at(0)` …
 ///     let back = lent.borrow_for_cpu();
 ///     pr_info!("the device wrote to {} pages\n", back.memory().nr_pages());
@@ -366,13 +367,13 @@ where
 /// can be forgotten by nobody, and so is unmapped before they can go.
 ///
 /// ```
-/// use kernel::prelude::*;
+/// use kernel::{page::PAGE_SIZE, prelude::*};
 /// use mapkit::{backing::Backing, dma::{lend, DmaDevice, Shape, ToDevice}};
 /// # fn main() {}
 ///
 /// /// Where the device finds the first byte, while it has the memory.
 /// fn send(device: &DmaDevice, memory: &dyn Backing) -> Result<Option<u64>> {
-///     lend::<ToDevice, _>(device, memory, 0..4096, Shape::Single, |lent| {
+///     lend::<ToDevice, _>(device, memory, 0..PAGE_SIZE, Shape::Single, |lent| {
 ///         Some(lent.segment_at(0)?.bus)
 ///     })
 /// }
@@ -381,10 +382,10 @@ where
 /// What is lent does not outlive the call:
 ///
 /// ```compile_fail
-/// # use kernel::prelude::*;
+/// # use kernel::{page::PAGE_SIZE, prelude::*};
 /// # use mapkit::{backing::Backing, dma::{lend, DmaDevice, Lent, Shape, ToDevice}};
 /// fn keep<'a>(device: &'a DmaDevice, memory: &'a dyn Backing) -> Result<&'a mut Lent<'a, ToDevice>> {
-///     lend::<ToDevice, _>(device, memory, 0..4096, Shape::Single, |lent| lent)
+///     lend::<ToDevice, _>(device, memory, 0..PAGE_SIZE, Shape::Single, |lent| lent)
 /// }
 /// ```
 #[inline]

@@ -27,8 +27,9 @@ use kernel::{
     sync::ArcBorrow, //
 };
 
-/// The most pages that a fault may map: with pages of 4 KiB, what a page table has entries for.
-pub const MAX_FAULT_AROUND: usize = 512;
+/// The most pages that a fault may map one by one: those of 2 MiB, whatever the size of a page. With
+/// pages of 4 KiB a page table has entries for so many.
+pub const MAX_FAULT_AROUND: usize = (2 << 20) / PAGE_SIZE;
 
 /// The window for a wish of `kib` KiB: the largest power of two of pages within it, at least one and
 /// at most [`MAX_FAULT_AROUND`].
@@ -38,8 +39,8 @@ pub const MAX_FAULT_AROUND: usize = 512;
 /// ```
 /// use mapkit::fault;
 ///
-/// // With pages of 4 KiB: 64 KiB are 16 pages, and so are 100 KiB.
-/// assert_eq!(fault::window(64), fault::window(100));
+/// // 100 KiB are no power of two: with pages of 4 KiB the window has 16 pages, as for 64 KiB.
+/// assert_eq!(fault::window(100), fault::window(64));
 /// assert_eq!(fault::window(0), 1);
 /// assert_eq!(fault::window(u32::MAX), fault::MAX_FAULT_AROUND);
 /// ```
@@ -62,9 +63,11 @@ const OOM: FaultResult = bindings::vm_fault_reason_VM_FAULT_OOM;
 /// All bits that mean failure.
 const ERROR: FaultResult = SIGBUS | OOM | bindings::vm_fault_reason_VM_FAULT_SIGSEGV;
 
-/// Pages of a huge page of the middle level of page tables, if the kernel has such.
-#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-pub(crate) const PMD_PAGES: usize = 1 << (bindings::PMD_SHIFT as usize - kernel::page::PAGE_SHIFT);
+/// Pages of a block, which is what an entry of the middle level of page tables maps: 512 with pages of
+/// 4 KiB, 2048 with pages of 16 KiB. A page table, of as many entries, fills a page with 8 bytes for each.
+///
+/// `helpers.c` checks it: `bindings` has no `PMD_SHIFT` on arm64, where it is a macro with arguments.
+pub const PMD_PAGES: usize = PAGE_SIZE / 8;
 
 /// A page fault in a VMA of a `Mappable<T>`.
 ///

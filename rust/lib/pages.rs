@@ -31,7 +31,7 @@ pub use crate::blocks::MAX_BLOCK_PAGES;
 /// use kernel::prelude::*;
 /// use mapkit::{backing::Backing, pages::Pages};
 ///
-/// /// The first frame of 64 KiB.
+/// /// The first frame of 16 pages.
 /// fn frame() -> Result<usize> {
 ///     let pages = Pages::new(16)?;
 ///     let run = pages.run_at(0).ok_or(EINVAL)?;

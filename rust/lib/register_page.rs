@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A page of a device's registers that programs may map, until the device goes.
+//! The page that a device's registers begin with, which programs may map until the device goes.
 //!
 //! A driver that is unbound must not leave its registers in some program: without its clock, an
 //! access would stop the machine. So the page is mapped by a fault handler, which looks whether the
@@ -57,20 +57,20 @@ struct State {
 unsafe impl Send for State {}
 
 impl RegisterPage {
-    /// The page of a PCI function's base address register `bar`. Its driver must have claimed that.
+    /// The first page of a PCI function's base address register `bar`. Its driver must have claimed that.
     ///
-    /// `EINVAL` if there is no such one, or if it is not just one of this machine's pages: a larger one would
-    /// show more.
+    /// `EINVAL` if there is no such one, or if it does not fill a page of this machine, which then would show
+    /// what is not the function's.
     #[cfg(CONFIG_PCI)]
     pub fn of_bar(device: &pci::Device<Core<'_>>, bar: u32) -> Result<impl PinInit<Self>> {
         let start = device.resource_start(bar)?;
         Self::new(start, device.resource_len(bar)?)
     }
 
-    /// The page of the memory resource number `index` of a platform device.
+    /// The first page of the memory resource number `index` of a platform device.
     ///
-    /// `ENXIO` if there is no such one, `EINVAL` if that is not just one of this machine's pages: a larger one
-    /// would show more.
+    /// `ENXIO` if there is no such one, `EINVAL` if it does not fill a page of this machine, which then would
+    /// show what is not the device's.
     pub fn of_resource(
         device: &platform::Device<Core<'_>>,
         index: u32,
@@ -82,7 +82,7 @@ impl RegisterPage {
     /// Not for drivers, which could name any address.
     fn new(start: PhysAddr, size: ResourceSize) -> Result<impl PinInit<Self>> {
         let page = PAGE_SIZE as PhysAddr;
-        if size != PAGE_SIZE as ResourceSize || start & page.wrapping_sub(1) != 0 {
+        if size < PAGE_SIZE as ResourceSize || start & page.wrapping_sub(1) != 0 {
             return Err(EINVAL);
         }
         let pfn = Some((start >> PAGE_SHIFT) as usize);

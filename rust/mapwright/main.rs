@@ -39,7 +39,7 @@ module! {
         },
         fault_around_kib: u32 {
             default: 2048,
-            description: "KiB that a page fault maps at most, of a lazy mapping: up to 2048",
+            description: "KiB that a page fault maps at most, of a lazy mapping: at least a page, up to 2048",
         },
         timing: u8 {
             default: 1,

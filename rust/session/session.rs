@@ -37,6 +37,7 @@ use kernel::{
     sync::{Arc, Mutex}, //
 };
 use mapkit::{
+    fault::PMD_PAGES,
     text::Decimal,
     vma::{
         Mapped,
@@ -101,9 +102,9 @@ impl Regions {
     }
 
     /// Room for `bytes`, and a page between it and the next so that the two never touch. What can hold
-    /// a huge page begins where one can, as the kernel chooses addresses that go with the offset.
+    /// a block begins where one can, as the kernel chooses addresses that go with the offset.
     fn take_offset(&mut self, bytes: u64) -> Result<u64> {
-        let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { 1 };
+        let align = if bytes >= BLOCK { BLOCK } else { 1 };
         let offset = self.next_offset.checked_add(align - 1).ok_or(ENOSPC)? & !(align - 1);
         let next = offset
             .checked_add(bytes)
@@ -121,8 +122,8 @@ const MAX_OFFSET: u64 = if usize::BITS < u64::BITS {
     i64::MAX as u64
 };
 
-/// Bytes of a huge page, on most machines.
-const HUGE_PAGE: u64 = 2 << 20;
+/// Bytes that an entry of the middle level of page tables maps.
+const BLOCK: u64 = (PMD_PAGES * PAGE_SIZE) as u64;
 
 /// A region that is not yet in the session's table.
 pub(crate) struct Unpublished {

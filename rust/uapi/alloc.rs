@@ -71,9 +71,6 @@ pub const HISTOGRAM: u32 = 64;
 /// All of [`Run::flags`].
 pub const FLAGS: u32 = HOLD | SIZE_ZERO | EACH_PAGE | FILL | SPLIT | FREE_NULL | HISTOGRAM;
 
-/// Largest [`Run::align`]: the smallest page of any machine.
-pub const MAX_ALIGN: u32 = 4096;
-
 /// See [`FILL`].
 pub const FILL_BYTE: u8 = 0xA5;
 
@@ -395,7 +392,7 @@ pub fn reason_against(run: &Run, info: &Info) -> Option<&'static str> {
     against_numbers(run, info, pattern)
         .or_else(|| against_size(run, info, allocator))
         .or_else(|| against_gfp(run, allocator, gfp))
-        .or_else(|| against_options(run, allocator))
+        .or_else(|| against_options(run, info, allocator))
 }
 
 /// The reason of the first rule that is broken.
@@ -540,7 +537,7 @@ fn against_gfp(run: &Run, allocator: Allocator, gfp: Gfp) -> Option<&'static str
     ])
 }
 
-fn against_options(run: &Run, allocator: Allocator) -> Option<&'static str> {
+fn against_options(run: &Run, info: &Info, allocator: Allocator) -> Option<&'static str> {
     use Allocator::{Coherent, KmemCache, Krealloc, Pages, PerCpu, Vmalloc, Vzalloc};
 
     let known = CacheFlag::ALL.iter().fold(0, |mask, it| mask | it.bit());
@@ -573,8 +570,8 @@ fn against_options(run: &Run, allocator: Allocator) -> Option<&'static str> {
             "only caches and per-CPU objects are aligned as asked for",
         ),
         (
-            run.align != 0 && (!run.align.is_power_of_two() || run.align > MAX_ALIGN),
-            "an alignment is a power of two up to 4096",
+            run.align != 0 && (!run.align.is_power_of_two() || run.align > info.page_size),
+            "an alignment is a power of two up to a page",
         ),
         (
             run.flags & SPLIT != 0 && (allocator != Pages || comp),

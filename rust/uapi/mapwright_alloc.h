@@ -60,9 +60,6 @@
 /* All of Run::flags. */
 #define MAPWRIGHT_ALLOC_FLAGS 127
 
-/* Largest Run::align: the smallest page of any machine. */
-#define MAPWRIGHT_ALLOC_MAX_ALIGN 4096
-
 /* See FILL. */
 #define MAPWRIGHT_ALLOC_FILL_BYTE 165
 

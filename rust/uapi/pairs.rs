@@ -29,7 +29,9 @@ pub const fn reason_against(backing: Backing, method: Method) -> Option<&'static
         (Vmalloc, Remap) => {
             Some("remap_pfn_range() maps contiguous frames and vmalloc memory is scattered")
         }
-        (Vmalloc, Huge) => Some("vmalloc memory is single pages, with nothing of 2 MiB to map"),
+        (Vmalloc, Huge) => {
+            Some("vmalloc memory is single pages, with no block to map by one entry")
+        },
         (Kmalloc | Pages | Folio | Coherent, VmallocRemap) => {
             Some("remap_vmalloc_range() maps vmalloc memory only")
         }

@@ -81,7 +81,8 @@ words! {
         Fault = 2, "fault";
         /// A fault handler that inserts the page frame number (`vmf_insert_pfn()`).
         FaultPfn = 3, "fault-pfn";
-        /// A fault handler that inserts 2 MiB at once where it can.
+        /// A fault handler that inserts a block of the middle level at once where it can: 2 MiB with pages
+        /// of 4 KiB, 32 MiB with pages of 16 KiB.
         Huge = 4, "huge";
         /// `remap_vmalloc_range()` at `mmap(2)`.
         VmallocRemap = 5, "vmalloc-remap";

@@ -2,10 +2,10 @@
 
 //! A page of registers is that of a device which the driver has. It cannot be any physical address.
 
-use kernel::prelude::*;
+use kernel::{page::PAGE_SIZE, prelude::*};
 use mapkit::register_page::RegisterPage;
 
 pub fn any_page() -> Result {
-    let _ = RegisterPage::new(0x100_0000, 4096)?; //~ E0624
+    let _ = RegisterPage::new(0x100_0000, PAGE_SIZE as _)?; //~ E0624
     Ok(())
 }

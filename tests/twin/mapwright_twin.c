@@ -25,6 +25,7 @@
 #include <linux/percpu.h>
 #include <linux/pfn.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
@@ -33,8 +34,8 @@
 #define TWIN_PMD_PAGES		BIT(PMD_SHIFT - PAGE_SHIFT)
 /* Pages that vm_insert_pages() gets at once, at mmap(2) and on a fault. */
 #define TWIN_BATCH		128
-/* Pages that a fault maps. */
-#define TWIN_WINDOW		512
+/* Pages that a fault maps: 2 MiB. */
+#define TWIN_WINDOW		(SZ_2M / PAGE_SIZE)
 #define TWIN_FIRST_OFFSET	BIT_ULL(30)
 #define TWIN_MAX_BYTES		BIT_ULL(40)
 #define TWIN_GFP		(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN | \

@@ -84,7 +84,7 @@ struct twin_backing_ops {
 };
 
 #define TWIN_BLOCK_PAGES	(1UL << MAX_PAGE_ORDER)
-#define TWIN_MAX_BLOCKS		(2 * TWIN_MAX_BYTES / (TWIN_BLOCK_PAGES << PAGE_SHIFT))
+#define TWIN_MAX_BLOCKS		DIV_ROUND_UP(2 * TWIN_MAX_BYTES, TWIN_BLOCK_PAGES << PAGE_SHIFT)
 
 struct twin_memory {
 	const struct twin_backing_ops *backing;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `huge`: 2 MiB at once when touched, where the memory has an aligned block of that size and the
-//! VMA room for it; page frame numbers elsewhere.
+//! `huge`: a block of the middle level of page tables at once when touched (2 MiB with pages of 4 KiB),
+//! where the memory has an aligned one and the VMA room for it; page frame numbers elsewhere.
 
 use crate::region::Region;
 use kernel::{
