@@ -11,7 +11,7 @@ use crate::{
     runner::{Case, Suite},
 };
 use anyhow::{ensure, Result};
-use mapwright::{Region, Session};
+use mapwright::{page_bytes, page_size, Region, Session};
 use nix::{errno::Errno, libc, sys::signal::Signal};
 
 pub const SUITE: Suite = Suite {
@@ -106,8 +106,7 @@ fn cases() -> Vec<Case> {
     TABLE.iter().flat_map(of_line).collect()
 }
 
-const PAGE: usize = 4096;
-const LENGTH: usize = 8 * PAGE;
+const PAGES: usize = 8;
 
 /// A region whose pages begin with their numbers, from 10 on, touched.
 struct Subject {
@@ -119,10 +118,10 @@ struct Subject {
 impl Subject {
     fn new(cell: Cell) -> Result<Self> {
         let session = Session::open()?;
-        let region = cell.create(&session, LENGTH as u64)?;
-        let map = Map::shared(&session, region.offset, LENGTH)?;
-        for page in 0..LENGTH / PAGE {
-            map.store(page * PAGE, 10 + page as u8);
+        let region = cell.create(&session, PAGES as u64 * page_size())?;
+        let map = Map::shared(&session, region.offset, PAGES * page_bytes())?;
+        for page in 0..PAGES {
+            map.store(page * page_bytes(), 10 + page as u8);
         }
         Ok(Self {
             session,
@@ -132,20 +131,17 @@ impl Subject {
     }
 
     fn expect_all(&self) -> Result<()> {
-        let is_there = |page: usize| self.map.load(page * PAGE) == 10 + page as u8;
-        ensure!((0..LENGTH / PAGE).all(is_there), "other memory");
+        let is_there = |page: usize| self.map.load(page * page_bytes()) == 10 + page as u8;
+        ensure!((0..PAGES).all(is_there), "other memory");
         Ok(())
     }
 
     /// What the kernel has of it, whatever is mapped.
     fn expect_kept(&self) -> Result<()> {
-        let mut seen = vec![0; LENGTH];
+        let mut seen = vec![0; PAGES * page_bytes()];
         self.session.read_at(&self.region, 0, &mut seen)?;
-        let is_there = |page: usize| seen[page * PAGE] == 10 + page as u8;
-        ensure!(
-            (0..LENGTH / PAGE).all(is_there),
-            "the memory itself was changed"
-        );
+        let is_there = |page: usize| seen[page * page_bytes()] == 10 + page as u8;
+        ensure!((0..PAGES).all(is_there), "the memory itself was changed");
         Ok(())
     }
 }
@@ -155,7 +151,7 @@ fn advise((_, advice, counted, numbers): Line, cell: Cell) -> Result<()> {
     let it = Subject::new(cell)?;
     let outcome = if cell.is_counted() { counted } else { numbers };
     for told in [
-        it.map.advise_part(PAGE, PAGE, advice),
+        it.map.advise_part(page_bytes(), page_bytes(), advice),
         it.map.advise(advice),
     ] {
         let is_expected = match outcome {

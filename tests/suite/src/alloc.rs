@@ -12,6 +12,7 @@ use mapwright::{
         AllocDevice, Allocator, CacheFlag, Gfp, Modifier, Object, Pattern, Plan, Report, Zone,
         DEBUGFS,
     },
+    page_size,
     uapi::alloc as uapi,
     AddressClass, Error,
 };
@@ -243,12 +244,13 @@ fn split_blocks_are_contiguous(_: &Context) -> Result<()> {
 
 fn coherent_memory_has_two_addresses(_: &Context) -> Result<()> {
     let device = AllocDevice::open()?;
-    for object in recorded(&device, &Plan::new(Allocator::Coherent, 5000), 4)? {
+    let page = page_size();
+    for object in recorded(&device, &Plan::new(Allocator::Coherent, page + 904), 4)? {
         let dma_addr = object.dma_addr.context("no DMA address")?;
-        ensure!(dma_addr % mapwright::page_size() == 0, "{object:?}");
+        ensure!(dma_addr % page == 0, "{object:?}");
         ensure!(object.pages == 2 && object.runs == 1, "{object:?}");
     }
-    let others = recorded(&device, &Plan::new(Allocator::Vmalloc, 5000), 1)?;
+    let others = recorded(&device, &Plan::new(Allocator::Vmalloc, page + 904), 1)?;
     ensure!(others[0].dma_addr.is_none(), "{others:?}");
     Ok(())
 }
@@ -305,7 +307,7 @@ fn held_objects_stay_until_released(_: &Context) -> Result<()> {
     let report = hold_three(&device)?;
     ensure!((report.allocated, report.freed) == (3, 0), "{report:?}");
     let used = device.info()?.used_bytes;
-    ensure!(used >= 12 * mapwright::page_size(), "{used} bytes");
+    ensure!(used >= 12 * page_size(), "{used} bytes");
     let plan = Plan::new(Allocator::Kmalloc, 64).repeated(10);
     let random = Pattern::Random { places: 5, seed: 1 };
     let report = device.run(&plan.with_pattern(random).holding())?;
@@ -324,8 +326,8 @@ fn held_objects_go_with_the_file(_: &Context) -> Result<()> {
 fn the_budget_is_not_exceeded(_: &Context) -> Result<()> {
     let device = AllocDevice::open()?;
     let info = device.info()?;
-    let half = u32::try_from(info.budget_bytes / 4096 / 2 + 1)?;
-    let plan = Plan::new(Allocator::Kmalloc, 4096).repeated(half);
+    let half = u32::try_from(info.budget_bytes / page_size() / 2 + 1)?;
+    let plan = Plan::new(Allocator::Kmalloc, page_size()).repeated(half);
     let plan = plan
         .with_pattern(Pattern::Batches { batch: half })
         .holding();
@@ -422,7 +424,7 @@ fn random_plan(random: &mut Random) -> Plan {
         plan.cache_flags = (0..random.below(3))
             .map(|_| *random.pick(CacheFlag::ALL))
             .collect();
-        plan.align = *random.pick(&[0, 8, 64, 4096]);
+        plan.align = *random.pick(&[0, 8, 64, page_size() as u32]);
     }
     plan.count = random.below(40) as u32 + 1;
     let batch = random.below(12) as u32 + 1;

@@ -10,6 +10,7 @@ use crate::{
 use anyhow::{ensure, Result};
 use mapwright::{
     alloc::{AllocDevice, Allocator, CacheFlag, Gfp, Modifier, Pattern, Plan, DEVICE},
+    page_bytes, page_size,
     uapi::{alloc as uapi, Request as _},
     Error,
 };
@@ -163,7 +164,11 @@ fn bad_plans() -> Vec<(&'static str, Plan, &'static str)> {
             "aligned as asked",
         ),
         ("an odd alignment", aligned(KmemCache, 24), "a power of two"),
-        ("a large alignment", aligned(PerCpu, 8192), "a power of two"),
+        (
+            "a large alignment",
+            aligned(PerCpu, 2 * page_size() as u32),
+            "a power of two",
+        ),
         (
             "a split compound block",
             Plan {
@@ -246,7 +251,7 @@ fn a_bad_number_is_einval(_: &Context) -> Result<()> {
 }
 
 fn a_bad_pointer_is_efault(_: &Context) -> Result<()> {
-    for address in [8, usize::MAX as u64 & !4095] {
+    for address in [8, usize::MAX as u64 & !(page_size() - 1)] {
         let errno = errno_of(|run| (run.records, run.nr_records) = (address, 3))?;
         ensure!(errno == Errno::EFAULT, "{address:#x}: {errno}");
     }
@@ -320,7 +325,7 @@ fn records_take_cap_sys_admin(_: &Context) -> Result<()> {
 
 fn it_is_no_memory_to_map_or_read(_: &Context) -> Result<()> {
     let file = File::options().read(true).write(true).open(DEVICE)?;
-    let told = crate::raw::Map::shared(&file, 0, 4096).map(drop);
+    let told = crate::raw::Map::shared(&file, 0, page_bytes()).map(drop);
     ensure!(told == Err(Errno::ENODEV), "mmap: {told:?}");
     let told = pread(&file, &mut [0; 8], 0);
     ensure!(told == Err(Errno::EINVAL), "read: {told:?}");

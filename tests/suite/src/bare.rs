@@ -7,7 +7,7 @@ use crate::{
     runner::{suite, Context},
 };
 use anyhow::{ensure, Result};
-use mapwright::{uapi::DEFAULT_BYTES, DEVICE};
+use mapwright::{page_bytes, page_size, uapi::DEFAULT_BYTES, DEVICE};
 use nix::{errno::Errno, sys::mman::MapFlags};
 use std::{
     fs::{File, OpenOptions},
@@ -42,16 +42,16 @@ fn open() -> Result<File> {
 }
 
 fn open_mmap_store_load(_: &Context) -> Result<()> {
-    let map = Map::shared(&open()?, 0, 8192)?;
+    let map = Map::shared(&open()?, 0, 2 * page_bytes())?;
     map.store(0, 1);
-    map.store(8191, 2);
-    ensure!(map.load(0) == 1 && map.load(8191) == 2);
+    map.store(2 * page_bytes() - 1, 2);
+    ensure!(map.load(0) == 1 && map.load(2 * page_bytes() - 1) == 2);
     Ok(())
 }
 
 fn store_is_read_back_with_read(_: &Context) -> Result<()> {
     let mut file = open()?;
-    let map = Map::shared(&file, 0, 4096)?;
+    let map = Map::shared(&file, 0, page_bytes())?;
     map.store(0, b'm');
     map.store(1, b'w');
     let mut seen = [0; 2];
@@ -71,25 +71,29 @@ fn mapping_begins_with_zeros(_: &Context) -> Result<()> {
 
 fn second_mapping_is_the_same_memory(_: &Context) -> Result<()> {
     let file = open()?;
-    let (one, two) = (Map::shared(&file, 0, 8192)?, Map::shared(&file, 0, 8192)?);
-    one.store(5000, 77);
-    ensure!(two.load(5000) == 77);
+    let length = 2 * page_bytes();
+    let (one, two) = (
+        Map::shared(&file, 0, length)?,
+        Map::shared(&file, 0, length)?,
+    );
+    one.store(length - 100, 77);
+    ensure!(two.load(length - 100) == 77);
     Ok(())
 }
 
 fn mapping_longer_than_the_first_is_einval(_: &Context) -> Result<()> {
     let file = open()?;
-    let _first = Map::shared(&file, 0, 8192)?;
-    ensure!(Map::shared(&file, 0, 12288).err() == Some(Errno::EINVAL));
+    let _first = Map::shared(&file, 0, 2 * page_bytes())?;
+    ensure!(Map::shared(&file, 0, 3 * page_bytes()).err() == Some(Errno::EINVAL));
     Ok(())
 }
 
 fn mapping_in_the_middle(_: &Context) -> Result<()> {
     let file = open()?;
-    let whole = Map::shared(&file, 0, 16384)?;
-    let part = Map::shared(&file, 8192, 4096)?;
+    let whole = Map::shared(&file, 0, 4 * page_bytes())?;
+    let part = Map::shared(&file, 2 * page_size(), page_bytes())?;
     part.store(3, 9);
-    ensure!(whole.load(8195) == 9);
+    ensure!(whole.load(2 * page_bytes() + 3) == 9);
     Ok(())
 }
 
@@ -112,16 +116,16 @@ fn write_then_read(_: &Context) -> Result<()> {
 
 fn read_at_the_end_is_eof(_: &Context) -> Result<()> {
     let file = open()?;
-    let _map = Map::shared(&file, 0, 4096)?;
-    ensure!(file.read_at(&mut [0; 8], 4096)? == 0);
+    let _map = Map::shared(&file, 0, page_bytes())?;
+    ensure!(file.read_at(&mut [0; 8], page_size())? == 0);
     Ok(())
 }
 
 fn write_at_the_end_is_enospc(_: &Context) -> Result<()> {
     let file = open()?;
-    let _map = Map::shared(&file, 0, 4096)?;
+    let _map = Map::shared(&file, 0, page_bytes())?;
     let failed = file
-        .write_at(&[1; 8], 4096)
+        .write_at(&[1; 8], page_size())
         .err()
         .and_then(|err| err.raw_os_error());
     ensure!(failed == Some(Errno::ENOSPC as i32), "{failed:?}");
@@ -130,9 +134,9 @@ fn write_at_the_end_is_enospc(_: &Context) -> Result<()> {
 
 fn short_read_and_write_at_the_end(_: &Context) -> Result<()> {
     let file = open()?;
-    let _map = Map::shared(&file, 0, 4096)?;
-    ensure!(file.write_at(&[1; 100], 4090)? == 6);
-    ensure!(file.read_at(&mut [0; 100], 4090)? == 6);
+    let _map = Map::shared(&file, 0, page_bytes())?;
+    ensure!(file.write_at(&[1; 100], page_size() - 6)? == 6);
+    ensure!(file.read_at(&mut [0; 100], page_size() - 6)? == 6);
     Ok(())
 }
 
@@ -147,13 +151,13 @@ fn read_far_away_is_enxio(_: &Context) -> Result<()> {
 
 fn seek_and_read(_: &Context) -> Result<()> {
     let mut file = open()?;
-    let map = Map::shared(&file, 0, 8192)?;
-    map.store(5000, 42);
-    file.seek(SeekFrom::Start(5000))?;
+    let map = Map::shared(&file, 0, 2 * page_bytes())?;
+    map.store(page_bytes() + 900, 42);
+    file.seek(SeekFrom::Start(page_size() + 900))?;
     let mut seen = [0; 1];
     file.read_exact(&mut seen)?;
     ensure!(seen == [42]);
-    ensure!(file.stream_position()? == 5001);
+    ensure!(file.stream_position()? == page_size() + 901);
     Ok(())
 }
 
@@ -168,14 +172,20 @@ fn seek_from_the_end_is_einval(_: &Context) -> Result<()> {
 
 fn read_only_file_cannot_be_mapped_writable(_: &Context) -> Result<()> {
     let file = File::open(DEVICE)?;
-    ensure!(Map::shared(&file, 0, 4096).err() == Some(Errno::EACCES));
+    ensure!(Map::shared(&file, 0, page_bytes()).err() == Some(Errno::EACCES));
     Ok(())
 }
 
 fn read_only_mapping_cannot_become_writable(_: &Context) -> Result<()> {
     use nix::sys::mman::ProtFlags;
     let file = File::open(DEVICE)?;
-    let map = Map::new(&file, 0, 4096, ProtFlags::PROT_READ, MapFlags::MAP_SHARED)?;
+    let map = Map::new(
+        &file,
+        0,
+        page_bytes(),
+        ProtFlags::PROT_READ,
+        MapFlags::MAP_SHARED,
+    )?;
     ensure!(map.load(0) == 0);
     ensure!(map.protect(RW) == Err(Errno::EACCES));
     Ok(())
@@ -184,11 +194,11 @@ fn read_only_mapping_cannot_become_writable(_: &Context) -> Result<()> {
 fn failed_mmap_makes_no_region(_: &Context) -> Result<()> {
     let file = open()?;
     // The default region is mapped by frame number, which cannot be private.
-    let private = Map::new(&file, 0, 4096, RW, MapFlags::MAP_PRIVATE);
+    let private = Map::new(&file, 0, page_bytes(), RW, MapFlags::MAP_PRIVATE);
     ensure!(private.err() == Some(Errno::EINVAL));
     // Had it stayed, this would be beyond its end.
-    let map = Map::shared(&file, 0, 65536)?;
-    ensure!(map.load(65535) == 0);
+    let map = Map::shared(&file, 0, 16 * page_bytes())?;
+    ensure!(map.load(16 * page_bytes() - 1) == 0);
     Ok(())
 }
 

@@ -5,13 +5,13 @@
 
 use crate::{
     faults::faults_of_loading,
-    raw::Map,
+    raw::{largest_block, Map},
     runner::{Case, Suite},
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
-    reason_against, reason_against_caching, uapi, uapi::Request as _, Backing, Caching, Method,
-    Region, Session,
+    block_size, page_bytes, page_size, reason_against, reason_against_caching, uapi,
+    uapi::Request as _, Backing, Caching, Method, Region, Session,
 };
 use nix::errno::Errno;
 
@@ -111,7 +111,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn is_refused(cell: Cell) -> Result<()> {
-    let told = cell.create(&Session::open()?, 4096).err();
+    let told = cell.create(&Session::open()?, page_size()).err();
     ensure!(told == Some(Errno::EOPNOTSUPP), "{told:?}");
     Ok(())
 }
@@ -119,7 +119,12 @@ fn is_refused(cell: Cell) -> Result<()> {
 /// Zeroed, seen alike from both sides at every page, and faulted as the method says.
 fn works(cell: Cell) -> Result<()> {
     let session = Session::open()?;
-    for bytes in [4096, 3 * 4096, 256 << 10, (2 << 20) + 4096] {
+    let page = page_size();
+    let most = match cell.backing {
+        Backing::Kmalloc | Backing::Coherent => largest_block()?,
+        _ => u64::MAX,
+    };
+    for bytes in [page, 3 * page, 64 * page, most.min(block_size() + page)] {
         let region = cell
             .create(&session, bytes)
             .with_context(|| format!("{bytes} bytes"))?;
@@ -127,13 +132,13 @@ fn works(cell: Cell) -> Result<()> {
         let map = Map::shared(&session, region.offset, length)?;
 
         let faults = faults_of_loading(&map, length)?;
-        for at in (0..length).step_by(4096) {
+        for at in (0..length).step_by(page_bytes()) {
             ensure!(
-                map.load(at) == 0 && map.load(at + 4095) == 0,
+                map.load(at) == 0 && map.load(at + page_bytes() - 1) == 0,
                 "byte {at} was not zeroed"
             );
         }
-        let pages = bytes / 4096;
+        let pages = bytes / page;
         match cell.is_lazy() {
             // A window of 16 pages; the first and the last may be cut by the VMA's start and end.
             true => ensure!(
@@ -143,8 +148,9 @@ fn works(cell: Cell) -> Result<()> {
             false => ensure!(faults == 0, "{faults} faults of an eager mapping"),
         }
 
-        for page in 0..length / 4096 {
-            let (at, told) = (page * 4096 + page % 4096, page as u8 | 1);
+        for page in 0..length / page_bytes() {
+            let within = page % page_bytes();
+            let (at, told) = (page * page_bytes() + within, page as u8 | 1);
             map.store(at, told);
             let mut seen = [0];
             session.read_at(&region, at as u64, &mut seen)?;

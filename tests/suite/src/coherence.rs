@@ -8,7 +8,7 @@ use crate::{
     runner::{suite, Context},
 };
 use anyhow::{ensure, Result};
-use mapwright::{Backing, Method, Protection, Region, Session};
+use mapwright::{page_bytes, page_size, Backing, Method, Protection, Region, Session};
 use nix::sys::mman::MapFlags;
 
 suite! { "coherence":
@@ -27,11 +27,11 @@ const PAIRS: [(Backing, Method); 2] = [
     (Backing::Vmalloc, Method::Insert),
 ];
 
-/// Runs `f` on a fresh region of 64 KiB of each pair.
+/// Runs `f` on a fresh region of 16 pages of each pair.
 fn on_each_pair(f: impl Fn(&Session, &Region) -> Result<()>) -> Result<()> {
     for (backing, method) in PAIRS {
         let session = Session::open()?;
-        let region = session.create(backing, method, 64 << 10)?;
+        let region = session.create(backing, method, 16 * page_size())?;
         f(&session, &region)?;
     }
     Ok(())
@@ -41,7 +41,7 @@ fn a_store_is_seen_by_the_kernel(_: &Context) -> Result<()> {
     on_each_pair(|session, region| {
         let mut mapping = session.map(region, Protection::ReadWrite)?;
         for page in 0..16u8 {
-            let at = usize::from(page) * 4096 + usize::from(page);
+            let at = usize::from(page) * page_bytes() + usize::from(page);
             mapping.write(at, &[page + 1]);
             let mut seen = [0];
             session.read_at(region, at as u64, &mut seen)?;
@@ -55,7 +55,7 @@ fn a_kernel_write_is_seen_by_the_program(_: &Context) -> Result<()> {
     on_each_pair(|session, region| {
         let mapping = session.map(region, Protection::Read)?;
         for page in 0..16u8 {
-            let at = usize::from(page) * 4096 + 4095;
+            let at = usize::from(page) * page_bytes() + page_bytes() - 1;
             session.write_at(region, at as u64, &[page + 1])?;
             let mut seen = [0];
             mapping.read(at, &mut seen);
@@ -79,13 +79,14 @@ fn two_mappings_are_one_memory(_: &Context) -> Result<()> {
 
 fn a_part_is_mapped_at_its_offset(_: &Context) -> Result<()> {
     on_each_pair(|session, region| {
-        let part = Map::shared(session, region.offset + 8192, 12288)?;
+        let (first, bytes) = (2 * page_size(), 3 * page_bytes());
+        let part = Map::shared(session, region.offset + first, bytes)?;
         part.store(0, 11);
-        part.store(12287, 12);
+        part.store(bytes - 1, 12);
         let mut seen = [0];
-        session.read_at(region, 8192, &mut seen)?;
+        session.read_at(region, first, &mut seen)?;
         ensure!(seen == [11]);
-        session.read_at(region, 8192 + 12287, &mut seen)?;
+        session.read_at(region, first + bytes as u64 - 1, &mut seen)?;
         ensure!(seen == [12]);
         Ok(())
     })
@@ -93,11 +94,11 @@ fn a_part_is_mapped_at_its_offset(_: &Context) -> Result<()> {
 
 fn transfers_cross_pages(_: &Context) -> Result<()> {
     on_each_pair(|session, region| {
-        let told: Vec<u8> = (0..20_000u32).map(|i| (i % 251) as u8).collect();
-        session.write_at(region, 4001, &told)?;
+        let told: Vec<u8> = (0..5 * page_bytes()).map(|i| (i % 251) as u8).collect();
+        session.write_at(region, page_size() - 95, &told)?;
         let mapping = session.map(region, Protection::Read)?;
         let mut seen = vec![0; told.len()];
-        mapping.read(4001, &mut seen);
+        mapping.read(page_bytes() - 95, &mut seen);
         ensure!(seen == told);
         Ok(())
     })
@@ -136,8 +137,9 @@ fn a_bad_buffer_is_efault(_: &Context) -> Result<()> {
 
 fn private_insert_is_copied_on_write(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    let region = session.create(Backing::Vmalloc, Method::Insert, 8192)?;
-    let private = Map::new(&session, region.offset, 8192, RW, MapFlags::MAP_PRIVATE)?;
+    let region = session.create(Backing::Vmalloc, Method::Insert, 2 * page_size())?;
+    let length = 2 * page_bytes();
+    let private = Map::new(&session, region.offset, length, RW, MapFlags::MAP_PRIVATE)?;
     session.write_at(&region, 0, b"A")?;
     ensure!(private.load(0) == b'A', "an untouched page is still shared");
     private.store(0, b'B');

@@ -11,6 +11,7 @@ use crate::{
 use anyhow::{ensure, Result};
 use mapwright::{
     alloc::{AllocDevice, Allocator, Plan},
+    block_size, page_bytes, page_size,
     uapi::{self, inspect, Request},
     Backing, Inspector, Method, Protection, Region, Session,
 };
@@ -41,7 +42,7 @@ impl LowPage {
     fn new() -> Result<Self> {
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS | MapFlags::MAP_32BIT;
         let none = std::fs::File::open("/dev/null")?;
-        Ok(Self(Map::new(&none, 0, 4096, RW, flags)?))
+        Ok(Self(Map::new(&none, 0, page_bytes(), RW, flags)?))
     }
 
     /// Does the ioctl of `request` as a 32-bit program.
@@ -78,9 +79,9 @@ unsafe fn call_32(number: u32, arguments: [usize; 3]) -> Result<u32, Errno> {
             out("r8") _, out("r9") _, out("r10") _, out("r11") _,
         );
     }
-    // The last page of numbers is of errors.
+    // The last numbers are of errors: `MAX_ERRNO` of them.
     match result.wrapping_neg() {
-        errno @ 1..4096 => Err(Errno::from_raw(errno as i32)),
+        errno @ 1..=4095 => Err(Errno::from_raw(errno as i32)),
         _ => Ok(result),
     }
 }
@@ -136,12 +137,12 @@ fn every_ioctl_works(_: &Context) -> Result<()> {
     let mut create = uapi::Create {
         backing: Backing::Vmalloc.number(),
         method: Method::Insert.number(),
-        bytes: 10_000,
+        bytes: 3 * page_size() - 1,
         ..uapi::Create::new()
     };
     page.request(&session, &mut create)?;
     ensure!(
-        create.bytes == 12288 && create.offset >= uapi::FIRST_OFFSET,
+        create.bytes == 3 * page_size() && create.offset >= uapi::FIRST_OFFSET,
         "{create:?}"
     );
     let region = Region {
@@ -156,7 +157,7 @@ fn every_ioctl_works(_: &Context) -> Result<()> {
         ..uapi::Query::new()
     };
     page.request(&session, &mut query)?;
-    ensure!(query.bytes == 12288 && query.mmaps == 1, "{query:?}");
+    ensure!(query.bytes == create.bytes && query.mmaps == 1, "{query:?}");
 
     let array = LowPage::new()?;
     let mut pages = uapi::Pages {
@@ -172,7 +173,7 @@ fn every_ioctl_works(_: &Context) -> Result<()> {
     let mut sync = uapi::Sync {
         id: region.id,
         flags: 3,
-        bytes: 12288,
+        bytes: create.bytes,
         ..uapi::Sync::new()
     };
     page.request(&session, &mut sync)?;
@@ -195,7 +196,7 @@ fn every_ioctl_of_the_inspector_works(_: &Context) -> Result<()> {
         ..inspect::Walk::new()
     };
     page.request(&inspector, &mut walk)?;
-    ensure!(walk.counted == walk.physical >> 12, "{walk:x?}");
+    ensure!(walk.counted == walk.physical / page_size(), "{walk:x?}");
 
     let mut frame = inspect::Frame {
         pfn: walk.counted,
@@ -213,18 +214,18 @@ fn every_ioctl_of_the_inspector_works(_: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Addresses, offsets and huge pages below 4 GiB.
+/// Addresses, offsets and blocks below 4 GiB.
 fn every_cell_is_mapped(_: &Context) -> Result<()> {
     let session = session()?;
     for cell in Cell::all().filter(Cell::is_sound) {
-        for bytes in [3 * 4096, (4 << 20) - 4096] {
+        for bytes in [3 * page_size(), 2 * block_size() - page_size()] {
             let region = cell.create(&session, bytes)?;
             let map = mmap_32(&session, &region)?;
             ensure!(map.addr < 1 << 32, "at {:#x}", map.addr);
-            for page in 0..map.length / 4096 {
-                map.store(page * 4096, page as u8 | 1);
+            for page in 0..map.length / page_bytes() {
+                map.store(page * page_bytes(), page as u8 | 1);
                 let mut seen = [0];
-                session.read_at(&region, (page * 4096) as u64, &mut seen)?;
+                session.read_at(&region, page as u64 * page_size(), &mut seen)?;
                 ensure!(
                     seen == [page as u8 | 1],
                     "{}: page {page} is other memory",

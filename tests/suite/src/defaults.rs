@@ -11,7 +11,7 @@ use crate::{
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
-    reason_against, reason_against_caching,
+    page_bytes, page_size, reason_against, reason_against_caching,
     uapi::{Query, Request as _},
     Backing, Caching, Method, Session, DEVICE,
 };
@@ -68,10 +68,10 @@ fn parameters(backing: &str, method: &str, caching: &str) -> String {
 
 /// Maps a default region and fails unless it is of that kind.
 fn expect_default(file: &File, cell: Cell) -> Result<()> {
-    let map = Map::shared(file, 0, 3 * 4096)?;
-    map.store(4096, 7);
+    let map = Map::shared(file, 0, 3 * page_bytes())?;
+    map.store(page_bytes(), 7);
     let mut seen = [0];
-    file.read_exact_at(&mut seen, 4096)?;
+    file.read_exact_at(&mut seen, page_size())?;
     ensure!(seen == [7]);
     let mut query = Query::new();
     Session::from(file.try_clone()?).request(&mut query)?;
@@ -85,7 +85,7 @@ fn expect_default(file: &File, cell: Cell) -> Result<()> {
         got == asked,
         "backing, method and caching {got:?}, not {asked:?}"
     );
-    ensure!(query.bytes == 3 * 4096);
+    ensure!(query.bytes == 3 * page_size());
     Ok(())
 }
 
@@ -196,10 +196,10 @@ fn an_unsound_memory_type_is_einval(context: &Context) -> Result<()> {
 fn counted_default_can_be_private(context: &Context) -> Result<()> {
     with_parameters(context, &parameters("folio", "fault", "wb"), || {
         let file = open(0)?;
-        let private = Map::new(&file, 0, 8192, RW, MapFlags::MAP_PRIVATE)?;
-        private.store(4096, 7);
+        let private = Map::new(&file, 0, 2 * page_bytes(), RW, MapFlags::MAP_PRIVATE)?;
+        private.store(page_bytes(), 7);
         let mut seen = [1];
-        file.read_exact_at(&mut seen, 4096)?;
+        file.read_exact_at(&mut seen, page_size())?;
         ensure!(seen == [0], "a private store reached the region");
         Ok(())
     })
@@ -213,7 +213,7 @@ fn o_sync_is_uncached(context: &Context) -> Result<()> {
     };
     if !uncached.is_sound() {
         // The architecture has no such thing, and says so rather than map it cached.
-        let told = Map::shared(&open(libc::O_SYNC)?, 0, 4096).err();
+        let told = Map::shared(&open(libc::O_SYNC)?, 0, page_bytes()).err();
         ensure!(told == Some(Errno::EOPNOTSUPP), "{told:?}");
         return Ok(());
     }
@@ -235,7 +235,7 @@ fn o_sync_is_uncached(context: &Context) -> Result<()> {
 fn o_sync_is_refused(context: &Context) -> Result<()> {
     with_parameters(context, &parameters("vmalloc", "insert", "wb"), || {
         let file = open(libc::O_SYNC)?;
-        ensure!(Map::shared(&file, 0, 4096).err() == Some(Errno::EOPNOTSUPP));
+        ensure!(Map::shared(&file, 0, page_bytes()).err() == Some(Errno::EOPNOTSUPP));
         let read = file
             .read_at(&mut [0; 8], 0)
             .err()
@@ -243,8 +243,8 @@ fn o_sync_is_refused(context: &Context) -> Result<()> {
         ensure!(read == Some(Errno::EOPNOTSUPP as i32), "{read:?}");
         // What is asked for is what one gets.
         let session = Session::from(file);
-        let region = session.create(Backing::Vmalloc, Method::Insert, 4096)?;
-        Map::shared(&session, region.offset, 4096)?;
+        let region = session.create(Backing::Vmalloc, Method::Insert, page_size())?;
+        Map::shared(&session, region.offset, page_bytes())?;
         Ok(())
     })
 }

@@ -11,7 +11,7 @@ use crate::{
     runner::{Case, Suite},
 };
 use anyhow::{bail, ensure, Result};
-use mapwright::{Caching, Region, Session};
+use mapwright::{page_bytes, Caching, Region, Session};
 use mapwright_prove::disk::{Disk, SECTOR, SLOW_TRANSFER};
 use nix::{
     errno::Errno,
@@ -71,9 +71,10 @@ fn has_frame_numbers(cell: &Cell) -> bool {
     !cell.is_counted()
 }
 
-const PAGE: usize = 4096;
-/// More than fault-around maps at once.
-const LENGTH: usize = 48 * PAGE;
+/// Bytes of a region: some pages.
+fn region_bytes() -> usize {
+    48 * page_bytes()
+}
 
 /// A region of a session of its own, and a mapping of all of it, nothing of which was touched.
 struct Subject {
@@ -85,8 +86,8 @@ struct Subject {
 impl Subject {
     fn new(cell: Cell) -> Result<Self> {
         let session = Session::open()?;
-        let region = cell.create(&session, LENGTH as u64)?;
-        let map = Map::shared(&session, region.offset, LENGTH)?;
+        let region = cell.create(&session, region_bytes() as u64)?;
+        let map = Map::shared(&session, region.offset, region_bytes())?;
         Ok(Self {
             session,
             region,
@@ -97,13 +98,14 @@ impl Subject {
     /// One whose bytes are those of [`pattern`].
     fn filled(cell: Cell) -> Result<Self> {
         let it = Self::new(cell)?;
-        it.session.write_at(&it.region, 0, &pattern(LENGTH))?;
+        it.session
+            .write_at(&it.region, 0, &pattern(region_bytes()))?;
         Ok(it)
     }
 
     /// All bytes, as the kernel sees them.
     fn bytes(&self) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; LENGTH];
+        let mut bytes = vec![0; region_bytes()];
         self.session.read_at(&self.region, 0, &mut bytes)?;
         Ok(bytes)
     }
@@ -127,27 +129,27 @@ struct Buffer(Map);
 
 impl Buffer {
     fn new() -> Result<Self> {
-        Ok(Self(Map::anonymous(LENGTH, RW)?))
+        Ok(Self(Map::anonymous(region_bytes(), RW)?))
     }
 
     fn bytes(&self) -> Vec<u8> {
-        (0..LENGTH).map(|at| self.0.load(at)).collect()
+        (0..region_bytes()).map(|at| self.0.load(at)).collect()
     }
 
     /// The first bytes of the disk.
     fn of_disk(disk: &Disk) -> Result<Vec<u8>> {
         let buffer = Self::new()?;
-        ensure!(raw::pread(&disk.file, buffer.0.addr, LENGTH, 0) == Ok(LENGTH));
+        ensure!(raw::pread(&disk.file, buffer.0.addr, region_bytes(), 0) == Ok(region_bytes()));
         Ok(buffer.bytes())
     }
 
     /// Writes the pattern to the disk.
     fn fill_disk(disk: &Disk) -> Result<()> {
         let buffer = Self::new()?;
-        for (at, byte) in pattern(LENGTH).iter().enumerate() {
+        for (at, byte) in pattern(region_bytes()).iter().enumerate() {
             buffer.0.store(at, *byte);
         }
-        ensure!(raw::pwrite(&disk.file, buffer.0.addr, LENGTH, 0) == Ok(LENGTH));
+        ensure!(raw::pwrite(&disk.file, buffer.0.addr, region_bytes(), 0) == Ok(region_bytes()));
         Ok(())
     }
 }
@@ -156,16 +158,16 @@ impl Buffer {
 fn to_a_disk_and_back(cell: Cell) -> Result<()> {
     let disk = Disk::new()?;
     let (from, to) = (Subject::filled(cell)?, Subject::new(cell)?);
-    let written = raw::pwrite(&disk.file, from.map.addr, LENGTH, 0);
-    ensure!(written == Ok(LENGTH), "{written:?}");
+    let written = raw::pwrite(&disk.file, from.map.addr, region_bytes(), 0);
+    ensure!(written == Ok(region_bytes()), "{written:?}");
     ensure!(
-        Buffer::of_disk(&disk)? == pattern(LENGTH),
+        Buffer::of_disk(&disk)? == pattern(region_bytes()),
         "the disk has something else"
     );
-    let read = raw::pread(&disk.file, to.map.addr, LENGTH, 0);
-    ensure!(read == Ok(LENGTH), "{read:?}");
+    let read = raw::pread(&disk.file, to.map.addr, region_bytes(), 0);
+    ensure!(read == Ok(region_bytes()), "{read:?}");
     ensure!(
-        to.bytes()? == pattern(LENGTH),
+        to.bytes()? == pattern(region_bytes()),
         "the other region has something else"
     );
     Ok(())
@@ -176,14 +178,17 @@ fn from_a_disk(cell: Cell) -> Result<()> {
     let disk = Disk::new()?;
     Buffer::fill_disk(&disk)?;
     let it = Subject::new(cell)?;
-    let read = raw::pread(&disk.file, it.map.addr, LENGTH, 0);
-    ensure!(read == Ok(LENGTH), "{read:?}");
+    let read = raw::pread(&disk.file, it.map.addr, region_bytes(), 0);
+    ensure!(read == Ok(region_bytes()), "{read:?}");
     ensure!(
-        it.bytes()? == pattern(LENGTH),
+        it.bytes()? == pattern(region_bytes()),
         "the kernel sees something else"
     );
-    let seen: Vec<u8> = (0..LENGTH).map(|at| it.map.load(at)).collect();
-    ensure!(seen == pattern(LENGTH), "the program sees something else");
+    let seen: Vec<u8> = (0..region_bytes()).map(|at| it.map.load(at)).collect();
+    ensure!(
+        seen == pattern(region_bytes()),
+        "the program sees something else"
+    );
     Ok(())
 }
 
@@ -191,14 +196,14 @@ fn from_a_disk(cell: Cell) -> Result<()> {
 fn sectors_across_pages(cell: Cell) -> Result<()> {
     let disk = Disk::new()?;
     let it = Subject::filled(cell)?;
-    let (at, length) = (17 * PAGE - SECTOR, 3 * SECTOR);
-    let mut expected = pattern(LENGTH);
+    let (at, length) = (17 * page_bytes() - SECTOR, 3 * SECTOR);
+    let mut expected = pattern(region_bytes());
     let sent = expected[at..at + length].to_vec();
     let written = raw::pwrite(&disk.file, it.map.addr + at, length, 0);
     ensure!(written == Ok(length), "{written:?}");
     ensure!(Buffer::of_disk(&disk)?[..length] == sent[..]);
 
-    let to = 30 * PAGE - 2 * SECTOR;
+    let to = 30 * page_bytes() - 2 * SECTOR;
     let read = raw::pread(&disk.file, it.map.addr + to, length, 0);
     ensure!(read == Ok(length), "{read:?}");
     expected[to..to + length].copy_from_slice(&sent);
@@ -216,7 +221,8 @@ fn a_private_copy(cell: Cell) -> Result<()> {
         let it = Subject::new(cell)?;
         for prot in [RW, ProtFlags::PROT_READ] {
             let flags = MapFlags::MAP_PRIVATE;
-            let refused = Map::new(&it.session, it.region.offset, LENGTH, prot, flags).err();
+            let refused =
+                Map::new(&it.session, it.region.offset, region_bytes(), prot, flags).err();
             ensure!(refused == Some(Errno::EINVAL), "{prot:?}: {refused:?}");
         }
         return Ok(());
@@ -226,21 +232,21 @@ fn a_private_copy(cell: Cell) -> Result<()> {
     let private = Map::new(
         &it.session,
         it.region.offset,
-        LENGTH,
+        region_bytes(),
         RW,
         MapFlags::MAP_PRIVATE,
     )?;
-    let written = raw::pwrite(&disk.file, private.addr, LENGTH, 0);
-    ensure!(written == Ok(LENGTH), "{written:?}");
-    ensure!(Buffer::of_disk(&disk)? == pattern(LENGTH));
+    let written = raw::pwrite(&disk.file, private.addr, region_bytes(), 0);
+    ensure!(written == Ok(region_bytes()), "{written:?}");
+    ensure!(Buffer::of_disk(&disk)? == pattern(region_bytes()));
 
     let zeros = Subject::new(cell)?;
-    ensure!(raw::pwrite(&disk.file, zeros.map.addr, LENGTH, 0) == Ok(LENGTH));
-    let read = raw::pread(&disk.file, private.addr, LENGTH, 0);
-    ensure!(read == Ok(LENGTH), "{read:?}");
-    ensure!((0..LENGTH).all(|at| private.load(at) == 0));
+    ensure!(raw::pwrite(&disk.file, zeros.map.addr, region_bytes(), 0) == Ok(region_bytes()));
+    let read = raw::pread(&disk.file, private.addr, region_bytes(), 0);
+    ensure!(read == Ok(region_bytes()), "{read:?}");
+    ensure!((0..region_bytes()).all(|at| private.load(at) == 0));
     ensure!(
-        it.bytes()? == pattern(LENGTH),
+        it.bytes()? == pattern(region_bytes()),
         "what was sent to the private copy reached the region"
     );
     Ok(())
@@ -248,7 +254,13 @@ fn a_private_copy(cell: Cell) -> Result<()> {
 
 /// Begins a transfer of all of a region and destroys it while that goes on, or says that it ended first.
 fn destroy_in_flight(it: Subject, disk: &Disk, direction: Direction) -> Result<Option<InFlight>> {
-    let mut flight = InFlight::begin(&disk.file, direction, it.map.addr, LENGTH, SLOW_TRANSFER)?;
+    let mut flight = InFlight::begin(
+        &disk.file,
+        direction,
+        it.map.addr,
+        region_bytes(),
+        SLOW_TRANSFER,
+    )?;
     it.destroy()?;
     let left = flight.left()?;
     Ok((left > 0).then_some(flight))
@@ -277,7 +289,7 @@ fn write_in_flight(cell: Cell) -> Result<()> {
         let _greedy = greedy()?;
         expect_all(flight)?;
         ensure!(
-            Buffer::of_disk(&disk)? == pattern(LENGTH),
+            Buffer::of_disk(&disk)? == pattern(region_bytes()),
             "pages were freed under a transfer"
         );
         return Ok(());
@@ -319,12 +331,12 @@ fn expect_all(flight: InFlight) -> Result<()> {
 fn frame_numbers_are_efault(cell: Cell) -> Result<()> {
     let disk = Disk::new()?;
     let it = Subject::filled(cell)?;
-    let written = raw::pwrite(&disk.file, it.map.addr, LENGTH, 0);
+    let written = raw::pwrite(&disk.file, it.map.addr, region_bytes(), 0);
     ensure!(written == Err(Errno::EFAULT), "{written:?}");
-    let read = raw::pread(&disk.file, it.map.addr, LENGTH, 0);
+    let read = raw::pread(&disk.file, it.map.addr, region_bytes(), 0);
     ensure!(read == Err(Errno::EFAULT), "{read:?}");
     ensure!(
-        it.bytes()? == pattern(LENGTH),
+        it.bytes()? == pattern(region_bytes()),
         "a failed transfer changed it"
     );
     ensure!(

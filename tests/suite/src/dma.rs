@@ -10,8 +10,8 @@ use crate::{
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use mapwright::{
-    dma_devices, page_size, uapi, uapi::Request as _, Backing, Direction, Imported, Lending,
-    Mapping, Method, Protection, Region, Session, Tables, Transfer, TransferSide as Side,
+    dma_devices, page_bytes, page_size, uapi, uapi::Request as _, Backing, Direction, Imported,
+    Lending, Mapping, Method, Protection, Region, Session, Tables, Transfer, TransferSide as Side,
 };
 use nix::{
     errno::Errno,
@@ -85,8 +85,11 @@ pub const COHERENT: (Backing, Method) = (Backing::Coherent, Method::Dma);
 /// What the driver is called.
 pub const DRIVER: &str = "mapwright_dma";
 
-/// Sizes for round trips: from a byte to several of the device's buffers.
-const SIZES: &[u64] = &[1, 2, 63, 512, 4095, 4096, 4097, 9000];
+/// Bytes of the device's own buffer, through which everything goes.
+pub const BUFFER: u64 = 4096;
+
+/// Sizes for round trips: from a byte to several of those.
+const SIZES: &[u64] = &[1, 2, 63, 512, BUFFER - 1, BUFFER, BUFFER + 1, 9000];
 
 /// The first device, or a skip.
 pub fn device() -> Result<PathBuf> {
@@ -198,7 +201,7 @@ fn the_device_is_an_edu(context: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let info = bench.session.dma_info()?;
     ensure!(info.identification & 0xff == 0xed, "{info:?}");
-    ensure!(info.buffer_bytes == 4096 && info.address_bits == 28);
+    ensure!(u64::from(info.buffer_bytes) == BUFFER && info.address_bits == 28);
     context.note(format!("{info:?}"));
     // The other device has no engine.
     let errno = Session::open()?.dma_info().err();
@@ -273,12 +276,12 @@ fn coherent_memory_round_trips(_: &Context) -> Result<()> {
 
 fn single_mappings_round_trip(_: &Context) -> Result<()> {
     round_trips(PAGES, Lending::Single, SIZES)?;
-    round_trips(KMALLOC, Lending::Single, &[1, 4097])
+    round_trips(KMALLOC, Lending::Single, &[1, page_size() + 1])
 }
 
 fn page_mappings_round_trip(_: &Context) -> Result<()> {
-    round_trips(VMALLOC, Lending::Page, &[1, 511, 4096])?;
-    round_trips(PAGES, Lending::Page, &[1, 4095])
+    round_trips(VMALLOC, Lending::Page, &[1, 511, page_size()])?;
+    round_trips(PAGES, Lending::Page, &[1, page_size() - 1])
 }
 
 fn scatter_lists_round_trip(_: &Context) -> Result<()> {
@@ -287,7 +290,7 @@ fn scatter_lists_round_trip(_: &Context) -> Result<()> {
 }
 
 fn lists_of_pages_round_trip(_: &Context) -> Result<()> {
-    round_trips(VMALLOC, Lending::ScatterPages, &[1, 4097])?;
+    round_trips(VMALLOC, Lending::ScatterPages, &[1, page_size() + 1])?;
     round_trips(PAGES, Lending::ScatterPages, SIZES)
 }
 
@@ -309,7 +312,7 @@ fn random_round_trips(context: &Context) -> Result<()> {
     let mut random = Random::new(0xed0);
     let most: u64 = match waiting_costs_nothing()? {
         true => 1 << 20,
-        false => 8192,
+        false => 2 * page_size(),
     };
     let kinds = [
         (Lending::Scatter, &[COHERENT, PAGES, VMALLOC, KMALLOC][..]),
@@ -375,18 +378,18 @@ fn waiting_costs_nothing() -> Result<bool> {
 
 fn to_the_buffer_and_back(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
-    let region = bench.create(COHERENT, 4096)?;
-    let lists = bench.create(VMALLOC, 4096)?;
+    let region = bench.create(COHERENT, page_size())?;
+    let lists = bench.create(VMALLOC, page_size())?;
     bench.session.write_at(&region, 100, b"into the device")?;
     let lending = Lending::Scatter;
     bench.session.transfer(&Transfer {
         source: Side::Region(region, 100),
-        target: Side::Buffer(4096 - 15),
+        target: Side::Buffer(BUFFER - 15),
         bytes: 15,
         lending,
     })?;
     bench.session.transfer(&Transfer {
-        source: Side::Buffer(4096 - 10),
+        source: Side::Buffer(BUFFER - 10),
         target: Side::Region(lists, 3),
         bytes: 10,
         lending,
@@ -400,19 +403,20 @@ fn to_the_buffer_and_back(_: &Context) -> Result<()> {
 fn within_a_region(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     for kind in [COHERENT, VMALLOC] {
-        let region = bench.create(kind, 8192)?;
+        let region = bench.create(kind, 2 * page_size())?;
+        let at = page_size() - 10;
         bench
             .session
-            .write_at(&region, 4000, b"over the edge of a page")?;
+            .write_at(&region, at, b"over the edge of a page")?;
         // Onto itself, a little further on: through the device's buffer, so nothing is smeared.
         bench.session.transfer(&Transfer {
-            source: Side::Region(region, 4000),
-            target: Side::Region(region, 4005),
+            source: Side::Region(region, at),
+            target: Side::Region(region, at + 5),
             bytes: 300,
             lending: Lending::Scatter,
         })?;
         let mut found = [0; 28];
-        bench.session.read_at(&region, 4000, &mut found)?;
+        bench.session.read_at(&region, at, &mut found)?;
         ensure!(&found == b"over over the edge of a page", "{found:?}");
     }
     bench.close()
@@ -421,7 +425,10 @@ fn within_a_region(_: &Context) -> Result<()> {
 fn stores_of_a_program_are_moved(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     for kind in [COHERENT, PAGES, VMALLOC] {
-        let (source, target) = (bench.create(kind, 4096)?, bench.create(kind, 4096)?);
+        let (source, target) = (
+            bench.create(kind, page_size())?,
+            bench.create(kind, page_size())?,
+        );
         let mut from = bench.session.map(&source, Protection::ReadWrite)?;
         let to = bench.session.map(&target, Protection::Read)?;
         from.write(7, b"by the program");
@@ -440,9 +447,9 @@ fn stores_of_a_program_are_moved(_: &Context) -> Result<()> {
 
 fn each_piece_interrupts_once(context: &Context) -> Result<()> {
     let bench = Bench::open()?;
-    let (source, target) = (bench.create(COHERENT, 16384)?, bench.create(PAGES, 16384)?);
+    let (source, target) = (bench.create(COHERENT, 10000)?, bench.create(PAGES, 10000)?);
     let before = bench.tables()?;
-    for bytes in [1, 4096, 10000] {
+    for bytes in [1, BUFFER, 10000] {
         bench.session.transfer(&Transfer {
             source: Side::Region(source, 0),
             target: Side::Region(target, 0),
@@ -460,7 +467,7 @@ fn each_piece_interrupts_once(context: &Context) -> Result<()> {
     );
     ensure!(grown("pieces_started") == 10 && grown("transfers") == 3);
     ensure!(grown("pieces_from_memory") == 5 && grown("pieces_to_memory") == 5);
-    ensure!(grown("bytes_moved") == 2 * (1 + 4096 + 10000));
+    ensure!(grown("bytes_moved") == 2 * (1 + BUFFER + 10000));
     let (all, pieces) = (after.counter("interrupts"), after.counter("pieces_started"));
     ensure!(all == pieces, "{all} interrupts of {pieces} pieces");
     context.note(format!(
@@ -511,7 +518,7 @@ fn query_tells_the_bus_address(_: &Context) -> Result<()> {
     let tried = child::run(|| {
         child::become_nobody()?;
         let session = Session::open_at(&path)?;
-        let region = session.create(Backing::Coherent, Method::Dma, 4096)?;
+        let region = session.create(Backing::Coherent, Method::Dma, page_size())?;
         let told = session.query(&region)?.dma_addr;
         ensure!(told.is_none(), "{told:x?}");
         Ok(())
@@ -535,9 +542,10 @@ fn a_loan_is_used_and_passed_on(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let session = &bench.session;
     for lending in [Lending::Scatter, Lending::ScatterPages, Lending::Single] {
-        let (lent, other) = (bench.create(PAGES, 16384)?, bench.create(COHERENT, 16384)?);
+        let all = 4 * page_size();
+        let (lent, other) = (bench.create(PAGES, all)?, bench.create(COHERENT, all)?);
         session.write_at(&lent, 5000, b"first")?;
-        let loan = session.lend(&lent, (0, 16384), lending, Direction::BothWays)?;
+        let loan = session.lend(&lent, (0, all), lending, Direction::BothWays)?;
         let entries = if lending == Lending::ScatterPages {
             4
         } else {
@@ -549,11 +557,11 @@ fn a_loan_is_used_and_passed_on(_: &Context) -> Result<()> {
         session.transfer(&from_to(from, to, 5))?;
 
         // The CPU has it: the device may not be sent there.
-        session.sync(&lent, 0, 16384, mapwright::Side::Cpu)?;
+        session.sync(&lent, 0, all, mapwright::Side::Cpu)?;
         let errno = session.transfer(&from_to(from, to, 5));
         ensure!(errno == Err(Errno::EBUSY), "{errno:?}");
         session.write_at(&lent, 5000, b"again")?;
-        session.sync(&lent, 0, 16384, mapwright::Side::Device)?;
+        session.sync(&lent, 0, all, mapwright::Side::Device)?;
         session.transfer(&from_to(from, Side::Region(other, 6), 5))?;
         let mut seen = [0; 10];
         session.read_at(&other, 1, &mut seen)?;
@@ -565,7 +573,7 @@ fn a_loan_is_used_and_passed_on(_: &Context) -> Result<()> {
             Side::Region(lent, 9000),
             12,
         ))?;
-        session.sync(&lent, 0, 16384, mapwright::Side::Cpu)?;
+        session.sync(&lent, 0, all, mapwright::Side::Cpu)?;
         let mut seen = [0; 12];
         session.read_at(&lent, 9000, &mut seen)?;
         ensure!(&seen == b"\0firstagain\0", "{seen:?}");
@@ -578,18 +586,19 @@ fn a_loan_is_used_and_passed_on(_: &Context) -> Result<()> {
 fn loans_are_checked(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let session = &bench.session;
-    let (pages, lists) = (bench.create(PAGES, 8192)?, bench.create(VMALLOC, 8192)?);
-    let coherent = bench.create(COHERENT, 8192)?;
+    let (page, all) = (page_size(), 2 * page_size());
+    let (pages, lists) = (bench.create(PAGES, all)?, bench.create(VMALLOC, all)?);
+    let coherent = bench.create(COHERENT, all)?;
     let lend = |region: &Region, first, bytes, lending| {
         session
             .lend(region, (first, bytes), lending, Direction::FromDevice)
             .err()
     };
     ensure!(lend(&pages, 0, 0, Lending::Single) == Some(Errno::EINVAL));
-    ensure!(lend(&pages, 8191, 2, Lending::Single) == Some(Errno::EINVAL));
+    ensure!(lend(&pages, all - 1, 2, Lending::Single) == Some(Errno::EINVAL));
     ensure!(lend(&pages, u64::MAX, 2, Lending::Single) == Some(Errno::EINVAL));
-    ensure!(lend(&pages, 4095, 2, Lending::Page) == Some(Errno::EINVAL));
-    ensure!(lend(&lists, 0, 8192, Lending::Single) == Some(Errno::EOPNOTSUPP));
+    ensure!(lend(&pages, page - 1, 2, Lending::Page) == Some(Errno::EINVAL));
+    ensure!(lend(&lists, 0, all, Lending::Single) == Some(Errno::EOPNOTSUPP));
     ensure!(lend(&coherent, 0, 10, Lending::Scatter) == Some(Errno::EOPNOTSUPP));
     let mut bad = uapi::Lend {
         region: pages.id,
@@ -611,13 +620,8 @@ fn loans_are_checked(_: &Context) -> Result<()> {
     session.transfer(&from_to(buffer, Side::Region(pages, 300), 1))?;
     session.give_back(loan.id)?;
 
-    for page in 0..2 {
-        session.lend(
-            &lists,
-            (page * 4096, 4096),
-            Lending::Page,
-            Direction::ToDevice,
-        )?;
+    for first in [0, page] {
+        session.lend(&lists, (first, page), Lending::Page, Direction::ToDevice)?;
     }
     // Freed with its last loan, when the file is closed.
     session.destroy(&lists)?;
@@ -626,7 +630,7 @@ fn loans_are_checked(_: &Context) -> Result<()> {
 
 fn two_loans_of_a_cache_line(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
-    let pages = bench.create(PAGES, 8192)?;
+    let pages = bench.create(PAGES, page_size())?;
     let lend = |first, bytes, direction| {
         bench
             .session
@@ -653,15 +657,20 @@ fn two_loans_of_a_cache_line(_: &Context) -> Result<()> {
 fn lent_during_a_transfer(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let session = &bench.session;
-    let (source, target) = (bench.create(VMALLOC, 65536)?, bench.create(PAGES, 65536)?);
+    // Of so many pieces, and with room behind them.
+    let moved = 10 * BUFFER;
+    let (source, target) = (
+        bench.create(VMALLOC, moved + BUFFER)?,
+        bench.create(PAGES, moved + BUFFER)?,
+    );
     let started = || Ok::<_, anyhow::Error>(bench.tables()?.counter("pieces_started"));
     let before = started()?;
-    let transfer = from_to(Side::Region(source, 0), Side::Region(target, 0), 40960);
+    let transfer = from_to(Side::Region(source, 0), Side::Region(target, 0), moved);
     session.queue(&transfer, 1, None)?;
     wait_until("the transfer begins", || Ok(started()? > before))?;
     let lend = |region, first, direction| {
         session
-            .lend(region, (first, 4096), Lending::Scatter, direction)
+            .lend(region, (first, BUFFER), Lending::Scatter, direction)
             .err()
     };
     let all = [
@@ -671,13 +680,13 @@ fn lent_during_a_transfer(_: &Context) -> Result<()> {
     ];
     for direction in all {
         for region in [&source, &target] {
-            let errno = lend(region, 36864, direction);
+            let errno = lend(region, moved - BUFFER, direction);
             ensure!(errno == Some(Errno::EBUSY), "{errno:?} as {direction:?}");
         }
     }
     // The bytes beside them are free.
-    ensure!(lend(&source, 40960, Direction::BothWays).is_none());
-    ensure!(lend(&target, 40960, Direction::BothWays).is_none());
+    ensure!(lend(&source, moved, Direction::BothWays).is_none());
+    ensure!(lend(&target, moved, Direction::BothWays).is_none());
     ensure!(session.done() == Err(Errno::EAGAIN), "it ended too soon");
     ensure!(polled(session, 60_000)?.contains(PollFlags::POLLIN));
     ensure!(session.done() == Ok((1, Ok(()))));
@@ -690,12 +699,15 @@ fn lent_during_a_transfer(_: &Context) -> Result<()> {
 fn two_queued_transfers_of_the_same_bytes(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let session = &bench.session;
-    let sources = [bench.create(PAGES, 8192)?, bench.create(VMALLOC, 8192)?];
+    // Two pieces each.
+    const BYTES: usize = 2 * BUFFER as usize;
+    let bytes = BYTES as u64;
+    let sources = [bench.create(PAGES, bytes)?, bench.create(VMALLOC, bytes)?];
     for target in [VMALLOC, PAGES, COHERENT] {
-        let target = bench.create(target, 8192)?;
+        let target = bench.create(target, bytes)?;
         for (cookie, (source, byte)) in sources.iter().zip([b'1', b'2']).enumerate() {
-            session.write_at(source, 0, &[byte; 8192])?;
-            let transfer = from_to(Side::Region(*source, 0), Side::Region(target, 0), 8192);
+            session.write_at(source, 0, &[byte; BYTES])?;
+            let transfer = from_to(Side::Region(*source, 0), Side::Region(target, 0), bytes);
             session.queue(&transfer, cookie as u64, None)?;
         }
         for cookie in 0..2 {
@@ -704,9 +716,9 @@ fn two_queued_transfers_of_the_same_bytes(_: &Context) -> Result<()> {
             ensure!(done == Ok((cookie, Ok(()))), "{done:?}");
         }
         // One after the other: all is the second's.
-        let mut seen = [0; 8192];
+        let mut seen = [0; BYTES];
         session.read_at(&target, 0, &mut seen)?;
-        ensure!(seen == [b'2'; 8192], "they were mixed");
+        ensure!(seen == [b'2'; BYTES], "they were mixed");
     }
     bench.close()
 }
@@ -731,7 +743,7 @@ fn what_the_device_cannot_reach_is_copied(context: &Context) -> Result<()> {
         .position(is_far)
         .context("it fits into 28 bits")?;
     let (physical, at) = (pages[page].pfn * page_size(), page as u64 * page_size());
-    let lend = || session.lend(&far, (at, 4096), Lending::Page, Direction::ToDevice);
+    let lend = || session.lend(&far, (at, page_size()), Lending::Page, Direction::ToDevice);
     if bounce_buffers("io_tlb_nslabs")? == 0 {
         let errno = lend().err();
         ensure!(errno == Some(Errno::EADDRNOTAVAIL), "{errno:?}");
@@ -742,14 +754,14 @@ fn what_the_device_cannot_reach_is_copied(context: &Context) -> Result<()> {
     ensure!(bus < 1 << 28, "{bus:#x} is beyond the device's reach");
     let used = bounce_buffers("io_tlb_used")?;
     ensure!(
-        used >= 2,
+        used >= page_size() / 2048,
         "{used} slots of bounce buffers are in use for a page"
     );
     context.note(format!(
         "memory at {physical:#x}, the device's copy at {bus:#x}"
     ));
 
-    let other = bench.create(COHERENT, 4096)?;
+    let other = bench.create(COHERENT, page_size())?;
     let moved = |want: &[u8; 4]| -> Result<()> {
         session.transfer(&from_to(Side::Region(far, at), Side::Region(other, 0), 4))?;
         let mut seen = [0; 4];
@@ -760,9 +772,9 @@ fn what_the_device_cannot_reach_is_copied(context: &Context) -> Result<()> {
     // It does not see what is written after the copy was made, until it is told to.
     session.write_at(&far, at, b"late")?;
     moved(b"\0\0\0\0")?;
-    session.sync(&far, at, 4096, mapwright::Side::Cpu)?;
+    session.sync(&far, at, page_size(), mapwright::Side::Cpu)?;
     session.write_at(&far, at, b"seen")?;
-    session.sync(&far, at, 4096, mapwright::Side::Device)?;
+    session.sync(&far, at, page_size(), mapwright::Side::Device)?;
     moved(b"seen")?;
     session.give_back(loan.id)?;
     far_memory_round_trips(session, &far, at, &other)?;
@@ -802,8 +814,8 @@ fn polled(session: &Session, timeout_ms: u16) -> Result<PollFlags> {
 fn queued_transfers_end_in_order(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let session = &bench.session;
-    let region = bench.create(VMALLOC, 8192)?;
-    let coherent = bench.create(COHERENT, 8192)?;
+    let region = bench.create(VMALLOC, 2 * page_size())?;
+    let coherent = bench.create(COHERENT, page_size())?;
     session.write_at(&region, 0, b"queued")?;
     ensure!(polled(session, 0)?.is_empty());
     ensure!(session.done() == Err(Errno::EAGAIN));
@@ -828,7 +840,7 @@ fn queued_transfers_end_in_order(_: &Context) -> Result<()> {
 
 fn a_full_queue(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
-    let coherent = bench.create(COHERENT, 4096)?;
+    let coherent = bench.create(COHERENT, page_size())?;
     let transfer = from_to(Side::Region(coherent, 0), Side::Buffer(0), 1);
     for cookie in 0..u64::from(uapi::MAX_QUEUED) {
         bench.session.queue(&transfer, cookie, None)?;
@@ -840,7 +852,7 @@ fn a_full_queue(_: &Context) -> Result<()> {
 
 fn an_eventfd_is_told(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
-    let coherent = bench.create(COHERENT, 4096)?;
+    let coherent = bench.create(COHERENT, page_size())?;
     let eventfd = EventFd::new()?;
     let transfer = from_to(Side::Region(coherent, 0), Side::Region(coherent, 100), 50);
     for cookie in 0..3 {
@@ -903,7 +915,7 @@ fn through_a_buffer(bench: &Bench, buffer: Imported) -> Result<[u8; 16]> {
         .as_bytes()
         .first_chunk()
         .context("too short")?;
-    let region = bench.create(COHERENT, 16384)?;
+    let region = bench.create(COHERENT, 2 * page_size())?;
     bench.session.write_at(&region, 0, &text)?;
     let far = Side::Import(buffer, buffer.bytes - 16);
     bench
@@ -1051,7 +1063,7 @@ fn an_exported_buffer_is_mapped(_: &Context) -> Result<()> {
         let exported = bench
             .session
             .export(&region, (page_size(), 2 * page_size()), true)?;
-        let bytes = 2 * page_size() as usize;
+        let bytes = 2 * page_bytes();
         let mut mapping = Mapping::new(exported.as_fd(), 0, bytes, Protection::ReadWrite)?;
         let beyond = Mapping::new(exported.as_fd(), 0, bytes + 1, Protection::Read).err();
         ensure!(beyond == Some(Errno::EINVAL), "{beyond:?}");
@@ -1060,7 +1072,7 @@ fn an_exported_buffer_is_mapped(_: &Context) -> Result<()> {
         let mut seen = [0; 6];
         mapping.read(7, &mut seen);
         ensure!(&seen == b"mapped", "{seen:?}");
-        mapping.write(page_size() as usize, b"stored");
+        mapping.write(page_bytes(), b"stored");
         // SAFETY: As above.
         unsafe { dma_buf_sync(exported.as_raw_fd(), &(SYNC_BOTH | SYNC_END))? };
         bench.session.read_at(&region, 2 * page_size(), &mut seen)?;
@@ -1071,16 +1083,19 @@ fn an_exported_buffer_is_mapped(_: &Context) -> Result<()> {
 
 fn read_only_buffers_are_no_target(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
-    let (region, other) = (bench.create(PAGES, 4096)?, bench.create(COHERENT, 4096)?);
-    let exported = bench.session.export(&region, (0, 4096), false)?;
-    let heap = heap_buffer(4096, nix::libc::O_RDONLY)?;
+    let (region, other) = (
+        bench.create(PAGES, page_size())?,
+        bench.create(COHERENT, page_size())?,
+    );
+    let exported = bench.session.export(&region, (0, page_size()), false)?;
+    let heap = heap_buffer(page_size(), nix::libc::O_RDONLY)?;
     for fd in [exported, heap] {
         let buffer = bench.session.import(fd.as_fd())?;
         let (inside, outside) = (Side::Import(buffer, 0), Side::Region(other, 0));
         let errno = bench.session.transfer(&from_to(outside, inside, 1));
         ensure!(errno == Err(Errno::EACCES), "{errno:?}");
         bench.session.transfer(&from_to(inside, outside, 1))?;
-        let mapped = Mapping::new(fd.as_fd(), 0, 4096, Protection::ReadWrite).err();
+        let mapped = Mapping::new(fd.as_fd(), 0, page_bytes(), Protection::ReadWrite).err();
         ensure!(mapped == Some(Errno::EACCES), "{mapped:?}");
     }
     bench.close()
@@ -1089,15 +1104,16 @@ fn read_only_buffers_are_no_target(_: &Context) -> Result<()> {
 fn what_cannot_be_exported(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let session = &bench.session;
-    let region = bench.create(PAGES, 8192)?;
+    let page = page_size();
+    let region = bench.create(PAGES, 2 * page)?;
     let refused =
         |region: &Region, first, bytes| session.export(region, (first, bytes), true).err();
     for (first, bytes) in [
-        (1, 4096),
-        (0, 4095),
+        (1, page),
+        (0, page - 1),
         (0, 0),
-        (4096, 8192),
-        (u64::MAX - 4095, 4096),
+        (page, 2 * page),
+        (u64::MAX - (page - 1), page),
     ] {
         let errno = refused(&region, first, bytes);
         ensure!(
@@ -1106,11 +1122,11 @@ fn what_cannot_be_exported(_: &Context) -> Result<()> {
         );
     }
     for kind in [COHERENT, KMALLOC] {
-        let errno = refused(&bench.create(kind, 8192)?, 0, 4096);
+        let errno = refused(&bench.create(kind, 2 * page)?, 0, page);
         ensure!(errno == Some(Errno::EOPNOTSUPP), "{errno:?}");
     }
     session.destroy(&region)?;
-    ensure!(refused(&region, 0, 4096) == Some(Errno::ENOENT));
+    ensure!(refused(&region, 0, page) == Some(Errno::ENOENT));
     let errno = session.import(session.as_fd()).err();
     ensure!(errno == Some(Errno::EINVAL), "{errno:?}");
     bench.close()
@@ -1126,7 +1142,10 @@ fn refused(session: &Session, request: uapi::Transfer) -> Result<Errno> {
 
 fn sides_are_checked(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
-    let (one, two) = (bench.create(COHERENT, 8192)?, bench.create(VMALLOC, 8192)?);
+    let (one, two) = (
+        bench.create(COHERENT, 2 * page_size())?,
+        bench.create(VMALLOC, 2 * page_size())?,
+    );
     let good = uapi::Transfer {
         source: one.id,
         target: two.id,
@@ -1140,17 +1159,26 @@ fn sides_are_checked(_: &Context) -> Result<()> {
     };
     for (errno, request) in [
         (Errno::EINVAL, changed(|t| t.bytes = 0)),
-        (Errno::EINVAL, changed(|t| t.bytes = 8193)),
+        (Errno::EINVAL, changed(|t| t.bytes = 2 * page_size() + 1)),
         (Errno::EINVAL, changed(|t| t.bytes = u64::MAX)),
-        (Errno::EINVAL, changed(|t| t.source_offset = 8183)),
-        (Errno::EINVAL, changed(|t| t.target_offset = 8183)),
+        (
+            Errno::EINVAL,
+            changed(|t| t.source_offset = 2 * page_size() - 9),
+        ),
+        (
+            Errno::EINVAL,
+            changed(|t| t.target_offset = 2 * page_size() - 9),
+        ),
         (Errno::EINVAL, changed(|t| t.source_offset = u64::MAX)),
         (Errno::EINVAL, changed(|t| t.target_offset = u64::MAX - 5)),
         (Errno::EINVAL, changed(|t| (t.source, t.target) = (0, 0))),
-        (Errno::EINVAL, changed(|t| (t.source, t.bytes) = (0, 4097))),
         (
             Errno::EINVAL,
-            changed(|t| (t.target, t.target_offset) = (0, 4087)),
+            changed(|t| (t.source, t.bytes) = (0, BUFFER + 1)),
+        ),
+        (
+            Errno::EINVAL,
+            changed(|t| (t.target, t.target_offset) = (0, BUFFER - 9)),
         ),
         (Errno::EINVAL, changed(|t| t.flags = 1 << 31)),
         (Errno::EINVAL, changed(|t| t.eventfd = 1)),
@@ -1172,7 +1200,7 @@ fn sides_are_checked(_: &Context) -> Result<()> {
         // Lent as a page, but in two.
         (
             Errno::EINVAL,
-            changed(|t| (t.lending, t.target_offset) = (Lending::Page.number(), 4090)),
+            changed(|t| (t.lending, t.target_offset) = (Lending::Page.number(), page_size() - 6)),
         ),
     ] {
         let found = refused(&bench.session, request)?;
@@ -1185,12 +1213,13 @@ fn sides_are_checked(_: &Context) -> Result<()> {
 
 fn vmalloc_memory_is_no_single_stretch(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
-    let (one, two) = (bench.create(VMALLOC, 8192)?, bench.create(PAGES, 8192)?);
+    let bytes = 2 * page_size();
+    let (one, two) = (bench.create(VMALLOC, bytes)?, bench.create(PAGES, bytes)?);
     for (source, target) in [(one, two), (two, one)] {
         let errno = bench.session.transfer(&Transfer {
             source: Side::Region(source, 0),
             target: Side::Region(target, 0),
-            bytes: 8192,
+            bytes,
             lending: Lending::Single,
         });
         ensure!(errno == Err(Errno::EOPNOTSUPP), "{errno:?}");
@@ -1200,7 +1229,7 @@ fn vmalloc_memory_is_no_single_stretch(_: &Context) -> Result<()> {
 
 fn raw_addresses_need_an_iommu(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
-    let region = bench.create(COHERENT, 4096)?;
+    let region = bench.create(COHERENT, page_size())?;
     let mut request = uapi::Transfer {
         source: region.id,
         target_offset: 0x10_0000,
@@ -1219,7 +1248,9 @@ fn raw_addresses_need_an_iommu(_: &Context) -> Result<()> {
     let tried = child::run(|| {
         child::become_nobody()?;
         let session = Session::open_at(&path)?;
-        request.source = session.create(Backing::Coherent, Method::Dma, 4096)?.id;
+        request.source = session
+            .create(Backing::Coherent, Method::Dma, page_size())?
+            .id;
         let errno = refused(&session, request)?;
         ensure!(errno == Errno::EPERM, "{errno}");
         Ok(())
@@ -1232,8 +1263,8 @@ fn raw_addresses_need_an_iommu(_: &Context) -> Result<()> {
 fn other_sessions_regions(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let other = Session::open_at(&bench.path)?;
-    let mine = bench.create(COHERENT, 4096)?;
-    let foreign = other.create(Backing::Coherent, Method::Dma, 4096)?;
+    let mine = bench.create(COHERENT, page_size())?;
+    let foreign = other.create(Backing::Coherent, Method::Dma, page_size())?;
     for (source, target) in [(mine, foreign), (foreign, mine)] {
         let errno = bench.session.transfer(&Transfer {
             source: Side::Region(source, 0),
@@ -1249,7 +1280,10 @@ fn other_sessions_regions(_: &Context) -> Result<()> {
 
 fn closed_regions(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
-    let (one, two) = (bench.create(PAGES, 4096)?, bench.create(PAGES, 4096)?);
+    let (one, two) = (
+        bench.create(PAGES, page_size())?,
+        bench.create(PAGES, page_size())?,
+    );
     bench.session.destroy(&two)?;
     let errno = bench.session.transfer(&Transfer {
         source: Side::Region(one, 0),
@@ -1316,7 +1350,7 @@ fn killed_in_a_transfer(_: &Context) -> Result<()> {
         "{interrupts} interrupts of {pieces} pieces"
     );
     // Whoever comes next finds it idle.
-    round_trips(COHERENT, Lending::Scatter, &[4097])
+    round_trips(COHERENT, Lending::Scatter, &[BUFFER + 1])
 }
 
 fn killed_while_waiting(_: &Context) -> Result<()> {
@@ -1325,7 +1359,7 @@ fn killed_while_waiting(_: &Context) -> Result<()> {
     // With a transfer in the queue, which waits for the other's.
     let waiting = child::spawn(|| {
         let session = Session::open_at(&path)?;
-        let region = session.create(Backing::Coherent, Method::Dma, 4096)?;
+        let region = session.create(Backing::Coherent, Method::Dma, page_size())?;
         session.queue(
             &from_to(Side::Region(region, 0), Side::Buffer(0), 1),
             0,
@@ -1396,7 +1430,7 @@ fn unbound_in_a_transfer(_: &Context) -> Result<()> {
     );
     bind()?;
     nothing_is_left(&path)?;
-    round_trips(COHERENT, Lending::Scatter, &[4097])
+    round_trips(COHERENT, Lending::Scatter, &[BUFFER + 1])
 }
 
 fn removed_and_found_again(_: &Context) -> Result<()> {
@@ -1404,7 +1438,7 @@ fn removed_and_found_again(_: &Context) -> Result<()> {
     let sysfs = in_sysfs()?;
     // Open, with memory that is not the device's: it stays.
     let session = Session::open_at(&path)?;
-    let region = session.create(Backing::Pages, Method::Insert, 8192)?;
+    let region = session.create(Backing::Pages, Method::Insert, 2 * page_size())?;
     let mut mapping = session.map(&region, Protection::ReadWrite)?;
     mapping.write(0, b"before");
     fs::write(sysfs.join("remove"), "1")?;
@@ -1413,7 +1447,7 @@ fn removed_and_found_again(_: &Context) -> Result<()> {
     let mut seen = [0; 6];
     session.read_at(&region, 0, &mut seen)?;
     ensure!(&seen == b"before");
-    mapping.write(4096, b"after");
+    mapping.write(page_bytes(), b"after");
     let transfer = session.transfer(&Transfer {
         source: Side::Region(region, 0),
         target: Side::Buffer(0),
@@ -1422,7 +1456,7 @@ fn removed_and_found_again(_: &Context) -> Result<()> {
     });
     ensure!(transfer == Err(Errno::ENODEV), "{transfer:?}");
     ensure!(session.dma_info() == Err(Errno::ENODEV));
-    let created = session.create(Backing::Coherent, Method::Dma, 4096);
+    let created = session.create(Backing::Coherent, Method::Dma, page_size());
     let errno = created.err().and_then(|err| err.errno());
     ensure!(errno == Some(Errno::ENODEV), "{errno:?}");
 
@@ -1459,7 +1493,7 @@ fn the_module_stays_while_it_is_open(_: &Context) -> Result<()> {
         Ok(())
     };
     busy("open")?;
-    let region = bench.create(COHERENT, 4096)?;
+    let region = bench.create(COHERENT, page_size())?;
     let mapping = bench.session.map(&region, Protection::Read)?;
     let Bench { session, path } = bench;
     drop(session);

@@ -6,7 +6,7 @@
 use crate::{
     dma::{
         bounce_buffers, device, from_to, in_sysfs, interrupts, nothing_is_left, round_trips,
-        tables, unbind, wait_until, Bench, COHERENT, DRIVER, PAGES, VMALLOC,
+        tables, unbind, wait_until, Bench, BUFFER, COHERENT, DRIVER, PAGES, VMALLOC,
     },
     module::remove_named,
     runner::{skip, suite, Context},
@@ -76,7 +76,7 @@ fn interrupts_by_wire(context: &Context) -> Result<()> {
         ensure!(interrupt()? == Interrupt::Intx, "messages all the same");
         let before = interrupts()?;
         round_trips(COHERENT, Lending::Scatter, &[1, 9000])?;
-        round_trips(PAGES, Lending::Single, &[4097])?;
+        round_trips(PAGES, Lending::Single, &[BUFFER + 1])?;
         let tables = tables(path)?;
         let (pieces, counted) = (
             tables.counter("pieces_started"),
@@ -148,12 +148,20 @@ const SENT: u16 = 1;
 fn lost(silence: impl FnOnce(&Configuration) -> Result<()>) -> Result<()> {
     let bench = Bench::open()?;
     let session = &bench.session;
-    let (coherent, lists) = (bench.create(COHERENT, 8192)?, bench.create(VMALLOC, 8192)?);
-    let loan = session.lend(&lists, (0, 4096), Lending::Scatter, Direction::ToDevice)?;
+    let (coherent, lists) = (
+        bench.create(COHERENT, page_size())?,
+        bench.create(VMALLOC, page_size())?,
+    );
+    let loan = session.lend(
+        &lists,
+        (0, page_size()),
+        Lending::Scatter,
+        Direction::ToDevice,
+    )?;
     let configuration = Configuration::open()?;
     ensure!(configuration.is_master()?);
     silence(&configuration)?;
-    let transfer = from_to(Side::Region(lists, 0), Side::Region(coherent, 0), 4096);
+    let transfer = from_to(Side::Region(lists, 0), Side::Region(coherent, 0), BUFFER);
     let errno = session.transfer(&transfer);
     ensure!(errno == Err(Errno::EIO), "{errno:?}");
     ensure!(
@@ -175,8 +183,8 @@ fn lost(silence: impl FnOnce(&Configuration) -> Result<()>) -> Result<()> {
     drop(session);
     unbind(&path)?()?;
     nothing_is_left(&path)?;
-    round_trips(COHERENT, Lending::Scatter, &[4097])?;
-    round_trips(PAGES, Lending::Single, &[4097])?;
+    round_trips(COHERENT, Lending::Scatter, &[BUFFER + 1])?;
+    round_trips(PAGES, Lending::Single, &[BUFFER + 1])?;
     let tables = tables(&path)?;
     ensure!(tables.counter("pieces_started") == tables.counter("interrupts"));
     nothing_is_left(&path)
@@ -211,9 +219,9 @@ fn fewer_address_bits(context: &Context) -> Result<()> {
         let session = &bench.session;
         let info = session.dma_info()?;
         ensure!(info.address_bits == 24, "{info:?}");
-        let coherent = bench.create(COHERENT, 65536)?;
+        let coherent = bench.create(COHERENT, 64 << 10)?;
         let bus = session.query(&coherent)?.dma_addr.context("root is told")?;
-        ensure!(bus + 65536 <= REACH, "{bus:#x} is beyond 24 bits");
+        ensure!(bus + coherent.bytes <= REACH, "{bus:#x} is beyond 24 bits");
         let pages = bench.create(PAGES, page_size())?;
         let physical = session.pages(&pages, 0, 1)?[0].pfn * page_size();
         ensure!(physical >= REACH, "{physical:#x} is no test of it");

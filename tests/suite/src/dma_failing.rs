@@ -13,7 +13,7 @@ use crate::{
 };
 use anyhow::{ensure, Result};
 use mapwright::{
-    dma_devices, Backing, Direction, Lending, Method, Region, Session, Side as Owner,
+    dma_devices, page_size, Backing, Direction, Lending, Method, Region, Session, Side as Owner,
     TransferSide as Side,
 };
 use nix::{
@@ -242,18 +242,19 @@ fn queue() -> Result<Tally> {
 
 fn export() -> Result<Tally> {
     let bench = Bench::open()?;
-    let region = bench.create(VMALLOC, 8192)?;
+    let bytes = 2 * page_size();
+    let region = bench.create(VMALLOC, bytes)?;
     let clean = &[Errno::ENOMEM, Errno::EFAULT, Errno::ENFILE, Errno::EMFILE];
     each_failure(
         clean,
-        || bench.session.export(&region, (0, 8192), true),
+        || bench.session.export(&region, (0, bytes), true),
         |_| expect(&bench.path, 1, 0),
     )
 }
 
 fn import() -> Result<Tally> {
     let bench = Bench::open()?;
-    let heap = heap_buffer(8192, nix::libc::O_RDWR)?;
+    let heap = heap_buffer(2 * page_size(), nix::libc::O_RDWR)?;
     each_failure(
         CLEAN,
         || bench.session.import(heap.as_fd()),
@@ -267,7 +268,7 @@ fn import() -> Result<Tally> {
 fn transfer_import() -> Result<Tally> {
     let bench = Bench::open()?;
     let (source, target) = regions(&bench, VMALLOC)?;
-    let exported = bench.session.export(&target, (0, 8192), true)?;
+    let exported = bench.session.export(&target, (0, target.bytes), true)?;
     let buffer = bench.session.import(exported.as_fd())?;
     let transfer = from_to(Side::Region(source, 0), Side::Import(buffer, 0), BYTES);
     each_failure(

@@ -8,7 +8,7 @@ use crate::{
     sleep::rehearse,
 };
 use anyhow::{ensure, Result};
-use mapwright::{Direction, Lending, TransferSide as Side};
+use mapwright::{page_size, Direction, Lending, TransferSide as Side};
 use nix::errno::Errno;
 use std::time::Duration;
 
@@ -25,10 +25,15 @@ fn transfers_go_on_after_sleep(context: &Context) -> Result<()> {
     let (source, target) = (bench.create(VMALLOC, BYTES)?, bench.create(PAGES, BYTES)?);
     let contents: Vec<u8> = (0..BYTES).map(|i| (i % 251) as u8).collect();
     session.write_at(&source, 0, &contents)?;
-    let coherent = bench.create(COHERENT, 4096)?;
+    let coherent = bench.create(COHERENT, page_size())?;
     session.write_at(&coherent, 0, b"before")?;
-    let lent = bench.create(PAGES, 4096)?;
-    let loan = session.lend(&lent, (0, 4096), Lending::Single, Direction::FromDevice)?;
+    let lent = bench.create(PAGES, page_size())?;
+    let loan = session.lend(
+        &lent,
+        (0, page_size()),
+        Lending::Single,
+        Direction::FromDevice,
+    )?;
 
     let transfer = from_to(Side::Region(source, 0), Side::Region(target, 0), BYTES);
     session.queue(&transfer, 7, None)?;

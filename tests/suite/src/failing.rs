@@ -13,7 +13,10 @@ use crate::{
 };
 use anyhow::{bail, ensure, Result};
 use mapwright::alloc::{AllocDevice, Allocator, Pattern};
-use mapwright::{uapi, uapi::Request as _, Backing, Method, Region, Session, Tables, DEVICE};
+use mapwright::{
+    block_bytes, page_bytes, uapi, uapi::Request as _, Backing, Method, Region, Session, Tables,
+    DEVICE,
+};
 use nix::{
     errno::Errno,
     sys::{
@@ -127,10 +130,12 @@ const NO_MEMORY: &[Errno] = &[Errno::ENOMEM];
 /// Errors of a call that also copies from or to the program.
 const NO_COPY: &[Errno] = &[Errno::ENOMEM, Errno::EFAULT];
 
-const PAGE: usize = 4096;
 /// A run of four pages and one of one, where the backing has blocks.
 const PAGES: usize = 5;
-const LENGTH: usize = PAGES * PAGE;
+
+fn region_bytes() -> usize {
+    PAGES * page_bytes()
+}
 
 /// An address far from everything, so that page tables of all levels are missing there.
 #[cfg(target_pointer_width = "64")]
@@ -139,7 +144,9 @@ const FAR: usize = 16 << 40;
 const FAR: usize = 0x6000_0000;
 /// As far, and the page tables of the lowest level are two: when the second is missing, there are
 /// pages in the first.
-const FAR_BORDER: usize = FAR + (2 << 20) - 2 * PAGE;
+fn far_border() -> usize {
+    FAR + block_bytes() - 2 * page_bytes()
+}
 
 /// Fails unless there are so many regions, with so many VMAs.
 fn expect(regions: usize, vmas: u64) -> Result<()> {
@@ -155,10 +162,10 @@ fn expect(regions: usize, vmas: u64) -> Result<()> {
 
 /// Fails unless a mapping of all of a region is as new.
 fn expect_memory(session: &Session, region: &Region, map: &Map) -> Result<()> {
-    for page in 0..map.length / PAGE {
-        map.store(page * PAGE, 7);
+    for page in 0..map.length / page_bytes() {
+        map.store(page * page_bytes(), 7);
         let mut seen = [0];
-        session.read_at(region, (page * PAGE) as u64, &mut seen)?;
+        session.read_at(region, (page * page_bytes()) as u64, &mut seen)?;
         ensure!(seen == [7], "page {page} is other memory");
     }
     Ok(())
@@ -229,7 +236,7 @@ fn bare(call: impl Fn(&File) -> Result<Option<Map>, Errno>) -> Result<Tally> {
 }
 
 fn bare_mmap() -> Result<Tally> {
-    bare(|file| Map::shared_at(file, FAR_BORDER, 0, LENGTH).map(Some))
+    bare(|file| Map::shared_at(file, far_border(), 0, region_bytes()).map(Some))
 }
 
 fn bare_read() -> Result<Tally> {
@@ -244,13 +251,13 @@ fn create(cell: Cell) -> Result<Tally> {
     let session = Session::open()?;
     each_failure(
         NO_COPY,
-        || cell.create(&session, LENGTH as u64),
+        || cell.create(&session, region_bytes() as u64),
         |made| {
             let Some(region) = made else {
                 return expect(0, 0);
             };
             expect(1, 0)?;
-            let map = Map::shared(&session, region.offset, LENGTH)?;
+            let map = Map::shared(&session, region.offset, region_bytes())?;
             expect_memory(&session, &region, &map)?;
             drop(map);
             Ok(session.destroy(&region)?)
@@ -260,7 +267,7 @@ fn create(cell: Cell) -> Result<Tally> {
 
 fn query(cell: Cell) -> Result<Tally> {
     let session = Session::open()?;
-    let region = cell.create(&session, LENGTH as u64)?;
+    let region = cell.create(&session, region_bytes() as u64)?;
     let mut query = uapi::Query {
         id: region.id,
         ..uapi::Query::new()
@@ -270,7 +277,7 @@ fn query(cell: Cell) -> Result<Tally> {
 
 fn pages(cell: Cell) -> Result<Tally> {
     let session = Session::open()?;
-    let region = cell.create(&session, LENGTH as u64)?;
+    let region = cell.create(&session, region_bytes() as u64)?;
     let mut array = [uapi::PageInfo::default(); PAGES];
     let mut pages = uapi::Pages {
         id: region.id,
@@ -283,25 +290,26 @@ fn pages(cell: Cell) -> Result<Tally> {
 
 fn read(cell: Cell) -> Result<Tally> {
     let session = Session::open()?;
-    let region = cell.create(&session, LENGTH as u64)?;
-    let mut buffer = [0; LENGTH];
+    let region = cell.create(&session, region_bytes() as u64)?;
+    let mut buffer = vec![0; region_bytes()];
     let call = || pread(session.as_fd(), &mut buffer, offset(&region)?);
     each_failure(NO_COPY, call, |_| expect(1, 0))
 }
 
 fn write(cell: Cell) -> Result<Tally> {
     let session = Session::open()?;
-    let region = cell.create(&session, LENGTH as u64)?;
-    let call = || pwrite(session.as_fd(), &[1; LENGTH], offset(&region)?);
+    let region = cell.create(&session, region_bytes() as u64)?;
+    let buffer = vec![1; region_bytes()];
+    let call = || pwrite(session.as_fd(), &buffer, offset(&region)?);
     each_failure(NO_COPY, call, |_| expect(1, 0))
 }
 
 fn sync(cell: Cell) -> Result<Tally> {
     let session = Session::open()?;
-    let region = cell.create(&session, LENGTH as u64)?;
+    let region = cell.create(&session, region_bytes() as u64)?;
     let mut sync = uapi::Sync {
         id: region.id,
-        bytes: LENGTH as u64,
+        bytes: region_bytes() as u64,
         flags: uapi::SYNC_FOR_CPU | uapi::SYNC_FOR_DEVICE,
         ..uapi::Sync::new()
     };
@@ -310,8 +318,8 @@ fn sync(cell: Cell) -> Result<Tally> {
 
 fn export(cell: Cell) -> Result<Tally> {
     let session = Session::open()?;
-    let region = cell.create(&session, LENGTH as u64)?;
-    let call = || session.export(&region, (0, LENGTH as u64), true);
+    let region = cell.create(&session, region_bytes() as u64)?;
+    let call = || session.export(&region, (0, region_bytes() as u64), true);
     each_failure(NO_COPY, call, |_| expect(1, 0))
 }
 
@@ -321,10 +329,10 @@ fn offset(region: &Region) -> Result<nix::libc::off_t, Errno> {
 
 fn mmap(cell: Cell) -> Result<Tally> {
     let session = Session::open()?;
-    let region = cell.create(&session, LENGTH as u64)?;
+    let region = cell.create(&session, region_bytes() as u64)?;
     each_failure(
         NO_MEMORY,
-        || Map::shared_at(&session, FAR_BORDER, region.offset, LENGTH),
+        || Map::shared_at(&session, far_border(), region.offset, region_bytes()),
         |mapped| {
             let Some(map) = mapped else {
                 return expect(1, 0);
@@ -338,7 +346,7 @@ fn mmap(cell: Cell) -> Result<Tally> {
 /// Destroying needs memory only to find out what is to be destroyed; a new region for each time.
 fn destroy(cell: Cell) -> Result<Tally> {
     let session = Session::open()?;
-    let region = std::cell::Cell::new(cell.create(&session, LENGTH as u64)?);
+    let region = std::cell::Cell::new(cell.create(&session, region_bytes() as u64)?);
     each_failure(
         NO_COPY,
         || {
@@ -351,7 +359,7 @@ fn destroy(cell: Cell) -> Result<Tally> {
         |destroyed| {
             if destroyed.is_some() {
                 expect(0, 0)?;
-                region.set(cell.create(&session, LENGTH as u64)?);
+                region.set(cell.create(&session, region_bytes() as u64)?);
             }
             expect(1, 0)
         },
@@ -360,11 +368,11 @@ fn destroy(cell: Cell) -> Result<Tally> {
 
 /// The first touch of a lazy mapping. What a fault cannot get, the kernel tries to get again, or kills.
 fn touch(cell: Cell) -> Result<Tally> {
-    // Room for a huge page.
+    // Room for a block.
     let bytes = if cell.method == Method::Huge {
-        4 << 20
+        2 * block_bytes()
     } else {
-        LENGTH
+        region_bytes()
     };
     let session = Session::open()?;
     let region = cell.create(&session, bytes as u64)?;
@@ -413,10 +421,10 @@ fn of_mapping<T>(
     mut after: impl FnMut(Option<T>) -> Result<()>,
 ) -> Result<Tally> {
     let session = Session::open()?;
-    let region = cell.create(&session, LENGTH as u64)?;
+    let region = cell.create(&session, region_bytes() as u64)?;
     let new_map = || -> Result<Option<Map>> {
-        let map = Map::shared_at(&session, FAR_BORDER, region.offset, LENGTH)?;
-        ensure!((0..PAGES).all(|page| map.load(page * PAGE) < 8));
+        let map = Map::shared_at(&session, far_border(), region.offset, region_bytes())?;
+        ensure!((0..PAGES).all(|page| map.load(page * page_bytes()) < 8));
         Ok(Some(map))
     };
     let map = RefCell::new(new_map()?);
@@ -458,18 +466,19 @@ fn munmap_of_the_middle(cell: Cell) -> Result<Tally> {
     of_mapping(
         cell,
         NO_MEMORY,
-        |map| map.unmap_part(2 * PAGE, PAGE),
+        |map| map.unmap_part(2 * page_bytes(), page_bytes()),
         |_| Ok(()),
     )
 }
 
 fn mprotect_of_the_middle(cell: Cell) -> Result<Tally> {
-    let call = |map: &mut Map| map.protect_part(2 * PAGE, PAGE, ProtFlags::PROT_READ);
+    let call =
+        |map: &mut Map| map.protect_part(2 * page_bytes(), page_bytes(), ProtFlags::PROT_READ);
     of_mapping(cell, NO_MEMORY, call, |_| Ok(()))
 }
 
 fn mremap(cell: Cell) -> Result<Tally> {
-    let place = RefCell::new(Some(Map::anonymous(LENGTH, RW)?));
+    let place = RefCell::new(Some(Map::anonymous(region_bytes(), RW)?));
     of_mapping(
         cell,
         NO_MEMORY,
@@ -478,7 +487,7 @@ fn mremap(cell: Cell) -> Result<Tally> {
             None => Err(Errno::EINVAL),
         },
         |_| {
-            place.replace(Some(Map::anonymous(LENGTH, RW)?));
+            place.replace(Some(Map::anonymous(region_bytes(), RW)?));
             Ok(())
         },
     )
@@ -522,7 +531,7 @@ fn pages_are_seen(_: &Context) -> Result<()> {
     kept_pages()?;
     for cell in Cell::all().filter(Cell::is_sound) {
         let session = Session::open()?;
-        let region = cell.create(&session, LENGTH as u64)?;
+        let region = cell.create(&session, region_bytes() as u64)?;
         ensure!(
             !kept_pages()?.is_empty(),
             "{}: its pages are not seen",

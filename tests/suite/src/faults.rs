@@ -6,11 +6,14 @@ use crate::{
     cells::Cell,
     child,
     limits::with_parameters,
-    raw::{has_huge_pages, Map},
+    raw::{has_huge_pages, largest_block, Map},
     runner::{skip, suite, Context},
 };
 use anyhow::{anyhow, ensure, Result};
-use mapwright::{page_faults, Backing, Caching, Method, Session, Tables};
+use mapwright::{
+    block_bytes, block_size, page_bytes, page_faults, page_size, Backing, Caching, Method, Session,
+    Tables,
+};
 use nix::libc;
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -24,7 +27,7 @@ suite! { "faults":
     fault_around_has_a_limit,
     a_window_ends_with_the_vma,
     a_store_fault_needs_no_second,
-    huge_maps_2_mib_at_once,
+    huge_maps_a_block_at_once,
     huge_without_huge_pages_maps_windows,
     huge_falls_back_where_it_does_not_fit,
     huge_takes_a_mapping_apart,
@@ -32,8 +35,6 @@ suite! { "faults":
     counts_agree_with_getrusage,
     pages_may_go_while_they_are_touched,
 }
-
-const PAGE: usize = 4096;
 
 const fn cell(backing: Backing, method: Method) -> Cell {
     Cell {
@@ -61,8 +62,8 @@ struct Cost {
 /// Maps `pages` pages of a region of `cell` and touches each with a load, or a store.
 fn cost(cell: Cell, pages: usize, store: bool) -> Result<Cost> {
     let session = Session::open()?;
-    let region = cell.create(&session, (pages * PAGE) as u64)?;
-    let map = Map::shared(&session, region.offset, pages * PAGE)?;
+    let region = cell.create(&session, (pages * page_bytes()) as u64)?;
+    let map = Map::shared(&session, region.offset, pages * page_bytes())?;
     cost_of_touching(&map, 0..pages, store)
 }
 
@@ -71,8 +72,8 @@ fn faults_of_touching(map: &Map, pages: std::ops::Range<usize>, store: bool) -> 
     let before = page_faults()?;
     for page in pages {
         match store {
-            true => map.store(page * PAGE, 1),
-            false => drop(map.load(page * PAGE)),
+            true => map.store(page * page_bytes(), 1),
+            false => drop(map.load(page * page_bytes())),
         }
     }
     Ok(page_faults()?.0 - before.0)
@@ -81,7 +82,7 @@ fn faults_of_touching(map: &Map, pages: std::ops::Range<usize>, store: bool) -> 
 /// Does the same to memory of no interest, so that the program itself takes no fault when it counts:
 /// for its code, or for its stack after a fork.
 fn warm_up() -> Result<()> {
-    let map = Map::anonymous(4 * PAGE, crate::raw::RW)?;
+    let map = Map::anonymous(4 * page_bytes(), crate::raw::RW)?;
     for store in [false, true, false] {
         faults_of_touching(&map, 0..4, store)?;
     }
@@ -91,7 +92,7 @@ fn warm_up() -> Result<()> {
 /// The minor faults that a load from each page of a mapping takes.
 pub fn faults_of_loading(map: &Map, length: usize) -> Result<u64> {
     warm_up()?;
-    faults_of_touching(map, 0..length / PAGE, false)
+    faults_of_touching(map, 0..length / page_bytes(), false)
 }
 
 fn cost_of_touching(map: &Map, pages: std::ops::Range<usize>, store: bool) -> Result<Cost> {
@@ -135,24 +136,40 @@ fn expect(cost: &Cost, faults: u64, pages: u64) -> Result<()> {
     Ok(())
 }
 
+/// Bytes that a fault maps at most, without a parameter of the module.
+pub const WINDOW: usize = 2 << 20;
+
+/// Pages of that.
+fn window() -> usize {
+    WINDOW / page_bytes()
+}
+
+/// Touches twice the pages of that window.
+fn two_windows(cell: Cell, store: bool) -> Result<()> {
+    let pages = 2 * window();
+    expect(&cost(cell, pages, store)?, 2, pages as u64)
+}
+
 fn fault_maps_2_mib(_: &Context) -> Result<()> {
+    let window = window();
     for method in [Method::Fault, Method::FaultPfn] {
-        for (pages, faults) in [(1, 1), (512, 1), (513, 2), (2048, 4)] {
+        for (pages, faults) in [(1, 1), (window, 1), (window + 1, 2), (4 * window, 4)] {
             for store in [false, true] {
                 let cost = cost(cell(Backing::Pages, method), pages, store)?;
                 expect(&cost, faults, pages as u64)?;
             }
         }
     }
-    let vmalloc = cell(Backing::Vmalloc, Method::Fault);
-    expect(&cost(vmalloc, 1024, false)?, 2, 1024)
+    two_windows(cell(Backing::Vmalloc, Method::Fault), false)
 }
 
-/// As large as the window that the kernel's own files have.
-const OF_16_PAGES: &str = "fault_around_kib=64";
+/// The parameter for a window as large as the kernel's own files have.
+fn of_16_pages() -> String {
+    format!("fault_around_kib={}", (16 * page_bytes()) >> 10)
+}
 
 fn fault_maps_a_window_of_16_pages(context: &Context) -> Result<()> {
-    with_parameters(context, OF_16_PAGES, || {
+    with_parameters(context, &of_16_pages(), || {
         for method in [Method::Fault, Method::FaultPfn] {
             for (pages, faults) in [(1, 1), (16, 1), (17, 2), (160, 10)] {
                 let cost = cost(cell(Backing::Pages, method), pages, false)?;
@@ -165,7 +182,8 @@ fn fault_maps_a_window_of_16_pages(context: &Context) -> Result<()> {
 }
 
 fn fault_around_can_be_switched_off(context: &Context) -> Result<()> {
-    with_parameters(context, "fault_around_kib=4", || {
+    // Less than a page: it is one, all the same.
+    with_parameters(context, "fault_around_kib=1", || {
         for method in [Method::Fault, Method::FaultPfn] {
             expect(&cost(cell(Backing::Pages, method), 20, false)?, 20, 20)?;
         }
@@ -175,21 +193,21 @@ fn fault_around_can_be_switched_off(context: &Context) -> Result<()> {
 
 fn fault_around_has_a_limit(context: &Context) -> Result<()> {
     with_parameters(context, "fault_around_kib=1000000", || {
-        expect(
-            &cost(cell(Backing::Pages, Method::Fault), 1024, false)?,
-            2,
-            1024,
-        )
+        two_windows(cell(Backing::Pages, Method::Fault), false)
     })
 }
 
 fn a_window_ends_with_the_vma(context: &Context) -> Result<()> {
-    with_parameters(context, OF_16_PAGES, || {
+    with_parameters(context, &of_16_pages(), || {
         for method in [Method::Fault, Method::FaultPfn] {
             let session = Session::open()?;
-            let region = cell(Backing::Pages, method).create(&session, 64 * PAGE as u64)?;
+            let region = cell(Backing::Pages, method).create(&session, 64 * page_size())?;
             // Pages 10 to 39 of the region: parts of three windows.
-            let map = Map::shared(&session, region.offset + 10 * PAGE as u64, 30 * PAGE)?;
+            let map = Map::shared(
+                &session,
+                region.offset + 10 * page_size(),
+                30 * page_bytes(),
+            )?;
             expect(&cost_of_touching(&map, 29..30, false)?, 1, 8)?;
             expect(&cost_of_touching(&map, 0..30, false)?, 2, 22)?;
         }
@@ -202,15 +220,15 @@ fn a_store_fault_needs_no_second(_: &Context) -> Result<()> {
         expect(&cost(cell(Backing::Pages, method), 16, true)?, 1, 16)?;
         // Mapped by a load, then stored to: the entry is writable already.
         let session = Session::open()?;
-        let region = cell(Backing::Pages, method).create(&session, 16 * PAGE as u64)?;
-        let map = Map::shared(&session, region.offset, 16 * PAGE)?;
+        let region = cell(Backing::Pages, method).create(&session, 16 * page_size())?;
+        let map = Map::shared(&session, region.offset, 16 * page_bytes())?;
         cost_of_touching(&map, 0..16, false)?;
         expect(&cost_of_touching(&map, 0..16, true)?, 0, 0)?;
     }
     Ok(())
 }
 
-/// Whether a page table can have an entry for 2 MiB in user space, or else a skip.
+/// Whether an entry of the middle level can map a block in user space, or else a skip.
 fn needs_huge_pages() -> Result<()> {
     match has_huge_pages() {
         true => Ok(()),
@@ -218,11 +236,23 @@ fn needs_huge_pages() -> Result<()> {
     }
 }
 
-fn huge_maps_2_mib_at_once(_: &Context) -> Result<()> {
+/// Pages of a block.
+fn block() -> usize {
+    block_bytes() / page_bytes()
+}
+
+fn huge_maps_a_block_at_once(_: &Context) -> Result<()> {
     needs_huge_pages()?;
     for backing in [Backing::Pages, Backing::Folio, Backing::Kmalloc] {
+        // With pages of 16 KiB, kmalloc has one block at most.
+        let blocks = match backing {
+            Backing::Kmalloc => (largest_block()? / block_size()).min(2) as usize,
+            _ => 2,
+        };
+        let pages = blocks * block();
         for store in [false, true] {
-            expect(&cost(cell(backing, Method::Huge), 1024, store)?, 2, 1024)?;
+            let cost = cost(cell(backing, Method::Huge), pages, store)?;
+            expect(&cost, blocks as u64, pages as u64)?;
         }
     }
     Ok(())
@@ -234,7 +264,7 @@ fn huge_without_huge_pages_maps_windows(_: &Context) -> Result<()> {
     }
     for backing in [Backing::Pages, Backing::Folio, Backing::Kmalloc] {
         for store in [false, true] {
-            expect(&cost(cell(backing, Method::Huge), 1024, store)?, 2, 1024)?;
+            two_windows(cell(backing, Method::Huge), store)?;
         }
     }
     Ok(())
@@ -242,28 +272,33 @@ fn huge_without_huge_pages_maps_windows(_: &Context) -> Result<()> {
 
 fn huge_falls_back_where_it_does_not_fit(_: &Context) -> Result<()> {
     needs_huge_pages()?;
-    // 3 MiB: a huge page, and a window that ends with the memory.
+    let (block, windows) = (block(), |pages: usize| pages.div_ceil(window()) as u64);
+    // A block, and then windows, of which the last ends with the memory.
+    let pages = block + block / 2;
     expect(
-        &cost(cell(Backing::Pages, Method::Huge), 768, false)?,
-        2,
-        768,
+        &cost(cell(Backing::Pages, Method::Huge), pages, false)?,
+        1 + windows(block / 2),
+        pages as u64,
     )?;
-    // From the middle of a huge page on: none fits.
+    // From the second page of a block on: none fits.
     let session = Session::open()?;
-    let region = cell(Backing::Pages, Method::Huge).create(&session, 4 << 20)?;
-    let map = Map::shared(&session, region.offset + PAGE as u64, 511 * PAGE)?;
-    expect(&cost_of_touching(&map, 0..511, false)?, 1, 511)
+    let region = cell(Backing::Pages, Method::Huge).create(&session, 2 * block_size())?;
+    let pages = block - 1;
+    let map = Map::shared(&session, region.offset + page_size(), pages * page_bytes())?;
+    let cost = cost_of_touching(&map, 0..pages, false)?;
+    expect(&cost, windows(block), pages as u64)
 }
 
 fn huge_takes_a_mapping_apart(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    let region = cell(Backing::Pages, Method::Huge).create(&session, 4 << 20)?;
-    let map = Map::shared(&session, region.offset, 4 << 20)?;
-    (0..1024).for_each(|page| map.store(page * PAGE, page as u8));
-    // A hole in the middle of the first huge page: the rest comes back in small pages.
-    map.unmap_part(100 * PAGE, 100 * PAGE)?;
-    for page in (0..100).chain(200..1024) {
-        ensure!(map.load(page * PAGE) == page as u8, "page {page}");
+    let region = cell(Backing::Pages, Method::Huge).create(&session, 2 * block_size())?;
+    let map = Map::shared(&session, region.offset, 2 * block_bytes())?;
+    let pages = 2 * block();
+    (0..pages).for_each(|page| map.store(page * page_bytes(), page as u8));
+    // A hole in the middle of the first block: the rest comes back in single pages.
+    map.unmap_part(100 * page_bytes(), 100 * page_bytes())?;
+    for page in (0..100).chain(200..pages) {
+        ensure!(map.load(page * page_bytes()) == page as u8, "page {page}");
     }
     Ok(())
 }
@@ -290,13 +325,13 @@ fn counts_agree_with_getrusage(_: &Context) -> Result<()> {
 
 /// A thread takes page tables away while another makes them.
 fn pages_may_go_while_they_are_touched(_: &Context) -> Result<()> {
-    /// The kernel lets go of a page table whose pages were all taken out at once.
-    const BYTES: usize = 4 << 20;
+    // The kernel lets go of a page table whose pages were all taken out at once.
+    let bytes = 2 * block_bytes();
     for backing in [Backing::Pages, Backing::Folio, Backing::Vmalloc] {
         let session = Session::open()?;
-        let region = cell(backing, Method::Fault).create(&session, BYTES as u64)?;
-        let map = Map::shared(&session, region.offset, BYTES)?;
-        (0..BYTES / PAGE).for_each(|page| map.store(page * PAGE, page as u8));
+        let region = cell(backing, Method::Fault).create(&session, bytes as u64)?;
+        let map = Map::shared(&session, region.offset, bytes)?;
+        (0..bytes / page_bytes()).for_each(|page| map.store(page * page_bytes(), page as u8));
         child::run(|| {
             let again = AtomicBool::new(true);
             let shared = Shared(&map);
@@ -308,8 +343,8 @@ fn pages_may_go_while_they_are_touched(_: &Context) -> Result<()> {
                 });
                 let mut page = 0;
                 while again.load(Relaxed) {
-                    page = (page + 331) % (BYTES / PAGE);
-                    let byte = shared.map().load(page * PAGE);
+                    page = (page + 331) % (bytes / page_bytes());
+                    let byte = shared.map().load(page * page_bytes());
                     ensure!(byte == page as u8, "page {page} has {byte}");
                 }
                 Ok(taker.join().map_err(|_| anyhow!("the thread failed"))??)

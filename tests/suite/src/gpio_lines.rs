@@ -607,7 +607,8 @@ struct Unbound {
     address: NonNull<c_void>,
 }
 
-const BYTES: NonZeroUsize = NonZeroUsize::new(4096).expect("not 0");
+/// Bytes of them.
+const BYTES: NonZeroUsize = NonZeroUsize::new(gpio_model::SIZE as usize).expect("not 0");
 
 impl Unbound {
     fn map(device: &str) -> Result<Self> {

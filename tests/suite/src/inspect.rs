@@ -12,8 +12,9 @@ use crate::{
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     alloc::{AllocDevice, Allocator, CacheFlag, Pattern, Plan},
-    btf,
+    block_bytes, btf,
     inspect::{Area, Inspector, MigrateType, Target},
+    page_bytes, page_size,
     slab::SlabCaches,
     uapi::{inspect as uapi, Request},
     Backing, Method, Session,
@@ -56,7 +57,7 @@ suite! { "inspect":
 
 fn a_frame_agrees_with_kpageflags_and_kpagecount(_: &Context) -> Result<()> {
     let inspector = Inspector::open()?;
-    let map = Map::anonymous(64 << 10, RW)?;
+    let map = Map::anonymous(4 * page_bytes(), RW)?;
     map.advise(libc::MADV_NOHUGEPAGE)?;
     map.store(0, 1);
     // Neither on its way to a list nor written to by others.
@@ -92,8 +93,8 @@ fn a_frame_agrees_with_kpageflags_and_kpagecount(_: &Context) -> Result<()> {
 
 fn a_frame_of_ours_is_counted_and_unmovable(_: &Context) -> Result<()> {
     let (inspector, session) = (Inspector::open()?, Session::open()?);
-    let region = session.create(Backing::Folio, Method::Insert, 64 << 10)?;
-    let map = Map::shared(&session, region.offset, 64 << 10)?;
+    let region = session.create(Backing::Folio, Method::Insert, 16 * page_size())?;
+    let map = Map::shared(&session, region.offset, 16 * page_bytes())?;
     let pages = session.pages(&region, 0, u64::MAX)?;
     let first = inspector.frame(pages[0].pfn)?;
     let third = inspector.frame(pages[2].pfn)?;
@@ -302,7 +303,7 @@ fn a_wrong_size_is_refused(_: &Context) -> Result<()> {
             (size - 1, Some(Errno::EINVAL)),
             (size, None),
             (size + 100, None),
-            (4097, Some(Errno::E2BIG)),
+            (page_size() as u32 + 1, Some(Errno::E2BIG)),
         ] {
             let expected = expected.or(frame_0.filter(|_| number == uapi::IOCTL_FRAME));
             let told = raw::ioctl_bytes(&inspector, number, size, &[]).err();
@@ -340,7 +341,7 @@ fn a_bad_pointer_is_efault(_: &Context) -> Result<()> {
 
 fn it_has_no_memory_to_map_or_read(_: &Context) -> Result<()> {
     let inspector = Inspector::open()?;
-    let mapped = Map::shared(&inspector, 0, 4096).err();
+    let mapped = Map::shared(&inspector, 0, page_bytes()).err();
     ensure!(mapped == Some(Errno::ENODEV), "mmap: {mapped:?}");
     let mut file = fs::File::from(inspector.as_fd().try_clone_to_owned()?);
     let read = file.read(&mut [0; 8]);
@@ -363,9 +364,9 @@ impl Shared {
         let none = nix::sys::memfd::memfd_create(c"race", nix::sys::memfd::MFdFlags::empty())?;
         Errno::result(
             // SAFETY: A file of our own.
-            unsafe { libc::ftruncate(none.as_raw_fd(), 4096) },
+            unsafe { libc::ftruncate(none.as_raw_fd(), page_size() as libc::off_t) },
         )?;
-        Ok(Self(Map::shared(&none, 0, 4096)?))
+        Ok(Self(Map::shared(&none, 0, page_bytes())?))
     }
 
     fn number(&self, which: usize) -> &AtomicU64 {
@@ -375,27 +376,33 @@ impl Shared {
     }
 }
 
+/// Bytes whose pages come and go: two blocks, which may be of huge pages.
+fn changing() -> usize {
+    2 * block_bytes()
+}
+
 /// Maps, touches, unmaps and forks until it is killed.
 fn change(shared: &Shared) -> Result<()> {
     let mut random = Random::new(u64::from(std::process::id()));
     loop {
-        let map = Map::anonymous(4 << 20, RW)?;
+        let map = Map::anonymous(changing(), RW)?;
         shared.number(1).store(map.addr as u64, Ordering::Relaxed);
         let advice = random.pick(&[libc::MADV_HUGEPAGE, libc::MADV_NOHUGEPAGE]);
         map.advise(*advice)?;
         for _ in 0..64 {
-            map.store(random.below(4 << 20) as usize, 1);
+            map.store(random.below(changing() as u64) as usize, 1);
         }
         if random.below(4) == 0 {
             // A child with a copy, which goes at once.
             child::run(|| Ok(()))?;
             map.store(0, 2);
         }
-        let part = random.below(3) as usize * (1 << 20);
+        let quarter = changing() / 4;
+        let part = random.below(3) as usize * quarter;
         match random.below(3) {
-            0 => map.advise_part(part, 1 << 20, libc::MADV_DONTNEED)?,
-            1 => map.unmap_part(part, 1 << 20)?,
-            _ => map.protect_part(part, 1 << 20, nix::sys::mman::ProtFlags::PROT_NONE)?,
+            0 => map.advise_part(part, quarter, libc::MADV_DONTNEED)?,
+            1 => map.unmap_part(part, quarter)?,
+            _ => map.protect_part(part, quarter, nix::sys::mman::ProtFlags::PROT_NONE)?,
         }
         if random.below(8) == 0 {
             // The next one goes on.
@@ -426,7 +433,7 @@ fn walk_on(shared: &Shared, seed: u64) -> Result<()> {
     while Instant::now() < deadline {
         let pid = shared.number(0).load(Ordering::Relaxed) as u32;
         let base = shared.number(1).load(Ordering::Relaxed);
-        let address = base + random.below(8 << 20);
+        let address = base + random.below(2 * changing() as u64);
         let answer = match random.below(8) {
             0 => inspector.walk(Target::Kernel, vmalloc + random.below(length.min(1 << 30))),
             1 => inspector

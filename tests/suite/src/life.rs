@@ -15,7 +15,9 @@ use crate::{
 use anyhow::{ensure, Result};
 #[cfg(target_pointer_width = "64")]
 use io_uring::{opcode, types, IoUring};
-use mapwright::{vma_of, AddressClass, Backing, Method, Region, Session, Side, Tables};
+use mapwright::{
+    block_bytes, page_bytes, vma_of, AddressClass, Backing, Method, Region, Session, Side, Tables,
+};
 use nix::{
     errno::Errno,
     libc,
@@ -107,18 +109,19 @@ fn cases() -> Vec<Case> {
         let (name, run) = (*name, *run);
         let small = Cell::ordinary().map(move |cell| {
             Case::new(format!("{name}__{}", cell.pair()), move |_| {
-                run(&mut Subject::new(cell, PAGE)?)
+                run(&mut Subject::new(cell, page_bytes())?)
             })
         });
-        // kmalloc has no more than 4 MiB.
+        // kmalloc has one or two blocks at most.
         let can_be_large =
             |cell: &Cell| cell.method == Method::Huge && cell.backing != Backing::Kmalloc;
         let large = Cell::ordinary().filter(can_be_large).map(move |cell| {
-            Case::new(format!("{name}__{}_of_2_mib", cell.pair()), move |_| {
+            Case::new(format!("{name}__{}_of_blocks", cell.pair()), move |_| {
                 if !raw::has_huge_pages() {
                     return skip("this kernel has no huge pages");
                 }
-                run(&mut Subject::new(cell, HALF_HUGE)?)
+                // Two steps share a block, which what happens to one of them splits.
+                run(&mut Subject::new(cell, block_bytes() / 2)?)
             })
         });
         small.chain(large).collect::<Vec<Case>>()
@@ -128,9 +131,6 @@ fn cases() -> Vec<Case> {
 
 /// Steps of a region: what happens to a part of it happens to some of these.
 const STEPS: usize = 8;
-const PAGE: usize = 4096;
-/// Half of a huge page, so that two steps share one, and what happens to one of them splits it.
-const HALF_HUGE: usize = 1 << 20;
 
 /// A mapping of all of a region, whose step `n` begins with `10 + n`.
 struct Subject {
@@ -397,7 +397,7 @@ fn mlockall_of_the_future(it: &mut Subject) -> Result<()> {
 fn mincore(it: &mut Subject) -> Result<()> {
     it.expect_steps(0..STEPS)?;
     let (told, expected) = (it.map.in_core()?, u8::from(it.is_counted()));
-    let pages = it.length() / PAGE;
+    let pages = it.length() / page_bytes();
     ensure!(told == vec![expected; pages], "{told:?}");
     Ok(())
 }
@@ -417,7 +417,7 @@ fn looked_at_through_proc(it: &mut Subject) -> Result<()> {
         match (file, opened) {
             ("numa_maps", Err(_)) => {}
             ("pagemap", opened) => {
-                let at = (it.map.addr / PAGE * 8) as u64;
+                let at = (it.map.addr / page_bytes() * 8) as u64;
                 opened?.read_exact_at(&mut [0; STEPS * 8], at)?;
             }
             (_, opened) => drop(std::io::read_to_string(opened?)?),
@@ -658,15 +658,15 @@ fn pagemap_tells_or_hides(it: &mut Subject) -> Result<()> {
     it.expect_steps(0..STEPS)?;
     let pages = it
         .session
-        .pages(&it.region, 0, (it.length() / PAGE) as u64)?;
+        .pages(&it.region, 0, (it.length() / page_bytes()) as u64)?;
     let pagemap = File::open("/proc/self/pagemap")?;
     for at in 0..STEPS {
         let mut entry = [0; 8];
-        let page = (it.map.addr + at * it.step) / PAGE;
+        let page = (it.map.addr + at * it.step) / page_bytes();
         pagemap.read_exact_at(&mut entry, (page * 8) as u64)?;
         let entry = u64::from_ne_bytes(entry);
         let told = (entry & PRESENT != 0).then_some(entry & PFN);
-        let is = pages[at * it.step / PAGE].pfn;
+        let is = pages[at * it.step / page_bytes()].pfn;
         let expected = it.is_counted().then_some(is);
         ensure!(told == expected, "step {at}: {entry:#x}, frame {is:#x}");
     }
@@ -688,7 +688,7 @@ fn query_tells_where_it_is(it: &mut Subject) -> Result<()> {
     );
     let pages = it
         .session
-        .pages(&it.region, 0, (it.length() / PAGE) as u64)?;
+        .pages(&it.region, 0, (it.length() / page_bytes()) as u64)?;
     let (mut runs, mut longest, mut this) = (1, 1, 1);
     for pair in pages.windows(2) {
         match pair[1].pfn == pair[0].pfn + 1 {

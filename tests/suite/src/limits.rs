@@ -8,7 +8,7 @@ use crate::{
     runner::{suite, Context},
 };
 use anyhow::{ensure, Context as _, Result};
-use mapwright::{Backing, Method, Protection, Region, Session};
+use mapwright::{page_size, Backing, Method, Protection, Region, Session};
 use nix::errno::Errno;
 
 suite! { "limits":
@@ -76,8 +76,8 @@ fn number_of_regions(context: &Context) -> Result<()> {
     with_parameters(context, "session_regions=2", || {
         let session = Session::open()?;
         ensure!(session.info()?.session_regions == 2);
-        let first = session.create(Backing::Pages, Method::Remap, 4096)?;
-        session.create(Backing::Pages, Method::Remap, 4096)?;
+        let first = session.create(Backing::Pages, Method::Remap, page_size())?;
+        session.create(Backing::Pages, Method::Remap, page_size())?;
         ensure!(create(&session, 1) == FULL);
         session.destroy(&first)?;
         ensure!(create(&session, 1).is_ok());

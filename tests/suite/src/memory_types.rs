@@ -12,8 +12,9 @@ use crate::{
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
+    block_bytes, block_size,
     inspect::{Area, Inspector, MemoryType, Target},
-    Backing, Caching, Method, Region, Session, DEVICE,
+    page_bytes, page_size, Backing, Caching, Method, Region, Session, DEVICE,
 };
 use nix::{libc, sys::mman::ProtFlags, unistd::pipe};
 use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _};
@@ -31,7 +32,7 @@ fn cases() -> Vec<Case> {
             .map(move |cell| Case::new(format!("{name}__{}", cell.name()), move |_| run(cell)))
     };
     let mut cases = vec![
-        Case::new("of_2_mib_at_once", of_2_mib_at_once),
+        Case::new("of_a_block_at_once", of_a_block_at_once),
         Case::new(
             "of_a_default_region_with_o_sync",
             of_a_default_region_with_o_sync,
@@ -57,9 +58,7 @@ fn is_changed(cell: &Cell) -> bool {
     !cell.is_ordinary()
 }
 
-const PAGE: usize = 4096;
 const PAGES: usize = 40;
-const LENGTH: usize = PAGES * PAGE;
 
 /// The types that a page-table entry may have for what was asked. On x86, the kernel's "uncached" lets a
 /// range register of the CPU's make it write-combining, which ordinary memory has none of.
@@ -93,12 +92,12 @@ impl Tables {
 
     /// The frames of a mapping of this process, all pages of which are touched and must have that type.
     fn expect_mapping(&self, map: &Map, caching: Caching) -> Result<Vec<u64>> {
-        (0..map.length / PAGE)
+        (0..map.length / page_bytes())
             .map(|page| {
-                map.load(page * PAGE);
+                map.load(page * page_bytes());
                 let walk = self
                     .inspector
-                    .walk(Target::Myself, (map.addr + page * PAGE) as u64)?;
+                    .walk(Target::Myself, (map.addr + page * page_bytes()) as u64)?;
                 let told = walk.memory_type.context("no page")?;
                 ensure!(
                     types_of(caching).contains(&told),
@@ -114,7 +113,7 @@ impl Tables {
     /// Fails unless the direct map has frames with that type.
     fn expect_direct_map(&self, pfns: &[u64], caching: Caching) -> Result<()> {
         for pfn in pfns {
-            let physical = pfn * PAGE as u64;
+            let physical = pfn * page_size();
             let walk = self
                 .inspector
                 .walk(Target::Kernel, self.direct_map + physical)?;
@@ -145,8 +144,8 @@ struct Subject {
 impl Subject {
     fn new(cell: Cell) -> Result<Self> {
         let (tables, session) = (Tables::new()?, Session::open()?);
-        let region = cell.create(&session, LENGTH as u64)?;
-        let map = Map::shared(&session, region.offset, LENGTH)?;
+        let region = cell.create(&session, PAGES as u64 * page_size())?;
+        let map = Map::shared(&session, region.offset, PAGES * page_bytes())?;
         Ok(Self {
             tables,
             session,
@@ -192,7 +191,7 @@ fn is_undone_though_pinned(cell: Cell) -> Result<()> {
     let (_reader, writer) = pipe()?;
     // A pipe has room for 16.
     let held = 8;
-    ensure!(raw::vmsplice(&writer, it.map.addr, held * PAGE) == Ok(held * PAGE));
+    ensure!(raw::vmsplice(&writer, it.map.addr, held * page_bytes()) == Ok(held * page_bytes()));
     let pfns = it.expect_types()?[..held].to_vec();
     drop(it.map);
     it.session.destroy(&it.region)?;
@@ -214,13 +213,17 @@ fn is_kept(cell: Cell) -> Result<()> {
     it.map.store(0, 1);
     ensure!(it.expect_types()? == pfns, "mprotect changed the frames");
     it.map
-        .move_onto(Map::anonymous(LENGTH, ProtFlags::PROT_NONE)?)?;
+        .move_onto(Map::anonymous(PAGES * page_bytes(), ProtFlags::PROT_NONE)?)?;
     ensure!(it.expect_types()? == pfns, "mremap changed the frames");
     child::run(|| {
         ensure!(it.expect_types()? == pfns, "fork changed the frames");
         Ok(())
     })?;
-    let second = Map::shared(&it.session, it.region.offset + PAGE as u64, LENGTH - PAGE)?;
+    let second = Map::shared(
+        &it.session,
+        it.region.offset + page_size(),
+        (PAGES - 1) * page_bytes(),
+    )?;
     ensure!(it.tables.expect_mapping(&second, it.caching)? == pfns[1..]);
     if cell.method == Method::Fault {
         it.map.advise(libc::MADV_DONTNEED)?;
@@ -232,18 +235,17 @@ fn is_kept(cell: Cell) -> Result<()> {
     Ok(())
 }
 
-/// A huge entry has its type in other bits.
-fn of_2_mib_at_once(_: &Context) -> Result<()> {
-    const HUGE: usize = 2 << 20;
+/// The entry of a block has its type in other bits.
+fn of_a_block_at_once(_: &Context) -> Result<()> {
     let tables = Tables::new()?;
     for caching in Caching::ALL {
         let session = Session::open()?;
-        let region = session.create_cached(Backing::Pages, Method::Huge, *caching, HUGE as u64)?;
-        let map = Map::shared(&session, region.offset, HUGE)?;
+        let region = session.create_cached(Backing::Pages, Method::Huge, *caching, block_size())?;
+        let map = Map::shared(&session, region.offset, block_bytes())?;
         let pfns = tables.expect_mapping(&map, *caching)?;
         let walk = tables.inspector.walk(Target::Myself, map.addr as u64)?;
         ensure!(
-            walk.page_size == HUGE as u64,
+            walk.page_size == block_size(),
             "{}: mapped with {} bytes",
             caching.name(),
             walk.page_size
@@ -264,7 +266,7 @@ fn of_a_default_region_with_o_sync(_: &Context) -> Result<()> {
             .write(true)
             .custom_flags(flags)
             .open(DEVICE)?;
-        let map = Map::shared(&file, 0, LENGTH)?;
+        let map = Map::shared(&file, 0, PAGES * page_bytes())?;
         let pfns = tables.expect_mapping(&map, caching)?;
         tables.expect_direct_map(&pfns, caching)?;
     }

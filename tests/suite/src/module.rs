@@ -7,7 +7,7 @@ use crate::{
     runner::{suite, Context},
 };
 use anyhow::{bail, ensure, Context as _, Result};
-use mapwright::{Backing, Method, Session, DEBUGFS, DEVICE};
+use mapwright::{page_bytes, page_size, Backing, Method, Session, DEBUGFS, DEVICE};
 use nix::{
     errno::Errno,
     kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags},
@@ -106,7 +106,7 @@ fn is_inserted_and_removed_twice(context: &Context) -> Result<()> {
         ensure!(!Path::new(DEBUGFS).exists(), "{DEBUGFS} is still there");
         insert(&file, "")?;
         let session = Session::open()?;
-        session.create(Backing::Pages, Method::Remap, 4096)?;
+        session.create(Backing::Pages, Method::Remap, page_size())?;
     }
     Ok(())
 }
@@ -116,7 +116,7 @@ fn stays_while<T>(context: &Context, user: T) -> Result<()> {
     context.module()?;
     let refused = remove();
     ensure!(refused == Err(Errno::EWOULDBLOCK), "rmmod: {refused:?}");
-    Session::open()?.create(Backing::Pages, Method::Remap, 4096)?;
+    Session::open()?.create(Backing::Pages, Method::Remap, page_size())?;
     drop(user);
     remove()?;
     insert(&context.module()?, "")
@@ -128,7 +128,7 @@ fn stays_while_a_file_is_open(context: &Context) -> Result<()> {
 
 fn stays_while_a_mapping_exists(context: &Context) -> Result<()> {
     let session = Session::open()?;
-    let map = Map::shared(&session, 0, 8192)?;
+    let map = Map::shared(&session, 0, 2 * page_bytes())?;
     drop(session);
     map.store(0, 1);
     stays_while(context, map)
@@ -143,7 +143,7 @@ fn stays_while_a_table_is_open(context: &Context) -> Result<()> {
 fn stays_while_a_forked_mapping_exists(context: &Context) -> Result<()> {
     let (reader, writer) = nix::unistd::pipe()?;
     let session = Session::open()?;
-    let map = Map::shared(&session, 0, 8192)?;
+    let map = Map::shared(&session, 0, 2 * page_bytes())?;
     let child = crate::child::spawn(|| {
         // The child has a copy of the writing end, too, which would keep the pipe open.
         nix::unistd::close(std::os::fd::AsRawFd::as_raw_fd(&writer))?;

@@ -4,7 +4,7 @@
 
 use crate::runner::{suite, Context};
 use anyhow::{ensure, Context as _, Result};
-use mapwright::{Backing, Method, Protection, Region, Session};
+use mapwright::{page_size, Backing, Method, Protection, Region, Session};
 use nix::errno::Errno;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
@@ -20,7 +20,7 @@ fn region_beyond(session: &Session, offset: u64) -> Result<Region> {
         let end = region.offset + region.bytes;
         session.destroy(&region)?;
         if end > offset {
-            return Ok(session.create(Backing::Pages, Method::Remap, 4096)?);
+            return Ok(session.create(Backing::Pages, Method::Remap, page_size())?);
         }
     }
 }
@@ -63,7 +63,13 @@ fn is_shown(session: &Session, offset: u64) -> Result<bool> {
 fn sizes_beyond_the_memory_are_refused(_: &Context) -> Result<()> {
     let session = Session::open()?;
     // Cut to 32 bits, these are nothing, a page, and 4 GiB less a byte rounded up.
-    for bytes in [1 << 32, (1 << 32) + 4096, (1 << 32) - 1, 1 << 44, u64::MAX] {
+    for bytes in [
+        1 << 32,
+        (1 << 32) + page_size(),
+        (1 << 32) - 1,
+        1 << 44,
+        u64::MAX,
+    ] {
         for (backing, method) in [
             (Backing::Pages, Method::Remap),
             (Backing::Vmalloc, Method::Insert),

@@ -2,11 +2,14 @@
 
 //! Which backing can be mapped with which method, and that those that can, are.
 
-use crate::runner::{suite, Context};
+use crate::{
+    raw::largest_block,
+    runner::{suite, Context},
+};
 use anyhow::{ensure, Result};
 use mapwright::{
-    pagemap_pfns, reason_against, reason_against_caching, vma_of, AddressClass, Backing, Caching,
-    Method, Protection, Session,
+    page_size, pagemap_pfns, reason_against, reason_against_caching, vma_of, AddressClass, Backing,
+    Caching, Method, Protection, Session,
 };
 
 suite! { "pairs":
@@ -14,14 +17,17 @@ suite! { "pairs":
     vmalloc_insert,
     pages_remap_is_hidden_from_the_kernel,
     vmalloc_insert_is_counted_by_the_kernel,
-    pages_up_to_4_mib_are_contiguous,
-    pages_beyond_4_mib_are_few_runs,
+    pages_up_to_the_largest_block_are_contiguous,
+    pages_beyond_the_largest_block_are_few_runs,
     vmalloc_frames_are_those_of_the_page_table,
     size_is_rounded_up_to_pages,
     info_tells_the_same_table,
 }
 
-const SIZES: [u64; 5] = [4096, 3 * 4096, 64 << 10, 1 << 20, (5 << 20) + 4096];
+fn sizes() -> [u64; 5] {
+    let page = page_size();
+    [page, 3 * page, 16 * page, 1 << 20, (5 << 20) + page]
+}
 
 fn pages_remap(_: &Context) -> Result<()> {
     both_views_agree(Backing::Pages, Method::Remap, AddressClass::DirectMap)
@@ -34,7 +40,7 @@ fn vmalloc_insert(_: &Context) -> Result<()> {
 /// Every byte stored on one side is found on the other, at each size.
 fn both_views_agree(backing: Backing, method: Method, class: AddressClass) -> Result<()> {
     let session = Session::open()?;
-    for bytes in SIZES {
+    for bytes in sizes() {
         let region = session.create(backing, method, bytes)?;
         ensure!(region.bytes == bytes);
         let query = session.query(&region)?;
@@ -76,7 +82,7 @@ fn both_views_agree(backing: Backing, method: Method, class: AddressClass) -> Re
 
 fn pages_remap_is_hidden_from_the_kernel(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    let region = session.create(Backing::Pages, Method::Remap, 64 << 10)?;
+    let region = session.create(Backing::Pages, Method::Remap, 16 * page_size())?;
     let mapping = session.map(&region, Protection::ReadWrite)?;
     mapping.touch();
     let vma = vma_of(mapping.addr())?;
@@ -94,7 +100,7 @@ fn pages_remap_is_hidden_from_the_kernel(_: &Context) -> Result<()> {
 
 fn vmalloc_insert_is_counted_by_the_kernel(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    let region = session.create(Backing::Vmalloc, Method::Insert, 64 << 10)?;
+    let region = session.create(Backing::Vmalloc, Method::Insert, 16 * page_size())?;
     let mapping = session.map(&region, Protection::ReadWrite)?;
     let vma = vma_of(mapping.addr())?;
     for flag in ["mm", "de", "dd"] {
@@ -105,37 +111,42 @@ fn vmalloc_insert_is_counted_by_the_kernel(_: &Context) -> Result<()> {
         "{:?}",
         vma.flags
     );
-    ensure!(vma.rss_bytes == 64 << 10, "Rss {}", vma.rss_bytes);
+    ensure!(vma.rss_bytes == 16 * page_size(), "Rss {}", vma.rss_bytes);
     Ok(())
 }
 
-fn pages_up_to_4_mib_are_contiguous(_: &Context) -> Result<()> {
+fn pages_up_to_the_largest_block_are_contiguous(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    for bytes in [4096, 12288, 1 << 20, 4 << 20] {
+    let (page, largest) = (page_size(), largest_block()?);
+    for bytes in [page, 3 * page, largest / 4, largest] {
         let region = session.create(Backing::Pages, Method::Remap, bytes)?;
         let query = session.query(&region)?;
         ensure!(
-            (query.runs, query.longest_run) == (1, bytes / 4096),
+            (query.runs, query.longest_run) == (1, bytes / page),
             "{query:?}"
         );
         let pages = session.pages(&region, 0, u64::MAX)?;
-        ensure!(pages.len() as u64 == bytes / 4096);
+        ensure!(pages.len() as u64 == bytes / page);
         ensure!(pages.windows(2).all(|two| two[1].pfn == two[0].pfn + 1));
     }
     Ok(())
 }
 
-fn pages_beyond_4_mib_are_few_runs(_: &Context) -> Result<()> {
+fn pages_beyond_the_largest_block_are_few_runs(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    let region = session.create(Backing::Pages, Method::Remap, 10 << 20)?;
+    let largest = largest_block()?;
+    let region = session.create(Backing::Pages, Method::Remap, 2 * largest + largest / 2)?;
     let query = session.query(&region)?;
-    ensure!(query.runs <= 3 && query.longest_run >= 1024, "{query:?}");
+    ensure!(
+        query.runs <= 3 && query.longest_run >= largest / page_size(),
+        "{query:?}"
+    );
     let mut mapping = session.map(&region, Protection::ReadWrite)?;
     // The last byte of each block and the first of the next.
-    for at in [4 << 20, 8 << 20] {
-        mapping.write(at - 1, &[1, 2]);
+    for at in [largest, 2 * largest] {
+        mapping.write(usize::try_from(at)? - 1, &[1, 2]);
         let mut seen = [0; 2];
-        session.read_at(&region, at as u64 - 1, &mut seen)?;
+        session.read_at(&region, at - 1, &mut seen)?;
         ensure!(seen == [1, 2]);
     }
     Ok(())
@@ -143,7 +154,7 @@ fn pages_beyond_4_mib_are_few_runs(_: &Context) -> Result<()> {
 
 fn vmalloc_frames_are_those_of_the_page_table(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    let region = session.create(Backing::Vmalloc, Method::Insert, 1 << 20)?;
+    let region = session.create(Backing::Vmalloc, Method::Insert, 256 * page_size())?;
     let mapping = session.map(&region, Protection::ReadWrite)?;
     let told = session.pages(&region, 0, u64::MAX)?;
     let seen = pagemap_pfns(mapping.addr(), 256)?;
@@ -160,7 +171,8 @@ fn vmalloc_frames_are_those_of_the_page_table(_: &Context) -> Result<()> {
 
 fn size_is_rounded_up_to_pages(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    for (asked, made) in [(1, 4096), (4095, 4096), (4097, 8192)] {
+    let page = page_size();
+    for (asked, made) in [(1, page), (page - 1, page), (page + 1, 2 * page)] {
         let region = session.create(Backing::Vmalloc, Method::Insert, asked)?;
         ensure!(region.bytes == made, "{asked} became {}", region.bytes);
     }
@@ -183,7 +195,7 @@ fn info_tells_the_same_table(_: &Context) -> Result<()> {
             "{caching:?}"
         );
     }
-    ensure!(u64::from(info.page_size) == mapwright::page_size());
+    ensure!(u64::from(info.page_size) == page_size());
     ensure!(info.version == mapwright::uapi::VERSION);
     Ok(())
 }

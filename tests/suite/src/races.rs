@@ -10,7 +10,7 @@ use crate::{
     runner::{Case, Suite},
 };
 use anyhow::{bail, ensure, Result};
-use mapwright::{Backing, Method, Region, Session, Tables};
+use mapwright::{page_bytes, page_size, Backing, Method, Region, Session, Tables};
 use nix::{
     errno::Errno,
     libc,
@@ -33,9 +33,7 @@ pub const SUITE: Suite = Suite {
     cases,
 };
 
-const PAGE: usize = 4096;
 const PAGES: usize = 64;
-const LENGTH: usize = PAGES * PAGE;
 /// Times that things may meet.
 const ROUNDS: usize = 12;
 
@@ -73,7 +71,9 @@ fn killed_in_a_call(cell: Cell) -> Result<()> {
             let session = Session::open()?;
             let region = cell.create(&session, LARGE as u64)?;
             let map = Map::shared(&session, region.offset, LARGE)?;
-            (0..LARGE).step_by(PAGE).for_each(|at| map.store(at, 1));
+            (0..LARGE)
+                .step_by(page_bytes())
+                .for_each(|at| map.store(at, 1));
             drop(map);
             session.destroy(&region)?;
         })?;
@@ -102,9 +102,9 @@ fn value(page: usize) -> u8 {
 }
 
 fn filled(session: &Session, cell: Cell) -> Result<Region> {
-    let region = cell.create(session, LENGTH as u64)?;
+    let region = cell.create(session, PAGES as u64 * page_size())?;
     for page in 0..PAGES {
-        session.write_at(&region, (page * PAGE) as u64, &[value(page)])?;
+        session.write_at(&region, page as u64 * page_size(), &[value(page)])?;
     }
     Ok(region)
 }
@@ -112,7 +112,7 @@ fn filled(session: &Session, cell: Cell) -> Result<Region> {
 /// Fails unless all pages are those of a region that was filled.
 fn expect_pages(map: &Map) -> Result<()> {
     for page in 0..PAGES {
-        let seen = map.load(page * PAGE);
+        let seen = map.load(page * page_bytes());
         ensure!(seen == value(page), "page {page} holds {seen}");
     }
     Ok(())
@@ -161,7 +161,7 @@ fn map_and_destroy(cell: Cell) -> Result<()> {
                 }
             }
         },
-        || match Map::shared(&session, offset.load(SeqCst), LENGTH) {
+        || match Map::shared(&session, offset.load(SeqCst), PAGES * page_bytes()) {
             Ok(map) => expect_pages(&map),
             // It has just been destroyed.
             Err(Errno::EINVAL) => Ok(()),
@@ -190,7 +190,7 @@ fn fork_and_unmap(cell: Cell) -> Result<()> {
                     }
                 }
             },
-            || expect_pages(&Map::shared(&session, region.offset, LENGTH)?),
+            || expect_pages(&Map::shared(&session, region.offset, PAGES * page_bytes())?),
         )
     })?;
     ensure!(session.query(&region)?.vmas == 0);
@@ -202,7 +202,7 @@ fn faults_of_a_page(cell: Cell) -> Result<()> {
     let session = Session::open()?;
     let region = filled(&session, cell)?;
     for _ in 0..ROUNDS {
-        let map = Map::shared(&session, region.offset, LENGTH)?;
+        let map = Map::shared(&session, region.offset, PAGES * page_bytes())?;
         let start = Barrier::new(4);
         let toucher = || {
             start.wait();
@@ -222,7 +222,7 @@ fn faults_of_a_page(cell: Cell) -> Result<()> {
 fn faults_and_dontneed(cell: Cell) -> Result<()> {
     let session = Session::open()?;
     let region = filled(&session, cell)?;
-    let map = Map::shared(&session, region.offset, LENGTH)?;
+    let map = Map::shared(&session, region.offset, PAGES * page_bytes())?;
     meet(
         || expect_pages(&map),
         || Ok(map.advise(libc::MADV_DONTNEED)?),
@@ -233,17 +233,17 @@ fn faults_and_dontneed(cell: Cell) -> Result<()> {
 fn faults_and_moves(cell: Cell) -> Result<()> {
     let session = Session::open()?;
     let region = filled(&session, cell)?;
-    let still = Map::shared(&session, region.offset, LENGTH)?;
+    let still = Map::shared(&session, region.offset, PAGES * page_bytes())?;
     meet(
         || {
-            let mut moving = Map::shared(&session, region.offset, LENGTH)?;
+            let mut moving = Map::shared(&session, region.offset, PAGES * page_bytes())?;
             ensure!(moving.load(0) == value(0));
-            moving.move_onto(Map::anonymous(LENGTH, RW)?)?;
+            moving.move_onto(Map::anonymous(PAGES * page_bytes(), RW)?)?;
             expect_pages(&moving)
         },
         || {
             expect_pages(&still)?;
-            let again = Map::shared(&session, region.offset, LENGTH)?;
+            let again = Map::shared(&session, region.offset, PAGES * page_bytes())?;
             expect_pages(&again)
         },
     )
@@ -256,7 +256,7 @@ fn default_is_made_once() -> Result<()> {
         let start = Barrier::new(4);
         let mapper = || {
             start.wait();
-            Map::shared(&session, 0, LENGTH)
+            Map::shared(&session, 0, PAGES * page_bytes())
         };
         let maps = thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(mapper)).collect();
@@ -266,12 +266,12 @@ fn default_is_made_once() -> Result<()> {
         let Ok(maps) = maps else { bail!("panicked") };
         let maps = maps.into_iter().collect::<Result<Vec<_>, Errno>>()?;
         for (number, map) in maps.iter().enumerate() {
-            map.store(number * PAGE, value(number));
+            map.store(number * page_bytes(), value(number));
         }
         for number in 0..maps.len() {
             ensure!(
                 maps.iter()
-                    .all(|map| map.load(number * PAGE) == value(number)),
+                    .all(|map| map.load(number * page_bytes()) == value(number)),
                 "not the same memory"
             );
         }
@@ -287,7 +287,7 @@ fn limit_is_never_passed() -> Result<()> {
         let maker = || {
             let mut made = 0;
             loop {
-                match session.create(Backing::Vmalloc, Method::Insert, 4096) {
+                match session.create(Backing::Vmalloc, Method::Insert, page_size()) {
                     Ok(_) => made += 1,
                     Err(err) if err.errno() == Some(Errno::ENOSPC) => return Ok(made),
                     Err(err) => return Err(err),

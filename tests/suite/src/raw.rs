@@ -2,12 +2,15 @@
 
 //! System calls as a program makes them that knows nothing of the library, wrong ones included.
 
+use anyhow::{Context as _, Result};
+use mapwright::{page_bytes, page_size};
 use nix::{
     errno::Errno,
     libc,
     sys::mman::{MapFlags, ProtFlags},
 };
 use std::{
+    fs,
     os::fd::{AsFd, AsRawFd},
     path::Path,
 };
@@ -20,9 +23,17 @@ pub struct Map {
 
 pub const RW: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
-/// Whether a page table can have an entry for 2 MiB in user space.
+/// Whether an entry of the middle level of page tables can map a block in user space.
 pub fn has_huge_pages() -> bool {
     Path::new("/sys/kernel/mm/transparent_hugepage").exists()
+}
+
+/// Bytes of the page allocator's largest block, which is also the largest `kmalloc()`.
+pub fn largest_block() -> Result<u64> {
+    let text = fs::read_to_string("/proc/buddyinfo")?;
+    // `Node 0, zone Normal`, then the free blocks of each order.
+    let line = text.lines().next().context("/proc/buddyinfo is empty")?;
+    Ok(page_size() << (line.split_whitespace().count() - 5))
 }
 
 impl Map {
@@ -197,7 +208,7 @@ impl Map {
 
     /// `mincore` of all of it: a byte for each page.
     pub fn in_core(&self) -> Result<Vec<u8>, Errno> {
-        let mut pages = vec![0; self.length.div_ceil(4096)];
+        let mut pages = vec![0; self.length.div_ceil(page_bytes())];
         // SAFETY: There is a byte for each page.
         let ret = unsafe { libc::mincore(self.addr as *mut _, self.length, pages.as_mut_ptr()) };
         Errno::result(ret).map(|_| pages)
@@ -309,7 +320,7 @@ pub fn vmsplice(fd: &impl AsFd, address: usize, length: usize) -> Result<usize, 
 
 /// An ioctl whose structure begins with `size` and goes on with `rest`, in a buffer of two pages.
 pub fn ioctl_bytes(fd: &impl AsFd, number: u32, size: u32, rest: &[u8]) -> Result<Vec<u8>, Errno> {
-    let mut buffer = vec![0u8; 8192];
+    let mut buffer = vec![0u8; 2 * page_bytes()];
     buffer[..4].copy_from_slice(&size.to_ne_bytes());
     buffer[4..4 + rest.len()].copy_from_slice(rest);
     ioctl(fd, number, buffer.as_mut_ptr() as usize)?;

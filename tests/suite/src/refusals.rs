@@ -9,6 +9,7 @@ use crate::{
 };
 use anyhow::{ensure, Result};
 use mapwright::{
+    page_bytes, page_size,
     uapi::{self, Request},
     Backing, Method, Protection, Region, Session, Tables,
 };
@@ -51,7 +52,7 @@ suite! { "refusals":
 
 fn session_and_region() -> Result<(Session, Region)> {
     let session = Session::open()?;
-    let region = session.create(Backing::Pages, Method::Remap, 16384)?;
+    let region = session.create(Backing::Pages, Method::Remap, 4 * page_size())?;
     Ok((session, region))
 }
 
@@ -59,7 +60,7 @@ fn valid_create() -> uapi::Create {
     uapi::Create {
         backing: Backing::Pages.number(),
         method: Method::Remap.number(),
-        bytes: 4096,
+        bytes: page_size(),
         ..uapi::Create::new()
     }
 }
@@ -108,7 +109,7 @@ fn struct_below_its_first_version_is_einval(_: &Context) -> Result<()> {
 fn struct_of_more_than_a_page_is_e2big(_: &Context) -> Result<()> {
     let session = Session::open()?;
     for (number, _) in REQUESTS {
-        for size in [mapwright::page_size() as u32 + 1, u32::MAX] {
+        for size in [page_size() as u32 + 1, u32::MAX] {
             let told = raw::ioctl_bytes(&session, number, size, &[]).err();
             ensure!(
                 told == Some(Errno::E2BIG),
@@ -121,7 +122,7 @@ fn struct_of_more_than_a_page_is_e2big(_: &Context) -> Result<()> {
 
 fn longer_struct_with_zeros_is_taken(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    for size in [81, 200, 4096] {
+    for size in [81, 200, page_size() as u32] {
         let info = raw::ioctl_bytes(&session, uapi::Info::IOCTL, size, &[])?;
         ensure!(info[4..8] == uapi::VERSION.to_ne_bytes(), "size {size}");
         ensure!(info[..4] == size.to_ne_bytes(), "size {size} was changed");
@@ -235,7 +236,7 @@ fn create_with_flags_is_einval(_: &Context) -> Result<()> {
 
 fn create_that_cannot_answer_makes_nothing(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    let page = Map::anonymous(4096, RW)?;
+    let page = Map::anonymous(page_bytes(), RW)?;
     let create = valid_create();
     // SAFETY: The mapping is a page, which a `Create` fits in, and aligned to one.
     unsafe { (page.addr as *mut uapi::Create).write(create) };
@@ -405,15 +406,16 @@ fn sync_of_a_wrong_range_is_einval(_: &Context) -> Result<()> {
         };
         session.request(&mut sync)
     };
+    let all = region.bytes;
     for flags in 1..=3 {
-        ensure!(sync(flags, 0, 16384) == Ok(()) && sync(flags, 16383, 1) == Ok(()));
+        ensure!(sync(flags, 0, all) == Ok(()) && sync(flags, all - 1, 1) == Ok(()));
     }
     for (flags, first, bytes) in [
         (0, 0, 1),
         (4, 0, 1),
         (1, 0, 0),
-        (1, 0, 16385),
-        (1, 16384, 1),
+        (1, 0, all + 1),
+        (1, all, 1),
         (1, 1, u64::MAX),
         (1, u64::MAX, 1),
     ] {
@@ -441,18 +443,20 @@ fn sync_of_nothing_is_enoent(_: &Context) -> Result<()> {
 
 fn mmap_too_long_is_einval(_: &Context) -> Result<()> {
     let (session, region) = session_and_region()?;
-    ensure!(Map::shared(&session, region.offset, 20480).err() == Some(Errno::EINVAL));
-    ensure!(Map::shared(&session, region.offset + 4096, 16384).err() == Some(Errno::EINVAL));
+    let all = 4 * page_bytes();
+    let refused = |offset, length| Map::shared(&session, offset, length).err();
+    ensure!(refused(region.offset, all + page_bytes()) == Some(Errno::EINVAL));
+    ensure!(refused(region.offset + page_size(), all) == Some(Errno::EINVAL));
     // A length that is not whole pages is rounded up by the kernel, for any file.
-    ensure!(Map::shared(&session, region.offset, 16385).err() == Some(Errno::EINVAL));
-    let _fits = Map::shared(&session, region.offset, 16383)?;
+    ensure!(refused(region.offset, all + 1) == Some(Errno::EINVAL));
+    let _fits = Map::shared(&session, region.offset, all - 1)?;
     Ok(())
 }
 
 fn mmap_beyond_the_end_is_einval(_: &Context) -> Result<()> {
     let (session, region) = session_and_region()?;
-    for beyond in [16384, 20480, 1 << 30] {
-        let told = Map::shared(&session, region.offset + beyond, 4096).err();
+    for beyond in [region.bytes, region.bytes + page_size(), 1 << 30] {
+        let told = Map::shared(&session, region.offset + beyond, page_bytes()).err();
         ensure!(told == Some(Errno::EINVAL), "{beyond}: {told:?}");
     }
     Ok(())
@@ -461,7 +465,7 @@ fn mmap_beyond_the_end_is_einval(_: &Context) -> Result<()> {
 fn mmap_of_no_region_is_einval(_: &Context) -> Result<()> {
     let session = Session::open()?;
     for offset in [uapi::FIRST_OFFSET, 1 << 40, (i64::MAX as u64) & !0xffff] {
-        let told = Map::shared(&session, offset, 4096).err();
+        let told = Map::shared(&session, offset, page_bytes()).err();
         // The kernel itself refuses what would end beyond all offsets.
         ensure!(
             told == Some(Errno::EINVAL) || told == Some(Errno::EOVERFLOW),
@@ -469,21 +473,22 @@ fn mmap_of_no_region_is_einval(_: &Context) -> Result<()> {
         );
     }
     // Offsets that are negative for others.
-    for offset in [1 << 63, u64::MAX - 0xffff, u64::MAX - 0xfff] {
-        let told = raw::mmap_errno(&session, offset, 4096);
+    for offset in [1 << 63, u64::MAX - 0xffff, u64::MAX - (page_size() - 1)] {
+        let told = raw::mmap_errno(&session, offset, page_bytes());
         ensure!(
             told == Some(Errno::EINVAL) || told == Some(Errno::EOVERFLOW),
             "{offset:#x}: {told:?}"
         );
     }
-    ensure!(Map::shared(&session, uapi::FIRST_OFFSET - 4096, 8192).err() == Some(Errno::EINVAL));
+    let before = uapi::FIRST_OFFSET - page_size();
+    ensure!(Map::shared(&session, before, 2 * page_bytes()).err() == Some(Errno::EINVAL));
     Ok(())
 }
 
 fn mmap_misaligned_is_einval(_: &Context) -> Result<()> {
     let (session, region) = session_and_region()?;
-    for shift in [1, 512, 4095] {
-        let told = Map::shared(&session, region.offset + shift, 4096).err();
+    for shift in [1, 512, page_size() - 1] {
+        let told = Map::shared(&session, region.offset + shift, page_bytes()).err();
         ensure!(told == Some(Errno::EINVAL), "{shift}: {told:?}");
     }
     Ok(())
@@ -495,9 +500,16 @@ fn mmap_executable_is_eperm(_: &Context) -> Result<()> {
         (Backing::Vmalloc, Method::Insert),
     ] {
         let session = Session::open()?;
-        let region = session.create(backing, method, 4096)?;
+        let region = session.create(backing, method, page_size())?;
         let prot = RW | ProtFlags::PROT_EXEC;
-        let told = Map::new(&session, region.offset, 4096, prot, MapFlags::MAP_SHARED).err();
+        let told = Map::new(
+            &session,
+            region.offset,
+            page_bytes(),
+            prot,
+            MapFlags::MAP_SHARED,
+        )
+        .err();
         ensure!(told == Some(Errno::EPERM), "{told:?}");
     }
     Ok(())
@@ -509,8 +521,8 @@ fn mprotect_executable_is_eacces(_: &Context) -> Result<()> {
         (Backing::Vmalloc, Method::Insert),
     ] {
         let session = Session::open()?;
-        let region = session.create(backing, method, 4096)?;
-        let map = Map::shared(&session, region.offset, 4096)?;
+        let region = session.create(backing, method, page_size())?;
+        let map = Map::shared(&session, region.offset, page_bytes())?;
         let told = map.protect(ProtFlags::PROT_READ | ProtFlags::PROT_EXEC);
         ensure!(told == Err(Errno::EACCES), "{told:?}");
     }
@@ -520,7 +532,8 @@ fn mprotect_executable_is_eacces(_: &Context) -> Result<()> {
 fn private_pfn_map_is_einval(_: &Context) -> Result<()> {
     let (session, region) = session_and_region()?;
     for prot in [ProtFlags::PROT_READ, RW] {
-        let told = Map::new(&session, region.offset, 16384, prot, MapFlags::MAP_PRIVATE).err();
+        let length = 4 * page_bytes();
+        let told = Map::new(&session, region.offset, length, prot, MapFlags::MAP_PRIVATE).err();
         ensure!(told == Some(Errno::EINVAL), "{told:?}");
     }
     Ok(())
@@ -532,9 +545,9 @@ fn mremap_growth_is_efault(_: &Context) -> Result<()> {
         (Backing::Vmalloc, Method::Insert),
     ] {
         let session = Session::open()?;
-        let region = session.create(backing, method, 8192)?;
-        let mut map = Map::shared(&session, region.offset, 4096)?;
-        ensure!(map.remap(8192) == Err(Errno::EFAULT));
+        let region = session.create(backing, method, 2 * page_size())?;
+        let mut map = Map::shared(&session, region.offset, page_bytes())?;
+        ensure!(map.remap(2 * page_bytes()) == Err(Errno::EFAULT));
         ensure!(map.load(0) == 0);
     }
     Ok(())

@@ -7,7 +7,10 @@ use crate::{
     runner::{suite, Context},
 };
 use anyhow::{ensure, Context as _, Result};
-use mapwright::{uapi, uapi::Request as _, Backing, Method, Protection, Region, Session, Tables};
+use mapwright::{
+    page_bytes, page_size, uapi, uapi::Request as _, Backing, Method, Protection, Region, Session,
+    Tables,
+};
 use nix::errno::Errno;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
@@ -23,7 +26,7 @@ suite! { "sessions":
 }
 
 fn create(session: &Session) -> Result<Region> {
-    Ok(session.create(Backing::Vmalloc, Method::Insert, 8192)?)
+    Ok(session.create(Backing::Vmalloc, Method::Insert, 2 * page_size())?)
 }
 
 fn two_sessions_are_apart(_: &Context) -> Result<()> {
@@ -54,7 +57,7 @@ fn numbers_and_offsets_are_never_used_again(_: &Context) -> Result<()> {
     session.destroy(&first)?;
     let second = create(&session)?;
     ensure!(second.id > first.id && second.offset > first.offset);
-    ensure!(Map::shared(&session, first.offset, 4096).err() == Some(Errno::EINVAL));
+    ensure!(Map::shared(&session, first.offset, page_bytes()).err() == Some(Errno::EINVAL));
     let gone = session
         .read_at(&first, 0, &mut [0; 8])
         .err()
@@ -66,7 +69,7 @@ fn numbers_and_offsets_are_never_used_again(_: &Context) -> Result<()> {
 fn query_by_offset(_: &Context) -> Result<()> {
     let session = Session::open()?;
     let region = create(&session)?;
-    for within in [0, 8191] {
+    for within in [0, region.bytes - 1] {
         let mut query = uapi::Query {
             offset: region.offset + within,
             ..uapi::Query::new()
@@ -75,7 +78,7 @@ fn query_by_offset(_: &Context) -> Result<()> {
         ensure!((query.id, query.offset) == (region.id, region.offset));
     }
     let mut beyond = uapi::Query {
-        offset: region.offset + 8192,
+        offset: region.offset + region.bytes,
         ..uapi::Query::new()
     };
     ensure!(session.request(&mut beyond) == Err(Errno::ENOENT));
@@ -88,14 +91,14 @@ fn close_before_munmap(_: &Context) -> Result<()> {
         (Backing::Vmalloc, Method::Insert),
     ] {
         let session = Session::open()?;
-        let region = session.create(backing, method, 64 << 10)?;
+        let region = session.create(backing, method, 16 * page_size())?;
         let mut mapping = session.map(&region, Protection::ReadWrite)?;
         mapping.write(0, b"still here");
         drop(session);
         let mut seen = [0; 10];
         mapping.read(0, &mut seen);
         ensure!(&seen == b"still here");
-        mapping.write(65535, &[1]);
+        mapping.write(16 * page_bytes() - 1, &[1]);
         ensure!(Tables::read()?.live_pages() == 16, "freed under a mapping");
         drop(mapping);
         ensure!(
@@ -112,20 +115,20 @@ fn a_duplicate_keeps_the_session(_: &Context) -> Result<()> {
     session.write_at(&region, 0, b"kept")?;
     let duplicate = std::fs::File::from(session.as_fd().try_clone_to_owned()?);
     drop(session);
-    let map = Map::shared(&duplicate, region.offset, 4096)?;
+    let map = Map::shared(&duplicate, region.offset, page_bytes())?;
     ensure!(map.load(0) == b'k');
     Ok(())
 }
 
 fn fdinfo_lists_the_regions(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    let region = session.create(Backing::Pages, Method::Remap, 12288)?;
+    let region = session.create(Backing::Pages, Method::Remap, 3 * page_size())?;
     let _mapping = session.map(&region, Protection::Read)?;
     let path = format!("/proc/self/fdinfo/{}", session.as_fd().as_raw_fd());
     let text = std::fs::read_to_string(path)?;
     let line = format!(
-        "mapwright-region:\tid {} offset {:#x} bytes 12288 backing pages method remap caching wb vmas 1",
-        region.id, region.offset
+        "mapwright-region:\tid {} offset {:#x} bytes {} backing pages method remap caching wb vmas 1",
+        region.id, region.offset, region.bytes
     );
     ensure!(text.lines().any(|told| told == line), "{text}");
     Ok(())
@@ -139,7 +142,7 @@ fn table_lists_the_regions(_: &Context) -> Result<()> {
     let listed = listed.context("not in the table")?;
     ensure!(listed.pid == std::process::id() as i32);
     ensure!((listed.backing.as_str(), listed.method.as_str()) == ("vmalloc", "insert"));
-    ensure!((listed.bytes, listed.vmas, listed.mmaps) == (8192, 0, 0));
+    ensure!((listed.bytes, listed.vmas, listed.mmaps) == (2 * page_size(), 0, 0));
     session.destroy(&region)?;
     ensure!(Tables::read()?.regions.is_empty());
     Ok(())
@@ -158,7 +161,7 @@ fn many_regions(_: &Context) -> Result<()> {
         session.destroy(region)?;
     }
     for (i, region) in regions.iter().enumerate().skip(1).step_by(2) {
-        let map = Map::shared(&session, region.offset, 4096)?;
+        let map = Map::shared(&session, region.offset, page_bytes())?;
         ensure!(map.load(0) == i as u8, "region {i}");
     }
     ensure!(Tables::read()?.regions.len() == 100);

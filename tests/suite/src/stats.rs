@@ -3,12 +3,13 @@
 //! The counters agree with what was done, exactly.
 
 use crate::{
+    faults::WINDOW,
     limits::with_parameters,
     raw::{self, Map},
     runner::{suite, Context},
 };
 use anyhow::{ensure, Result};
-use mapwright::{uapi, Backing, Method, Session, Tables, DEBUGFS};
+use mapwright::{page_bytes, page_size, uapi, Backing, Method, Session, Tables, DEBUGFS};
 use std::{
     fs,
     io::{BufRead as _, BufReader},
@@ -39,10 +40,10 @@ fn growth(f: impl FnOnce() -> Result<()>) -> Result<impl Fn(&str) -> u64> {
 fn counts_are_exact(_: &Context) -> Result<()> {
     let grew = growth(|| {
         let session = Session::open()?;
-        let region = session.create(Backing::Vmalloc, Method::Insert, 32 << 10)?;
+        let region = session.create(Backing::Vmalloc, Method::Insert, 8 * page_size())?;
         for _ in 0..3 {
-            let map = Map::shared(&session, region.offset, 16384)?;
-            map.unmap_part(4096, 4096)?;
+            let map = Map::shared(&session, region.offset, 4 * page_bytes())?;
+            map.unmap_part(page_bytes(), page_bytes())?;
         }
         session.write_at(&region, 0, &[7; 1000])?;
         session.read_at(&region, 10, &mut [0; 500])?;
@@ -81,10 +82,10 @@ fn failures_are_counted_by_errno(_: &Context) -> Result<()> {
         let session = Session::open()?;
         let _ = raw::ioctl_bytes(&session, 0xE7FF, 64, &[]);
         let _ = raw::ioctl(&session, uapi::IOCTL_INFO, 0);
-        let _ = session.create(Backing::Kmalloc, Method::Insert, 4096);
+        let _ = session.create(Backing::Kmalloc, Method::Insert, page_size());
         let _ = session.create(Backing::Pages, Method::Remap, u64::MAX);
-        let _ = Map::shared(&session, uapi::FIRST_OFFSET, 4096);
-        let _ = Map::shared(&session, uapi::FIRST_OFFSET, 4096);
+        let _ = Map::shared(&session, uapi::FIRST_OFFSET, page_bytes());
+        let _ = Map::shared(&session, uapi::FIRST_OFFSET, page_bytes());
         Ok(())
     })?;
     for (counter, expected) in [
@@ -106,8 +107,8 @@ fn failures_are_counted_by_errno(_: &Context) -> Result<()> {
 }
 
 fn a_region_has_counters_of_its_own(_: &Context) -> Result<()> {
-    // Two of the windows that a fault maps.
-    const BYTES: usize = 4 << 20;
+    const BYTES: usize = 2 * WINDOW;
+    let pages = BYTES as u64 / page_size();
     let session = Session::open()?;
     let one = session.create(Backing::Pages, Method::Fault, BYTES as u64)?;
     let other = session.create(Backing::Pages, Method::Fault, BYTES as u64)?;
@@ -124,12 +125,12 @@ fn a_region_has_counters_of_its_own(_: &Context) -> Result<()> {
     };
     let (one_listed, other_listed) = (find(one.id), find(other.id));
     let counts = one_listed.map(|it| (it.mmaps, it.faults_read, it.faults_write, it.pages_faulted));
-    ensure!(counts == Some((1, 1, 1, 1024)), "{counts:?}");
+    ensure!(counts == Some((1, 1, 1, pages)), "{counts:?}");
     let counts = other_listed.map(|it| (it.mmaps, it.faults_read, it.faults_write));
     ensure!(counts == Some((0, 0, 0)), "{counts:?}");
     let query = session.query(&one)?;
     ensure!(
-        (query.mmaps, query.faults, query.pages_faulted) == (1, 2, 1024),
+        (query.mmaps, query.faults, query.pages_faulted) == (1, 2, pages),
         "{query:?}"
     );
     Ok(())
@@ -146,8 +147,8 @@ fn timed(tables: &Tables, operation: &str) -> u64 {
 
 fn a_short_life() -> Result<()> {
     let session = Session::open()?;
-    let region = session.create(Backing::Vmalloc, Method::Fault, 64 << 10)?;
-    Map::shared(&session, region.offset, 64 << 10)?.load(0);
+    let region = session.create(Backing::Vmalloc, Method::Fault, 16 * page_size())?;
+    Map::shared(&session, region.offset, 16 * page_bytes())?.load(0);
     Ok(session.destroy(&region)?)
 }
 
@@ -247,7 +248,7 @@ fn stat(arguments: &[&str]) -> Command {
 
 fn the_command_tells_the_same(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    let region = session.create(Backing::Pages, Method::Remap, 16384)?;
+    let region = session.create(Backing::Pages, Method::Remap, 4 * page_size())?;
     let output = stat(&["--json"]).output()?;
     ensure!(output.status.success(), "{output:?}");
     let tables: Tables = serde_json::from_slice(&output.stdout)?;

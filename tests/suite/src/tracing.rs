@@ -4,11 +4,12 @@
 
 use crate::{
     cells::Cell,
+    faults::WINDOW,
     raw::Map,
     runner::{skip, suite, Context},
 };
 use anyhow::{ensure, Result};
-use mapwright::{Backing, Caching, Method, Session};
+use mapwright::{page_bytes, Backing, Caching, Method, Session};
 use std::{fs, path::Path};
 
 suite! { "tracing":
@@ -60,8 +61,7 @@ const CELL: Cell = Cell {
     caching: Caching::WriteBack,
 };
 
-/// Bytes of two windows that a fault maps.
-const BYTES: usize = 4 << 20;
+const BYTES: usize = 2 * WINDOW;
 
 /// Makes a region, maps it, touches it, unmaps and destroys it. Returns its number and address.
 fn a_short_life() -> Result<(u64, usize)> {
@@ -69,7 +69,7 @@ fn a_short_life() -> Result<(u64, usize)> {
     let region = CELL.create(&session, BYTES as u64)?;
     let map = Map::shared(&session, region.offset, BYTES)?;
     map.load(0);
-    map.store(BYTES - 4096, 1);
+    map.store(BYTES - page_bytes(), 1);
     let addr = map.addr;
     drop(map);
     session.destroy(&region)?;
@@ -81,12 +81,13 @@ fn each_step_is_an_event(_: &Context) -> Result<()> {
     trace.enable(true)?;
     let (id, start) = a_short_life()?;
     trace.enable(false)?;
-    let (end, stored) = (start + BYTES, start + BYTES - 4096);
+    let (end, stored) = (start + BYTES, start + BYTES - page_bytes());
+    let pages = WINDOW / page_bytes();
     let expected = [
         format!("region_create: region={id} backing=3 method=2 caching=0 bytes={BYTES}"),
         format!("region_mmap: region={id} start={start:#x} end={end:#x}"),
-        format!("region_fault: region={id} address={start:#x} load pages=512"),
-        format!("region_fault: region={id} address={stored:#x} store pages=512"),
+        format!("region_fault: region={id} address={start:#x} load pages={pages}"),
+        format!("region_fault: region={id} address={stored:#x} store pages={pages}"),
         format!("region_munmap: region={id} start={start:#x} end={end:#x}"),
         format!("region_destroy: region={id}"),
     ];

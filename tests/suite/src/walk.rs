@@ -10,8 +10,9 @@ use crate::{
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use mapwright::{
+    block_bytes, block_size,
     inspect::{Area, EntryKind, Inspector, Layout, Level, Probe, Target, Walk},
-    pagemap_pfns, Session,
+    page_bytes, page_size, pagemap_pfns, Session,
 };
 use nix::{
     errno::Errno,
@@ -34,8 +35,6 @@ suite! { "walk":
     finds_nothing_at_the_guard_page_of_vmalloc_memory,
 }
 
-const PAGE: u64 = 4096;
-const HUGE: usize = 2 << 20;
 /// Random addresses of a test.
 const ADDRESSES: usize = 10_000;
 
@@ -65,14 +64,14 @@ impl Sample {
 
 /// Stores to each page of a part of a mapping.
 fn fill(map: &Map, from: usize, to: usize) {
-    for at in (from..to).step_by(PAGE as usize) {
+    for at in (from..to).step_by(page_bytes()) {
         map.store(at, 1);
     }
 }
 
-/// Anonymous memory with 2 MiB pages, if the machine has them free.
+/// Anonymous memory in blocks, if the machine has them free.
 fn huge_anonymous() -> Result<Map> {
-    let map = Map::anonymous(4 * HUGE, RW)?;
+    let map = Map::anonymous(4 * block_bytes(), RW)?;
     map.advise(libc::MADV_HUGEPAGE)?;
     fill(&map, 0, map.length);
     Ok(map)
@@ -86,9 +85,9 @@ fn hugetlb() -> Result<Option<Map>> {
     }
     let none = File::open("/dev/null")?;
     let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS | MapFlags::MAP_HUGETLB;
-    let map = Map::new(&none, 0, 2 * HUGE, RW, flags)?;
+    let map = Map::new(&none, 0, 2 * block_bytes(), RW, flags)?;
     // The second page stays untouched.
-    map.store(HUGE / 2, 1);
+    map.store(block_bytes() / 2, 1);
     Ok(Some(map))
 }
 
@@ -100,11 +99,11 @@ fn ordinary_samples(context: &Context) -> Result<Vec<Sample>> {
 
     let sparse = Map::anonymous(1 << 20, RW)?;
     sparse.advise(libc::MADV_NOHUGEPAGE)?;
-    for at in (0..sparse.length).step_by(3 * PAGE as usize) {
+    for at in (0..sparse.length).step_by(3 * page_bytes()) {
         sparse.store(at, 1);
     }
     // A page that is only read is the zero page.
-    std::hint::black_box(sparse.load(PAGE as usize));
+    std::hint::black_box(sparse.load(page_bytes()));
 
     let blocked = Map::anonymous(256 << 10, RW)?;
     fill(&blocked, 0, blocked.length);
@@ -116,7 +115,7 @@ fn ordinary_samples(context: &Context) -> Result<Vec<Sample>> {
     holes.advise_part(512 << 10, 128 << 10, libc::MADV_DONTNEED)?;
 
     let program = File::open("/proc/self/exe")?;
-    let length = (program.metadata()?.len() as usize).min(1 << 20) & !(PAGE as usize - 1);
+    let length = (program.metadata()?.len() as usize).min(1 << 20) & !(page_bytes() - 1);
     let file = Map::new(
         &program,
         0,
@@ -124,7 +123,7 @@ fn ordinary_samples(context: &Context) -> Result<Vec<Sample>> {
         ProtFlags::PROT_READ,
         MapFlags::MAP_PRIVATE,
     )?;
-    for at in (0..length).step_by(2 * PAGE as usize) {
+    for at in (0..length).step_by(2 * page_bytes()) {
         std::hint::black_box(file.load(at));
     }
 
@@ -154,7 +153,7 @@ fn ordinary_samples(context: &Context) -> Result<Vec<Sample>> {
 fn our_samples(session: &Session) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for cell in Cell::all().filter(Cell::is_sound) {
-        let bytes = 64 << 10;
+        let bytes = 16 * page_size();
         let region = cell.create(session, bytes)?;
         let map = Map::shared(session, region.offset, bytes as usize)?;
         fill(&map, 0, map.length);
@@ -178,7 +177,7 @@ fn compare(inspector: &Inspector, samples: &[Sample], address: u64) -> Result<()
     let pfn = walk.pfn();
     let hidden = sample.and_then(|sample| sample.hidden.as_ref().map(|pfns| (sample, pfns)));
     if let Some((sample, pfns)) = hidden {
-        let page = (address as usize - sample.map.addr) / PAGE as usize;
+        let page = (address as usize - sample.map.addr) / page_bytes();
         ensure!(
             pfn == Some(pfns[page]),
             "{name}: the module has {:#x}, the walk {walk:x?}",
@@ -264,11 +263,11 @@ fn agrees_with_pagemap_and_get_user_pages(context: &Context) -> Result<()> {
 fn finds_every_region_of_ours_where_the_module_put_it(_: &Context) -> Result<()> {
     let (inspector, session) = (Inspector::open()?, Session::open()?);
     for cell in Cell::all().filter(Cell::is_sound) {
-        let region = cell.create(&session, 256 << 10)?;
-        let map = Map::shared(&session, region.offset, 256 << 10)?;
+        let region = cell.create(&session, 64 * page_size())?;
+        let map = Map::shared(&session, region.offset, 64 * page_bytes())?;
         fill(&map, 0, map.length);
         for (page, frame) in session.pages(&region, 0, u64::MAX)?.iter().enumerate() {
-            let address = (map.addr + page * PAGE as usize) as u64;
+            let address = (map.addr + page * page_bytes()) as u64;
             let walk = inspector.walk(Target::Myself, address)?;
             ensure!(
                 walk.pfn() == Some(frame.pfn) && walk.is_user() && walk.is_writable(),
@@ -284,26 +283,26 @@ fn finds_every_region_of_ours_where_the_module_put_it(_: &Context) -> Result<()>
 
 fn ends_at_the_pmd_for_a_huge_page(_: &Context) -> Result<()> {
     let (inspector, map) = (Inspector::open()?, huge_anonymous()?);
-    let middle = (map.addr + map.length / 2) & !(HUGE - 1);
+    let middle = (map.addr + map.length / 2) & !(block_bytes() - 1);
     let walk = inspector.walk(Target::Myself, middle as u64)?;
     let last = walk.last().context("no level")?;
     if last.level != Level::Pmd {
-        return skip("the kernel had no 2 MiB page free, or does not use them");
+        return skip("the kernel had no block of memory free, or does not use them");
     }
     ensure!(
-        last.kind == EntryKind::Page && walk.page_size == HUGE as u64,
+        last.kind == EntryKind::Page && walk.page_size == block_size(),
         "{walk:x?}"
     );
-    let next = inspector.walk(Target::Myself, middle as u64 + 5 * PAGE + 7)?;
+    let next = inspector.walk(Target::Myself, middle as u64 + 5 * page_size() + 7)?;
     ensure!(
-        next.physical == walk.physical.map(|physical| physical + 5 * PAGE + 7),
+        next.physical == walk.physical.map(|physical| physical + 5 * page_size() + 7),
         "{next:x?}"
     );
     Ok(())
 }
 
 fn tells_a_blocked_page_from_an_empty_entry(_: &Context) -> Result<()> {
-    let (inspector, map) = (Inspector::open()?, Map::anonymous(64 << 10, RW)?);
+    let (inspector, map) = (Inspector::open()?, Map::anonymous(4 * page_bytes(), RW)?);
     map.advise(libc::MADV_NOHUGEPAGE)?;
     map.store(0, 1);
     let kind = |at: usize| -> Result<(EntryKind, Option<u64>)> {
@@ -314,7 +313,7 @@ fn tells_a_blocked_page_from_an_empty_entry(_: &Context) -> Result<()> {
     ensure!(before == EntryKind::Page && pfn.is_some());
     map.protect(ProtFlags::PROT_NONE)?;
     ensure!(kind(0)? == (EntryKind::Blocked, pfn), "{:x?}", kind(0)?);
-    ensure!(kind(4096)? == (EntryKind::Empty, None));
+    ensure!(kind(page_bytes())? == (EntryKind::Empty, None));
     Ok(())
 }
 
@@ -411,14 +410,14 @@ fn check_area(inspector: &Inspector, first: u64, bytes: u64, about: &str) -> Res
     if let Some(pages) = number("pages=") {
         let pages: u64 = pages.parse()?;
         for page in 0..pages {
-            let found = walk(page * PAGE)?;
+            let found = walk(page * page_size())?;
             let pfn = found
                 .pfn()
                 .with_context(|| format!("{about}: {found:x?}"))?;
             inspector.frame(pfn)?;
         }
         // The rest is the guard page.
-        for at in (pages * PAGE..bytes).step_by(PAGE as usize) {
+        for at in (pages * page_size()..bytes).step_by(page_bytes()) {
             let found = walk(at)?;
             ensure!(found.physical.is_none(), "{about}, guard page: {found:x?}");
         }
@@ -449,7 +448,7 @@ fn agrees_with_vmallocinfo(context: &Context) -> Result<()> {
             area.0
         );
         checked += 1;
-        pages += area.1 / PAGE;
+        pages += area.1 / page_size();
     }
     context.note(format!("{checked} areas of {pages} pages"));
     ensure!(checked > 20, "only {checked} areas");
@@ -517,9 +516,9 @@ fn agrees_with_the_kernel_s_page_table_dump(context: &Context) -> Result<()> {
     let lines = parse_dump(&fs::read_to_string(file)?)?;
     let kernel: Vec<_> = lines.iter().filter(|line| line.first >> 63 == 1).collect();
     for line in &kernel {
-        let pages = (line.end.wrapping_sub(line.first) / PAGE).max(1);
+        let pages = (line.end.wrapping_sub(line.first) / page_size()).max(1);
         for _ in 0..3 {
-            let address = line.first + random.below(pages) * PAGE;
+            let address = line.first + random.below(pages) * page_size();
             let walk = inspector.walk(Target::Kernel, address)?;
             if differs(&walk, line) {
                 different.push((address, walk));
@@ -560,7 +559,10 @@ fn find_page(
         if wanted(&walk) {
             return Ok(Some(address));
         }
-        let covered = 1 << walk.last().map_or(12, |step| step.shift);
+        let covered = 1
+            << walk
+                .last()
+                .map_or(page_size().trailing_zeros(), |step| step.shift);
         address = (address & !(covered - 1)) + covered;
     }
     Ok(None)

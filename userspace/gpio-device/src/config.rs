@@ -10,6 +10,9 @@ const DEVICE: u16 = PCI_ID.1;
 pub const SIZE: usize = 256;
 
 const STATUS_HAS_CAPABILITIES: u16 = 1 << 4;
+/// Bytes of the BAR: the largest page of any Linux. A program that maps the page that the registers begin
+/// sees no other function's, whatever the size of a page.
+pub const BAR: u32 = 64 << 10;
 /// "Other", of the class "base peripheral".
 const CLASS: [u8; 3] = [0x00, 0x80, 0x08];
 const REVISION: u8 = 1;
@@ -37,8 +40,8 @@ impl Config {
         config.put(0x06, &STATUS_HAS_CAPABILITIES.to_le_bytes(), &[0; 2]);
         config.put(0x08, &[REVISION], &[0]);
         config.put(0x09, &CLASS, &[0; 3]);
-        // BAR 0: 32-bit memory, as large as the bank.
-        config.put(0x10, &[0; 4], &(!(gpio_model::SIZE - 1)).to_le_bytes());
+        // BAR 0: 32-bit memory.
+        config.put(0x10, &[0; 4], &(!(BAR - 1)).to_le_bytes());
         config.put(0x2c, &VENDOR.to_le_bytes(), &[0; 2]);
         config.put(0x2e, &DEVICE.to_le_bytes(), &[0; 2]);
         config.put(0x34, &[MSI_AT as u8], &[0]);
@@ -100,7 +103,7 @@ mod tests {
     fn the_bar_tells_its_size() {
         let mut config = Config::new();
         config.write(0x10, &[0xff; 4]);
-        assert_eq!(!word(&config, 0x10) + 1, gpio_model::SIZE);
+        assert_eq!(!word(&config, 0x10) + 1, BAR);
         config.write(0x14, &[0xff; 4]);
         assert_eq!(word(&config, 0x14), 0, "there is no other");
     }

@@ -42,7 +42,7 @@ pub fn server(path: &Path) -> Result<Server, Error> {
 fn region(index: u32) -> ServerRegion {
     let size = match index {
         VFIO_PCI_CONFIG_REGION_INDEX => config::SIZE as u64,
-        VFIO_PCI_BAR0_REGION_INDEX => u64::from(gpio_model::SIZE),
+        VFIO_PCI_BAR0_REGION_INDEX => u64::from(config::BAR),
         _ => 0,
     };
     let flags = match size {
@@ -75,12 +75,12 @@ fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
-/// An access to the bank as offset and width.
+/// An access to the BAR as offset and width. Nothing is beyond the bank: it reads as zero.
 fn location(offset: u64, bytes: usize) -> io::Result<(u32, Width)> {
     let width = Width::of(bytes).ok_or_else(|| invalid("no such width"))?;
     match u32::try_from(offset) {
-        Ok(offset) if offset < gpio_model::SIZE => Ok((offset, width)),
-        _ => Err(invalid("beyond the bank")),
+        Ok(offset) if offset < config::BAR => Ok((offset, width)),
+        _ => Err(invalid("beyond the BAR")),
     }
 }
 

@@ -14,7 +14,7 @@
 //! # }
 //! ```
 
-use crate::{device, Error, Result};
+use crate::{device, page_bytes, Error, Result};
 use mapwright_uapi::{gpio as uapi, Request};
 use nix::{
     errno::Errno,
@@ -33,8 +33,8 @@ use std::{
 
 pub use uapi::{Info, EDGE_FALLING, EDGE_RISING, LINES, MAX_PERIOD, MIN_PERIOD, MODE_BANK};
 
-/// Bytes of a bank's registers, and of the page that they are mapped by.
-const PAGE: usize = 4096;
+/// Bytes of a bank's registers. The page that they are mapped by is at least as large.
+const REGISTERS: usize = 0x1000;
 
 /// The BeagleBone Black's user LEDs, by the lines of the bank GPIO1 that they are at.
 pub const USER_LEDS: [(&str, u32); 4] = [("USR0", 21), ("USR1", 22), ("USR2", 23), ("USR3", 24)];
@@ -196,7 +196,7 @@ impl Bank {
     pub fn map(&self, writable: bool) -> Result<Registers> {
         let mut protection = ProtFlags::PROT_READ;
         protection.set(ProtFlags::PROT_WRITE, writable);
-        let length = NonZeroUsize::new(PAGE).unwrap_or(NonZeroUsize::MIN);
+        let length = NonZeroUsize::new(page_bytes()).unwrap_or(NonZeroUsize::MIN);
         // SAFETY: A new mapping at an address of the kernel's choice.
         let mapped = unsafe {
             mmap(
@@ -230,10 +230,10 @@ pub struct Registers {
 }
 
 impl Registers {
-    /// The register at `offset`, a multiple of 4 within the bank's page.
+    /// The register at `offset`, a multiple of 4 within the bank.
     fn at(&self, offset: usize) -> *mut u32 {
         assert!(
-            offset % 4 == 0 && offset < PAGE,
+            offset % 4 == 0 && offset < REGISTERS,
             "no register is at {offset:#x}"
         );
         self.address.as_ptr().wrapping_byte_add(offset).cast()
@@ -260,7 +260,7 @@ impl Registers {
 impl Drop for Registers {
     fn drop(&mut self) {
         // SAFETY: This is the mapping that `map` made, and nothing of it is borrowed.
-        let unmapped = unsafe { munmap(self.address, PAGE) };
+        let unmapped = unsafe { munmap(self.address, page_bytes()) };
         debug_assert_eq!(unmapped, Ok(()));
     }
 }

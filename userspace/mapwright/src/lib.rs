@@ -28,6 +28,7 @@ pub mod inspect;
 pub mod kcore;
 mod mapping;
 mod observe;
+mod page;
 mod session;
 pub mod slab;
 mod tables;
@@ -41,7 +42,8 @@ pub use mapwright_uapi::{
     Method,
 };
 pub use observe::{page_faults, pagemap_pfns, settle, vma_of, Vma};
-pub use session::{page_size, Info, Query, Region, Session, Side};
+pub use page::{block_bytes, block_size, page_bytes, page_size};
+pub use session::{Info, Query, Region, Session, Side};
 pub use tables::{Bucket, LiveRegion, Tables};
 
 pub use inspect::Inspector;

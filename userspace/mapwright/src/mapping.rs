@@ -114,7 +114,7 @@ impl Mapping {
 
     /// Loads a byte of each page, and returns their sum.
     pub fn touch(&self) -> u64 {
-        let step = usize::try_from(crate::session::page_size()).unwrap_or(4096);
+        let step = crate::page_bytes();
         let load = |within| {
             let mut byte = [0];
             self.read(within, &mut byte);

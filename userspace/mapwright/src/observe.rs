@@ -2,7 +2,7 @@
 
 //! What `/proc` says of this process's mappings.
 
-use crate::{session::page_size, Error, Result};
+use crate::{page_bytes, Error, Result};
 use procfs::process::{MMapExtension, MemoryMap, PageInfo, Process, VmFlags};
 
 /// A VMA of this process.
@@ -80,7 +80,7 @@ fn flag_names(extension: &MMapExtension) -> Vec<String> {
 /// What `/proc/self/pagemap` says of the pages from `addr` on: the page frame number of each page
 /// that is present and counted, `None` otherwise. Numbers are only told to root.
 pub fn pagemap_pfns(addr: usize, count: usize) -> Result<Vec<Option<u64>>> {
-    let first = addr / usize::try_from(page_size()).unwrap_or(4096);
+    let first = addr / page_bytes();
     let pages = Process::myself()
         .and_then(|me| me.pagemap())
         .and_then(|mut pagemap| pagemap.get_range_info(first..first + count))

@@ -159,7 +159,7 @@ impl Session {
     /// The page frame numbers of `count` pages from page `first` on, fewer at the region's end.
     /// Needs `CAP_SYS_ADMIN`.
     pub fn pages(&self, region: &Region, first: u64, count: u64) -> Result<Vec<PageInfo>> {
-        let rest = (region.bytes / page_size()).saturating_sub(first);
+        let rest = (region.bytes / crate::page_size()).saturating_sub(first);
         let length =
             usize::try_from(count.min(rest)).map_err(|_| system("PAGES")(Errno::EINVAL))?;
         let mut array = vec![PageInfo::default(); length];
@@ -256,11 +256,6 @@ impl TryFrom<uapi::Query> for Query {
             dma_addr: (query.dma_addr != uapi::NO_DMA_ADDR).then_some(query.dma_addr),
         })
     }
-}
-
-/// Bytes of a page.
-pub fn page_size() -> u64 {
-    procfs::page_size()
 }
 
 fn system(what: &'static str) -> impl Fn(Errno) -> Error {

@@ -15,7 +15,10 @@ use crate::{
 };
 use anyhow::{ensure, Context as _, Result};
 use gpio_model::{Client, Record, Register};
-use mapwright::gpio::{Bank, Line};
+use mapwright::{
+    gpio::{Bank, Line},
+    page_bytes,
+};
 use nix::sys::mman::{mmap, munmap, MapFlags, ProtFlags};
 use std::{
     fs::{self, OpenOptions},
@@ -37,7 +40,6 @@ const PAST_IDLE: Duration = Duration::from_secs(20);
 const BANKS: usize = 4;
 /// The one that this driver is for here: GPIO1.
 const OURS: usize = 1;
-const PAGE: usize = 4096;
 
 /// The model and the driver's bank, on a machine whose device tree has it in this `mode`.
 fn board(mode: &str) -> Result<(Client, Bank)> {
@@ -115,12 +117,12 @@ fn blink_past_idle(
 
 /// A word of physical memory, by `/dev/mem`.
 fn word_at(address: i32) -> Result<u32> {
-    let page = address & !(PAGE as i32 - 1);
+    let page = address & !(page_bytes() as i32 - 1);
     let memory = OpenOptions::new()
         .read(true)
         .custom_flags(nix::libc::O_SYNC)
         .open("/dev/mem")?;
-    let length = NonZeroUsize::new(PAGE).context("a page of nothing")?;
+    let length = NonZeroUsize::new(page_bytes()).context("a page of nothing")?;
     // SAFETY: A new mapping at an address of the kernel's choice, of registers, which nobody takes for
     // memory.
     let mapped = unsafe {
@@ -145,7 +147,7 @@ fn word_at(address: i32) -> Result<u32> {
             .read_volatile()
     };
     // SAFETY: This is the mapping, of which nothing is borrowed.
-    unsafe { munmap(mapped, PAGE)? };
+    unsafe { munmap(mapped, page_bytes())? };
     Ok(value)
 }
 
