@@ -31,7 +31,7 @@ pub const fn reason_against(backing: Backing, method: Method) -> Option<&'static
         }
         (Vmalloc, Huge) => {
             Some("vmalloc memory is single pages, with no block to map by one entry")
-        },
+        }
         (Kmalloc | Pages | Folio | Coherent, VmallocRemap) => {
             Some("remap_vmalloc_range() maps vmalloc memory only")
         }

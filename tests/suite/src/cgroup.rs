@@ -9,7 +9,7 @@ use crate::{
     runner::{skip, Case, Suite},
 };
 use anyhow::{ensure, Context as _, Result};
-use mapwright::{Backing, Session};
+use mapwright::{page_size, Backing, Session};
 use nix::{
     errno::Errno,
     mount::{mount, MsFlags},
@@ -40,9 +40,21 @@ fn cases() -> Vec<Case> {
 }
 
 const ROOT: &str = "/sys/fs/cgroup";
-const MIB: u64 = 1 << 20;
+
+/// Bytes of a region.
+fn region_bytes() -> u64 {
+    1024 * page_size()
+}
+
 /// More than any test here needs beside its regions.
-const LIMIT: u64 = 16 * MIB;
+fn limit() -> u64 {
+    4 * region_bytes()
+}
+
+/// More than what is charged for each CPU ahead of time, 64 pages.
+fn beside() -> u64 {
+    256 * page_size()
+}
 
 /// A control group with a limit of its own, removed when dropped.
 struct Group(PathBuf);
@@ -69,7 +81,7 @@ impl Group {
         fs::write(Path::new(ROOT).join("cgroup.subtree_control"), "+memory")?;
         let group = Self(Path::new(ROOT).join(format!("mapwright-{}", std::process::id())));
         fs::create_dir(&group.0)?;
-        fs::write(group.0.join("memory.max"), LIMIT.to_string())?;
+        fs::write(group.0.join("memory.max"), limit().to_string())?;
         Ok(group)
     }
 
@@ -112,20 +124,20 @@ fn counts_a_region(cell: Cell) -> Result<()> {
     group.run(|| {
         let session = Session::open()?;
         let before = group.current()?;
-        let region = cell.create(&session, 4 * MIB)?;
+        let region = cell.create(&session, region_bytes())?;
         let with = group.current()?;
         ensure!(
-            // What was charged ahead of time for each CPU is used up first.
-            with + MIB >= before + 4 * MIB,
+            // What was charged ahead of time is used up first.
+            with + beside() >= before + region.bytes,
             "{} bytes more for a region of {}",
             with.saturating_sub(before),
-            4 * MIB
+            region.bytes
         );
         session.destroy(&region)?;
         let after = group.current()?;
-        // What is charged ahead of time for each CPU is not exact.
+        // What is charged ahead of time is not exact.
         ensure!(
-            after + 3 * MIB < with,
+            after + region.bytes - beside() < with,
             "{after} of {with} bytes remain charged"
         );
         Ok(())
@@ -138,21 +150,23 @@ fn limit_is_enomem(cell: Cell) -> Result<()> {
         let session = Session::open()?;
         let mut regions = Vec::new();
         let refused = loop {
-            match cell.create(&session, 4 * MIB) {
+            match cell.create(&session, region_bytes()) {
                 Ok(region) => regions.push(region),
                 Err(errno) => break errno,
             }
             ensure!(
-                regions.len() as u64 * 4 * MIB <= LIMIT,
-                "{} regions of 4 MiB in {LIMIT} bytes",
-                regions.len()
+                regions.len() as u64 * region_bytes() <= limit(),
+                "{} regions of {} bytes in {}",
+                regions.len(),
+                region_bytes(),
+                limit()
             );
         };
         ensure!(refused == Errno::ENOMEM, "{refused}");
         ensure!(!regions.is_empty(), "not even one region");
         // The group has room again.
         session.destroy(&regions[0])?;
-        let again = cell.create(&session, 4 * MIB);
+        let again = cell.create(&session, region_bytes());
         ensure!(again.is_ok(), "{again:?}");
         Ok(())
     })?;

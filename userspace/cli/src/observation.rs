@@ -5,8 +5,8 @@
 use crate::style::{bytes, count, line, more, paint, table, BAD, DIM, GOOD, STRONG};
 use anyhow::{Context as _, Result};
 use mapwright::{
-    page_faults, pagemap_pfns, settle, vma_of, AddressClass, Mapping, Protection, Query, Region,
-    Session, Vma,
+    page_bytes, page_faults, pagemap_pfns, settle, vma_of, AddressClass, Mapping, Protection,
+    Query, Region, Session, Vma,
 };
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -134,7 +134,7 @@ impl Observation {
         ];
         let mut table = table(header, 0);
         for (page, (pfn, seen)) in self.pfns.iter().zip(&self.pagemap).enumerate() {
-            let addr = self.mapping.addr() + page * page_size();
+            let addr = self.mapping.addr() + page * page_bytes();
             let seen = seen.map_or("hidden".to_owned(), |pfn| format!("{pfn:#x}"));
             table.add_row([
                 page.to_string(),
@@ -282,8 +282,4 @@ fn show_exchange(from: &str, how: &str, told: &[u8], to: &str, seen: &[u8]) -> b
 
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn page_size() -> usize {
-    usize::try_from(mapwright::page_size()).unwrap_or(4096)
 }

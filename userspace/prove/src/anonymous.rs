@@ -3,6 +3,7 @@
 //! Anonymous memory of this process.
 
 use anyhow::{ensure, Context as _, Result};
+use mapwright::{block_bytes, page_bytes};
 use nix::{
     errno::Errno,
     sys::mman::{madvise, mmap_anonymous, munmap, MapFlags, MmapAdvise, ProtFlags},
@@ -11,9 +12,6 @@ use std::{ffi::c_void, num::NonZeroUsize, ops::Range, path::Path, ptr::NonNull};
 
 /// Where a kernel that has huge pages says how it uses them.
 const HUGE_PAGES: &str = "/sys/kernel/mm/transparent_hugepage";
-
-/// Bytes of a huge page.
-pub const HUGE: usize = 2 << 20;
 
 /// A private anonymous mapping, unmapped when dropped.
 pub struct Anonymous {
@@ -61,7 +59,7 @@ impl Anonymous {
 
     /// The place of the first address in it that is a multiple of the size of a huge page.
     pub fn aligned(&self) -> usize {
-        self.addr().next_multiple_of(HUGE) - self.addr()
+        self.addr().next_multiple_of(block_bytes()) - self.addr()
     }
 
     /// Its length in bytes.
@@ -116,8 +114,7 @@ impl Anonymous {
             "{range:?} is beyond {} bytes",
             self.bytes
         );
-        let page = usize::try_from(mapwright::page_size())?;
-        for within in range.step_by(page) {
+        for within in range.step_by(page_bytes()) {
             // SAFETY: It was checked to be inside the mapping, which is writable.
             unsafe { self.addr.cast::<u8>().add(within).write_volatile(1) };
         }

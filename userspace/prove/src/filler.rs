@@ -11,7 +11,7 @@ use nix::sys::mman::MmapAdvise;
 
 /// Bytes of the largest piece.
 const PIECE: u64 = 16 << 20;
-/// Bytes of the smallest: that of a huge page.
+/// Bytes of the smallest; with pages of 4 KiB, that of a huge page.
 const LEAST: u64 = 2 << 20;
 
 /// Anonymous memory that only has to be there; given back when dropped.

@@ -10,7 +10,10 @@ use super::{
 use crate::style;
 use anyhow::{Context as _, Result};
 use indicatif::ProgressBar;
-use mapwright::alloc::{AllocDevice, Allocator, CacheFlag, Cost, Pattern, Plan, Report};
+use mapwright::{
+    alloc::{AllocDevice, Allocator, CacheFlag, Cost, Pattern, Plan, Report},
+    page_size,
+};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -89,18 +92,19 @@ fn open_twin(modules: Option<&Path>) -> Result<Option<AllocDevice>> {
 
 /// What is measured: of each allocator, some sizes.
 fn plans() -> Vec<Plan> {
+    let page = page_size();
     let sized = [
         (
             Allocator::Kmalloc,
-            &[8, 64, 512, 4096, 8192, 64 << 10, 1 << 20][..],
+            &[8, 64, 512, page, 2 * page, 64 << 10, 1 << 20][..],
         ),
-        (Allocator::Kzalloc, &[64, 4096, 64 << 10]),
-        (Allocator::KmemCache, &[64, 512, 4096]),
+        (Allocator::Kzalloc, &[64, page, 64 << 10]),
+        (Allocator::KmemCache, &[64, 512, page]),
         (Allocator::Kvmalloc, &[64, 64 << 10]),
-        (Allocator::Vmalloc, &[4096, 64 << 10, 1 << 20]),
-        (Allocator::Vzalloc, &[4096, 64 << 10]),
+        (Allocator::Vmalloc, &[page, 64 << 10, 1 << 20]),
+        (Allocator::Vzalloc, &[page, 64 << 10]),
         (Allocator::PerCpu, &[8, 1024]),
-        (Allocator::Coherent, &[4096, 64 << 10]),
+        (Allocator::Coherent, &[page, 64 << 10]),
     ];
     let mut plans: Vec<Plan> = [0, 1, 2, 3, 4, 6, 9, 10].map(Plan::pages).into();
     for (allocator, sizes) in sized {
@@ -113,7 +117,7 @@ fn plans() -> Vec<Plan> {
 /// Bytes of an object.
 fn bytes(plan: &Plan) -> u64 {
     match plan.allocator {
-        Allocator::Pages => mapwright::page_size() << plan.order,
+        Allocator::Pages => page_size() << plan.order,
         _ => plan.bytes,
     }
 }
@@ -352,14 +356,14 @@ const SAID: [Said; 4] = [
     Said {
         what: "vmalloc of a page",
         ns: BUDDY.ns,
-        of: |bench| bench.allocate("vmalloc, 4 KiB"),
+        of: |bench| bench.allocate(&name(&Plan::new(Allocator::Vmalloc, page_size()))),
     },
 ];
 
 const BUDDY: Said = Said {
     what: "buddy, a page",
     ns: (100.0, 500.0),
-    of: |bench| bench.allocate("pages, order 0 (4 KiB)"),
+    of: |bench| bench.allocate(&name(&Plan::pages(0))),
 };
 
 /// What a textbook says, beside what was measured.
@@ -507,13 +511,14 @@ mod tests {
     #[test]
     fn names_tell_size_and_order() {
         let names: Vec<String> = plans().iter().map(name).collect();
+        let page = style::bytes(page_size());
         for said in [
-            "kmalloc, 64 bytes",
-            "pages, order 0 (4 KiB)",
-            "krealloc, 100 to 128 bytes",
-            "vmalloc, 4 KiB",
+            "kmalloc, 64 bytes".to_owned(),
+            format!("pages, order 0 ({page})"),
+            "krealloc, 100 to 128 bytes".to_owned(),
+            format!("vmalloc, {page}"),
         ] {
-            assert!(names.iter().any(|name| name == said), "{names:?}");
+            assert!(names.contains(&said), "{names:?}");
         }
     }
 

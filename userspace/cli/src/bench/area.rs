@@ -4,14 +4,12 @@
 //! loop each.
 
 use anyhow::{Context as _, Result};
+use mapwright::page_bytes;
 use nix::{
     libc,
     sys::mman::{madvise, mmap, mmap_anonymous, munmap, MapFlags, MmapAdvise, ProtFlags},
 };
 use std::{num::NonZeroUsize, os::fd::AsFd, ptr::NonNull};
-
-/// Bytes of a page: what is measured here is x86-64.
-pub const PAGE: usize = 4096;
 
 const RW: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
@@ -19,6 +17,8 @@ const RW: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 pub struct Area {
     addr: NonNull<u8>,
     length: NonZeroUsize,
+    /// Bytes of a page.
+    page: usize,
 }
 
 impl Area {
@@ -31,6 +31,7 @@ impl Area {
         Ok(Self {
             addr: addr.cast(),
             length,
+            page: page_bytes(),
         })
     }
 
@@ -42,6 +43,7 @@ impl Area {
         let area = Self {
             addr: addr.cast(),
             length,
+            page: page_bytes(),
         };
         let advice = match huge {
             true => MmapAdvise::MADV_HUGEPAGE,
@@ -57,11 +59,12 @@ impl Area {
     pub fn touch(&mut self) {
         let mut at = self.addr.as_ptr();
         let end = at.wrapping_add(self.length.get());
+        let page = self.page;
         while at < end {
             // SAFETY: Inside this mapping, which is writable and which nothing has borrowed from.
             // The memory may be shared with the kernel, so the store is volatile.
             unsafe { at.write_volatile(1) };
-            at = at.wrapping_add(PAGE);
+            at = at.wrapping_add(page);
         }
     }
 

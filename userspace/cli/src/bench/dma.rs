@@ -23,7 +23,9 @@ const RUNS: usize = 12;
 const TURNS: u32 = 8;
 
 /// Sizes that are measured.
-const SIZES: [u64; 4] = [4 << 10, 64 << 10, 1 << 20, 4 << 20];
+fn sizes() -> [u64; 4] {
+    [page_size(), 64 << 10, 1 << 20, 4 << 20]
+}
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -176,7 +178,7 @@ fn open_twin(modules: Option<&Path>) -> Result<Option<Session>> {
 
 fn lines(unit: Unit, ours: &Session, twin: Option<&Session>, filter: &str) -> Result<Vec<Line>> {
     let all = KINDS.iter().flat_map(|kind| {
-        let sizes = SIZES
+        let sizes = sizes()
             .into_iter()
             .filter(|bytes| !kind.one_page || *bytes == page_size());
         sizes.map(move |bytes| (kind, bytes))

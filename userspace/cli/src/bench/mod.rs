@@ -20,7 +20,7 @@ mod undisturbed;
 use crate::size::size;
 use anyhow::{ensure, Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use mapwright::{Backing, Method, Session};
+use mapwright::{page_size, Backing, Method, Session};
 use meter::Meter;
 use report::{Measurement, Report};
 use std::{
@@ -69,7 +69,7 @@ struct MapArgs {
     /// Draw cost against size into an SVG file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Sizes, in bytes or with K, M, G (powers of 1024); by default 4 KiB to 256 MiB by fours
+    /// Sizes, in bytes or with K, M, G (powers of 1024); by default a page to 256 MiB by fours
     #[arg(long, value_name = "SIZE,…", value_delimiter = ',', value_parser = size)]
     size: Vec<u64>,
     /// Runs of each measurement at most; fewer if they repeat to 0.2 %
@@ -122,12 +122,15 @@ fn run_map(args: &MapArgs) -> Result<()> {
     Ok(())
 }
 
-/// The sizes that were asked for, in whole pages; 4 KiB to 256 MiB by default.
+/// The sizes that were asked for, in whole pages; by fours up to 256 MiB by default.
 fn sizes(wanted: &[u64]) -> Result<Vec<u64>> {
     ensure!(!wanted.contains(&0), "a size is 0");
-    let page = area::PAGE as u64;
+    let page = page_size();
     let mut sizes: Vec<u64> = match wanted {
-        [] => (0..9).map(|step| page << (2 * step)).collect(),
+        [] => (0..)
+            .map(|step| page << (2 * step))
+            .take_while(|bytes| *bytes <= 256 << 20)
+            .collect(),
         _ => wanted
             .iter()
             .map(|bytes| bytes.next_multiple_of(page))
@@ -249,12 +252,14 @@ mod tests {
     #[test]
     fn sizes_by_fours() {
         let sizes = sizes(&[]).unwrap();
-        assert_eq!((sizes[0], sizes[5], sizes[8]), (4096, 4 << 20, 256 << 20));
+        assert_eq!((sizes[0], sizes[1]), (page_size(), 4 * page_size()));
+        assert_eq!(sizes.last(), Some(&(256 << 20)));
     }
 
     #[test]
     fn sizes_are_whole_pages_and_in_order() {
-        assert_eq!(sizes(&[8192, 1, 4096]).unwrap(), [4096, 8192]);
+        let page = page_size();
+        assert_eq!(sizes(&[page + 1, 1, page]).unwrap(), [page, 2 * page]);
         assert!(sizes(&[0]).is_err());
     }
 }

@@ -3,13 +3,13 @@
 //! The measurements, for people and for programs.
 
 use super::{
-    area::PAGE,
     compare,
     cost::{Cost, Least, PHASES},
     meter::Unit,
     subject::{Owner, Subject, Variant},
 };
 use crate::style;
+use mapwright::{page_bytes, page_size};
 use serde::Serialize;
 
 /// What a size of a subject costs.
@@ -52,7 +52,7 @@ impl Measurement {
 }
 
 fn per_page(cost: u64, bytes: u64) -> f64 {
-    cost as f64 / (bytes / PAGE as u64) as f64
+    cost as f64 / (bytes / page_size()) as f64
 }
 
 /// All that was measured.
@@ -73,7 +73,7 @@ impl Report {
             .unwrap_or_default();
         Self {
             unit,
-            page_bytes: PAGE,
+            page_bytes: page_bytes(),
             kernel,
             comparisons: compare::all(&measurements),
             measurements,
@@ -92,7 +92,7 @@ impl Report {
         shown.sort_unstable();
         shown.dedup();
         for bytes in shown {
-            self.show_size(bytes.next_multiple_of(PAGE as u64));
+            self.show_size(bytes.next_multiple_of(page_size()));
         }
         compare::show(&self.comparisons);
         anstream::println!(

@@ -6,7 +6,8 @@
 use super::area::Area;
 use anyhow::Result;
 use mapwright::{
-    reason_against, uapi, uapi::Request as _, Backing, Caching, Error, Method, Region, Session,
+    block_size, reason_against, uapi, uapi::Request as _, Backing, Caching, Error, Method, Region,
+    Session,
 };
 use nix::{
     errno::Errno,
@@ -164,9 +165,9 @@ impl Subject {
         }
     }
 
-    /// Whether such an amount makes sense: THP needs room for a huge page.
+    /// Whether such an amount makes sense: THP needs room for a block.
     pub fn fits(&self, bytes: u64) -> bool {
-        !matches!(self.source, Source::Thp) || bytes >= 2 << 20
+        !matches!(self.source, Source::Thp) || bytes >= block_size()
     }
 
     /// Makes the memory, or `None` if there is no such amount of it.

@@ -5,13 +5,12 @@
 use super::Told;
 use anyhow::{Context as _, Result};
 use mapwright::{
+    block_bytes, block_size,
     inspect::{Area, Inspector, Target},
-    Backing, Mapping, Method, Protection, Session,
+    page_size, Backing, Mapping, Method, Protection, Session,
 };
 use nix::sys::mman::{madvise, mmap_anonymous, munmap, MapFlags, MmapAdvise, ProtFlags};
 use std::{ffi::c_void, num::NonZeroUsize, ptr::NonNull};
-
-const MIB: usize = 1 << 20;
 
 /// Anonymous memory of this program, unmapped when dropped.
 struct Anonymous {
@@ -20,9 +19,9 @@ struct Anonymous {
 }
 
 impl Anonymous {
-    /// 8 MiB, with huge pages or without, of which the middle is touched.
+    /// Four blocks, with huge pages or without, of which the middle is touched.
     fn touched(advice: MmapAdvise) -> Result<Self> {
-        let length = 8 * MIB;
+        let length = 4 * block_bytes();
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let size = NonZeroUsize::new(length).context("no length")?;
         // SAFETY: The kernel chooses an address where nothing is mapped.
@@ -35,9 +34,9 @@ impl Anonymous {
         Ok(memory)
     }
 
-    /// An address in the middle, aligned to 2 MiB.
+    /// An address in the middle, where a block begins.
     fn middle(&self) -> usize {
-        (self.start.as_ptr() as usize + self.length / 2) & !(2 * MIB - 1)
+        (self.start.as_ptr() as usize + self.length / 2) & !(block_bytes() - 1)
     }
 }
 
@@ -60,8 +59,8 @@ pub fn walks(inspector: &Inspector) -> Result<Vec<Told>> {
     let small = Anonymous::touched(MmapAdvise::MADV_NOHUGEPAGE)?;
     let huge = Anonymous::touched(MmapAdvise::MADV_HUGEPAGE)?;
     let session = Session::open()?;
-    let remapped = region(&session, Backing::Pages, Method::Remap, 64 << 10)?;
-    let huge_region = region(&session, Backing::Pages, Method::Huge, 4 << 20)?;
+    let remapped = region(&session, Backing::Pages, Method::Remap, 16 * page_size())?;
+    let huge_region = region(&session, Backing::Pages, Method::Huge, 2 * block_size())?;
     let direct = inspector.layout()?;
     let direct = direct.area(Area::DirectMap).context("no direct map")?.start;
 
@@ -78,13 +77,13 @@ pub fn walks(inspector: &Inspector) -> Result<Vec<Told>> {
     let mut walks = vec![
         told(
             "a page of anonymous memory",
-            "One entry per page of 4 KiB, found through all levels.",
+            "One entry per page, found through all levels.",
             myself,
             small.middle() as u64 + 0x123,
         )?,
         told(
             "anonymous memory with huge pages (THP)",
-            "The walk ends early: the PMD's entry maps 2 MiB, and more bits of the address are offset.",
+            "The walk ends early: the PMD's entry maps a whole block, and more bits of the address are offset.",
             myself,
             huge.middle() as u64 + 0x1_2345,
         )?,
@@ -92,7 +91,7 @@ pub fn walks(inspector: &Inspector) -> Result<Vec<Told>> {
             "beside the page, nothing was touched yet",
             "The entry is empty: a load here is a page fault, and the kernel makes the page then.",
             myself,
-            small.middle() as u64 + 0x1000,
+            small.middle() as u64 + page_size(),
         )?,
         told(
             "a region of ours, mapped with remap_pfn_range()",
@@ -101,10 +100,10 @@ pub fn walks(inspector: &Inspector) -> Result<Vec<Told>> {
             remapped.addr() as u64,
         )?,
         told(
-            "a region of ours, mapped with 2 MiB entries",
+            "a region of ours, mapped block by block",
             "What vmf_insert_pfn_pmd() put in.",
             myself,
-            huge_region.addr() as u64 + 0x1000,
+            huge_region.addr() as u64 + page_size(),
         )?,
     ];
     let frame = walks.get(3).and_then(|told| told.walk.physical);

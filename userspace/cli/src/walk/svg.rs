@@ -213,7 +213,7 @@ fn draw_end(root: &Area<'_>, told: &Told, column: usize) -> Drawn {
 
     let mut lines = vec![
         format!("physical {physical:#x}"),
-        format!("frame {:#x}", physical >> 12),
+        format!("frame {:#x}", physical / mapwright::page_size()),
     ];
     lines.extend(
         walk.memory_type

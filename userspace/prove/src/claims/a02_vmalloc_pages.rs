@@ -2,7 +2,7 @@
 
 //! A2: vmalloc memory is mapped page by page.
 
-use crate::{frames::Frames, Claim, Finding, Lab, Need, Shape, Verdict};
+use crate::{frames::Frames, read::free_lists, Claim, Finding, Lab, Need, Shape, Verdict};
 use anyhow::Result;
 use mapwright::{pagemap_pfns, vma_of, Backing, Method, Protection, Session};
 
@@ -15,16 +15,11 @@ pub const CLAIM: Claim = Claim {
     prove,
 };
 
-/// So large that the page allocator has no block for it.
-const PAGES: u64 = 2048;
-
 fn prove(_: &Lab) -> Result<Finding> {
     let session = Session::open()?;
-    let region = session.create(
-        Backing::Vmalloc,
-        Method::Insert,
-        PAGES * mapwright::page_size(),
-    )?;
+    // So large that the page allocator has no block for it.
+    let bytes = mapwright::page_size() << free_lists::orders()?;
+    let region = session.create(Backing::Vmalloc, Method::Insert, bytes)?;
     let mapping = session.map(&region, Protection::ReadWrite)?;
     let frames = Frames::of(&session, &region, &mapping)?;
     let counted = pagemap_pfns(mapping.addr(), frames.pages())?;

@@ -15,11 +15,6 @@ pub const CLAIM: Claim = Claim {
     prove,
 };
 
-/// Every size up to this is tried.
-const UP_TO: u64 = 8192;
-/// Sizes beyond, which come from the page allocator.
-const LARGER: [u64; 4] = [8193, 12_288, 16_385, 100_000];
-
 /// Requests that get the same.
 struct Class {
     first: u64,
@@ -29,8 +24,11 @@ struct Class {
 
 fn prove(_: &Lab) -> Result<Finding> {
     let device = AllocDevice::open()?;
+    // Every size up to the largest of a slab, and some beyond, which come from the page allocator.
+    let up_to = device.info()?.slab_max_bytes;
+    let larger = [up_to + 1, up_to * 3 / 2, 2 * up_to + 1, 100_000];
     let mut classes: Vec<Class> = Vec::new();
-    for bytes in 1..=UP_TO {
+    for bytes in 1..=up_to {
         let actual = actual(&device, bytes)?;
         match classes.last_mut() {
             Some(class) if class.actual == actual => class.last = bytes,
@@ -41,7 +39,7 @@ fn prove(_: &Lab) -> Result<Finding> {
             }),
         }
     }
-    for bytes in LARGER {
+    for bytes in larger {
         let actual = actual(&device, bytes)?;
         classes.push(Class {
             first: bytes,
@@ -50,7 +48,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         });
     }
     let mut table = Table::new(
-        format!("What ksize() tells of every size from 1 to {UP_TO}, and some larger ones"),
+        format!("What ksize() tells of every size from 1 to {up_to}, and some larger ones"),
         ["asked for", "given", "a power of two"],
     );
     for class in &classes {

@@ -3,7 +3,7 @@
 //! B4: the largest `kmalloc()`.
 
 use crate::{read::free_lists, Claim, Finding, Lab, Need, Shape, Table, Verdict};
-use anyhow::{ensure, Context as _, Result};
+use anyhow::{ensure, Result};
 use mapwright::alloc::{AllocDevice, Allocator, Plan};
 
 pub const CLAIM: Claim = Claim {
@@ -20,12 +20,7 @@ const CLAIMED: u64 = 4 << 20;
 
 fn prove(lab: &Lab) -> Result<Finding> {
     let device = AllocDevice::open()?;
-    let lists = free_lists::read()?;
-    let lists = lists
-        .first()
-        .context("/proc/buddyinfo is empty")?
-        .blocks
-        .len();
+    let lists = free_lists::orders()?;
     let block = lab.machine.page_size << (lists - 1);
     let mut table = Table::new(
         "kmalloc() around the size of the largest block",
@@ -69,7 +64,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
         )
         .statement(
             "It is 4 MB",
-            Verdict::of(largest == CLAIMED),
+            Verdict::Confirmed.if_else(largest == CLAIMED, Verdict::Config),
             format!("{} MiB on this machine", largest >> 20),
         )
         .table(table)

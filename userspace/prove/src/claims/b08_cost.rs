@@ -50,7 +50,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         ),
         (
             "vmalloc() of a page, freed at once",
-            Plan::new(Allocator::Vmalloc, 4096),
+            Plan::new(Allocator::Vmalloc, mapwright::page_size()),
         ),
     ];
     let measured: Vec<Measured> = measured

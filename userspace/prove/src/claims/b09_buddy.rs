@@ -29,8 +29,8 @@ const ORDER: usize = 5;
 const TRIES: usize = 200;
 /// The block that is split is to be at least of this order.
 const SPLIT_FROM: usize = ORDER + 3;
-/// Blocks that are looked at for buddies, at most: 48 MiB.
-const MAX_BLOCKS: u32 = 384;
+/// Bytes of all blocks that are looked at for buddies, at most.
+const MOST: u64 = 48 << 20;
 
 /// The lists of the type that the kernel's own pages come from, before, while a block is taken, and after.
 struct Split {
@@ -184,7 +184,7 @@ fn blocks_until_split(zone: &str) -> Result<u32> {
 /// How many of many blocks, taken one after the other, are each other's buddies.
 fn pairs(device: &AllocDevice, zone: &str, page_size: u64) -> Result<Pairs> {
     let needed = blocks_until_split(zone)?;
-    let blocks = needed.min(MAX_BLOCKS);
+    let blocks = needed.min(u32::try_from(MOST / (page_size << ORDER))?);
     let plan = Plan::pages(u32::try_from(ORDER)?)
         .repeated(blocks)
         .with_pattern(Pattern::Batches { batch: blocks });

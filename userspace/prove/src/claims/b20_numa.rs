@@ -9,7 +9,7 @@ use crate::{
     Claim, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
-use mapwright::{pagemap_pfns, Backing, Method, Session};
+use mapwright::{block_size, pagemap_pfns, Backing, Method, Session};
 use nix::sys::mman::MmapAdvise;
 use std::collections::BTreeMap;
 
@@ -126,7 +126,7 @@ fn overflow(node: usize, zones: &[Zone]) -> Result<Fallback> {
         .filter(|zone| zone.node == node)
         .map(Zone::free)
         .sum();
-    let part = (free * page + BEYOND) / PARTS as u64 / (2 << 20) * (2 << 20);
+    let part = (free * page + BEYOND) / PARTS as u64 / block_size() * block_size();
     let part = usize::try_from(part)?;
     let memory = Anonymous::new(part * PARTS)?;
     memory.advise(MmapAdvise::MADV_NOHUGEPAGE)?;

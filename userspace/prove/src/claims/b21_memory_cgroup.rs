@@ -19,13 +19,19 @@ pub const CLAIM: Claim = Claim {
     prove,
 };
 
-const BYTES: u64 = 4 << 20;
-/// So much may be charged beside the region: page tables, what the program itself needs, and what a CPU
+/// Pages of the memory that is charged.
+const PAGES: u64 = 1024;
+/// So many pages may be charged beside the region: page tables, what the program itself needs, and what a CPU
 /// charges in advance (64 pages).
-const BESIDE: u64 = 1 << 20;
+const BESIDE: u64 = 256;
 
-/// Pages of an object of the plans: 64 KiB.
+/// The order of the plans' blocks of pages.
 const ORDER: u32 = 4;
+
+/// Bytes of them.
+fn bytes() -> u64 {
+    PAGES * mapwright::page_size()
+}
 
 fn prove(_: &Lab) -> Result<Finding> {
     let cgroup = Cgroup::enter()?;
@@ -36,12 +42,12 @@ fn prove(_: &Lab) -> Result<Finding> {
         (Backing::Vmalloc, Method::Insert),
     ] {
         let name = format!("region: {} + {}", backing.name(), method.name());
-        let create = || Ok(session.create(backing, method, BYTES)?);
+        let create = || Ok(session.create(backing, method, bytes())?);
         evidence.add(name, true, create, |region| Ok(session.destroy(&region)?))?;
     }
     let device = AllocDevice::open()?;
     for accounted in [true, false] {
-        let count = u32::try_from(BYTES / (mapwright::page_size() << ORDER))?;
+        let count = u32::try_from(bytes() / (mapwright::page_size() << ORDER))?;
         let plan = Plan::pages(ORDER)
             .repeated(count)
             .with_pattern(Pattern::Batches { batch: count })
@@ -57,17 +63,20 @@ fn prove(_: &Lab) -> Result<Finding> {
         };
         let free = |()| device.release().map(drop).map_err(Into::into);
         evidence.add(
-            format!("{count} x 64 KiB of pages"),
+            format!(
+                "{count} x {} KiB of pages",
+                (mapwright::page_size() << ORDER) >> 10
+            ),
             accounted,
             allocate,
             free,
         )?;
     }
     let Evidence { table, counted, .. } = evidence;
-    let limit = cgroup.charged()? + BYTES / 2;
+    let limit = cgroup.charged()? + bytes() / 2;
     cgroup.limit(limit)?;
     let hits = cgroup.events("max")?;
-    let refused = match session.create(Backing::Pages, Method::Remap, BYTES) {
+    let refused = match session.create(Backing::Pages, Method::Remap, bytes()) {
         Ok(_) => false,
         Err(Error::System {
             errno: Errno::ENOMEM,
@@ -83,7 +92,7 @@ fn prove(_: &Lab) -> Result<Finding> {
     let kills = cgroup.events("oom_kill")?;
     Ok(Finding::new(format!(
         "{} MiB charged with __GFP_ACCOUNT, none without; beyond memory.max {}",
-        BYTES >> 20,
+        bytes() >> 20,
         if refused { "ENOMEM" } else { "it is allocated" }
     ))
     .statement(
@@ -115,7 +124,10 @@ impl<'a> Evidence<'a> {
         Self {
             cgroup,
             table: Table::new(
-                format!("Bytes charged to the cgroup (memory.current) for {BYTES} bytes"),
+                format!(
+                    "Bytes charged to the cgroup (memory.current) for {} bytes",
+                    bytes()
+                ),
                 [
                     "memory",
                     "__GFP_ACCOUNT",
@@ -142,8 +154,9 @@ impl<'a> Evidence<'a> {
         free(memory)?;
         let after = self.cgroup.charged()?;
         let charged = with.saturating_sub(before);
-        let expected = if accounted { BYTES } else { 0 };
-        self.counted &= charged.abs_diff(expected) <= BESIDE && after.abs_diff(before) <= BESIDE;
+        let expected = if accounted { bytes() } else { 0 };
+        let beside = BESIDE * mapwright::page_size();
+        self.counted &= charged.abs_diff(expected) <= beside && after.abs_diff(before) <= beside;
         self.table.row([
             name,
             if accounted { "yes" } else { "no" }.to_owned(),

@@ -39,7 +39,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
     let names: Vec<&str> = real.iter().map(|step| step.level.name()).collect();
     let layout = inspector.layout()?;
     let entry_bytes = entry_bytes(&walk, &next)?;
-    let root_in_register = walk.register & !0xfff;
+    let root_in_register = walk.register & !(page as u64 - 1);
     let indices: Vec<String> = real
         .iter()
         .map(|step| format!("{} {}", step.level.name(), step.index))
@@ -53,7 +53,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
                     || names == ["PGD", "P4D", "PUD", "PMD", "PTE"],
                 Verdict::Config,
             ),
-            format!("{}, then frame {:#x}", names.join(", "), physical >> 12),
+            format!("{}, then frame {:#x}", names.join(", "), physical / page as u64),
         )
         .statement(
             "Each level takes nine bits of the address",
@@ -62,8 +62,13 @@ fn prove(lab: &Lab) -> Result<Finding> {
         )
         .statement(
             "An entry has 8 bytes, so that a table of 512 fills a page",
-            Verdict::Confirmed.if_else(entry_bytes == 8, Verdict::Config),
-            format!("the PTE entries of two neighbouring pages are {entry_bytes} bytes apart"),
+            Verdict::Confirmed.if_else(
+                (entry_bytes, page as u64 / entry_bytes) == (8, 512),
+                Verdict::Config,
+            ),
+            format!(
+                "the PTE entries of two neighbouring pages are {entry_bytes} bytes apart, and a page has {page}"
+            ),
         )
         .statement(
             "Virtual addresses have 48 bits",
@@ -81,7 +86,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
     Ok(finding
         .fact("levels", real.len() as u64)
         .table(evidence(&walk))
-        .instead(instead(&walk)))
+        .instead(instead(&walk, layout.address_bits)))
 }
 
 /// The steps that the machine takes.
@@ -125,7 +130,7 @@ fn entry_bytes(walk: &Walk, next: &Walk) -> Result<u64> {
     );
     // In another table, the distance says nothing: there, the entry's own place does.
     Ok(match second.index {
-        0 => (first.entry & 0xfff) / u64::from(first.index.max(1)),
+        0 => first.entry % mapwright::page_size() / u64::from(first.index.max(1)),
         _ => second.entry - first.entry,
     })
 }
@@ -174,19 +179,18 @@ fn evidence(walk: &Walk) -> Table {
     table
 }
 
-fn instead(walk: &Walk) -> &'static str {
+fn instead(walk: &Walk, address_bits: u32) -> String {
     let folded = walk
         .steps
         .iter()
         .any(|step| step.level == Level::P4d && step.kind == EntryKind::Folded);
     match folded {
-        true => {
-            "The kernel's code always has five levels. On a machine that has fewer, the missing ones \
-             are folded: they have one entry, which is the table above itself, and cost nothing."
-        }
-        false => {
-            "This machine has five levels and addresses of 57 bits (la57). Programs still get addresses \
-             below 47 bits unless they ask for higher ones."
-        }
+        true => "The kernel's code always has five levels. On a machine that has fewer, the missing ones \
+                 are folded: they have one entry, which is the table above itself, and cost nothing."
+            .to_owned(),
+        false => format!(
+            "This machine has five levels and addresses of {address_bits} bits. Programs still get addresses \
+             of fewer bits unless they ask for higher ones."
+        ),
     }
 }

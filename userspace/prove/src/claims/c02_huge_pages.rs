@@ -2,14 +2,12 @@
 
 //! C2: entries above the last level that map a page themselves.
 
-use crate::{
-    anonymous::{Anonymous, HUGE},
-    Claim, Finding, Lab, Need, Shape, Table, Verdict,
-};
+use crate::{anonymous::Anonymous, Claim, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
+    block_bytes, block_size,
     inspect::{Area, EntryFlag, EntryKind, Inspector, Layout, Level, Target, Walk},
-    Backing, Mapping, Method, Protection, Session,
+    page_bytes, page_size, Backing, Mapping, Method, Protection, Session,
 };
 use std::fs;
 
@@ -31,20 +29,26 @@ pub const CLAIM: Claim = Claim {
     prove,
 };
 
-const GIB: u64 = 1 << 30;
+/// What an entry of the PMD, and one of the PUD, is said to map.
+const CLAIMED: [u64; 2] = [2 << 20, 1 << 30];
+
+/// Bytes that an entry of the PUD maps, if it does: as many blocks as fill a table with 8 bytes each.
+fn pud_size() -> u64 {
+    block_size() * (page_size() / 8)
+}
 
 /// A walk to memory of some kind.
 struct Seen {
-    what: &'static str,
+    what: String,
     walk: Walk,
 }
 
 fn prove(_: &Lab) -> Result<Finding> {
     let inspector = Inspector::open()?;
     let layout = inspector.layout()?;
-    let small = Anonymous::small(2 * HUGE)?;
+    let small = Anonymous::small(2 * block_bytes())?;
     touch_one(&small)?;
-    let transparent = Anonymous::huge(2 * HUGE)?;
+    let transparent = Anonymous::huge(2 * block_bytes())?;
     touch_one(&transparent)?;
     let pool = Pool::of(1)?;
     let pool_memory = pool.memory()?;
@@ -52,11 +56,14 @@ fn prove(_: &Lab) -> Result<Finding> {
     let region = huge_region(&session)?;
 
     let mut seen = Vec::new();
-    let mut see = |what, target, address: u64| -> Result<()> {
+    let mut see = |what: &str, target, address: u64| -> Result<()> {
         let walk = inspector.walk(target, address)?;
         if walk.is_present() {
             continues(&inspector, target, &walk)?;
-            seen.push(Seen { what, walk });
+            seen.push(Seen {
+                what: what.to_owned(),
+                walk,
+            });
         }
         Ok(())
     };
@@ -78,12 +85,10 @@ fn prove(_: &Lab) -> Result<Finding> {
         Target::Myself,
         region.addr() as u64,
     )?;
-    for (size, what) in [
-        (HUGE as u64, "the direct map, with 2 MiB"),
-        (GIB, "the direct map, with 1 GiB"),
-    ] {
-        if let Some(address) = in_direct_map(&inspector, &layout, size)? {
-            see(what, Target::Kernel, address)?;
+    for bytes in [block_size(), pud_size()] {
+        if let Some(address) = in_direct_map(&inspector, &layout, bytes)? {
+            let what = format!("the direct map, with {}", size(bytes));
+            see(&what, Target::Kernel, address)?;
         }
     }
     finding(&seen, entries_of_small(&inspector, &small)?)
@@ -108,35 +113,53 @@ fn finding(seen: &[Seen], small_entries: usize) -> Result<Finding> {
             })
         })
     };
-    let (two_mib, one_gib) = (with_size(HUGE as u64).count(), with_size(GIB).count());
+    let (pmd, pud) = (block_size(), pud_size());
+    let (of_pmd, of_pud) = (with_size(pmd).count(), with_size(pud).count());
     ensure!(
-        two_mib > 0,
-        "no 2 MiB page was found, not even in the direct map"
+        of_pmd > 0,
+        "no page of {} was found, not even in the direct map",
+        size(pmd)
     );
+    // With pages of another size than 4 KiB, these are others, too.
+    let verdict = |bytes, level, claimed| match ends_at(bytes, level) {
+        true => Verdict::Confirmed.if_else(bytes == claimed, Verdict::Config),
+        false => Verdict::Refuted,
+    };
     let mut finding = Finding::new(format!(
-        "{two_mib} kinds of memory end at the PMD with 2 MiB, {one_gib} at the PUD with 1 GiB"
+        "{of_pmd} kinds of memory end at the PMD with {}, {of_pud} at the PUD with {}",
+        size(pmd),
+        size(pud)
     ))
     .statement(
         "A 2 MiB entry ends the walk at the PMD",
-        Verdict::of(ends_at(HUGE as u64, Level::Pmd)),
-        format!("so do all {two_mib} that were found"),
+        verdict(pmd, Level::Pmd, CLAIMED[0]),
+        format!("so do all {of_pmd} of {} that were found", size(pmd)),
     );
-    finding = match one_gib {
+    finding = match of_pud {
         0 => finding.statement(
             "A 1 GiB entry ends the walk at the PUD",
             Verdict::NotTestableHere,
-            "this machine's kernel maps nothing with 1 GiB: the processor (pdpe1gb) or the memory does not allow it",
+            format!(
+                "this machine's kernel maps nothing with {}: the processor (pdpe1gb) or the memory does not allow it",
+                size(pud)
+            ),
         ),
         found => finding.statement(
             "A 1 GiB entry ends the walk at the PUD",
-            Verdict::of(ends_at(GIB, Level::Pud)),
+            verdict(pud, Level::Pud, CLAIMED[1]),
             format!("so does {found} in the direct map"),
         ),
     };
     finding = finding.statement(
         "One entry does for 512",
-        Verdict::of(small_entries == 512),
-        format!("2 MiB of small pages have {small_entries} entries at the last level"),
+        match small_entries as u64 == pmd / page_size() {
+            true => Verdict::Confirmed.if_else(small_entries == 512, Verdict::Config),
+            false => Verdict::Refuted,
+        },
+        format!(
+            "{} of small pages have {small_entries} entries at the last level",
+            size(pmd)
+        ),
     );
     Ok(finding.table(evidence(seen)))
 }
@@ -156,7 +179,7 @@ fn evidence(seen: &[Seen]) -> Table {
     for Seen { what, walk } in seen {
         let Some(last) = walk.last() else { continue };
         table.row([
-            (*what).to_owned(),
+            what.clone(),
             format!("{:#x}", walk.address),
             format!("{}[{}]", last.level.name(), last.index),
             format!("{} KiB", walk.page_size >> 10),
@@ -165,6 +188,14 @@ fn evidence(seen: &[Seen]) -> Table {
         ]);
     }
     table
+}
+
+/// In MiB, or in GiB.
+fn size(bytes: u64) -> String {
+    match bytes >> 30 {
+        0 => format!("{} MiB", bytes >> 20),
+        gib => format!("{gib} GiB"),
+    }
 }
 
 /// The bits below the entry's are an offset in its page: physical addresses go on to its end.
@@ -184,20 +215,20 @@ fn continues(inspector: &Inspector, target: Target, walk: &Walk) -> Result<()> {
     Ok(())
 }
 
-/// Entries of the last level for 2 MiB of small pages.
+/// Entries of the last level for a block of small pages.
 fn entries_of_small(inspector: &Inspector, memory: &Anonymous) -> Result<usize> {
     let start = aligned(memory);
     let mut entries = std::collections::BTreeSet::new();
-    for address in (start..start + HUGE as u64).step_by(4096) {
+    for address in (start..start + block_size()).step_by(page_bytes()) {
         let walk = inspector.walk(Target::Myself, address)?;
         entries.insert(walk.last().context("no level")?.entry);
     }
     Ok(entries.len())
 }
 
-/// A region that the module maps with 2 MiB entries, touched.
+/// A region that the module maps block by block, touched.
 fn huge_region(session: &Session) -> Result<Mapping> {
-    let region = session.create(Backing::Pages, Method::Huge, 2 * HUGE as u64)?;
+    let region = session.create(Backing::Pages, Method::Huge, 2 * block_size())?;
     let mapping = session.map(&region, Protection::ReadWrite)?;
     mapping.touch();
     Ok(mapping)
@@ -212,7 +243,8 @@ fn in_direct_map(inspector: &Inspector, layout: &Layout, size: u64) -> Result<Op
         if walk.page_size == size {
             return Ok(Some(address));
         }
-        let covered = 1 << walk.last().map_or(12, |step| step.shift.max(21));
+        let covered = 1 << walk.last().map_or(0, |step| step.shift);
+        let covered = block_size().max(covered);
         address = (address & !(covered - 1)) + covered;
     }
     Ok(None)
@@ -242,7 +274,7 @@ impl Pool {
         if !self.filled {
             return Ok(None);
         }
-        let memory = Anonymous::of_pool(HUGE)?;
+        let memory = Anonymous::of_pool(block_bytes())?;
         memory.touch(0..1)?;
         Ok(Some(memory))
     }

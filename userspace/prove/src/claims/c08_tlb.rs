@@ -3,12 +3,10 @@
 //! C8: what the TLB gains, and what a change of the page tables costs other processors.
 
 use crate::{
-    anonymous::{Anonymous, HUGE},
-    pin::Pinned,
-    read::text,
-    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+    anonymous::Anonymous, pin::Pinned, read::text, Claim, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
+use mapwright::{block_bytes, page_bytes};
 use std::{
     hint::{black_box, spin_loop},
     sync::atomic::{AtomicBool, Ordering},
@@ -52,7 +50,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         (false, false) => Verdict::Refuted,
     };
     let note = match emulated {
-        true => " (an emulated processor: its TLB is the emulator's, which knows only 4 KiB)",
+        true => " (an emulated processor: its TLB is the emulator's, which knows only the smallest pages)",
         false => "",
     };
     let mut table = Table::new(
@@ -68,12 +66,16 @@ fn prove(_: &Lab) -> Result<Finding> {
         ),
         ["one load after the other is", "pages", "ns per load"],
     );
-    for (what, pages, ns) in [
-        ("64 bytes on", "4 KiB", by_byte),
-        ("a page on", "4 KiB", by_page),
-        ("a page on", "2 MiB", by_huge),
+    for (what, bytes, ns) in [
+        ("64 bytes on", page_bytes(), by_byte),
+        ("a page on", page_bytes(), by_page),
+        ("a page on", block_bytes(), by_huge),
     ] {
-        times.row([what.into(), pages.into(), format!("{ns:.1}")]);
+        let pages = match bytes >> 20 {
+            0 => format!("{} KiB", bytes >> 10),
+            mib => format!("{mib} MiB"),
+        };
+        times.row([what.into(), pages, format!("{ns:.1}")]);
     }
     Ok(Finding::new(format!(
         "{shared} shootdowns for {UNMAPPED} unmaps beside a running thread, {alone} without"
@@ -132,7 +134,8 @@ fn shootdowns(with_thread: bool) -> Result<u64> {
             }
             let before = received()?;
             for _ in 0..UNMAPPED {
-                Anonymous::small(4096)?.touch(0..4096)?;
+                let page = page_bytes();
+                Anonymous::small(page)?.touch(0..page)?;
             }
             Ok(received()? - before)
         });
@@ -164,13 +167,16 @@ fn parse_received(interrupts: &str) -> Result<u64> {
 /// Nanoseconds of a load: nearly always in the same small page, each in another, each in another part of
 /// huge pages.
 fn measure() -> Result<(f64, f64, f64)> {
-    let (small, huge) = (Anonymous::small(MEMORY)?, Anonymous::huge(MEMORY + HUGE)?);
+    let (small, huge) = (
+        Anonymous::small(MEMORY)?,
+        Anonymous::huge(MEMORY + block_bytes())?,
+    );
     small.populate(0..small.len())?;
     huge.populate(0..huge.len())?;
     let by_byte = fastest(&small, 64);
     // A line further in each page, so that the loads do not share a place in the data cache.
-    let by_page = fastest(&small, 4096 + 64);
-    let by_huge = fastest(&huge, 4096 + 64);
+    let by_page = fastest(&small, page_bytes() + 64);
+    let by_huge = fastest(&huge, page_bytes() + 64);
     ensure!(by_byte > 0.0 && by_huge > 0.0, "the clock stands still");
     Ok((by_byte, by_page, by_huge))
 }

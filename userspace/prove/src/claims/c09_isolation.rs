@@ -7,7 +7,10 @@ use crate::{
     Claim, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
-use mapwright::inspect::{Area, Inspector, Layout, Probe, Target, Walk};
+use mapwright::{
+    inspect::{Area, Inspector, Layout, Probe, Target, Walk},
+    page_size,
+};
 
 pub const CLAIM: Claim = Claim {
     id: "C9",
@@ -127,7 +130,10 @@ fn guard_page(inspector: &Inspector, layout: &Layout) -> Result<Guard> {
     let mut before: Option<Walk> = None;
     while address < area.last {
         let walk = inspector.walk(Target::Kernel, address)?;
-        let covered = 1u64 << walk.last().map_or(12, |step| step.shift);
+        let covered = 1u64
+            << walk
+                .last()
+                .map_or(page_size().trailing_zeros(), |step| step.shift);
         if let (Some(last), None) = (&before, walk.physical) {
             let (inside, loaded) = inspector.probe(last.address)?;
             let (beyond, faulted) = inspector.probe(address)?;
@@ -156,7 +162,8 @@ fn user_bits(inspector: &Inspector, layout: &Layout) -> Result<(u64, u64)> {
         if range.area == Area::Fixmap {
             continue;
         }
-        let step = (((range.last - range.start) / SAMPLES) & !0xfff).max(4096);
+        let step = (range.last - range.start) / SAMPLES;
+        let step = (step - step % page_size()).max(page_size());
         for address in (range.start..=range.last).step_by(usize::try_from(step)?) {
             let walk = inspector.walk(Target::Kernel, address)?;
             mapped += u64::from(walk.is_present());

@@ -7,7 +7,7 @@ use crate::{
     Claim, Finding, Lab, Shape, Table, Verdict,
 };
 use anyhow::Result;
-use mapwright::{Lending, Protection};
+use mapwright::{page_size, Lending, Protection};
 
 pub const CLAIM: Claim = Claim {
     id: "E1",
@@ -21,7 +21,7 @@ pub const CLAIM: Claim = Claim {
 
 fn prove(_: &Lab) -> Result<Finding> {
     let engine = Engine::open()?;
-    let (source, target) = (engine.coherent(4096)?, engine.coherent(4096)?);
+    let (source, target) = (engine.coherent(page_size())?, engine.coherent(page_size())?);
     let mut from = engine.session.map(&source, Protection::ReadWrite)?;
     let to = engine.session.map(&target, Protection::Read)?;
 

@@ -204,7 +204,7 @@ fn late_stores(engine: &Engine) -> Result<Option<Late>> {
 
 /// Four bytes as the device reads them.
 fn device_reads(engine: &Engine, region: &Region, at: u64) -> Result<[u8; 4]> {
-    let seen_by_device = engine.coherent(4096)?;
+    let seen_by_device = engine.coherent(page_size())?;
     engine.session.transfer(&Transfer {
         source: Side::Region(*region, at),
         target: Side::Region(seen_by_device, 0),

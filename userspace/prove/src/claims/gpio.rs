@@ -5,7 +5,7 @@
 use crate::not_testable;
 use anyhow::{Context as _, Result};
 use gpio_model::Client;
-use mapwright::gpio::Bank;
+use mapwright::{gpio::Bank, page_bytes};
 use nix::{
     errno::Errno,
     libc::{c_void, O_SYNC},
@@ -27,8 +27,6 @@ pub fn settled(model: &mut Client, bank: &Bank) -> Result<usize> {
     Ok(model.count()?)
 }
 
-const PAGE: usize = 4096;
-
 /// A page of a device's registers, by `/dev/mem`.
 pub struct PhysicalPage(NonNull<c_void>);
 
@@ -41,7 +39,7 @@ impl PhysicalPage {
             .write(true)
             .custom_flags(O_SYNC)
             .open("/dev/mem")?;
-        let length = NonZeroUsize::new(PAGE).unwrap_or(NonZeroUsize::MIN);
+        let length = NonZeroUsize::new(page_bytes()).unwrap_or(NonZeroUsize::MIN);
         // SAFETY: A new mapping at an address of the kernel's choice.
         let mapped = unsafe {
             mmap(
@@ -62,7 +60,7 @@ impl PhysicalPage {
 
     fn at(&self, offset: usize) -> *mut u32 {
         assert!(
-            offset % 4 == 0 && offset < PAGE,
+            offset % 4 == 0 && offset < page_bytes(),
             "no register is at {offset:#x}"
         );
         self.0.as_ptr().wrapping_byte_add(offset).cast()
@@ -84,7 +82,7 @@ impl PhysicalPage {
 impl Drop for PhysicalPage {
     fn drop(&mut self) {
         // SAFETY: This is the mapping that `map` made, and nothing of it is borrowed.
-        let unmapped = unsafe { munmap(self.0, PAGE) };
+        let unmapped = unsafe { munmap(self.0, page_bytes()) };
         debug_assert_eq!(unmapped, Ok(()));
     }
 }

@@ -22,6 +22,13 @@ pub fn read() -> Result<Vec<FreeLists>> {
     parse(&text("/proc/buddyinfo")?)
 }
 
+/// Orders of blocks that the page allocator has, from 0 on.
+pub fn orders() -> Result<usize> {
+    let lists = read()?;
+    let first = lists.first().context("/proc/buddyinfo is empty")?;
+    Ok(first.blocks.len())
+}
+
 /// `Node 0, zone    DMA32     38     25     15 …`
 fn parse(text: &str) -> Result<Vec<FreeLists>> {
     let line = |line: &str| {
