@@ -7,7 +7,7 @@
 # shellcheck disable=SC2034 # the variables are for those who source this
 
 # Linux series, oldest first. An older one is refused; a newer one is tried, with a warning.
-readonly -a TESTED_SERIES=(7.2)
+readonly -a TESTED_SERIES=(7.2 7.3)
 
 # For the reader, and as Debian names them.
 readonly ARCHITECTURES='x86-64, arm64 and 32-bit ARM'

@@ -45,6 +45,7 @@ mod random;
 mod raw;
 mod refusals;
 mod runner;
+mod series;
 mod sessions;
 mod sleep;
 mod stats;
