@@ -111,13 +111,8 @@ pub(crate) fn formats() -> [Format; 5] {
     ]
 }
 
-/// Number of bits of a virtual address that are translated.
-pub(crate) fn address_bits() -> u32 {
-    ADDRESS_BITS
-}
-
 /// Whether an address has no more bits than those.
-pub(crate) fn is_translated(address: u64) -> bool {
+pub(crate) fn is_translated(address: u64, _kernel: bool) -> bool {
     address.wrapping_shr(ADDRESS_BITS) == 0
 }
 

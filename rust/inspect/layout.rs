@@ -2,21 +2,24 @@
 
 //! Where the areas of the kernel's address space are.
 
-use crate::{
-    arch,
-    uapi::{
-        self,
-        AreaRange, //
-    }, //
+use crate::uapi::{
+    self,
+    AreaRange, //
 };
 use kernel::prelude::*;
-use mapkit::area::{
-    Area,
-    Areas, //
+use mapkit::{
+    area::{
+        Area,
+        Areas, //
+    },
+    page_table::{
+        self,
+        Halves, //
+    }, //
 };
 
 /// Each area, and what the interface calls it.
-const AREAS: [(Area, uapi::Area); 10] = [
+const AREAS: [(Area, uapi::Area); 11] = [
     (Area::DirectMap, uapi::Area::DirectMap),
     (Area::Vmalloc, uapi::Area::Vmalloc),
     (Area::Vmemmap, uapi::Area::Vmemmap),
@@ -27,6 +30,7 @@ const AREAS: [(Area, uapi::Area); 10] = [
     (Area::Kasan, uapi::Area::Kasan),
     (Area::Ldt, uapi::Area::Ldt),
     (Area::Pkmap, uapi::Area::Pkmap),
+    (Area::PciIo, uapi::Area::PciIo),
 ];
 
 /// Answers a request.
@@ -44,7 +48,11 @@ pub(crate) fn describe(request: &mut uapi::Layout) -> Result {
             last: last as u64,
         })
     });
-    request.address_bits = arch::address_bits();
+    let halves = Halves::new();
+    request.address_bits = page_table::address_bits();
+    request.user_last = halves.user_last;
+    request.kernel_first = halves.kernel_first;
+    request.phys_to_virt = halves.phys_to_virt;
     request.nr_areas = 0;
     request.areas = Default::default();
     for (slot, range) in request.areas.iter_mut().zip(found) {

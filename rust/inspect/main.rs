@@ -2,8 +2,8 @@
 
 //! `/dev/mapwright-inspect`: page tables, page frames and the kernel's address space, as they are.
 //!
-//! A walk of the page tables: `walk.rs` goes from table to table as the CPU does, `x86.rs` or `arm.rs`
-//! knows what the bits of an entry mean, and mapkit's `page_table.rs` reads it while it is in use.
+//! A walk of the page tables: `walk.rs` goes from table to table as the CPU does, `x86.rs`, `arm64.rs` or
+//! `arm.rs` knows what the bits of an entry mean, and mapkit's `page_table.rs` reads it while it is in use.
 //!
 //! It holds nothing and changes nothing, so it has no locks.
 
@@ -36,6 +36,7 @@ use mapwright_uapi::{
 };
 
 #[cfg_attr(CONFIG_X86_64, path = "x86.rs")]
+#[cfg_attr(CONFIG_ARM64, path = "arm64.rs")]
 #[cfg_attr(CONFIG_ARM, path = "arm.rs")]
 mod arch;
 mod frame;

@@ -81,7 +81,7 @@ pub(crate) fn walk(request: &mut Walk) -> Result {
     let wrong = flags & !known != 0
         || (kernel && (of_process || request.pid != 0))
         || (!kernel && flags & WALK_PROBE != 0);
-    if wrong || !arch::is_translated(request.address) {
+    if wrong || !arch::is_translated(request.address, kernel) {
         return Err(EINVAL);
     }
     let view = match (kernel, flags & WALK_USER_MODE != 0) {
@@ -123,7 +123,7 @@ fn steady_path(space: &AddressSpace, view: View, address: u64) -> Result<Path> {
     let mut last = None;
     for _ in 0..TRIES {
         // Tables are let go in between: interrupts are never off for long.
-        let path = space.with_tables(view, |tables| read_path(tables, address));
+        let path = space.with_tables(view, address, |tables| read_path(tables, address));
         match path {
             Ok(path) if last == Some(path) => return Ok(path),
             Ok(path) => last = Some(path),

@@ -17,7 +17,10 @@ use crate::{
         Format, //
     }, //
 };
-use mapkit::page_table;
+use mapkit::page_table::{
+    self,
+    Halves, //
+};
 
 const PRESENT: u64 = 1 << 0;
 const WRITE_THROUGH: u64 = 1 << 3;
@@ -52,22 +55,22 @@ const TABLE_FLAGS: u32 = EntryFlag::Present.bit()
     | EntryFlag::Accessed.bit()
     | EntryFlag::NoExecute.bit();
 
-/// Lowest bit of an address that selects a PGD entry, with five levels.
-const FIVE_LEVELS: u32 = 48;
+/// Bits of an address that select an entry of a table.
+const INDEX_BITS: u32 = 9;
 
 /// The levels from the top.
 pub(crate) fn formats() -> [Format; 5] {
     let format = |level, shift| Format {
         level,
         shift,
-        bits: 9,
+        bits: INDEX_BITS,
         entry_size: 8,
     };
-    let top = page_table::top_shift();
+    let top = page_table::address_bits().wrapping_sub(INDEX_BITS);
     [
         format(Level::Pgd, top),
         Format {
-            bits: if top == FIVE_LEVELS { 9 } else { 0 },
+            bits: if top > 39 { INDEX_BITS } else { 0 },
             ..format(Level::P4d, 39)
         },
         format(Level::Pud, 30),
@@ -76,16 +79,11 @@ pub(crate) fn formats() -> [Format; 5] {
     ]
 }
 
-/// Number of bits of a virtual address that are translated.
-pub(crate) fn address_bits() -> u32 {
-    page_table::top_shift().wrapping_add(9)
-}
-
-/// Whether an address is canonical: the bits above the translated ones are all like the highest of them.
-pub(crate) fn is_translated(address: u64) -> bool {
-    let above = 64u32.wrapping_sub(address_bits());
-    let extended = (address.wrapping_shl(above) as i64).wrapping_shr(above);
-    extended as u64 == address
+/// Whether a table has an entry for an address: the bits above the translated ones are all like the highest
+/// of them. The kernel's tables have the user's addresses, too.
+pub(crate) fn is_translated(address: u64, _kernel: bool) -> bool {
+    let halves = Halves::new();
+    address <= halves.user_last || address >= halves.kernel_first
 }
 
 /// Bytes that an entry of a level maps, where it can.
@@ -128,7 +126,7 @@ pub(crate) fn decode(level: Level, value: u64, _own: u64) -> Entry {
         (true, None) => {
             entry.kind = EntryKind::Table;
             entry.flags = flags_of(value) & TABLE_FLAGS;
-            entry.physical = value & page_table::frame_mask();
+            entry.physical = page_table::entry_phys(value);
         }
         (false, Some(size)) if value & PROT_NONE != 0 => {
             entry.kind = EntryKind::Blocked;
@@ -151,7 +149,7 @@ fn flags_of(value: u64) -> u32 {
 }
 
 fn frame_of(value: u64, size: u64) -> u64 {
-    value & page_table::frame_mask() & !size.wrapping_sub(1)
+    page_table::entry_phys(value) & !size.wrapping_sub(1)
 }
 
 /// Three bits of the entry select one of the eight types in the page attribute table.

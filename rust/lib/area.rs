@@ -28,6 +28,8 @@ pub enum Area {
     Ldt = 8,
     /// High memory, mapped for a moment.
     Pkmap = 9,
+    /// I/O ports of PCI.
+    PciIo = 10,
 }
 
 /// The areas that this kernel has, each with its first and last address.

@@ -209,7 +209,16 @@ pub(crate) struct AreaBounds {
 }
 
 /// `MAPKIT_AREAS` of `inspect.h`.
-pub(crate) const AREAS: usize = 10;
+pub(crate) const AREAS: usize = 11;
+
+/// `struct mapkit_halves` of `inspect.h`.
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct Halves {
+    pub(crate) user_last: u64,
+    pub(crate) kernel_first: u64,
+    pub(crate) phys_to_virt: u64,
+}
 
 extern "C" {
     /// `local_irq_save()`.
@@ -246,23 +255,32 @@ extern "C" {
     /// Where the areas of the kernel's address space are; fills `AREAS` elements.
     pub(crate) fn mapkit_areas(areas: *mut AreaBounds);
 
-    /// `PGDIR_SHIFT`.
-    pub(crate) fn mapkit_pgdir_shift() -> c_uint;
+    /// Bits of a virtual address that are translated.
+    pub(crate) fn mapkit_address_bits() -> c_uint;
 
-    /// Physical address of the top table of a `struct mm_struct`.
-    pub(crate) fn mapkit_top_table(mm: *mut c_void) -> u64;
+    /// Which addresses are user mode's and which the kernel's.
+    pub(crate) fn mapkit_halves(halves: *mut Halves);
+
+    /// Physical address of the top table that the CPU uses for an address while the process of a
+    /// `struct mm_struct` is in the kernel.
+    pub(crate) fn mapkit_top_table(mm: *mut c_void, addr: u64) -> u64;
 
     /// Physical address of a top table with all of the kernel's entries.
     pub(crate) fn mapkit_kernel_table(mm: *mut c_void) -> u64;
 
-    /// Physical address of the top table that the CPU uses in user mode, if it is another, else 0.
-    pub(crate) fn mapkit_user_mode_table(mm: *mut c_void) -> u64;
+    /// Physical address of the top table that the CPU uses for an address in user mode, if the kernel hides
+    /// itself there, else 0.
+    pub(crate) fn mapkit_user_mode_table(mm: *mut c_void, addr: u64) -> u64;
 
     /// CR3, TTBR0.
     pub(crate) fn mapkit_table_register() -> u64;
 
-    /// The bits of an entry that hold a physical address.
-    pub(crate) fn mapkit_frame_mask() -> u64;
+    /// The physical address that an entry holds.
+    pub(crate) fn mapkit_entry_phys(entry: u64) -> u64;
+
+    /// Whether CPUs share coherently what an entry maps.
+    #[cfg(CONFIG_ARM64)]
+    pub(crate) fn mapkit_entry_is_shared(entry: u64) -> bool;
 
     /// The CPU's table of memory types.
     pub(crate) fn mapkit_memory_types() -> u64;

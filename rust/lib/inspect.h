@@ -27,6 +27,14 @@ struct mapkit_area {
 	unsigned long last;
 };
 
+/* Which addresses are user mode's and which the kernel's. */
+struct mapkit_halves {
+	u64 user_last;
+	u64 kernel_first;
+	/* What is added to a physical address, and wraps, is its address in the direct map. */
+	u64 phys_to_virt;
+};
+
 /* Positions in the array that mapkit_areas() fills. What an architecture lacks stays zero. */
 enum {
 	MAPKIT_DIRECT_MAP,
@@ -39,6 +47,7 @@ enum {
 	MAPKIT_KASAN,
 	MAPKIT_LDT,
 	MAPKIT_PKMAP,
+	MAPKIT_PCI_IO,
 	MAPKIT_AREAS,
 };
 
@@ -54,12 +63,14 @@ bool mapkit_frame_of(unsigned long pfn, struct mapkit_frame *frame);
 void mapkit_areas(struct mapkit_area areas[MAPKIT_AREAS]);
 
 /* Architecture. */
-unsigned int mapkit_pgdir_shift(void);
-u64 mapkit_top_table(struct mm_struct *mm);
+unsigned int mapkit_address_bits(void);
+void mapkit_halves(struct mapkit_halves *halves);
+u64 mapkit_top_table(struct mm_struct *mm, u64 addr);
 u64 mapkit_kernel_table(struct mm_struct *mm);
-u64 mapkit_user_mode_table(struct mm_struct *mm);
+u64 mapkit_user_mode_table(struct mm_struct *mm, u64 addr);
 u64 mapkit_table_register(void);
-u64 mapkit_frame_mask(void);
+u64 mapkit_entry_phys(u64 entry);
+bool mapkit_entry_is_shared(u64 entry);
 u64 mapkit_memory_types(void);
 bool mapkit_tables_are_physical(void);
 

@@ -77,14 +77,15 @@ impl AddressSpace {
         self.mm.as_raw().cast()
     }
 
-    /// Lets `f` read the tables, which are not freed meanwhile. `f` must be quick: interrupts may be
-    /// off.
+    /// Lets `f` read the tables that the CPU would use for the address `addr`, which are not freed meanwhile.
+    /// `f` must be quick: interrupts may be off.
     ///
     /// `EOPNOTSUPP` if there is no such view, or if entries hold no physical addresses; `EINTR` if the
     /// caller was killed while it waited for a lock.
     pub fn with_tables<T>(
         &self,
         view: View,
+        addr: u64,
         f: impl FnOnce(&Tables<'_>) -> Result<T>,
     ) -> Result<T> {
         // SAFETY: May be called at any time.
@@ -95,9 +96,9 @@ impl AddressSpace {
         // SAFETY: `mm` is valid, and so is its top table while its `mm_users` is not zero.
         let root = unsafe {
             match view {
-                View::Process => ffi::mapkit_top_table(mm),
+                View::Process => ffi::mapkit_top_table(mm, addr),
                 View::Kernel => ffi::mapkit_kernel_table(mm),
-                View::UserMode => ffi::mapkit_user_mode_table(mm),
+                View::UserMode => ffi::mapkit_user_mode_table(mm, addr),
             }
         };
         if root == 0 {
@@ -275,16 +276,55 @@ pub fn probe_kernel(addr: usize) -> Result {
     to_result(unsafe { ffi::mapkit_probe_kernel(addr) } as c_int)
 }
 
-/// Lowest bit of an address that selects the top table's entry.
-pub fn top_shift() -> u32 {
+/// Bits of a virtual address that are translated.
+pub fn address_bits() -> u32 {
     // SAFETY: May be called at any time.
-    unsafe { ffi::mapkit_pgdir_shift() }
+    unsafe { ffi::mapkit_address_bits() }
 }
 
-/// The bits of an entry that hold the physical address of a page or table.
-pub fn frame_mask() -> u64 {
-    // SAFETY: May be called at any time.
-    unsafe { ffi::mapkit_frame_mask() }
+/// Which addresses are user mode's, and which the kernel's. Where those in between cannot be translated, both
+/// are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Halves {
+    /// The last address of user mode.
+    pub user_last: u64,
+    /// The first address of the kernel.
+    pub kernel_first: u64,
+    /// What is added to a physical address, and wraps, is its address in the direct map.
+    pub phys_to_virt: u64,
+}
+
+impl Halves {
+    /// Asks the kernel.
+    pub fn new() -> Self {
+        let mut halves = ffi::Halves::default();
+        // SAFETY: It is valid for writing.
+        unsafe { ffi::mapkit_halves(&mut halves) };
+        Self {
+            user_last: halves.user_last,
+            kernel_first: halves.kernel_first,
+            phys_to_virt: halves.phys_to_virt,
+        }
+    }
+}
+
+impl Default for Halves {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The physical address of a page or table that an entry holds.
+pub fn entry_phys(entry: u64) -> u64 {
+    // SAFETY: It only calculates.
+    unsafe { ffi::mapkit_entry_phys(entry) }
+}
+
+/// Whether CPUs share coherently what an entry maps.
+#[cfg(CONFIG_ARM64)]
+pub fn entry_is_shared(entry: u64) -> bool {
+    // SAFETY: It only calculates, and reads a register of the CPU.
+    unsafe { ffi::mapkit_entry_is_shared(entry) }
 }
 
 /// The CPU's table of memory types: on x86 the page attribute table, on ARM the memory attribute

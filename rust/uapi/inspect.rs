@@ -87,6 +87,14 @@ words! {
         UffdWp = 10, "uffd-wp";
         /// CPUs share it coherently (ARM).
         Shared = 11, "shared";
+        /// One of several neighbours that go on contiguously in memory, for which one entry of the TLB
+        /// will do (64-bit ARM).
+        Contiguous = 12, "contiguous";
+        /// User mode cannot run code there, the kernel can (64-bit ARM). Neither can:
+        /// [`NoExecute`](Self::NoExecute).
+        UserNoExecute = 13, "user-no-execute";
+        /// The kernel cannot run code there, user mode can (64-bit ARM).
+        KernelNoExecute = 14, "kernel-no-execute";
     }
 }
 
@@ -95,9 +103,9 @@ words! {
     MemoryType {
         /// Write-back: ordinary memory.
         WriteBack = 0, "wb";
-        /// Write-combining.
+        /// Write-combining; ARM: Normal memory that is not cached.
         WriteCombine = 1, "wc";
-        /// Uncached.
+        /// Uncached; ARM: Device-nGnRnE, once called strongly ordered.
         Uncached = 2, "uc";
         /// Uncached, unless a range register says write-combining (x86).
         UncachedMinus = 3, "uc-";
@@ -105,8 +113,10 @@ words! {
         WriteThrough = 4, "wt";
         /// Write-protected (x86).
         WriteProtected = 5, "wp";
-        /// Device memory (ARM).
+        /// Device memory of another kind than [`Uncached`](Self::Uncached) (ARM).
         Device = 6, "device";
+        /// Write-back, with a tag for every 16 bytes (64-bit ARM).
+        Tagged = 7, "wb tagged";
     }
 }
 
@@ -151,6 +161,8 @@ words! {
         Ldt = 8, "ldt";
         /// High memory, mapped for a moment (32-bit).
         Pkmap = 9, "pkmap";
+        /// I/O ports of PCI (64-bit ARM).
+        PciIo = 10, "pci i/o";
     }
 }
 
@@ -199,9 +211,10 @@ pub struct WalkLevel {
 /// `address` is output.
 ///
 /// Errors: `EPERM`, `ESRCH` (no such process, or it is exiting), `EINVAL` (a kernel thread, which has
-/// no address space; an address that no page table can map; flags), `EOPNOTSUPP` (see
-/// [`WALK_USER_MODE`]; the tables do not hold physical addresses, or are of a kind that is not known), `EAGAIN` (the tables changed all the
-/// time), `EINTR` (killed while waiting).
+/// no address space; an address that the page tables cannot map, such as one with a tag in its highest bits
+/// or, on 64-bit ARM, one of user mode with [`WALK_KERNEL`]; flags), `EOPNOTSUPP` (see [`WALK_USER_MODE`]; the
+/// tables do not hold physical addresses, or are of a kind that is not known), `EAGAIN` (the tables changed
+/// all the time), `EINTR` (killed while waiting).
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -310,11 +323,17 @@ pub struct Layout {
     pub size: u32,
     /// Zero.
     pub flags: u32,
-    /// Bits of a virtual address that are translated.
+    /// Bits of a virtual address that are translated: on 64-bit ARM of each half, elsewhere of both together.
     pub address_bits: u32,
     /// Areas told in `areas`.
     pub nr_areas: u32,
-    /// The areas.
+    /// The areas. On 64-bit ARM one is inside another: the kernel's image in the vmalloc area.
     pub areas: [AreaRange; 16],
+    /// The last address of user mode.
+    pub user_last: u64,
+    /// The first address of the kernel. On 64-bit machines, what is between these two cannot be translated.
+    pub kernel_first: u64,
+    /// What is added to a physical address, and wraps, is its address in the direct map.
+    pub phys_to_virt: u64,
 }
-request!(Layout, IOCTL_LAYOUT, 400);
+request!(Layout, IOCTL_LAYOUT, 424);

@@ -69,6 +69,9 @@ enum mapwright_inspect_entry_flag {
 	MAPWRIGHT_INSPECT_ENTRY_FLAG_SOFT_DIRTY = 9,
 	MAPWRIGHT_INSPECT_ENTRY_FLAG_UFFD_WP = 10,
 	MAPWRIGHT_INSPECT_ENTRY_FLAG_SHARED = 11,
+	MAPWRIGHT_INSPECT_ENTRY_FLAG_CONTIGUOUS = 12,
+	MAPWRIGHT_INSPECT_ENTRY_FLAG_USER_NO_EXECUTE = 13,
+	MAPWRIGHT_INSPECT_ENTRY_FLAG_KERNEL_NO_EXECUTE = 14,
 };
 
 enum mapwright_inspect_memory_type {
@@ -79,6 +82,7 @@ enum mapwright_inspect_memory_type {
 	MAPWRIGHT_INSPECT_MEMORY_TYPE_WT = 4,
 	MAPWRIGHT_INSPECT_MEMORY_TYPE_WP = 5,
 	MAPWRIGHT_INSPECT_MEMORY_TYPE_DEVICE = 6,
+	MAPWRIGHT_INSPECT_MEMORY_TYPE_WB_TAGGED = 7,
 };
 
 enum mapwright_inspect_migrate_type {
@@ -101,6 +105,7 @@ enum mapwright_inspect_area {
 	MAPWRIGHT_INSPECT_AREA_KASAN_SHADOW = 7,
 	MAPWRIGHT_INSPECT_AREA_LDT = 8,
 	MAPWRIGHT_INSPECT_AREA_PKMAP = 9,
+	MAPWRIGHT_INSPECT_AREA_PCI_I/O = 10,
 };
 
 /**
@@ -146,9 +151,10 @@ struct mapwright_inspect_walk_level {
  * `address` is output.
  *
  * Errors: `EPERM`, `ESRCH` (no such process, or it is exiting), `EINVAL` (a kernel thread, which has
- * no address space; an address that no page table can map; flags), `EOPNOTSUPP` (see
- * [`WALK_USER_MODE`]; the tables do not hold physical addresses, or are of a kind that is not known), `EAGAIN` (the tables changed all the
- * time), `EINTR` (killed while waiting).
+ * no address space; an address that the page tables cannot map, such as one with a tag in its highest bits
+ * or, on 64-bit ARM, one of user mode with [`WALK_KERNEL`]; flags), `EOPNOTSUPP` (see [`WALK_USER_MODE`]; the
+ * tables do not hold physical addresses, or are of a kind that is not known), `EAGAIN` (the tables changed
+ * all the time), `EINTR` (killed while waiting).
  */
 struct mapwright_inspect_walk {
         /**
@@ -317,7 +323,7 @@ struct mapwright_inspect_layout {
          */
         uint32_t flags;
         /**
-         * Bits of a virtual address that are translated.
+         * Bits of a virtual address that are translated: on 64-bit ARM of each half, elsewhere of both together.
          */
         uint32_t address_bits;
         /**
@@ -325,9 +331,21 @@ struct mapwright_inspect_layout {
          */
         uint32_t nr_areas;
         /**
-         * The areas.
+         * The areas. On 64-bit ARM one is inside another: the kernel's image in the vmalloc area.
          */
         struct mapwright_inspect_area_range areas[16];
+        /**
+         * The last address of user mode.
+         */
+        uint64_t user_last;
+        /**
+         * The first address of the kernel. On 64-bit machines, what is between these two cannot be translated.
+         */
+        uint64_t kernel_first;
+        /**
+         * What is added to a physical address, and wraps, is its address in the direct map.
+         */
+        uint64_t phys_to_virt;
 };
 
 #endif /* MAPWRIGHT_INSPECT_H */

@@ -220,17 +220,17 @@ fn agrees_with_pagemap_and_get_user_pages(context: &Context) -> Result<()> {
     samples.extend(our_samples(&session)?);
     let mut random = Random::new(1);
     let (mut present, mut absent, mut refused) = (0, 0, 0);
-    let bits = inspector.layout()?.address_bits;
-    let top = 1u64 << (bits - 1);
-    // 64-bit addresses are sign-extended; a 32-bit one has no more bits.
-    let is_translated = |address: u64| match bits {
-        32 => address >> 32 == 0,
-        _ => !(top..u64::MAX - top).contains(&address),
+    let layout = inspector.layout()?;
+    let (user_last, kernel_first) = (layout.user_last, layout.kernel_first);
+    // A 32-bit kernel's addresses end where there are no more bits.
+    let is_translated = |address: u64| match kernel_first >> 32 {
+        0 => address >> 32 == 0,
+        _ => address <= user_last || address >= kernel_first,
     };
     for _ in 0..ADDRESSES {
         let address = match random.below(20) {
-            0 => random.below(top),
-            1 => random.next() % (u64::MAX - 2 * top) + top,
+            0 => random.below(user_last),
+            1 => user_last + 1 + random.below(kernel_first.wrapping_sub(user_last).max(1 << 34)),
             _ => {
                 let map = &random.pick(&samples).map;
                 map.addr as u64 + random.below(map.length as u64)
@@ -344,25 +344,20 @@ fn area(layout: &Layout, area: Area) -> Result<(u64, u64)> {
 
 fn agrees_with_the_direct_map_s_arithmetic(context: &Context) -> Result<()> {
     let inspector = Inspector::open()?;
-    let (start, last) = area(&inspector.layout()?, Area::DirectMap)?;
-    let memory = memory_ranges()?;
-    // 32-bit ARM maps memory from where it begins, and no more than there are addresses for.
-    let base = match cfg!(target_arch = "arm") {
-        true => memory[0].0,
-        false => 0,
-    };
-    let mapped = base + (last - start);
-    let memory: Vec<_> = memory
-        .iter()
-        .filter(|(first, _)| *first <= mapped)
-        .map(|(first, end)| (*first, *end.min(&mapped)))
+    let layout = inspector.layout()?;
+    // Not always all: 32-bit ARM maps no more than there are addresses for.
+    let memory: Vec<_> = memory_ranges()?
+        .into_iter()
+        .filter(|(first, _)| layout.direct_map_address(*first).is_some())
         .collect();
     let mut random = Random::new(2);
     let mut by_size = std::collections::BTreeMap::new();
     for _ in 0..2000 {
         let (first, end) = *random.pick(&memory);
         let physical = first + random.below(end - first + 1);
-        let address = start + (physical - base);
+        let Some(address) = layout.direct_map_address(physical) else {
+            continue;
+        };
         let walk = inspector.walk(Target::Kernel, address)?;
         if walk.physical.is_some() {
             ensure!(walk.physical == Some(physical), "{address:#x}: {walk:x?}");
@@ -381,7 +376,7 @@ fn agrees_with_the_direct_map_s_arithmetic(context: &Context) -> Result<()> {
 
 /// The areas that `/proc/vmallocinfo` tells: first address, bytes, the rest of the line. A skip where it
 /// hides the addresses.
-fn vmalloc_areas() -> Result<Vec<(u64, u64, String)>> {
+pub fn vmalloc_areas() -> Result<Vec<(u64, u64, String)>> {
     let text = fs::read_to_string("/proc/vmallocinfo")?;
     let mut areas = Vec::new();
     for line in text.lines() {
@@ -402,7 +397,9 @@ fn vmalloc_areas() -> Result<Vec<(u64, u64, String)>> {
 fn check_area(inspector: &Inspector, first: u64, bytes: u64, about: &str) -> Result<()> {
     let number = |name: &str| about.split(' ').find_map(|word| word.strip_prefix(name));
     let walk = |at: u64| inspector.walk(Target::Kernel, first + at);
-    if let Some(physical) = number("phys=") {
+    // What the kernel needed only at boot is freed, but its area is still told.
+    let is_image = about.contains(" paging_init");
+    if let Some(physical) = number("phys=").filter(|_| !is_image) {
         let physical = u64::from_str_radix(physical.trim_start_matches("0x"), 16)?;
         let found = walk(0)?;
         ensure!(found.physical == Some(physical), "{about}: {found:x?}");
@@ -442,8 +439,12 @@ fn agrees_with_vmallocinfo(context: &Context) -> Result<()> {
         }
         result?;
         let class = layout.area_of(area.0);
+        // 64-bit ARM has the kernel's image in an area of vmalloc, too.
         ensure!(
-            matches!(class, Some(Area::Vmalloc | Area::Modules)),
+            matches!(
+                class,
+                Some(Area::Vmalloc | Area::Modules | Area::KernelImage)
+            ),
             "{:#x} is in {class:?}",
             area.0
         );

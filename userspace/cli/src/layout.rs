@@ -27,6 +27,7 @@ pub struct Args {
 }
 
 /// A stretch of addresses.
+#[derive(Clone)]
 struct Stretch {
     start: u64,
     last: u64,
@@ -38,6 +39,22 @@ struct Stretch {
 impl Stretch {
     fn bytes(&self) -> u64 {
         (self.last - self.start).saturating_add(1)
+    }
+
+    /// Its part from an address on.
+    fn from(&self, start: u64) -> Self {
+        Self {
+            start,
+            ..self.clone()
+        }
+    }
+
+    /// Its part up to an address.
+    fn up_to(&self, last: u64) -> Self {
+        Self {
+            last,
+            ..self.clone()
+        }
     }
 }
 
@@ -89,7 +106,6 @@ pub fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     let name = process.stat()?.comm;
-    let half = 1u64 << (layout.address_bits - 1);
     let note = match bar_width() {
         BAR => "a bar grows by a cell each time the size doubles",
         _ => "to scale, as logarithms",
@@ -99,7 +115,7 @@ pub fn run(args: &Args) -> Result<()> {
         "{}  {note}\n",
         paint(HEADING, format_args!("Process {} ({name})", process.pid))
     );
-    show(&user, 0, half - 1);
+    show(&user, 0, layout.user_last);
     anstream::println!(
         "\n{}\n",
         paint(
@@ -107,7 +123,7 @@ pub fn run(args: &Args) -> Result<()> {
             format_args!("The kernel: addresses of {} bits", layout.address_bits)
         )
     );
-    show(&kernel, 0u64.wrapping_sub(half), u64::MAX);
+    show(&cut(kernel), layout.kernel_first, u64::MAX);
     Ok(())
 }
 
@@ -139,10 +155,9 @@ fn kernel_stretches(
                 (Area::DirectMap, Some(session)) => {
                     let first = session.pages(&sample.region, 0, 1)?;
                     let first = first.first().context("the region has no page")?;
-                    format!(
-                        " at {:#x}",
-                        range.start + first.pfn * mapwright::page_size()
-                    )
+                    let physical = first.pfn * mapwright::page_size();
+                    let address = layout.direct_map_address(physical);
+                    format!(" at {:#x}", address.context("not in the direct map")?)
                 }
                 _ => String::new(),
             };
@@ -166,7 +181,24 @@ fn about(area: Area) -> &'static str {
         Area::Kasan => "KASAN's notes on each 8 bytes",
         Area::Ldt => "local descriptor tables",
         Area::Pkmap => "high memory, for a moment",
+        Area::PciIo => "I/O ports of PCI",
     }
+}
+
+/// Cuts a stretch in two where another one is inside it.
+fn cut(stretches: Vec<Stretch>) -> Vec<Stretch> {
+    let mut done: Vec<Stretch> = Vec::new();
+    for stretch in stretches {
+        match done.pop() {
+            Some(outer) if stretch.last < outer.last => {
+                let before = (outer.start < stretch.start).then(|| outer.up_to(stretch.start - 1));
+                let after = outer.from(stretch.last + 1);
+                done.extend(before.into_iter().chain([stretch, after]));
+            }
+            other => done.extend(other.into_iter().chain([stretch])),
+        }
+    }
+    done
 }
 
 /// What is mapped in a process, neighbours of one file together.
@@ -324,6 +356,25 @@ mod tests {
         assert_eq!(length(2 * page), 2);
         assert_eq!(length(1024 * page), 11);
         assert_eq!(length(u64::MAX), BAR);
+    }
+
+    #[test]
+    fn what_has_another_inside_is_cut() {
+        let stretch = |start, last| Stretch {
+            start,
+            last,
+            name: String::new(),
+            detail: String::new(),
+            is_ours: false,
+        };
+        let parts = |stretches: Vec<Stretch>| -> Vec<_> {
+            let parts = cut(stretches).into_iter();
+            parts.map(|part| (part.start, part.last)).collect()
+        };
+        let inside = vec![stretch(0, 9), stretch(20, 99), stretch(40, 59)];
+        assert_eq!(parts(inside), [(0, 9), (20, 39), (40, 59), (60, 99)]);
+        let at_the_start = vec![stretch(20, 99), stretch(20, 59)];
+        assert_eq!(parts(at_the_start), [(20, 59), (60, 99)]);
     }
 
     #[test]

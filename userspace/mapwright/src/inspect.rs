@@ -117,6 +117,15 @@ pub struct Walk {
 }
 
 impl Walk {
+    /// What the register says: the physical address of a top table.
+    pub fn table_in_register(&self) -> u64 {
+        match std::env::consts::ARCH {
+            // The highest bits of an address that has more than 48 are below the others.
+            "aarch64" => (self.register & 0xffff_ffff_ffc0) | (self.register & 0x3c) << 46,
+            _ => self.register & !0xfff,
+        }
+    }
+
     /// The level that ended the walk.
     pub fn last(&self) -> Option<&Step> {
         self.steps.last()
@@ -142,9 +151,13 @@ impl Walk {
         self.all_levels(EntryFlag::User)
     }
 
-    /// Whether no level forbids running code.
+    /// Whether code can be run there: no level forbids it to both user mode and the kernel, nor one level to
+    /// the one and another to the other.
     pub fn is_executable(&self) -> bool {
-        self.is_present() && !self.steps.iter().any(|step| step.has(EntryFlag::NoExecute))
+        let forbids = |flag| self.steps.iter().any(|step| step.has(flag));
+        let to_both = forbids(EntryFlag::NoExecute)
+            || (forbids(EntryFlag::UserNoExecute) && forbids(EntryFlag::KernelNoExecute));
+        self.is_present() && !to_both
     }
 
     fn all_levels(&self, flag: EntryFlag) -> bool {
@@ -208,10 +221,16 @@ pub struct AreaRange {
 /// The layout of the kernel's address space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Bits of a virtual address that are translated.
+    /// Bits of a virtual address that are translated: on 64-bit ARM of each half, elsewhere of both together.
     pub address_bits: u32,
-    /// The areas, by address.
+    /// The areas, by address. On 64-bit ARM one is inside another: the kernel's image in the vmalloc area.
     pub areas: Vec<AreaRange>,
+    /// The last address of user mode.
+    pub user_last: u64,
+    /// The first address of the kernel. On 64-bit machines, what is between these two cannot be translated.
+    pub kernel_first: u64,
+    /// What is added to a physical address, and wraps, is its address in the direct map.
+    pub phys_to_virt: u64,
 }
 
 impl Layout {
@@ -220,10 +239,20 @@ impl Layout {
         self.areas.iter().find(|range| range.area == area)
     }
 
-    /// The area that an address is in.
+    /// The area that an address is in: the inner one, where one is inside another.
     pub fn area_of(&self, address: u64) -> Option<Area> {
         let holds = |range: &&AreaRange| range.start <= address && address <= range.last;
-        self.areas.iter().find(holds).map(|range| range.area)
+        let inner = self.areas.iter().filter(holds);
+        inner
+            .min_by_key(|range| range.last - range.start)
+            .map(|range| range.area)
+    }
+
+    /// The kernel's address of a physical address, if that is in the direct map.
+    pub fn direct_map_address(&self, physical: u64) -> Option<u64> {
+        let address = physical.wrapping_add(self.phys_to_virt);
+        let map = self.area(Area::DirectMap)?;
+        (map.start..=map.last).contains(&address).then_some(address)
     }
 }
 
@@ -398,6 +427,9 @@ impl TryFrom<uapi::Layout> for Layout {
         Ok(Self {
             address_bits: told.address_bits,
             areas,
+            user_last: told.user_last,
+            kernel_first: told.kernel_first,
+            phys_to_virt: told.phys_to_virt,
         })
     }
 }

@@ -6,7 +6,7 @@ use super::Told;
 use anyhow::{Context as _, Result};
 use mapwright::{
     block_bytes, block_size,
-    inspect::{Area, Inspector, Target},
+    inspect::{Inspector, Target},
     page_size, Backing, Mapping, Method, Protection, Session,
 };
 use nix::sys::mman::{madvise, mmap_anonymous, munmap, MapFlags, MmapAdvise, ProtFlags};
@@ -61,8 +61,7 @@ pub fn walks(inspector: &Inspector) -> Result<Vec<Told>> {
     let session = Session::open()?;
     let remapped = region(&session, Backing::Pages, Method::Remap, 16 * page_size())?;
     let huge_region = region(&session, Backing::Pages, Method::Huge, 2 * block_size())?;
-    let direct = inspector.layout()?;
-    let direct = direct.area(Area::DirectMap).context("no direct map")?.start;
+    let layout = inspector.layout()?;
 
     let told = |title: &str, about, target, address| {
         Told::new(
@@ -107,12 +106,12 @@ pub fn walks(inspector: &Inspector) -> Result<Vec<Told>> {
         )?,
     ];
     let frame = walks.get(3).and_then(|told| told.walk.physical);
-    if let Some(physical) = frame {
+    if let Some(address) = frame.and_then(|physical| layout.direct_map_address(physical)) {
         walks.push(told(
             "the same frame of our region, as the kernel sees it",
-            "The direct map holds all memory, one after the other: its start plus the physical address.",
+            "The direct map holds all memory, one after the other: a constant plus the physical address.",
             Target::Kernel,
-            direct + physical,
+            address,
         )?);
     }
     Ok(walks)

@@ -6,7 +6,7 @@
 use super::{bits, flags, offset_bits, page_flags, real_steps, Told};
 use crate::style::{bytes, count, line, more, paint, width, BAD, DIM, GOOD, STRONG, WARN};
 use anstyle::{AnsiColor, Color, Style};
-use mapwright::inspect::{EntryKind, Frame, Step, Walk};
+use mapwright::inspect::{EntryKind, Frame, MemoryType, Step, Walk};
 
 /// A colour per field of the address, so that the eye finds a field's level again.
 const COLOURS: [AnsiColor; 6] = [
@@ -140,18 +140,9 @@ fn show_fields(fields: &[Field]) {
 
 /// Prints the levels, each under the one that points to it.
 fn show_levels(walk: &Walk) {
-    let register = match walk.root == walk.register & !0xfff {
-        true => "CR3",
-        false => "top",
-    };
-    let register = if cfg!(target_arch = "arm") {
-        "TTBR"
-    } else {
-        register
-    };
     anstream::println!(
         "  {}   the top table is at {:#x}",
-        paint(STRONG, register),
+        paint(STRONG, register(walk)),
         walk.root
     );
     let mut number = 0;
@@ -164,6 +155,18 @@ fn show_levels(walk: &Walk) {
         }
         show_step(step, style_of(number));
         number += 1;
+    }
+}
+
+/// What tells the CPU where the top table is.
+fn register(walk: &Walk) -> &'static str {
+    let is_kernels = walk.address >> 63 == 1;
+    match std::env::consts::ARCH {
+        "x86_64" if walk.root == walk.table_in_register() => "CR3",
+        "aarch64" if is_kernels => "TTBR1",
+        "aarch64" => "TTBR0",
+        "arm" => "TTBR",
+        _ => "top",
     }
 }
 
@@ -231,12 +234,28 @@ fn show_end(walk: &Walk, frame: Option<&Frame>) {
         ),
     );
     if let Some(memory_type) = walk.memory_type {
-        line("cached", memory_type.name());
+        line("cached", cached(memory_type));
     }
     match frame {
         Some(frame) => show_frame(frame),
         None => line("frame", "no memory with a struct page: a device's"),
     }
+}
+
+/// A memory type, on ARM with what it is called there.
+fn cached(memory_type: MemoryType) -> String {
+    let name = memory_type.name();
+    if !matches!(std::env::consts::ARCH, "aarch64" | "arm") {
+        return name.to_owned();
+    }
+    let called = match memory_type {
+        MemoryType::WriteBack => "Normal",
+        MemoryType::Tagged => "Normal-Tagged",
+        MemoryType::WriteCombine => "Normal-NC",
+        MemoryType::Uncached => "Device-nGnRnE",
+        _ => return name.to_owned(),
+    };
+    format!("{name}, which ARM calls {called}")
 }
 
 fn show_frame(frame: &Frame) {
