@@ -110,6 +110,14 @@ pub unsafe trait Backing: Send + Sync {
         Caching::WriteBack
     }
 
+    /// Whether the direct map has the frames with another memory type, so that only
+    /// [`range_at`](Self::range_at) and mappings of this backing may be used: neither a device, which might read
+    /// what a cache has of them, nor others who would use the direct map. Then it is not
+    /// [`refcounted`](Self::refcounted).
+    fn is_aliased(&self) -> bool {
+        false
+    }
+
     /// The address at which a device finds page `page`, if it is mapped for one.
     fn dma_addr(&self, _page: usize) -> Option<u64> {
         None

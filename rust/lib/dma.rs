@@ -672,6 +672,10 @@ impl Handle {
         if range.is_empty() {
             return Err(EINVAL);
         }
+        // Only 64-bit ARM has such memory.
+        if cfg!(CONFIG_ARM64) && memory.is_aliased() {
+            return Err(errno::eopnotsupp());
+        }
         match shape {
             Shape::Single => map_single(device, memory, range, direction),
             Shape::Page => map_page(device, memory, range, direction),

@@ -95,6 +95,18 @@ extern "C" {
     /// must be memory of kmalloc or vmalloc, and the pages belong to it, and `vfree()` frees all.
     pub(crate) fn mapkit_vmap_user(pages: *mut c_void, nr_pages: c_uint) -> *mut c_void;
 
+    /// `vmap()` of pages as Normal memory that is not cached.
+    #[cfg(CONFIG_ARM64)]
+    pub(crate) fn mapkit_vmap_noncached(pages: *mut c_void, nr_pages: c_uint) -> *mut c_void;
+
+    /// `mm/vmalloc.c`: undoes `vmap()`. May sleep.
+    #[cfg(CONFIG_ARM64)]
+    pub(crate) fn vunmap(addr: *const c_void);
+
+    /// Cleans and invalidates the data caches for addresses of the direct map, to the point of coherency.
+    #[cfg(CONFIG_ARM64)]
+    pub(crate) fn mapkit_dcache_clean_inval_poc(addr: *mut c_void, bytes: usize);
+
     /// `mm/vmalloc.c`: maps all of a VMA (a `struct vm_area_struct`) to such an area
     /// from page `pgoff` on.
     pub(crate) fn remap_vmalloc_range(vma: *mut c_void, addr: *mut c_void, pgoff: c_ulong)

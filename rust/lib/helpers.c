@@ -20,6 +20,10 @@
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 #include <linux/timex.h>
+#ifdef CONFIG_ARM64
+#include <linux/bitfield.h>
+#include <asm/cpufeature.h>
+#endif
 
 void mapkit_mb(void);
 struct page *mapkit_virt_to_page(const void *addr);
@@ -44,6 +48,8 @@ void mapkit_this_cpu_add(unsigned long __percpu *counter, unsigned long n);
 unsigned long mapkit_percpu_sum(const unsigned long __percpu *counter);
 struct page *mapkit_pfn_to_page(unsigned long pfn);
 void *mapkit_vmap_user(struct page **pages, unsigned int nr_pages);
+void *mapkit_vmap_noncached(struct page **pages, unsigned int nr_pages);
+void mapkit_dcache_clean_inval_poc(void *addr, size_t bytes);
 struct workqueue_struct *mapkit_alloc_ordered_workqueue(const char *name);
 void mapkit_raw_spin_lock_init(raw_spinlock_t *lock);
 unsigned long mapkit_raw_spin_lock_irqsave(raw_spinlock_t *lock);
@@ -273,6 +279,26 @@ void *mapkit_vmap_user(struct page **pages, unsigned int nr_pages)
 {
 	return vmap(pages, nr_pages, VM_USERMAP | VM_MAP_PUT_PAGES, PAGE_KERNEL);
 }
+
+#ifdef CONFIG_ARM64
+void *mapkit_vmap_noncached(struct page **pages, unsigned int nr_pages)
+{
+	return vmap(pages, nr_pages, VM_MAP, pgprot_writecombine(PAGE_KERNEL));
+}
+
+/* As dcache_clean_inval_poc(), which is not exported; also waits for stores that are not cached. */
+void mapkit_dcache_clean_inval_poc(void *addr, size_t bytes)
+{
+	unsigned long line = 4UL << FIELD_GET(CTR_EL0_DminLine_MASK, read_sanitised_ftr_reg(SYS_CTR_EL0));
+	unsigned long end = (unsigned long)addr + bytes;
+	unsigned long at;
+
+	dsb(sy);
+	for (at = round_down((unsigned long)addr, line); at < end; at += line)
+		asm volatile("dc civac, %0" : : "r" (at) : "memory");
+	dsb(sy);
+}
+#endif
 
 struct workqueue_struct *mapkit_alloc_ordered_workqueue(const char *name)
 {

@@ -67,6 +67,8 @@ pub mod irq;
 pub mod irq_lock;
 pub mod led;
 pub mod mmio;
+#[cfg(CONFIG_ARM64)]
+mod noncached;
 pub mod page_table;
 pub mod pages;
 pub mod param;
@@ -78,6 +80,8 @@ mod reach;
 pub mod register_page;
 mod scatter;
 mod series;
+#[cfg(not(CONFIG_ARM64))]
+mod set_memory;
 pub mod slab;
 pub mod source;
 pub mod sysinfo;

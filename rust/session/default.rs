@@ -39,7 +39,7 @@ impl DefaultRegion {
         if let Some(reason) = reason_against(backing, method) {
             return Err(unsound(method.name(), reason));
         }
-        if let Some(reason) = reason_against_caching(backing, caching) {
+        if let Some(reason) = reason_against_caching(backing, method, caching) {
             return Err(unsound(caching.name(), reason));
         }
         Ok(Self {

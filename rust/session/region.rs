@@ -77,7 +77,7 @@ impl Recipe {
             return Err(EINVAL);
         }
         let unsound = uapi::reason_against(backing, method)
-            .or(uapi::reason_against_caching(backing, caching));
+            .or(uapi::reason_against_caching(backing, method, caching));
         if unsound.is_some() {
             return Err(errno::eopnotsupp());
         }

@@ -44,33 +44,60 @@ pub const fn reason_against(backing: Backing, method: Method) -> Option<&'static
     }
 }
 
-/// Whether a module can change the memory type of the direct map. x86 exports `set_memory_wc()` and
-/// `set_memory_uc()`, 32-bit and 64-bit ARM have nothing of the kind.
-const CAN_CHANGE_TYPE: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64"));
+/// Whether a module can change the memory type of the direct map: x86 exports `set_memory_wc()` and
+/// `set_memory_uc()`.
+const CAN_CHANGE_DIRECT_MAP: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64"));
 
-/// Why `backing` cannot have the memory type `caching` on this architecture, in a sentence, or `None`
-/// if it can.
-pub const fn reason_against_caching(backing: Backing, caching: Caching) -> Option<&'static str> {
-    match (backing, caching) {
-        (_, Caching::WriteBack) => None,
-        (Backing::Pages | Backing::Folio, Caching::WriteCombine | Caching::Uncached) => {
-            if CAN_CHANGE_TYPE {
-                None
-            } else {
-                Some(
-                    "memory must have one type wherever it is mapped, and this architecture lets no \
-                     module change the direct map's: coherent memory is the way there",
-                )
-            }
+/// Whether memory may have another type than the direct map has for it, if nobody uses that: 64-bit ARM.
+const CAN_DIFFER_FROM_DIRECT_MAP: bool = cfg!(target_arch = "aarch64");
+
+/// Why `backing` cannot have the memory type `caching` on this architecture when it is mapped with `method`, in
+/// a sentence, or `None` if it can.
+pub const fn reason_against_caching(
+    backing: Backing,
+    method: Method,
+    caching: Caching,
+) -> Option<&'static str> {
+    match (backing, method, caching) {
+        (_, _, Caching::WriteBack) => None,
+        (Backing::Pages | Backing::Folio, _, _) if CAN_CHANGE_DIRECT_MAP => None,
+        (Backing::Pages | Backing::Folio, Method::Insert | Method::Fault, _)
+            if CAN_DIFFER_FROM_DIRECT_MAP =>
+        {
+            Some(
+                "the kernel uses pages with a reference count through its direct map, too, where they stay \
+                 write-back on this architecture: map them by their frame numbers",
+            )
         }
-        (Backing::Kmalloc, _) => {
+        (Backing::Pages | Backing::Folio, _, _) if CAN_DIFFER_FROM_DIRECT_MAP => None,
+        (Backing::Pages | Backing::Folio, _, _) => Some(
+            "memory must have one type wherever it is mapped, and this architecture lets no module \
+             change the direct map's: coherent memory is the way there",
+        ),
+        (Backing::Kmalloc, _, _) => {
             Some("slab pages belong to the slab allocator, which needs them write-back")
         }
-        (Backing::Vmalloc, _) => Some(
+        (Backing::Vmalloc, _, _) => Some(
             "vmalloc memory is mapped twice in the kernel, and only one mapping could be changed",
         ),
-        (Backing::Coherent, _) => Some("the DMA API chooses the memory type of coherent memory"),
+        (Backing::Coherent, _, _) => Some("the DMA API chooses the memory type of coherent memory"),
     }
+}
+
+/// Whether anything can be had with the memory type `caching`.
+const fn is_possible(caching: Caching) -> bool {
+    let mut i = 0;
+    while i < Backing::ALL.len() * Method::ALL.len() {
+        let backing = Backing::ALL[i / Method::ALL.len()];
+        let method = Method::ALL[i % Method::ALL.len()];
+        if reason_against(backing, method).is_none()
+            && reason_against_caching(backing, method, caching).is_none()
+        {
+            return true;
+        }
+        i += 1;
+    }
+    false
 }
 
 /// Mask of the memory types that can be had, see [`Caching::bit`].
@@ -78,13 +105,8 @@ pub const fn cachings() -> u32 {
     let mut mask = 0;
     let mut i = 0;
     while i < Caching::ALL.len() {
-        let caching = Caching::ALL[i];
-        let mut j = 0;
-        while j < Backing::ALL.len() {
-            if reason_against_caching(Backing::ALL[j], caching).is_none() {
-                mask |= caching.bit();
-            }
-            j += 1;
+        if is_possible(Caching::ALL[i]) {
+            mask |= Caching::ALL[i].bit();
         }
         i += 1;
     }

@@ -96,9 +96,10 @@ words! {
     Caching {
         /// Write-back: ordinary memory.
         WriteBack = 0, "wb";
-        /// Write-combining.
+        /// Write-combining. On 64-bit ARM: Normal memory that is not cached.
         WriteCombine = 1, "wc";
-        /// Uncached.
+        /// Uncached. On 64-bit ARM it is Device memory (nGnRnE): what is not aligned to its own size cannot be
+        /// accessed (`SIGBUS`), and `memset()` and `memcpy()` may do that.
         Uncached = 2, "uc";
     }
 }

@@ -58,7 +58,7 @@ impl Cell {
     /// Whether the kernel can do that.
     pub fn is_sound(&self) -> bool {
         reason_against(self.backing, self.method).is_none()
-            && reason_against_caching(self.backing, self.caching).is_none()
+            && reason_against_caching(self.backing, self.method, self.caching).is_none()
     }
 
     /// Whether pages are mapped when they are touched.

@@ -187,8 +187,8 @@ fn an_unsound_pair_is_einval(context: &Context) -> Result<()> {
 }
 
 fn an_unsound_memory_type_is_einval(context: &Context) -> Result<()> {
-    let reason =
-        reason_against_caching(Backing::Vmalloc, Caching::Uncached).context("it is sound")?;
+    let reason = reason_against_caching(Backing::Vmalloc, Method::Insert, Caching::Uncached)
+        .context("it is sound")?;
     let asked = parameters("vmalloc", "insert", "uc");
     expect_refusal(context, &asked, &["vmalloc and uc", reason])
 }

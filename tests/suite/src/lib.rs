@@ -34,7 +34,7 @@ mod inject;
 mod inspect;
 mod life;
 mod limits;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod memory_types;
 mod module;
 #[cfg(target_pointer_width = "32")]
@@ -78,7 +78,7 @@ const SUITES: &[Suite] = &[
     stats::SUITE,
     inspect::SUITE,
     walk::SUITE,
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     memory_types::SUITE,
     board::bank::SUITE,
     board::banks::SUITE,

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The memory type of a mapping is really what was asked for: the page-table entries themselves say so,
-//! those of the program and that of the kernel's direct map, which must agree with them. For each sound
-//! cell.
+//! those of the program and those of the kernel. For each sound cell.
+//!
+//! On x86, the kernel's direct map must agree with the program's mapping. On 64-bit ARM it stays write-back, and
+//! the kernel has a second mapping for what is not cached.
 
 use crate::{
     cells::Cell,
     child,
     raw::{self, Map, RW},
     runner::{Case, Context, Suite},
+    walk::vmalloc_areas,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     block_bytes, block_size,
-    inspect::{Area, Inspector, MemoryType, Target},
+    inspect::{Inspector, Layout, MemoryType, Target},
     page_bytes, page_size, Backing, Caching, Method, Region, Session, DEVICE,
 };
 use nix::{libc, sys::mman::ProtFlags, unistd::pipe};
@@ -40,6 +43,11 @@ fn cases() -> Vec<Case> {
     ];
     cases.extend(of("is_as_asked", is_as_asked, |_| true));
     cases.extend(of(
+        "is_not_cached_for_the_kernel",
+        is_not_cached_for_the_kernel,
+        |cell| is_changed(cell) && !DIRECT_MAP_AGREES,
+    ));
+    cases.extend(of(
         "is_undone_when_destroyed",
         is_undone_when_destroyed,
         is_changed,
@@ -60,32 +68,40 @@ fn is_changed(cell: &Cell) -> bool {
 
 const PAGES: usize = 40;
 
+/// Whether the direct map has the type of the memory, whatever that is.
+const DIRECT_MAP_AGREES: bool = cfg!(target_arch = "x86_64");
+
 /// The types that a page-table entry may have for what was asked. On x86, the kernel's "uncached" lets a
-/// range register of the CPU's make it write-combining, which ordinary memory has none of.
+/// range register of the CPU's make it write-combining, which ordinary memory has none of. On 64-bit ARM,
+/// the direct map may have tags.
 fn types_of(caching: Caching) -> &'static [MemoryType] {
     match caching {
-        Caching::WriteBack => &[MemoryType::WriteBack],
+        Caching::WriteBack => &[MemoryType::WriteBack, MemoryType::Tagged],
         Caching::WriteCombine => &[MemoryType::WriteCombine],
         Caching::Uncached => &[MemoryType::UncachedMinus, MemoryType::Uncached],
+    }
+}
+
+/// The type of a region's mapping. Coherent memory of a device that is not coherent is not cached: on 64-bit
+/// ARM, that is each for which no device tree says otherwise, as the module's own.
+fn caching_of(cell: &Cell) -> Caching {
+    match cell.backing {
+        Backing::Coherent if cfg!(target_arch = "aarch64") => Caching::WriteCombine,
+        _ => cell.caching,
     }
 }
 
 /// Looks at page tables.
 struct Tables {
     inspector: Inspector,
-    /// Where the kernel has physical address 0.
-    direct_map: u64,
+    layout: Layout,
 }
 
 impl Tables {
     fn new() -> Result<Self> {
         let inspector = Inspector::open()?;
-        let layout = inspector.layout()?;
-        let direct_map = layout
-            .area(Area::DirectMap)
-            .context("there is no direct map")?;
         Ok(Self {
-            direct_map: direct_map.start,
+            layout: inspector.layout()?,
             inspector,
         })
     }
@@ -110,13 +126,17 @@ impl Tables {
             .collect()
     }
 
-    /// Fails unless the direct map has frames with that type.
+    /// Fails unless the direct map has frames of memory of that type as it should.
     fn expect_direct_map(&self, pfns: &[u64], caching: Caching) -> Result<()> {
+        let caching = match DIRECT_MAP_AGREES {
+            true => caching,
+            false => Caching::WriteBack,
+        };
         for pfn in pfns {
             let physical = pfn * page_size();
-            let walk = self
-                .inspector
-                .walk(Target::Kernel, self.direct_map + physical)?;
+            let address = self.layout.direct_map_address(physical);
+            let address = address.context("memory that is not in the direct map")?;
+            let walk = self.inspector.walk(Target::Kernel, address)?;
             ensure!(
                 walk.physical == Some(physical),
                 "frame {pfn:#x} is not where it should be"
@@ -151,7 +171,7 @@ impl Subject {
             session,
             region,
             map,
-            caching: cell.caching,
+            caching: caching_of(&cell),
         })
     }
 
@@ -171,6 +191,42 @@ fn is_as_asked(cell: Cell) -> Result<()> {
         pfns.iter().eq(told.iter().map(|page| &page.pfn)),
         "other frames than the module says"
     );
+    Ok(())
+}
+
+/// The kernel's own mapping, which nothing but `/proc/vmallocinfo` tells, goes with the memory.
+fn is_not_cached_for_the_kernel(cell: Cell) -> Result<()> {
+    let it = Subject::new(cell)?;
+    let pfns = it.expect_types()?;
+    let is_of_frames = |(start, _, about): &(u64, u64, String)| -> Result<bool> {
+        if !about.contains(" mapkit_vmap_noncached") {
+            return Ok(false);
+        }
+        let walk = it.tables.inspector.walk(Target::Kernel, *start)?;
+        Ok(walk.pfn() == Some(pfns[0]))
+    };
+    let areas = || -> Result<Vec<u64>> {
+        let mut found = Vec::new();
+        for area in vmalloc_areas()? {
+            if is_of_frames(&area)? {
+                found.push(area.0);
+            }
+        }
+        Ok(found)
+    };
+    let found = areas()?;
+    ensure!(found.len() == 1, "{} areas have the frames", found.len());
+    for (page, pfn) in pfns.iter().enumerate() {
+        let address = found[0] + page as u64 * page_size();
+        let walk = it.tables.inspector.walk(Target::Kernel, address)?;
+        ensure!(
+            walk.pfn() == Some(*pfn) && walk.memory_type == Some(MemoryType::WriteCombine),
+            "page {page}: {walk:x?}"
+        );
+    }
+    drop(it.map);
+    it.session.destroy(&it.region)?;
+    ensure!(areas()?.is_empty(), "the mapping outlived the memory");
     Ok(())
 }
 

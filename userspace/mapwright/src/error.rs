@@ -136,8 +136,9 @@ impl Error {
     /// What cannot be of a combination that the module refused, and why.
     pub(crate) fn unsupported(backing: Backing, method: Method, caching: Caching) -> Self {
         let of_method = reason_against(backing, method).map(|reason| (method.name(), reason));
-        let of_caching =
-            || reason_against_caching(backing, caching).map(|reason| (caching.name(), reason));
+        let of_caching = || {
+            reason_against_caching(backing, method, caching).map(|reason| (caching.name(), reason))
+        };
         let refused = (
             caching.name(),
             "the loaded module cannot do that on this machine",
