@@ -26,9 +26,8 @@ pub const SUITE: Suite = Suite {
 
 fn cases() -> Vec<Case> {
     let of = |name: &'static str, run: fn(Cell) -> Result<()>| {
-        // 32-bit ARM takes coherent memory from an area that is set aside for it (CMA).
-        let set_aside =
-            |cell: &Cell| cfg!(target_arch = "arm") && cell.backing == Backing::Coherent;
+        // ARM takes coherent memory from an area that is set aside for it (CMA).
+        let set_aside = |cell: &Cell| IS_ARM && cell.backing == Backing::Coherent;
         let charged = move |cell: &Cell| !set_aside(cell);
         Cell::ordinary()
             .filter(charged)
@@ -39,6 +38,7 @@ fn cases() -> Vec<Case> {
         .collect()
 }
 
+const IS_ARM: bool = cfg!(any(target_arch = "arm", target_arch = "aarch64"));
 const ROOT: &str = "/sys/fs/cgroup";
 
 /// Bytes of a region.
