@@ -14,8 +14,8 @@ pub enum Need {
     Cpus(usize),
     /// So many NUMA nodes.
     Nodes(usize),
-    /// An architecture, as `uname -m` calls it.
-    Arch(&'static str),
+    /// One of these architectures, as `uname -m` calls them.
+    Arch(&'static [&'static str]),
     /// A word of the kernel's command line: `nokaslr`, `slab_debug`.
     BootParameter(&'static str),
     /// A file of the kernel's, and what makes it be there.
@@ -42,8 +42,10 @@ impl Need {
                     machine.nodes
                 )
             }),
-            Self::Arch(name) => (machine.arch != name)
-                .then(|| format!("it needs {name}, and this is {}", machine.arch)),
+            Self::Arch(names) => (!names.contains(&machine.arch.as_str())).then(|| {
+                let names = names.join(" or ");
+                format!("it needs {names}, and this is {}", machine.arch)
+            }),
             Self::BootParameter(word) => (!machine.booted_with(word))
                 .then(|| format!("it needs a kernel that was booted with {word}")),
             Self::File(path, from) => {
@@ -73,7 +75,7 @@ mod tests {
         assert!(lacking(Need::Nodes(2)).is_some() && lacking(Need::Nodes(1)).is_none());
         assert!(lacking(Need::BootParameter("slab_debug")).is_none());
         assert!(lacking(Need::BootParameter("slab")).is_some());
-        assert!(lacking(Need::Arch("armv7l")).unwrap().contains("x86_64"));
+        assert!(lacking(Need::Arch(&["armv7l"])).unwrap().contains("x86_64"));
         assert!(lacking(Need::File("/proc/none", "CONFIG_NONE")).is_some());
     }
 }

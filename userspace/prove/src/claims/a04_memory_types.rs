@@ -5,7 +5,7 @@
 use crate::{finding::not_testable, read::text, Claim, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{Context as _, Result};
 use mapwright::{
-    inspect::{Area, Inspector, MemoryType, Target, Walk},
+    inspect::{Inspector, Layout, MemoryType, Target, Walk},
     Backing, Caching, Mapping, Method, Protection, Session,
 };
 use std::{
@@ -21,7 +21,7 @@ pub const CLAIM: Claim = Claim {
     needs: &[
         Need::Module("mapwright"),
         Need::Module("mapwright_inspect"),
-        Need::Arch("x86_64"),
+        Need::Arch(&["x86_64", "aarch64"]),
     ],
     shapes: &[Shape::Normal],
     prove,
@@ -29,13 +29,14 @@ pub const CLAIM: Claim = Claim {
 
 fn prove(lab: &Lab) -> Result<Finding> {
     let tables = Tables::new()?;
-    let (ours, as_asked) = of_regions(&tables)?;
+    let direct_map_agrees = lab.machine.arch == "x86_64";
+    let (ours, as_asked) = of_regions(&tables, direct_map_agrees)?;
     let Some(device) = device_memory(lab, &tables)? else {
         return not_testable("no device here has memory that a program may map");
     };
     let is_uncached = matches!(
         device.memory_type,
-        Some(MemoryType::Uncached | MemoryType::UncachedMinus)
+        Some(MemoryType::Uncached | MemoryType::UncachedMinus | MemoryType::Device)
     );
     let told = device.memory_type.map_or("nothing", MemoryType::name);
     Ok(Finding::new(format!("device memory is mapped {told}"))
@@ -47,32 +48,38 @@ fn prove(lab: &Lab) -> Result<Finding> {
         .statement(
             "A mapping has the memory type that its driver asked for",
             Verdict::of(as_asked),
-            "wb, wc and uc, in the page-table entries of the program and of the kernel",
+            match direct_map_agrees {
+                true => "wb, wc and uc, in the page-table entries of the program and of the kernel",
+                false => "wb, wc and uc, in the page-table entries of the program",
+            },
         )
         .table(device.table)
         .table(ours)
-        .instead(
-            "The type is in three bits of each page-table entry (PWT, PCD, PAT). Ordinary memory is in \
-             the kernel's own page tables already, where it must have the same type: the driver \
-             changes it there first.",
-        ))
+        .instead(match direct_map_agrees {
+            true => {
+                "The type is in three bits of each page-table entry (PWT, PCD, PAT). Ordinary memory is in \
+                 the kernel's own page tables already, where it must have the same type: the driver \
+                 changes it there first."
+            }
+            false => {
+                "The type is in three bits of each page-table entry, which select one of eight (MAIR_EL1). \
+                 Ordinary memory is in the kernel's own page tables already, and stays write-back there: \
+                 the driver takes it out of the caches, and nobody uses it there any more."
+            }
+        }))
 }
 
 /// Looks at page tables.
 struct Tables {
     inspector: Inspector,
-    direct_map: u64,
+    layout: Layout,
 }
 
 impl Tables {
     fn new() -> Result<Self> {
         let inspector = Inspector::open()?;
-        let layout = inspector.layout()?;
-        let area = layout
-            .area(Area::DirectMap)
-            .context("there is no direct map")?;
         Ok(Self {
-            direct_map: area.start,
+            layout: inspector.layout()?,
             inspector,
         })
     }
@@ -90,7 +97,7 @@ fn cells(walk: &Walk) -> [String; 2] {
 }
 
 /// Regions of each type, and whether all of them have the type that was asked for.
-fn of_regions(tables: &Tables) -> Result<(Table, bool)> {
+fn of_regions(tables: &Tables, direct_map_agrees: bool) -> Result<(Table, bool)> {
     let session = Session::open()?;
     let mut as_asked = true;
     let mut table = Table::new(
@@ -109,11 +116,15 @@ fn of_regions(tables: &Tables) -> Result<(Table, bool)> {
         let mapping = session.map(&region, Protection::ReadWrite)?;
         let program = tables.of_program(&mapping)?;
         let physical = program.physical.context("the mapping has no page")?;
-        let kernel = tables
-            .inspector
-            .walk(Target::Kernel, tables.direct_map + physical)?;
-        for walk in [&program, &kernel] {
-            as_asked &= walk.memory_type.is_some_and(|told| is(told, *caching));
+        let address = tables.layout.direct_map_address(physical);
+        let address = address.context("memory that is not in the direct map")?;
+        let kernel = tables.inspector.walk(Target::Kernel, address)?;
+        let in_kernel = match direct_map_agrees {
+            true => *caching,
+            false => Caching::WriteBack,
+        };
+        for (walk, asked) in [(&program, *caching), (&kernel, in_kernel)] {
+            as_asked &= walk.memory_type.is_some_and(|told| is(told, asked));
         }
         let ([entry, told], [kernel_entry, kernel_told]) = (cells(&program), cells(&kernel));
         table.row([
@@ -131,7 +142,7 @@ fn of_regions(tables: &Tables) -> Result<(Table, bool)> {
 /// range register says otherwise".
 fn is(told: MemoryType, asked: Caching) -> bool {
     match asked {
-        Caching::WriteBack => told == MemoryType::WriteBack,
+        Caching::WriteBack => matches!(told, MemoryType::WriteBack | MemoryType::Tagged),
         Caching::WriteCombine => told == MemoryType::WriteCombine,
         Caching::Uncached => matches!(told, MemoryType::Uncached | MemoryType::UncachedMinus),
     }

@@ -27,7 +27,7 @@ pub const CLAIM: Claim = Claim {
            freed last is given first, from a list of each processor's own, with no lock.",
     needs: &[
         Need::Module("mapwright_alloc"),
-        Need::Arch("x86_64"),
+        Need::Arch(&["x86_64"]),
         Need::File("/proc/kcore", "CONFIG_PROC_KCORE"),
         Need::File("/sys/kernel/slab", "CONFIG_SLUB without SLUB_TINY"),
     ],

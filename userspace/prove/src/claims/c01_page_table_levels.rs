@@ -39,7 +39,6 @@ fn prove(lab: &Lab) -> Result<Finding> {
     let names: Vec<&str> = real.iter().map(|step| step.level.name()).collect();
     let layout = inspector.layout()?;
     let entry_bytes = entry_bytes(&walk, &next)?;
-    let root_in_register = walk.register & !(page as u64 - 1);
     let indices: Vec<String> = real
         .iter()
         .map(|step| format!("{} {}", step.level.name(), step.index))
@@ -77,16 +76,26 @@ fn prove(lab: &Lab) -> Result<Finding> {
         )
         .statement(
             "The CPU's register (CR3) holds the physical address of the top table",
-            Verdict::of(root_in_register == walk.root),
+            Verdict::of(walk.table_in_register() == walk.root),
             format!(
-                "the register is {:#x}, the top table at {:#x}",
-                walk.register, walk.root
+                "{} is {:#x}, the top table at {:#x}",
+                register(lab),
+                walk.register,
+                walk.root
             ),
         );
     Ok(finding
         .fact("levels", real.len() as u64)
         .table(evidence(&walk))
         .instead(instead(&walk, layout.address_bits)))
+}
+
+/// What the register is called here. ARM has another for the kernel's addresses: TTBR1.
+fn register(lab: &Lab) -> &'static str {
+    match lab.machine.arch.as_str() {
+        "x86_64" => "CR3",
+        _ => "TTBR0",
+    }
 }
 
 /// The steps that the machine takes.

@@ -29,12 +29,14 @@ const SAID: [Area; 5] = [
     Area::DirectMap,
 ];
 /// Those that KASLR moves, each as the name of its fact.
-const MOVED: [(Area, &str); 3] = [
+const MOVED: [(Area, &str); 4] = [
     (Area::DirectMap, "direct_map"),
     (Area::Vmalloc, "vmalloc"),
     (Area::Vmemmap, "vmemmap"),
+    // On x86, all of the area that the image is somewhere in.
+    (Area::KernelImage, "kernel_image"),
 ];
-/// Where they are without KASLR, with four levels: `Documentation/arch/x86/x86_64/mm.rst`.
+/// Where the first are without KASLR on x86, with four levels: `Documentation/arch/x86/x86_64/mm.rst`.
 const UNMOVED: [u64; 3] = [
     0xffff_8880_0000_0000,
     0xffff_c900_0000_0000,
@@ -44,13 +46,17 @@ const UNMOVED: [u64; 3] = [
 fn prove(lab: &Lab) -> Result<Finding> {
     let inspector = Inspector::open()?;
     let layout = inspector.layout()?;
-    let things = things(&inspector)?;
+    let things = things(&inspector, &layout)?;
     let missing: Vec<&str> = SAID
         .iter()
         .filter(|area| layout.area(**area).is_none())
         .map(|area| area.name())
         .collect();
-    let mut order: Vec<Area> = SAID.to_vec();
+    let said: Vec<Area> = SAID
+        .into_iter()
+        .filter(|area| layout.area(*area).is_some())
+        .collect();
+    let mut order = said.clone();
     order.sort_by_key(|area| std::cmp::Reverse(layout.area(*area).map_or(0, |range| range.start)));
     let names: Vec<&str> = order.iter().map(|area| area.name()).collect();
     let elsewhere: Vec<&Thing> = things
@@ -65,12 +71,16 @@ fn prove(lab: &Lab) -> Result<Finding> {
             Verdict::Confirmed.if_else(missing.is_empty(), Verdict::Config),
             match missing.is_empty() {
                 true => format!("all five, and {} more", layout.areas.len() - SAID.len()),
-                false => format!("without {}", missing.join(", ")),
+                false => format!(
+                    "without {}: with KASLR, modules are in the vmalloc area, near the kernel's image",
+                    missing.join(", ")
+                ),
             },
         )
         .statement(
             "From the top they are fixmap, modules, vmalloc, vmemmap, direct map",
-            Verdict::of(order == SAID),
+            // On 64-bit ARM, the direct map is at the bottom, too, and vmemmap above the vmalloc area.
+            Verdict::Confirmed.if_else(order == said, Verdict::Config),
             names.join(", "),
         )
         .statement(
@@ -113,7 +123,7 @@ impl Thing {
     }
 }
 
-fn things(inspector: &Inspector) -> Result<Vec<Thing>> {
+fn things(inspector: &Inspector, layout: &Layout) -> Result<Vec<Thing>> {
     let session = Session::open()?;
     let mut things = Vec::new();
     for (backing, method, expected) in [
@@ -148,7 +158,10 @@ fn things(inspector: &Inspector) -> Result<Vec<Thing>> {
         things.push(Thing {
             what: "code of the module mapwright".into(),
             address: Place::At(address),
-            expected: Area::Modules,
+            expected: match layout.area(Area::Modules) {
+                Some(_) => Area::Modules,
+                None => Area::Vmalloc,
+            },
         });
     }
     Ok(things)
@@ -163,7 +176,7 @@ fn kaslr(finding: Finding, lab: &Lab, layout: &Layout) -> Result<Finding> {
             .iter()
             .zip(UNMOVED)
             .all(|((area, _), usual)| start(*area) == usual);
-        let is_usual = layout.address_bits == 48;
+        let is_usual = lab.machine.arch == "x86_64" && layout.address_bits == 48;
         return Ok(finding.statement(
             "Without KASLR they are where the kernel's documentation says",
             match is_usual {

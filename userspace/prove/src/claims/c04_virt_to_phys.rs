@@ -32,9 +32,9 @@ struct Case {
 }
 
 impl Case {
-    /// What subtracting the start of the direct map gives.
-    fn arithmetic(&self, page_offset: u64) -> u64 {
-        self.walk.address.wrapping_sub(page_offset)
+    /// What `virt_to_phys()` calculates.
+    fn arithmetic(&self, layout: &Layout) -> u64 {
+        self.walk.address.wrapping_sub(layout.phys_to_virt)
     }
 }
 
@@ -48,11 +48,14 @@ fn prove(lab: &Lab) -> Result<Finding> {
         "no address of any kind is known: {lacking:?}"
     );
     let mut table = Table::new(
-        format!("PAGE_OFFSET is {page_offset:#x}, where the direct map begins"),
+        format!(
+            "PAGE_OFFSET is {page_offset:#x}, where the direct map begins; {:#x} is subtracted",
+            layout.phys_to_virt
+        ),
         [
             "address of",
             "address",
-            "minus PAGE_OFFSET",
+            "virt_to_phys()",
             "page tables",
             "the same",
         ],
@@ -64,12 +67,12 @@ fn prove(lab: &Lab) -> Result<Finding> {
             .walk
             .physical
             .context("an address in use is not mapped")?;
-        let same = case.arithmetic(page_offset) == physical;
+        let same = case.arithmetic(&layout) == physical;
         right += usize::from(same == case.holds);
         table.row([
             case.what.clone(),
             format!("{:#x}", case.walk.address),
-            format!("{:#x}", case.arithmetic(page_offset)),
+            format!("{:#x}", case.arithmetic(&layout)),
             format!("{physical:#x}"),
             if same { "yes" } else { "no" }.to_owned(),
         ]);
@@ -86,6 +89,12 @@ fn prove(lab: &Lab) -> Result<Finding> {
     for (says, verdict, seen) in statements {
         finding = finding.statement(says, verdict, seen);
     }
+    let begins = page_offset.wrapping_sub(layout.phys_to_virt);
+    finding = finding.statement(
+        "It subtracts PAGE_OFFSET",
+        Verdict::Confirmed.if_else(begins == 0, Verdict::Config),
+        format!("PAGE_OFFSET is where physical address {begins:#x} is"),
+    );
     for (says, reason) in lacking {
         finding = finding.statement(says, Verdict::NotTestableHere, reason);
     }

@@ -16,7 +16,7 @@ pub const CLAIM: Claim = Claim {
     title: "PAGE_OFFSET on 32-bit ARM",
     says: "On 32-bit ARM, PAGE_OFFSET is 0x80000000: 3 GB of addresses are the program's and 1 GB the \
            kernel's. The BeagleBone's memory begins at physical address 0x20000000.",
-    needs: &[Need::Arch("armv7l"), Need::Module("mapwright_inspect")],
+    needs: &[Need::Arch(&["armv7l"]), Need::Module("mapwright_inspect")],
     shapes: &[Shape::Arm, Shape::ArmTwoGib, Shape::GpioArm],
     prove,
 };

@@ -19,7 +19,7 @@ pub const CLAIM: Claim = Claim {
            is high memory (ZONE_HIGHMEM), mapped for a moment with kmap() or kmap_atomic(); kmalloc() takes \
            low memory, vmalloc() high memory.",
     needs: &[
-        Need::Arch("armv7l"),
+        Need::Arch(&["armv7l"]),
         Need::Module("mapwright_inspect"),
         Need::Module("mapwright"),
     ],

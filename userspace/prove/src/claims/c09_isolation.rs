@@ -3,12 +3,12 @@
 //! C9: what keeps programs out of the kernel, and the kernel out of trouble.
 
 use crate::{
-    read::{symbols, text},
+    read::{log::Log, symbols, text},
     Claim, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
-    inspect::{Area, Inspector, Layout, Probe, Target, Walk},
+    inspect::{Area, EntryFlag, Inspector, Layout, Probe, Target, Walk},
     page_size,
 };
 
@@ -18,7 +18,7 @@ pub const CLAIM: Claim = Claim {
     says: "Guard pages around vmalloc memory and stacks catch overruns; SMEP and SMAP keep the kernel from \
            running and reading user pages by mistake; KPTI gives user mode page tables without the \
            kernel.",
-    needs: &[Need::Module("mapwright_inspect"), Need::Arch("x86_64")],
+    needs: &[Need::Module("mapwright_inspect"), Need::Arch(&["x86_64", "aarch64"])],
     shapes: &[Shape::Normal, Shape::Isolated],
     prove,
 };
@@ -26,13 +26,11 @@ pub const CLAIM: Claim = Claim {
 /// Addresses of the kernel whose entries are looked at.
 const SAMPLES: u64 = 512;
 
-fn prove(_: &Lab) -> Result<Finding> {
+fn prove(lab: &Lab) -> Result<Finding> {
     let inspector = Inspector::open()?;
     let layout = inspector.layout()?;
     let guard = guard_page(&inspector, &layout)?;
     let (mapped, for_user) = user_bits(&inspector, &layout)?;
-    let flags = flags()?;
-    let has = |name: &str| flags.iter().any(|flag| flag == name);
     let mut finding = Finding::new(format!(
         "a load beyond vmalloc memory is caught as a fault at {:#x}",
         guard.beyond.address
@@ -48,22 +46,12 @@ fn prove(_: &Lab) -> Result<Finding> {
         Verdict::of(for_user == 0),
         format!("{for_user} of {mapped} mapped addresses of the kernel's have the user bit at all levels"),
     );
-    for (name, what) in [
-        ("smep", "SMEP: the kernel cannot run a program's pages"),
-        (
-            "smap",
-            "SMAP: the kernel cannot use a program's pages unless it says so",
-        ),
-        ("nx", "Data cannot be run: the CPU knows the no-execute bit"),
-    ] {
-        finding = finding.statement(
-            what,
-            Verdict::Confirmed.if_else(has(name), Verdict::Config),
-            match has(name) {
-                true => format!("{name} is among the CPU's flags that the kernel uses"),
-                false => format!("this CPU has no {name}, or the kernel was told not to use it"),
-            },
-        );
+    let told = match lab.machine.arch.as_str() {
+        "aarch64" => told_by_entries(&inspector)?,
+        _ => told_by_flags()?,
+    };
+    for (says, (verdict, seen)) in [SMEP, SMAP, NO_EXECUTE].into_iter().zip(told) {
+        finding = finding.statement(says, verdict, seen);
     }
     let (verdict, seen, tables) = isolation(&inspector)?;
     finding = finding.statement(
@@ -172,6 +160,66 @@ fn user_bits(inspector: &Inspector, layout: &Layout) -> Result<(u64, u64)> {
     }
     ensure!(mapped > 0, "none of the kernel's addresses is mapped");
     Ok((mapped, for_user))
+}
+
+const SMEP: &str = "The kernel cannot run a program's pages (SMEP, on ARM PXN)";
+const SMAP: &str = "The kernel cannot use a program's pages unless it says so (SMAP, on ARM PAN)";
+const NO_EXECUTE: &str = "Data cannot be run: the CPU knows the no-execute bit";
+
+/// What x86 tells of the three.
+fn told_by_flags() -> Result<[(Verdict, String); 3]> {
+    let flags = flags()?;
+    Ok(
+        ["smep", "smap", "nx"].map(|name| match flags.iter().any(|flag| flag == name) {
+            true => (
+                Verdict::Confirmed,
+                format!("{name} is among the CPU's flags that the kernel uses"),
+            ),
+            false => (
+                Verdict::Config,
+                format!("this CPU has no {name}, or the kernel was told not to use it"),
+            ),
+        }),
+    )
+}
+
+/// What 64-bit ARM tells of them: the bits of page-table entries, and the kernel at boot.
+fn told_by_entries(inspector: &Inspector) -> Result<[(Verdict, String); 3]> {
+    let data = 0u8;
+    let code = inspector.walk(Target::Myself, told_by_entries as usize as u64)?;
+    let data = inspector.walk(Target::Myself, &raw const data as u64)?;
+    let entry = |walk: &Walk| walk.last().map_or(0, |step| step.value);
+    let has_pxn = code
+        .steps
+        .iter()
+        .any(|step| step.has(EntryFlag::KernelNoExecute));
+    let pan = Log::all()?.read()?;
+    let pan = pan
+        .iter()
+        .find(|line| line.contains("Privileged Access Never"));
+    Ok([
+        (
+            Verdict::of(has_pxn && code.is_executable()),
+            format!(
+                "the entries for code of this program say so, the last is {:#x}",
+                entry(&code)
+            ),
+        ),
+        match pan {
+            Some(line) => (
+                Verdict::Confirmed,
+                format!("the kernel said at boot: {line}"),
+            ),
+            None => (
+                Verdict::NotTestableHere,
+                "the kernel's log does not say, or no more".to_owned(),
+            ),
+        },
+        (
+            Verdict::of(!data.is_executable()),
+            format!("the entry for this program's stack is {:#x}", entry(&data)),
+        ),
+    ])
 }
 
 /// The CPU's flags, as far as the kernel uses them.

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod free_lists;
+pub mod log;
 pub mod symbols;
 pub mod trace;
 pub mod vmallocinfo;
@@ -19,9 +20,11 @@ pub fn text(path: impl AsRef<Path>) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
-/// Whether QEMU emulates the processors' instructions.
+/// Whether QEMU emulates the processors' instructions. On ARM nothing tells that, so QEMU's board is taken
+/// for it.
 pub fn is_emulated() -> Result<bool> {
-    Ok(text("/proc/cpuinfo")?.contains("QEMU TCG"))
+    let board = text("/proc/device-tree/compatible").unwrap_or_default();
+    Ok(board.contains("linux,dummy-virt") || text("/proc/cpuinfo")?.contains("QEMU TCG"))
 }
 
 /// Numbers of the NUMA nodes that have memory; none if the kernel knows no nodes.
