@@ -26,8 +26,9 @@ pub const SUITE: Suite = Suite {
 
 fn cases() -> Vec<Case> {
     let of = |name: &'static str, run: fn(Cell) -> Result<()>| {
-        // ARM takes coherent memory from an area that is set aside for it (CMA).
-        let set_aside = |cell: &Cell| IS_ARM && cell.backing == Backing::Coherent;
+        // Coherent memory comes from an area that is set aside for it, if there is one.
+        let has_area = area_is_set_aside();
+        let set_aside = move |cell: &Cell| has_area && cell.backing == Backing::Coherent;
         let charged = move |cell: &Cell| !set_aside(cell);
         Cell::ordinary()
             .filter(charged)
@@ -38,7 +39,15 @@ fn cases() -> Vec<Case> {
         .collect()
 }
 
-const IS_ARM: bool = cfg!(any(target_arch = "arm", target_arch = "aarch64"));
+/// Whether the kernel has an area for contiguous memory (CMA).
+fn area_is_set_aside() -> bool {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("CmaTotal:"));
+    total.is_some_and(|total| total.trim() != "0 kB")
+}
+
 const ROOT: &str = "/sys/fs/cgroup";
 
 /// Bytes of a region.

@@ -146,8 +146,7 @@ fn cases(lab: &Lab, inspector: &Inspector, layout: &Layout) -> Result<(Vec<Case>
     let buffer = buffer.map(|(caller, start)| (format!("vmalloc memory of {caller}()"), start));
     add(VMALLOC, false, buffer, Target::Kernel)?;
     let stack = area(&|area| is_stack(area));
-    let stack =
-        stack.map(|(_, start)| ("a kernel stack".to_owned(), start + lab.machine.page_size));
+    let stack = stack.map(|(_, start)| ("a kernel stack".to_owned(), start));
     add(STACK, false, stack, Target::Kernel)?;
 
     let memory = Anonymous::small(usize::try_from(lab.machine.page_size)?)?;
