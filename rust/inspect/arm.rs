@@ -6,7 +6,7 @@
 //! Bits of an entry: ARM Architecture Reference Manual for ARMv7, section B3.5, with SCTLR.TRE set and
 //! SCTLR.AFE clear, as Linux has them. The CPU's entries have no bits for what Linux wants to know
 //! besides (accessed, dirty), so Linux has a table of its own 2 KiB before each of the second level:
-//! `arch/arm/include/asm/pgtable-2level.h`. Two of its tables and the CPU's twins fill a page, and to
+//! [`linux`]. Two of its tables and the CPU's twins fill a page, and to
 //! the rest of the kernel they are one table of 512 entries, for which the first level has 2048. A walk
 //! is the CPU's; what only Linux knows of an entry is added.
 
@@ -22,7 +22,10 @@ use crate::{
         Format, //
     }, //
 };
-use mapkit::page_table;
+use mapkit::page_table::{
+    self,
+    linux, //
+};
 
 /// Number of bits of a virtual address that are translated.
 const ADDRESS_BITS: u32 = 32;
@@ -33,15 +36,6 @@ const SUPERSECTION: u64 = 1 << 24;
 /// Bytes that an entry of the second level maps: the usual, and the larger.
 const SMALL_PAGE: u64 = 1 << 12;
 const LARGE_PAGE: u64 = 1 << 16;
-
-/// Bytes from Linux's own table of the second level to the CPU's.
-const OWN_TABLE: u64 = 2048;
-/// Bits of Linux's own entries.
-const OWN_PRESENT: u64 = 1 << 0;
-const OWN_ACCESSED: u64 = 1 << 1;
-const OWN_DIRTY: u64 = 1 << 6;
-const OWN_USER: u64 = 1 << 8;
-const OWN_BLOCKED: u64 = 1 << 11;
 
 /// Of a section: it is one of 16 MiB.
 const IS_SUPERSECTION: u64 = 1 << 18;
@@ -118,7 +112,7 @@ pub(crate) fn is_translated(address: u64, _kernel: bool) -> bool {
 
 /// How many bytes before a table of a level Linux has one of its own for the same addresses.
 pub(crate) fn own_table(level: Level) -> Option<u64> {
-    (level == Level::Pte).then_some(OWN_TABLE)
+    (level == Level::Pte).then_some(linux::BYTES_BEFORE)
 }
 
 /// What an entry of a level means, with Linux's own at the second level.
@@ -126,10 +120,10 @@ pub(crate) fn decode(level: Level, value: u64, own: u64) -> Entry {
     let mut entry = match (level, value & 3) {
         // Empty to the CPU: the page is not to be used, or its first use is to be a fault, at which
         // Linux notes that it was accessed.
-        (Level::Pte, 0) if own & OWN_PRESENT != 0 => Entry {
+        (Level::Pte, 0) if own & linux::PRESENT != 0 => Entry {
             physical: own & !SMALL_PAGE.wrapping_sub(1),
             page_size: SMALL_PAGE,
-            ..nothing(match own & OWN_BLOCKED {
+            ..nothing(match own & linux::PROT_NONE {
                 0 => EntryKind::Page,
                 _ => EntryKind::Blocked,
             })
@@ -149,7 +143,7 @@ pub(crate) fn decode(level: Level, value: u64, own: u64) -> Entry {
         _ if value & IS_SUPERSECTION != 0 => supersection(value),
         _ => page(value, &OF_SECTION),
     };
-    if own & OWN_PRESENT != 0 {
+    if own & linux::PRESENT != 0 {
         entry.flags |= own_flags(own);
     }
     entry
@@ -158,9 +152,9 @@ pub(crate) fn decode(level: Level, value: u64, own: u64) -> Entry {
 /// What Linux's own entry says of a page.
 fn own_flags(own: u64) -> u32 {
     [
-        (OWN_ACCESSED, EntryFlag::Accessed),
-        (OWN_DIRTY, EntryFlag::Dirty),
-        (OWN_USER, EntryFlag::User),
+        (linux::ACCESSED, EntryFlag::Accessed),
+        (linux::DIRTY, EntryFlag::Dirty),
+        (linux::USER, EntryFlag::User),
     ]
     .iter()
     .filter(|(bit, _)| own & bit != 0)

@@ -8,8 +8,7 @@
 //! it does not, one with pages of 16 KiB four or three.
 //!
 //! Bits of an entry: Arm Architecture Reference Manual, section "VMSAv8-64 translation table format
-//! descriptors"; what Linux uses the bits for that the CPU ignores:
-//! `arch/arm64/include/asm/pgtable-prot.h`.
+//! descriptors"; what Linux uses the bits for that the CPU ignores: [`linux`].
 
 use crate::{
     uapi::{
@@ -26,6 +25,7 @@ use crate::{
 use kernel::page::PAGE_SHIFT;
 use mapkit::page_table::{
     self,
+    linux,
     Halves, //
 };
 
@@ -33,15 +33,12 @@ const VALID: u64 = 1 << 0;
 /// Of an entry above the last level: it points to a table.
 const TABLE: u64 = 1 << 1;
 const READ_ONLY: u64 = 1 << 7;
-/// Linux, when the entry is not valid: the page is there, but not to be used. Of a valid one, it is that the
-/// entry is not global.
-const PRESENT_INVALID: u64 = 1 << 11;
+/// Of a valid entry. Of one that is not, the bit is `linux::PRESENT_INVALID`.
+const NOT_GLOBAL: u64 = 1 << 11;
 /// The CPU may clear "read-only" when it stores; Linux does so where the CPU cannot. So stores are allowed.
 const WRITABLE: u64 = 1 << 51;
 const KERNEL_NO_EXECUTE: u64 = 1 << 53;
 const USER_NO_EXECUTE: u64 = 1 << 54;
-/// Linux: written to, before the entry was made read-only.
-const DIRTY: u64 = 1 << 55;
 
 /// Of an entry that points to a table, for all that is below it.
 const TABLE_KERNEL_NO_EXECUTE: u64 = 1 << 59;
@@ -55,8 +52,8 @@ const FLAGS: [(u64, EntryFlag); 6] = [
     (1 << 6, EntryFlag::User),
     (1 << 10, EntryFlag::Accessed),
     (1 << 52, EntryFlag::Contiguous),
-    (1 << 56, EntryFlag::Special),
-    (1 << 58, EntryFlag::UffdWp),
+    (linux::SPECIAL, EntryFlag::Special),
+    (linux::UFFD, EntryFlag::UffdWp),
 ];
 
 /// Bytes of an entry.
@@ -149,14 +146,14 @@ pub(crate) fn decode(level: Level, value: u64, _own: u64) -> Entry {
             if level != Level::Pte {
                 entry.flags |= EntryFlag::Large.bit();
             }
-            if value & PRESENT_INVALID == 0 {
+            if value & NOT_GLOBAL == 0 {
                 entry.flags |= EntryFlag::Global.bit();
             }
             entry.physical = page_table::entry_phys(value) & !size.wrapping_sub(1);
             entry.page_size = size;
             entry.memory_type = memory_type(value);
         }
-        (false, Some(size)) if value & PRESENT_INVALID != 0 => {
+        (false, Some(size)) if value & linux::PRESENT_INVALID != 0 => {
             entry.kind = EntryKind::Blocked;
             entry.flags = page_flags(value);
             entry.physical = page_table::entry_phys(value) & !size.wrapping_sub(1);
@@ -205,7 +202,7 @@ fn page_flags(value: u64) -> u32 {
     let combined = collect([
         (has(WRITABLE) || !has(READ_ONLY), EntryFlag::Writable),
         (
-            has(DIRTY) || (has(WRITABLE) && !has(READ_ONLY)),
+            has(linux::DIRTY) || (has(WRITABLE) && !has(READ_ONLY)),
             EntryFlag::Dirty,
         ),
         // Only user mode's pages can be run by it, even one that it cannot read.

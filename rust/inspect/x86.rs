@@ -3,7 +3,7 @@
 //! The page tables of x86-64: five levels or four, of 512 entries of eight bytes.
 //!
 //! Bits of an entry: Intel SDM volume 3A, section 4.5; what Linux uses the bits for that the CPU
-//! ignores: `arch/x86/include/asm/pgtable_types.h`.
+//! ignores: [`linux`].
 
 use crate::{
     uapi::{
@@ -19,6 +19,7 @@ use crate::{
 };
 use mapkit::page_table::{
     self,
+    linux,
     Halves, //
 };
 
@@ -31,8 +32,6 @@ const PAGE_SIZE: u64 = 1 << 7;
 const PAT: u64 = 1 << 7;
 /// Of an entry above the last level: third bit of its memory type.
 const PAT_LARGE: u64 = 1 << 12;
-/// Linux, when the entry is not present: the page is there, but not to be used.
-const PROT_NONE: u64 = 1 << 8;
 
 /// What the single bits mean.
 const FLAGS: [(u32, EntryFlag); 10] = [
@@ -42,9 +41,9 @@ const FLAGS: [(u32, EntryFlag); 10] = [
     (5, EntryFlag::Accessed),
     (6, EntryFlag::Dirty),
     (8, EntryFlag::Global),
-    (9, EntryFlag::Special),
-    (10, EntryFlag::UffdWp),
-    (11, EntryFlag::SoftDirty),
+    (linux::SPECIAL_BIT, EntryFlag::Special),
+    (linux::UFFD_BIT, EntryFlag::UffdWp),
+    (linux::SOFT_DIRTY_BIT, EntryFlag::SoftDirty),
     (63, EntryFlag::NoExecute),
 ];
 
@@ -128,7 +127,7 @@ pub(crate) fn decode(level: Level, value: u64, _own: u64) -> Entry {
             entry.flags = flags_of(value) & TABLE_FLAGS;
             entry.physical = page_table::entry_phys(value);
         }
-        (false, Some(size)) if value & PROT_NONE != 0 => {
+        (false, Some(size)) if value & linux::PROT_NONE != 0 => {
             entry.kind = EntryKind::Blocked;
             entry.flags = flags_of(value) & !EntryFlag::Global.bit();
             // Stored inverted, so that a CPU that speculates past the missing bit finds no memory.

@@ -4,43 +4,45 @@
 
 use crate::ffi;
 
-/// An area. The numbers are the positions of `inspect.h`.
+/// An area.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Area {
     /// All memory, one after the other.
-    DirectMap = 0,
+    DirectMap = ffi::MAPKIT_DIRECT_MAP as usize,
     /// `vmalloc()` and `ioremap()`.
-    Vmalloc = 1,
+    Vmalloc = ffi::MAPKIT_VMALLOC as usize,
     /// The array of `struct page`.
-    Vmemmap = 2,
+    Vmemmap = ffi::MAPKIT_VMEMMAP as usize,
     /// Loaded modules.
-    Modules = 3,
+    Modules = ffi::MAPKIT_MODULES as usize,
     /// Where the kernel's own code and data may be.
-    KernelImage = 4,
+    KernelImage = ffi::MAPKIT_KERNEL_IMAGE as usize,
     /// Addresses fixed when the kernel was built.
-    Fixmap = 5,
+    Fixmap = ffi::MAPKIT_FIXMAP as usize,
     /// Entry code and stacks of each CPU.
-    CpuEntry = 6,
+    CpuEntry = ffi::MAPKIT_CPU_ENTRY as usize,
     /// KASAN's shadow memory.
-    Kasan = 7,
+    Kasan = ffi::MAPKIT_KASAN as usize,
     /// Local descriptor tables.
-    Ldt = 8,
+    Ldt = ffi::MAPKIT_LDT as usize,
     /// High memory, mapped for a moment.
-    Pkmap = 9,
+    Pkmap = ffi::MAPKIT_PKMAP as usize,
     /// I/O ports of PCI.
-    PciIo = 10,
+    PciIo = ffi::MAPKIT_PCI_IO as usize,
 }
 
+const COUNT: usize = ffi::MAPKIT_AREAS as usize;
+
 /// The areas that this kernel has, each with its first and last address.
-pub struct Areas([ffi::AreaBounds; ffi::AREAS]);
+pub struct Areas([ffi::mapkit_area; COUNT]);
 
 impl Areas {
     /// Asks the kernel.
     pub fn new() -> Self {
-        let mut bounds = [ffi::AreaBounds::default(); ffi::AREAS];
-        // SAFETY: There is room for the `MAPKIT_AREAS` elements that it fills.
-        unsafe { ffi::mapkit_areas(bounds.as_mut_ptr()) };
+        let mut bounds = [ffi::mapkit_area::default(); COUNT];
+        // SAFETY: It fills the array, whose length is part of its type.
+        unsafe { ffi::mapkit_areas(&mut bounds) };
         Self(bounds)
     }
 

@@ -86,7 +86,7 @@ unsafe impl<T: DirectMapped> Backing for T {
             };
             // SAFETY: `addr` is an address of the direct map, inside an allocated block.
             let page = unsafe { ffi::mapkit_virt_to_page(addr.as_ptr().cast::<c_void>()) };
-            fill(filled, page.cast());
+            fill(filled, page);
             told = told.wrapping_add(nr_pages);
             slots = rest;
         }

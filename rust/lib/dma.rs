@@ -41,10 +41,7 @@ use kernel::{
     devres,
     dma::DmaMask,
     error::from_err_ptr,
-    ffi::{
-        c_int,
-        c_void, //
-    },
+    ffi::c_int,
     page::PAGE_SIZE,
     prelude::*,
     sync::{
@@ -125,7 +122,7 @@ impl DmaDevice {
         let raw = core::ptr::from_ref::<device::Device<Core<'a>>>(bound);
         let raw: *mut bindings::device = raw.cast_mut().cast();
         // SAFETY: A `Device` is a transparent wrapper, and this one is bound.
-        to_result(unsafe { ffi::mapkit_claim_dma(raw.cast::<c_void>()) })?;
+        to_result(unsafe { ffi::mapkit_claim_dma(raw) })?;
         // SAFETY: Nobody uses the device for DMA yet: its driver is only being bound to it, and what
         // this crate allocates and maps for it takes a reference to what is returned, which is made
         // once, as was just made sure of.
@@ -159,7 +156,7 @@ impl DmaDevice {
     /// allocated or mapped for it.
     pub fn is_translated(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { ffi::mapkit_use_dma_iommu(self.as_raw().cast::<c_void>()) }
+        unsafe { ffi::mapkit_use_dma_iommu(self.as_raw()) }
     }
 }
 
@@ -606,7 +603,7 @@ where
 
     #[inline]
     fn sync_for_cpu(&self) {
-        let device = self.device.as_raw().cast::<c_void>();
+        let device = self.device.as_raw();
         // SAFETY: By the type invariant this is a mapping of the device, with this size and direction.
         unsafe {
             match &self.handle {
@@ -622,7 +619,7 @@ where
 
     #[inline]
     fn sync_for_device(&self) {
-        let device = self.device.as_raw().cast::<c_void>();
+        let device = self.device.as_raw();
         // SAFETY: As in `sync_for_cpu`.
         unsafe {
             match &self.handle {
@@ -806,8 +803,8 @@ unsafe fn map_frames(
 fn is_mapping_error(device: &DmaDevice, bus: bindings::dma_addr_t) -> bool {
     if cfg!(CONFIG_DMA_API_DEBUG) {
         // SAFETY: The device may be used for DMA. The checker is told that the caller looks.
-        unsafe { ffi::mapkit_dma_mapping_error(device.as_raw().cast::<c_void>(), bus) };
+        unsafe { ffi::mapkit_dma_mapping_error(device.as_raw(), bus) };
     }
-    // All that the function does beside it: `DMA_MAPPING_ERROR` has all bits set.
+    // All that the function does beside it: `DMA_MAPPING_ERROR` has all bits set, as `helpers.c` asserts.
     bus == bindings::dma_addr_t::MAX
 }

@@ -267,7 +267,11 @@ impl<T: Exportable> Operations<T> {
 }
 
 /// `dma_sync_sgtable_for_cpu()` or its counterpart.
-type SyncFn = unsafe extern "C" fn(*mut c_void, *mut c_void, bindings::dma_data_direction);
+type SyncFn = unsafe extern "C" fn(
+    *mut bindings::device,
+    *mut bindings::sg_table,
+    bindings::dma_data_direction,
+);
 
 impl<T: Exportable> Exported<T> {
     fn map(
@@ -278,12 +282,8 @@ impl<T: Exportable> Exported<T> {
         let bytes =
             self.pages.start.wrapping_mul(PAGE_SIZE)..self.pages.end.wrapping_mul(PAGE_SIZE);
         // SAFETY: The device is attached, so that it may be used for DMA.
-        let (reach, max_bytes) = unsafe {
-            (
-                Reach::of(device),
-                ffi::mapkit_dma_max_seg_size(device.cast()),
-            )
-        };
+        let (reach, max_bytes) =
+            unsafe { (Reach::of(device), ffi::mapkit_dma_max_seg_size(device)) };
         reach.check_list(self.memory.memory(), &bytes)?;
         // At least a page, as the list can have no smaller entries.
         let max_bytes = reach.clamp(max(max_bytes as usize, PAGE_SIZE));
@@ -313,11 +313,7 @@ impl<T: Exportable> Exported<T> {
             // taken off it before they are unmapped, for which this holds the lock.
             unsafe {
                 let table = table.as_ref();
-                sync(
-                    table.device.cast::<c_void>(),
-                    table.list.as_raw(),
-                    table.direction,
-                );
+                sync(table.device, table.list.as_raw(), table.direction);
             }
         }
     }
@@ -426,8 +422,12 @@ unsafe impl<D: Direction> Send for MappedImport<D> {}
 unsafe impl<D: Direction> Sync for MappedImport<D> {}
 
 /// `dma_sync_single_for_cpu()` or its counterpart.
-type SyncSingleFn =
-    unsafe extern "C" fn(*mut c_void, bindings::dma_addr_t, usize, bindings::dma_data_direction);
+type SyncSingleFn = unsafe extern "C" fn(
+    *mut bindings::device,
+    bindings::dma_addr_t,
+    usize,
+    bindings::dma_data_direction,
+);
 
 impl<D: Direction> MappedImport<D> {
     /// What the exporter is told. What a device writes to is read, too, where it is copied: what the
@@ -440,7 +440,7 @@ impl<D: Direction> MappedImport<D> {
     /// Passes all of it to one side. Some exporters (udmabuf, for one) leave that to others when they map
     /// and unmap a buffer, so that what is in a bounce buffer would be lost.
     fn sync(&self, sync: SyncSingleFn) {
-        let device = self.import.device.as_raw().cast::<c_void>();
+        let device = self.import.device.as_raw();
         // SAFETY: By the type invariant.
         for segment in unsafe { Segments::new(self.table.as_ptr()) } {
             let (mut bus, mut left) = (segment.bus, segment.bytes);

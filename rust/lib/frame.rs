@@ -10,7 +10,7 @@ use kernel::{
 
 /// A page frame, as its `struct page` described it a moment ago. Nothing is held.
 pub struct Frame {
-    raw: ffi::Frame,
+    raw: ffi::mapkit_frame,
     /// The flags that do not change between kernels, see `linux/kernel-page-flags.h`.
     pub stable_flags: u64,
 }
@@ -37,7 +37,7 @@ impl Frame {
     /// for it.
     pub fn new(pfn: u64) -> Result<Self> {
         let pfn = usize::try_from(pfn).map_err(|_| ENXIO)?;
-        let mut raw = ffi::Frame::default();
+        let mut raw = ffi::mapkit_frame::default();
         // SAFETY: `raw` is valid for writing; any number may be asked for.
         if !unsafe { ffi::mapkit_frame_of(pfn, &mut raw) } {
             return Err(ENXIO);

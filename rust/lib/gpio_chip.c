@@ -11,37 +11,14 @@
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
 #include <linux/slab.h>
-
-/* The same as in gpio_chip.rs. */
-#define LINES 32
-
-struct mapkit_gpio_operations {
-	int (*request)(void *data, unsigned int line);
-	void (*free)(void *data, unsigned int line);
-	int (*is_input)(void *data, unsigned int line);
-	int (*make_input)(void *data, unsigned int line);
-	int (*make_output)(void *data, unsigned int line, bool high);
-	int (*levels)(void *data, u32 lines, u32 *levels);
-	int (*set)(void *data, u32 set, u32 clear);
-	int (*begin_interrupts)(void *data, unsigned int line);
-	void (*end_interrupts)(void *data, unsigned int line);
-	int (*detect)(void *data, unsigned int line, unsigned int type);
-	void (*mask)(void *data, unsigned int line);
-	void (*unmask)(void *data, unsigned int line);
-};
+#include "mapkit.h"
 
 struct mapkit_gpio_chip {
 	struct gpio_chip gc;
 	const struct mapkit_gpio_operations *ops;
 	void *data;
-	const char *names[LINES];
+	const char *names[MAPKIT_GPIO_LINES];
 };
-
-struct mapkit_gpio_chip *mapkit_gpio_chip_register(struct device *parent, struct module *owner, const char *label,
-						   const char *const *names,
-						   const struct mapkit_gpio_operations *ops, void *data);
-void mapkit_gpio_chip_unregister(struct mapkit_gpio_chip *chip);
-void mapkit_gpio_chip_interrupt(struct mapkit_gpio_chip *chip, unsigned int line);
 
 #if IS_ENABLED(CONFIG_GPIOLIB)
 
@@ -221,7 +198,7 @@ struct mapkit_gpio_chip *mapkit_gpio_chip_register(struct device *parent, struct
 	gc->parent = parent;
 	gc->owner = owner;
 	gc->base = -1;
-	gc->ngpio = LINES;
+	gc->ngpio = MAPKIT_GPIO_LINES;
 	if (names) {
 		memcpy(chip->names, names, sizeof(chip->names));
 		gc->names = chip->names;

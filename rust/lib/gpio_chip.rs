@@ -5,6 +5,10 @@
 //!
 //! Who uses it links `gpio_chip.o` into the module.
 
+use crate::ffi::{
+    self,
+    mapkit_gpio_operations as Operations, //
+};
 use core::{
     marker::PhantomData,
     ptr, //
@@ -20,7 +24,6 @@ use kernel::{
         Error, //
     },
     ffi::{
-        c_char,
         c_int,
         c_uint,
         c_void, //
@@ -30,47 +33,10 @@ use kernel::{
 };
 
 /// Lines of a chip.
-pub const LINES: usize = 32;
+pub const LINES: usize = ffi::MAPKIT_GPIO_LINES as usize;
 
 /// The lines' names, where they have one.
 pub type Names = [Option<&'static CStr>; LINES];
-
-/// The callbacks, as `gpio_chip.c` has them.
-#[repr(C)]
-struct Operations {
-    request: unsafe extern "C" fn(*mut c_void, c_uint) -> c_int,
-    free: unsafe extern "C" fn(*mut c_void, c_uint),
-    is_input: unsafe extern "C" fn(*mut c_void, c_uint) -> c_int,
-    make_input: unsafe extern "C" fn(*mut c_void, c_uint) -> c_int,
-    make_output: unsafe extern "C" fn(*mut c_void, c_uint, bool) -> c_int,
-    levels: unsafe extern "C" fn(*mut c_void, u32, *mut u32) -> c_int,
-    set: unsafe extern "C" fn(*mut c_void, u32, u32) -> c_int,
-    begin_interrupts: unsafe extern "C" fn(*mut c_void, c_uint) -> c_int,
-    end_interrupts: unsafe extern "C" fn(*mut c_void, c_uint),
-    detect: Option<unsafe extern "C" fn(*mut c_void, c_uint, c_uint) -> c_int>,
-    mask: unsafe extern "C" fn(*mut c_void, c_uint),
-    unmask: unsafe extern "C" fn(*mut c_void, c_uint),
-}
-
-extern "C" {
-    /// `gpio_chip.c`: registers a chip. `label`, what `names` points to (null, or [`LINES`] pointers),
-    /// `operations` and `data` must outlive it. An error pointer if that fails.
-    fn mapkit_gpio_chip_register(
-        parent: *mut c_void,
-        owner: *mut c_void,
-        label: *const c_char,
-        names: *const *const c_char,
-        operations: *const Operations,
-        data: *mut c_void,
-    ) -> *mut c_void;
-
-    /// `gpio_chip.c`: waits for the callbacks under way, frees the interrupts that are still
-    /// requested, and makes files that are still open answer `ENODEV`.
-    fn mapkit_gpio_chip_unregister(chip: *mut c_void);
-
-    /// `gpio_chip.c`: calls the handler of a line's interrupt.
-    fn mapkit_gpio_chip_interrupt(chip: *mut c_void, line: c_uint);
-}
 
 /// What is detected of a line: an edge, both, or a level.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -152,7 +118,7 @@ pub trait Lines: Send + Sync + 'static {
 ///
 /// `raw` is what `mapkit_gpio_chip_register` returned for `lines`.
 pub struct GpioChip<T: Lines> {
-    raw: *mut c_void,
+    raw: *mut ffi::mapkit_gpio_chip,
     // What `raw` points to; dropped after `drop` has unregistered it.
     _lines: Arc<T>,
 }
@@ -185,9 +151,9 @@ impl<T: Lines> GpioChip<T> {
         // `Device` is a transparent wrapper of a valid `struct device`, of which gpiolib takes a
         // reference.
         let raw = unsafe {
-            mapkit_gpio_chip_register(
+            ffi::mapkit_gpio_chip_register(
                 ptr::from_ref(parent).cast_mut().cast(),
-                module.as_ptr().cast(),
+                module.as_ptr(),
                 label.as_char_ptr(),
                 names.as_ref().map_or(ptr::null(), |names| names.as_ptr()),
                 operations,
@@ -206,14 +172,14 @@ impl<T: Lines> GpioChip<T> {
     pub fn interrupt(&self, line: u32) {
         // SAFETY: By the type invariant the chip is registered. Nothing happens for a line that it does
         // not have, or that nobody has requested.
-        unsafe { mapkit_gpio_chip_interrupt(self.raw, line) };
+        unsafe { ffi::mapkit_gpio_chip_interrupt(self.raw, line) };
     }
 }
 
 impl<T: Lines> Drop for GpioChip<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
-        unsafe { mapkit_gpio_chip_unregister(self.raw) };
+        unsafe { ffi::mapkit_gpio_chip_unregister(self.raw) };
     }
 }
 
@@ -228,18 +194,18 @@ fn status(result: Result) -> c_int {
 /// when it is unregistered: that is what `lines` asks for.
 impl<T: Lines> Callbacks<T> {
     const WITHOUT_INTERRUPTS: &'static Operations = &Operations {
-        request: Self::request,
-        free: Self::free,
-        is_input: Self::is_input,
-        make_input: Self::make_input,
-        make_output: Self::make_output,
-        levels: Self::levels,
-        set: Self::set,
-        begin_interrupts: Self::begin_interrupts,
-        end_interrupts: Self::end_interrupts,
+        request: Some(Self::request),
+        free: Some(Self::free),
+        is_input: Some(Self::is_input),
+        make_input: Some(Self::make_input),
+        make_output: Some(Self::make_output),
+        levels: Some(Self::levels),
+        set: Some(Self::set),
+        begin_interrupts: Some(Self::begin_interrupts),
+        end_interrupts: Some(Self::end_interrupts),
         detect: None,
-        mask: Self::mask,
-        unmask: Self::unmask,
+        mask: Some(Self::mask),
+        unmask: Some(Self::unmask),
     };
 
     const WITH_INTERRUPTS: &'static Operations = &Operations {

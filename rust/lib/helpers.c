@@ -24,52 +24,7 @@
 #include <linux/bitfield.h>
 #include <asm/cpufeature.h>
 #endif
-
-void mapkit_mb(void);
-struct page *mapkit_virt_to_page(const void *addr);
-unsigned long mapkit_virt_to_pfn(const void *addr);
-void *mapkit_folio_alloc(gfp_t gfp, unsigned int order);
-void mapkit_folio_put(void *addr);
-bool mapkit_fatal_signal_pending(void);
-bool mapkit_signal_pending(void);
-void mapkit_cond_resched(void);
-bool mapkit_node_online(unsigned int node);
-unsigned int mapkit_num_possible_cpus(void);
-void *mapkit_first_cpu_ptr(void __percpu *object);
-u64 mapkit_get_cycles(void);
-void *mapkit_page_address(const struct page *page);
-unsigned long mapkit_page_to_pfn(const struct page *page);
-unsigned int mapkit_page_zonenum(const struct page *page);
-unsigned int mapkit_page_to_nid(const struct page *page);
-void *mapkit_kmalloc(size_t size, gfp_t gfp);
-pgprot_t mapkit_pgprot_writecombine(pgprot_t prot);
-pgprot_t mapkit_pgprot_noncached(pgprot_t prot);
-void mapkit_this_cpu_add(unsigned long __percpu *counter, unsigned long n);
-unsigned long mapkit_percpu_sum(const unsigned long __percpu *counter);
-struct page *mapkit_pfn_to_page(unsigned long pfn);
-void *mapkit_vmap_user(struct page **pages, unsigned int nr_pages);
-void *mapkit_vmap_noncached(struct page **pages, unsigned int nr_pages);
-void mapkit_dcache_clean_inval_poc(void *addr, size_t bytes);
-struct workqueue_struct *mapkit_alloc_ordered_workqueue(const char *name);
-void mapkit_raw_spin_lock_init(raw_spinlock_t *lock);
-unsigned long mapkit_raw_spin_lock_irqsave(raw_spinlock_t *lock);
-void mapkit_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags);
-void mapkit_dma_mapping_error(struct device *dev, dma_addr_t bus);
-bool mapkit_use_dma_iommu(struct device *dev);
-bool mapkit_dma_is_direct(struct device *dev);
-u64 mapkit_dma_limit(struct device *dev);
-u64 mapkit_swiotlb_last(struct device *dev);
-unsigned int mapkit_dma_cache_alignment(void);
-unsigned int mapkit_dma_max_seg_size(struct device *dev);
-int mapkit_claim_dma(struct device *dev);
-void mapkit_dma_sync_single_for_cpu(struct device *dev, dma_addr_t bus, size_t bytes,
-				    enum dma_data_direction dir);
-void mapkit_dma_sync_single_for_device(struct device *dev, dma_addr_t bus, size_t bytes,
-				       enum dma_data_direction dir);
-void mapkit_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table *table,
-				     enum dma_data_direction dir);
-void mapkit_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *table,
-					enum dma_data_direction dir);
+#include "mapkit.h"
 
 void mapkit_mb(void)
 {
@@ -189,6 +144,9 @@ struct page *mapkit_pfn_to_page(unsigned long pfn)
 	return pfn_to_page(pfn);
 }
 
+/* dma.rs takes this number for the error, which bindgen cannot tell it. */
+static_assert(DMA_MAPPING_ERROR == (dma_addr_t)-1);
+
 void mapkit_dma_mapping_error(struct device *dev, dma_addr_t bus)
 {
 	/* For what it tells DMA_API_DEBUG. */
@@ -200,7 +158,6 @@ bool mapkit_use_dma_iommu(struct device *dev)
 	return use_dma_iommu(dev);
 }
 
-/* Whether bus addresses are physical ones, with nothing in between. */
 bool mapkit_dma_is_direct(struct device *dev)
 {
 	return !use_dma_iommu(dev) && !get_dma_ops(dev) && !dev->dma_range_map;
@@ -211,7 +168,6 @@ u64 mapkit_dma_limit(struct device *dev)
 	return min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
 }
 
-/* Last address of the bounce buffers; 0 if there are none. */
 u64 mapkit_swiotlb_last(struct device *dev)
 {
 #ifdef CONFIG_SWIOTLB
@@ -237,7 +193,6 @@ static void mapkit_claim_release(struct device *dev, void *claim)
 {
 }
 
-/* Succeeds once for each time that a device is bound to a driver. */
 int mapkit_claim_dma(struct device *dev)
 {
 	void *claim;

@@ -11,7 +11,7 @@
 #include <linux/rcupdate.h>
 #include <linux/uaccess.h>
 #include <asm/fixmap.h>
-#include "inspect.h"
+#include "mapkit.h"
 
 unsigned long mapkit_local_irq_save(void)
 {
@@ -36,7 +36,6 @@ void mapkit_mmap_write_unlock(struct mm_struct *mm)
 	mmap_write_unlock(mm);
 }
 
-/* Reads memory, and only memory, at a physical address. It may be changed or freed meanwhile. */
 int mapkit_read_memory(u64 phys, void *to, size_t size)
 {
 	struct page *page = pfn_to_online_page(PHYS_PFN(phys));
@@ -56,7 +55,6 @@ bool mapkit_is_memory(unsigned long pfn)
 	return pfn_to_online_page(pfn);
 }
 
-/* Loads a byte as the kernel does: -EFAULT if the load faults. */
 long mapkit_probe_kernel(unsigned long addr)
 {
 	u8 byte;
@@ -64,7 +62,6 @@ long mapkit_probe_kernel(unsigned long addr)
 	return copy_from_kernel_nofault(&byte, (void *)addr, sizeof(byte));
 }
 
-/* The frame that get_user_pages() finds at an address, without faulting it in. */
 long mapkit_counted_pfn(struct mm_struct *mm, unsigned long addr)
 {
 	struct page *page;

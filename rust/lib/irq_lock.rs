@@ -59,7 +59,7 @@ impl<T> IrqLock<T> {
         pin_init!(Self {
             lock <- Opaque::ffi_init(|slot: *mut bindings::raw_spinlock_t| {
                 // SAFETY: The initializer may write to the slot.
-                unsafe { ffi::mapkit_raw_spin_lock_init(slot.cast()) };
+                unsafe { ffi::mapkit_raw_spin_lock_init(slot) };
             }),
             value: UnsafeCell::new(value),
         })
@@ -68,7 +68,7 @@ impl<T> IrqLock<T> {
     /// Does something with the value, with interrupts disabled on this CPU. `f` must neither sleep nor
     /// take this lock or another of its kind. May be called from any context.
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        let lock = self.lock.get().cast();
+        let lock = self.lock.get();
         // SAFETY: By the type invariant the lock is initialized.
         let flags: c_ulong = unsafe { ffi::mapkit_raw_spin_lock_irqsave(lock) };
         // SAFETY: The lock is held, and the reference ends before it is released.

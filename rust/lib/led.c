@@ -6,15 +6,13 @@
 #include <linux/err.h>
 #include <linux/leds.h>
 #include <linux/slab.h>
+#include "mapkit.h"
 
 struct mapkit_led {
 	struct led_classdev cdev;
-	void (*set)(void *data, bool on);
+	mapkit_led_set_t set;
 	void *data;
 };
-
-struct mapkit_led *mapkit_led_register(const char *name, void (*set)(void *data, bool on), void *data);
-void mapkit_led_unregister(struct mapkit_led *led);
 
 static void brightness_set(struct led_classdev *cdev, enum led_brightness brightness)
 {
@@ -23,7 +21,7 @@ static void brightness_set(struct led_classdev *cdev, enum led_brightness bright
 	led->set(led->data, brightness != LED_OFF);
 }
 
-struct mapkit_led *mapkit_led_register(const char *name, void (*set)(void *data, bool on), void *data)
+struct mapkit_led *mapkit_led_register(const char *name, mapkit_led_set_t set, void *data)
 {
 #if IS_REACHABLE(CONFIG_LEDS_CLASS)
 	struct mapkit_led *led = kzalloc(sizeof(*led), GFP_KERNEL);

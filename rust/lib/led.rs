@@ -4,27 +4,13 @@
 //!
 //! Who uses it links `led.o` into the module.
 
+use crate::ffi;
 use core::ptr;
 use kernel::{
     error::from_err_ptr,
-    ffi::{
-        c_char,
-        c_void, //
-    },
-    prelude::*,
+    ffi::c_void,
+    prelude::*, //
 };
-
-extern "C" {
-    /// `led.c`: registers an LED; `name` and `data` must outlive it. An error pointer if that fails.
-    fn mapkit_led_register(
-        name: *const c_char,
-        set: unsafe extern "C" fn(*mut c_void, bool),
-        data: *mut c_void,
-    ) -> *mut c_void;
-
-    /// `led.c`: waits for calls of `set`, after a last one that switches it off.
-    fn mapkit_led_unregister(led: *mut c_void);
-}
 
 /// What an LED is switched by.
 pub trait Switch: Send + Sync + 'static {
@@ -39,7 +25,7 @@ pub trait Switch: Send + Sync + 'static {
 ///
 /// `raw` is what `mapkit_led_register` returned for `switch`.
 pub struct Led<T: Switch> {
-    raw: *mut c_void,
+    raw: *mut ffi::mapkit_led,
     // What `raw` points to; dropped after `drop` has unregistered it.
     _switch: KBox<T>,
 }
@@ -58,7 +44,8 @@ impl<T: Switch> Led<T> {
         let data = ptr::from_ref::<T>(&switch).cast_mut().cast();
         // SAFETY: The name is static. The switch stays in place until `drop` has unregistered the LED,
         // and `switched` takes a pointer to such a one.
-        let raw = unsafe { mapkit_led_register(name.as_char_ptr(), switched::<T>, data) };
+        let raw =
+            unsafe { ffi::mapkit_led_register(name.as_char_ptr(), Some(switched::<T>), data) };
         // INVARIANT: Of this switch.
         Ok(Self {
             raw: from_err_ptr(raw)?,
@@ -70,7 +57,7 @@ impl<T: Switch> Led<T> {
 impl<T: Switch> Drop for Led<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
-        unsafe { mapkit_led_unregister(self.raw) };
+        unsafe { ffi::mapkit_led_unregister(self.raw) };
     }
 }
 

@@ -94,13 +94,13 @@ fn map(backing: &dyn Backing) -> Result<Extent> {
         for pfn in run.pfn..run.pfn.wrapping_add(run.nr_pages) {
             // SAFETY: By the promise of `Backing` it is ordinary memory, which has a `struct page`.
             let page = unsafe { ffi::mapkit_pfn_to_page(pfn) };
-            pages.push(page.cast(), GFP_KERNEL_ACCOUNT)?;
+            pages.push(page, GFP_KERNEL_ACCOUNT)?;
         }
     }
     let count = c_uint::try_from(pages.len()).map_err(|_| ENOMEM)?;
     // SAFETY: The array has so many pages, which are ordinary memory that the backing owns. The function
     // may sleep, as may its callers.
-    let addr = unsafe { ffi::mapkit_vmap_noncached(pages.as_mut_ptr().cast(), count) };
+    let addr = unsafe { ffi::mapkit_vmap_noncached(pages.as_mut_ptr(), count) };
     Extent::new(addr, nr_pages)
 }
 

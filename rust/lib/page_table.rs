@@ -73,8 +73,8 @@ impl AddressSpace {
         Ok(Self { mm })
     }
 
-    fn as_ptr(&self) -> *mut c_void {
-        self.mm.as_raw().cast()
+    fn as_ptr(&self) -> *mut bindings::mm_struct {
+        self.mm.as_raw()
     }
 
     /// Lets `f` read the tables that the CPU would use for the address `addr`, which are not freed meanwhile.
@@ -297,7 +297,7 @@ pub struct Halves {
 impl Halves {
     /// Asks the kernel.
     pub fn new() -> Self {
-        let mut halves = ffi::Halves::default();
+        let mut halves = ffi::mapkit_halves::default();
         // SAFETY: It is valid for writing.
         unsafe { ffi::mapkit_halves(&mut halves) };
         Self {
@@ -338,4 +338,56 @@ pub fn memory_types() -> u64 {
 pub fn table_register() -> u64 {
     // SAFETY: May be called at any time.
     unsafe { ffi::mapkit_table_register() }
+}
+
+/// What Linux uses the bits of an entry for that the CPU ignores, see
+/// `arch/x86/include/asm/pgtable_types.h`.
+#[cfg(CONFIG_X86_64)]
+pub mod linux {
+    use crate::ffi;
+
+    /// Number of the bit of a page that is not counted.
+    pub const SPECIAL_BIT: u32 = ffi::_PAGE_BIT_SPECIAL;
+    /// Number of the bit of a page whose stores `userfaultfd(2)` wants to know of.
+    pub const UFFD_BIT: u32 = ffi::_PAGE_BIT_UFFD;
+    /// Number of the bit of a page that was written to since that was last asked.
+    pub const SOFT_DIRTY_BIT: u32 = ffi::_PAGE_BIT_SOFT_DIRTY;
+    /// Of an entry that is not present: the page is there, but not to be used.
+    pub const PROT_NONE: u64 = ffi::_PAGE_PROTNONE;
+}
+
+/// What Linux uses the bits of an entry for that the CPU ignores, see
+/// `arch/arm64/include/asm/pgtable-prot.h`.
+#[cfg(CONFIG_ARM64)]
+pub mod linux {
+    use crate::ffi;
+
+    /// It was written to, before it was made read-only.
+    pub const DIRTY: u64 = ffi::PTE_DIRTY;
+    /// It is a page that is not counted.
+    pub const SPECIAL: u64 = ffi::PTE_SPECIAL;
+    /// `userfaultfd(2)` wants to know of stores; 0 if the kernel has no such bit.
+    pub const UFFD: u64 = ffi::PTE_UFFD;
+    /// Of an entry that is not valid: the page is there, but not to be used.
+    pub const PRESENT_INVALID: u64 = ffi::PTE_PRESENT_INVALID;
+}
+
+/// Linux's own table of the second level, see `arch/arm/include/asm/pgtable-2level.h`; with long
+/// descriptors it has only one.
+#[cfg(CONFIG_ARM)]
+pub mod linux {
+    use crate::ffi;
+
+    /// Bytes from it to the CPU's.
+    pub const BYTES_BEFORE: u64 = ffi::PTE_HWTABLE_OFF;
+    /// Of an entry: there is a page.
+    pub const PRESENT: u64 = ffi::L_PTE_PRESENT;
+    /// Of an entry: it was accessed.
+    pub const ACCESSED: u64 = ffi::L_PTE_YOUNG;
+    /// Of an entry: it was written to.
+    pub const DIRTY: u64 = ffi::L_PTE_DIRTY;
+    /// Of an entry: user mode may access it.
+    pub const USER: u64 = ffi::L_PTE_USER;
+    /// Of an entry: the page is there, but not to be used.
+    pub const PROT_NONE: u64 = ffi::L_PTE_NONE;
 }

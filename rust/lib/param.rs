@@ -2,6 +2,7 @@
 
 //! Parameters of a module: numbers, as the `kernel` crate has them, and words, which it lacks.
 
+use crate::ffi;
 use core::{
     borrow::Borrow,
     ptr, //
@@ -55,7 +56,7 @@ pub fn word(module: &'static ThisModule, name: &CStr) -> Option<&'static str> {
         name == unsafe { CStr::from_char_ptr(parameter.name) }
     })?;
     let is_word = ptr::eq(parameter.ops, &raw const bindings::param_ops_charp);
-    if !is_word || parameter.perm & WRITABLE != 0 {
+    if !is_word || parameter.perm & ffi::S_IWUGO != 0 {
         return None;
     }
     // SAFETY: Parameters with these operations are pointers to a string, or null.
@@ -66,6 +67,3 @@ pub fn word(module: &'static ThisModule, name: &CStr) -> Option<&'static str> {
     // SAFETY: It is a string. Nobody may change it, so it lives as long as the module.
     unsafe { CStr::from_char_ptr(value) }.to_str().ok()
 }
-
-/// The permission bits of who may write.
-const WRITABLE: u16 = 0o222;

@@ -2,6 +2,7 @@
 
 //! What the `kernel` crate's `pci` lacks.
 
+use crate::ffi;
 use kernel::{
     bindings,
     device::Core,
@@ -50,8 +51,8 @@ pub const fn device_id(vendor: u16, device: u16) -> pci::DeviceId {
     let id = bindings::pci_device_id {
         vendor: vendor as u32,
         device: device as u32,
-        subvendor: ANY,
-        subdevice: ANY,
+        subvendor: ffi::PCI_ANY_ID,
+        subdevice: ffi::PCI_ANY_ID,
         class: 0,
         class_mask: 0,
         driver_data: 0,
@@ -60,6 +61,3 @@ pub const fn device_id(vendor: u16, device: u16) -> pci::DeviceId {
     // SAFETY: A `pci::DeviceId` is a transparent wrapper of it, for which any value is valid.
     unsafe { core::mem::transmute::<bindings::pci_device_id, pci::DeviceId>(id) }
 }
-
-/// `PCI_ANY_ID`.
-const ANY: u32 = !0;

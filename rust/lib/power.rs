@@ -2,6 +2,7 @@
 
 //! Power: a bus that has to stay on, and the system's sleep.
 
+use crate::ffi;
 use kernel::{
     bindings,
     device::{
@@ -48,7 +49,7 @@ impl ActiveParent {
     }
 
     #[cfg(CONFIG_PM)]
-    fn raw(parent: &Device) -> *mut c_void {
+    fn raw(parent: &Device) -> *mut bindings::device {
         core::ptr::from_ref(parent).cast_mut().cast()
     }
 
@@ -59,7 +60,7 @@ impl ActiveParent {
             return Ok(());
         };
         // SAFETY: The device is valid, and this may sleep.
-        let result = unsafe { __pm_runtime_resume(Self::raw(parent), RPM_GET_PUT) };
+        let result = unsafe { ffi::__pm_runtime_resume(Self::raw(parent), ffi::RPM_GET_PUT) };
         match kernel::error::to_result(result) {
             Err(err) if err != EACCES => Err(err),
             _ => Ok(()),
@@ -77,27 +78,9 @@ impl Drop for ActiveParent {
         #[cfg(CONFIG_PM)]
         if let Some(parent) = &self.0 {
             // SAFETY: The device is valid, and its use was counted in `resume`.
-            unsafe { __pm_runtime_idle(Self::raw(parent), RPM_GET_PUT | RPM_ASYNC) };
+            unsafe { ffi::__pm_runtime_idle(Self::raw(parent), ffi::RPM_GET_PUT | ffi::RPM_ASYNC) };
         }
     }
-}
-
-#[cfg(CONFIG_PM)]
-const RPM_ASYNC: c_int = 1;
-#[cfg(CONFIG_PM)]
-const RPM_GET_PUT: c_int = 4;
-
-#[cfg(CONFIG_PM)]
-extern "C" {
-    // `struct device *`
-    fn __pm_runtime_resume(device: *mut c_void, flags: c_int) -> c_int;
-    fn __pm_runtime_idle(device: *mut c_void, flags: c_int) -> c_int;
-}
-
-#[cfg(CONFIG_PM_SLEEP)]
-extern "C" {
-    fn register_pm_notifier(block: *mut bindings::notifier_block) -> c_int;
-    fn unregister_pm_notifier(block: *mut bindings::notifier_block) -> c_int;
 }
 
 /// Waits until all RCU read-side sections have ended that have begun already. May sleep, so it must
@@ -161,14 +144,16 @@ impl<T: Sleeper> SleepNotifier<T> {
         // SAFETY: By this function's requirement. It is registered, so it is not dropped yet.
         let this = unsafe { &*kernel::container_of!(block, Self, block) };
         match event {
-            PM_HIBERNATION_PREPARE | PM_SUSPEND_PREPARE | PM_RESTORE_PREPARE => {
+            ffi::PM_HIBERNATION_PREPARE | ffi::PM_SUSPEND_PREPARE | ffi::PM_RESTORE_PREPARE => {
                 this.sleeper.sleep();
                 wait_for_readers();
             }
-            PM_POST_HIBERNATION | PM_POST_SUSPEND | PM_POST_RESTORE => this.sleeper.wake(),
+            ffi::PM_POST_HIBERNATION | ffi::PM_POST_SUSPEND | ffi::PM_POST_RESTORE => {
+                this.sleeper.wake();
+            }
             _ => {}
         }
-        NOTIFY_DONE
+        ffi::NOTIFY_DONE
     }
 }
 
@@ -186,7 +171,7 @@ impl<T: Sleeper> PinnedDrop for SleepNotifier<T> {
 unsafe fn register(block: *mut bindings::notifier_block) -> Result {
     #[cfg(CONFIG_PM_SLEEP)]
     // SAFETY: By this function's requirement.
-    return kernel::error::to_result(unsafe { register_pm_notifier(block) });
+    return kernel::error::to_result(unsafe { ffi::register_pm_notifier(block) });
     #[cfg(not(CONFIG_PM_SLEEP))]
     {
         let _ = block;
@@ -201,17 +186,8 @@ unsafe fn unregister(block: *mut bindings::notifier_block) {
     #[cfg(CONFIG_PM_SLEEP)]
     // SAFETY: By this function's requirement. It fails for what is not registered only.
     unsafe {
-        unregister_pm_notifier(block)
+        ffi::unregister_pm_notifier(block)
     };
     #[cfg(not(CONFIG_PM_SLEEP))]
     let _ = block;
 }
-
-// include/linux/suspend.h, include/linux/notifier.h
-const PM_HIBERNATION_PREPARE: c_ulong = 1;
-const PM_POST_HIBERNATION: c_ulong = 2;
-const PM_SUSPEND_PREPARE: c_ulong = 3;
-const PM_POST_SUSPEND: c_ulong = 4;
-const PM_RESTORE_PREPARE: c_ulong = 5;
-const PM_POST_RESTORE: c_ulong = 6;
-const NOTIFY_DONE: c_int = 0;

@@ -14,7 +14,6 @@ use core::{
 };
 use kernel::{
     bindings,
-    ffi::c_void,
     page::PAGE_SIZE,
     prelude::*, //
 };
@@ -35,14 +34,13 @@ impl Reach {
     ///
     /// `device` must be a device that may be used for DMA, whose mask is set.
     pub(crate) unsafe fn of(device: *mut bindings::device) -> Self {
-        let raw = device.cast::<c_void>();
         // SAFETY: By the requirement of this function. None of these changes anything.
         unsafe {
             let max_segment = bindings::dma_max_mapping_size(device);
             let limited =
-                ffi::mapkit_dma_is_direct(raw) && bindings::dma_addressing_limited(device);
-            let limit = ffi::mapkit_dma_limit(raw);
-            let buffers = ffi::mapkit_swiotlb_last(raw);
+                ffi::mapkit_dma_is_direct(device) && bindings::dma_addressing_limited(device);
+            let limit = ffi::mapkit_dma_limit(device);
+            let buffers = ffi::mapkit_swiotlb_last(device);
             Self {
                 direct: if limited { limit } else { u64::MAX },
                 bounces: buffers != 0 && buffers <= limit,

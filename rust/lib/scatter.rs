@@ -20,8 +20,7 @@ use kernel::{
     bindings,
     ffi::{
         c_int,
-        c_uint,
-        c_void, //
+        c_uint, //
     },
     page::PAGE_SIZE,
     prelude::*, //
@@ -46,7 +45,7 @@ fn fill_by_frames(
     for slot in slots {
         let pfn = memory.run_at(page).ok_or(EINVAL)?.pfn;
         // SAFETY: By the promise of `Backing` it is ordinary memory, which has a `struct page`.
-        slot.write(unsafe { ffi::mapkit_pfn_to_page(pfn) }.cast());
+        slot.write(unsafe { ffi::mapkit_pfn_to_page(pfn) });
         page = page.wrapping_add(1);
     }
     Ok(())
@@ -148,8 +147,8 @@ impl ScatterList {
     }
 
     /// The table, for C functions that take it mapped and do not keep it.
-    pub(crate) fn as_raw(&self) -> *mut c_void {
-        core::ptr::from_ref(&self.table).cast_mut().cast()
+    pub(crate) fn as_raw(&self) -> *mut bindings::sg_table {
+        core::ptr::from_ref(&self.table).cast_mut()
     }
 
     /// Entries, before the DMA API merged any.

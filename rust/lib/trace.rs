@@ -2,33 +2,7 @@
 
 //! Trace events, defined in `trace.h`. A module that calls these links `trace.o`.
 
-mod c {
-    #[cfg(CONFIG_TRACEPOINTS)]
-    use kernel::bindings;
-
-    extern "C" {
-        pub(super) fn mapkit_trace_create(
-            region: u64,
-            backing: u32,
-            method: u32,
-            caching: u32,
-            bytes: u64,
-        );
-        pub(super) fn mapkit_trace_destroy(region: u64);
-        pub(super) fn mapkit_trace_mmap(region: u64, start: usize, end: usize);
-        pub(super) fn mapkit_trace_munmap(region: u64, start: usize, end: usize);
-        pub(super) fn mapkit_trace_fault(region: u64, address: usize, write: bool, nr_pages: usize);
-    }
-
-    // What `TRACE_EVENT()` defines. A lock class, deep inside, has no members on kernels without lockdep.
-    #[cfg(CONFIG_TRACEPOINTS)]
-    #[allow(improper_ctypes)]
-    extern "C" {
-        pub(super) static mut __tracepoint_region_mmap: bindings::tracepoint;
-        pub(super) static mut __tracepoint_region_munmap: bindings::tracepoint;
-        pub(super) static mut __tracepoint_region_fault: bindings::tracepoint;
-    }
-}
+use crate::ffi;
 
 /// Whether somebody listens to an event. C would patch a jump into the code; here it is a load and a
 /// branch, where the call of a function that does nothing takes three times as long.
@@ -37,7 +11,7 @@ macro_rules! is_heard {
         #[cfg(CONFIG_TRACEPOINTS)]
         // SAFETY: The tracepoint lives as long as this module, and the kernel only changes this number
         // in one go.
-        let heard = unsafe { (&raw const c::$tracepoint.key.key.enabled.counter).read_volatile() } != 0;
+        let heard = unsafe { (&raw const ffi::$tracepoint.key.key.enabled.counter).read_volatile() } != 0;
         #[cfg(not(CONFIG_TRACEPOINTS))]
         let heard = false;
         heard
@@ -48,14 +22,14 @@ macro_rules! is_heard {
 #[inline]
 pub fn create(region: u64, backing: u32, method: u32, caching: u32, bytes: u64) {
     // SAFETY: Takes any numbers, in any context.
-    unsafe { c::mapkit_trace_create(region, backing, method, caching, bytes) };
+    unsafe { ffi::mapkit_trace_create(region, backing, method, caching, bytes) };
 }
 
 /// A region's memory was freed.
 #[inline]
 pub fn destroy(region: u64) {
     // SAFETY: Takes any numbers, in any context.
-    unsafe { c::mapkit_trace_destroy(region) };
+    unsafe { ffi::mapkit_trace_destroy(region) };
 }
 
 /// A VMA began to map a region.
@@ -63,7 +37,7 @@ pub fn destroy(region: u64) {
 pub fn mmap(region: u64, start: usize, end: usize) {
     if is_heard!(__tracepoint_region_mmap) {
         // SAFETY: Takes any numbers, in any context.
-        unsafe { c::mapkit_trace_mmap(region, start, end) };
+        unsafe { ffi::mapkit_trace_mmap(region, start, end) };
     }
 }
 
@@ -72,7 +46,7 @@ pub fn mmap(region: u64, start: usize, end: usize) {
 pub fn munmap(region: u64, start: usize, end: usize) {
     if is_heard!(__tracepoint_region_munmap) {
         // SAFETY: Takes any numbers, in any context.
-        unsafe { c::mapkit_trace_munmap(region, start, end) };
+        unsafe { ffi::mapkit_trace_munmap(region, start, end) };
     }
 }
 
@@ -81,6 +55,6 @@ pub fn munmap(region: u64, start: usize, end: usize) {
 pub fn fault(region: u64, address: usize, write: bool, nr_pages: usize) {
     if is_heard!(__tracepoint_region_fault) {
         // SAFETY: Takes any numbers, in any context.
-        unsafe { c::mapkit_trace_fault(region, address, write, nr_pages) };
+        unsafe { ffi::mapkit_trace_fault(region, address, write, nr_pages) };
     }
 }

@@ -154,7 +154,7 @@ impl SinglePages {
         };
         // SAFETY: By the type invariant the array has so many pages, is memory of vmalloc, and all of it is
         // owned.
-        let addr = unsafe { ffi::mapkit_vmap_user(self.array.as_ptr().cast(), nr_pages) };
+        let addr = unsafe { ffi::mapkit_vmap_user(self.array.as_ptr(), nr_pages) };
         if !addr.is_null() {
             // All is the area's now.
             core::mem::forget(self);
@@ -224,9 +224,9 @@ unsafe impl Backing for Vmalloc {
         vma: *mut bindings::vm_area_struct,
         first: usize,
     ) -> Option<c_int> {
-        // SAFETY: By the requirement of this function, and the type invariant.
-        self.for_user.then(|| unsafe {
-            ffi::remap_vmalloc_range(vma.cast::<c_void>(), self.extent.as_ptr(), first)
+        self.for_user.then(|| {
+            // SAFETY: By the requirement of this function, and the type invariant.
+            unsafe { ffi::remap_vmalloc_range(vma, self.extent.as_ptr(), first) }
         })
     }
 }

@@ -36,7 +36,7 @@ impl OrderedQueue {
         let queue = unsafe { ffi::mapkit_alloc_ordered_workqueue(name.as_char_ptr()) };
         // INVARIANT: It was just made.
         Ok(Self {
-            queue: NonNull::new(queue.cast()).ok_or(ENOMEM)?,
+            queue: NonNull::new(queue).ok_or(ENOMEM)?,
         })
     }
 

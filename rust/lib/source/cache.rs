@@ -7,7 +7,10 @@ use super::{
     Source,
     Span, //
 };
-use crate::sysinfo::OnlineNode;
+use crate::{
+    ffi,
+    sysinfo::OnlineNode, //
+};
 use core::{
     ops::BitOr,
     ptr::NonNull, //
@@ -27,34 +30,25 @@ pub struct CacheFlags(bindings::slab_flags_t);
 
 impl CacheFlags {
     /// `SLAB_HWCACHE_ALIGN`.
-    pub const HWCACHE_ALIGN: Self = Self::bit(bindings::_slab_flag_bits__SLAB_HWCACHE_ALIGN);
+    pub const HWCACHE_ALIGN: Self = Self(ffi::SLAB_HWCACHE_ALIGN);
     /// `SLAB_CACHE_DMA`.
-    pub const DMA: Self = Self::bit(bindings::_slab_flag_bits__SLAB_CACHE_DMA);
+    pub const DMA: Self = Self(ffi::SLAB_CACHE_DMA);
     /// `SLAB_CACHE_DMA32`.
-    pub const DMA32: Self = Self::bit(bindings::_slab_flag_bits__SLAB_CACHE_DMA32);
+    pub const DMA32: Self = Self(ffi::SLAB_CACHE_DMA32);
     /// `SLAB_RECLAIM_ACCOUNT`.
-    pub const RECLAIM_ACCOUNT: Self = Self::bit(bindings::_slab_flag_bits__SLAB_RECLAIM_ACCOUNT);
-    /// `SLAB_ACCOUNT`.
-    #[cfg(CONFIG_MEMCG)]
-    pub const ACCOUNT: Self = Self::bit(bindings::_slab_flag_bits__SLAB_ACCOUNT);
-    /// `SLAB_ACCOUNT`, in a kernel without memory cgroups.
-    #[cfg(not(CONFIG_MEMCG))]
-    pub const ACCOUNT: Self = Self(0);
+    pub const RECLAIM_ACCOUNT: Self = Self(ffi::SLAB_RECLAIM_ACCOUNT);
+    /// `SLAB_ACCOUNT`, which is 0 in a kernel without memory cgroups.
+    pub const ACCOUNT: Self = Self(ffi::SLAB_ACCOUNT);
     /// `SLAB_NO_MERGE`.
-    pub const NO_MERGE: Self = Self::bit(bindings::_slab_flag_bits__SLAB_NO_MERGE);
+    pub const NO_MERGE: Self = Self(ffi::SLAB_NO_MERGE);
     /// `SLAB_RED_ZONE`.
-    pub const RED_ZONE: Self = Self::bit(bindings::_slab_flag_bits__SLAB_RED_ZONE);
+    pub const RED_ZONE: Self = Self(ffi::SLAB_RED_ZONE);
     /// `SLAB_POISON`.
-    pub const POISON: Self = Self::bit(bindings::_slab_flag_bits__SLAB_POISON);
+    pub const POISON: Self = Self(ffi::SLAB_POISON);
     /// `SLAB_STORE_USER`.
-    pub const STORE_USER: Self = Self::bit(bindings::_slab_flag_bits__SLAB_STORE_USER);
+    pub const STORE_USER: Self = Self(ffi::SLAB_STORE_USER);
     /// `SLAB_CONSISTENCY_CHECKS`.
-    pub const CONSISTENCY_CHECKS: Self =
-        Self::bit(bindings::_slab_flag_bits__SLAB_CONSISTENCY_CHECKS);
-
-    const fn bit(number: bindings::_slab_flag_bits) -> Self {
-        Self(1 << number)
-    }
+    pub const CONSISTENCY_CHECKS: Self = Self(ffi::SLAB_CONSISTENCY_CHECKS);
 }
 
 impl BitOr for CacheFlags {
@@ -119,7 +113,7 @@ impl Cache {
             bindings::__kmem_cache_create_args(name.as_char_ptr(), bytes as u32, &mut args, flags.0)
         };
         // The zone is the cache's.
-        let gfp = gfp.for_vmalloc() | gfp.for_objects() & (1 << bindings::___GFP_THISNODE_BIT);
+        let gfp = gfp.for_vmalloc() | gfp.for_objects() & ffi::__GFP_THISNODE;
         // INVARIANT: It was just created.
         Ok(Self {
             cache: NonNull::new(cache).ok_or(ENOMEM)?,

@@ -2,6 +2,7 @@
 
 //! GFP flags: what an allocation may do, and where its memory may be.
 
+use crate::ffi;
 use core::ops::BitOr;
 use kernel::bindings;
 
@@ -9,14 +10,6 @@ use kernel::bindings;
 /// makes the kernel crash.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Gfp(bindings::gfp_t);
-
-const fn bit(number: u32) -> bindings::gfp_t {
-    1 << number
-}
-
-const RECLAIM: bindings::gfp_t =
-    bit(bindings::___GFP_DIRECT_RECLAIM_BIT) | bit(bindings::___GFP_KSWAPD_RECLAIM_BIT);
-const HARDWALL: bindings::gfp_t = bit(bindings::___GFP_HARDWALL_BIT);
 
 impl Gfp {
     /// `GFP_KERNEL`.
@@ -26,34 +19,34 @@ impl Gfp {
     /// `GFP_NOWAIT`.
     pub const NOWAIT: Self = Self(bindings::GFP_NOWAIT);
     /// `GFP_NOIO`.
-    pub const NOIO: Self = Self(RECLAIM);
+    pub const NOIO: Self = Self(ffi::GFP_NOIO);
     /// `GFP_NOFS`.
-    pub const NOFS: Self = Self(RECLAIM | bit(bindings::___GFP_IO_BIT));
+    pub const NOFS: Self = Self(ffi::GFP_NOFS);
     /// `GFP_USER`.
-    pub const USER: Self = Self(bindings::GFP_KERNEL | HARDWALL);
+    pub const USER: Self = Self(ffi::GFP_USER);
     /// `GFP_HIGHUSER`.
-    pub const HIGHUSER: Self = Self(bindings::GFP_KERNEL | HARDWALL | bindings::__GFP_HIGHMEM);
+    pub const HIGHUSER: Self = Self(ffi::GFP_HIGHUSER);
     /// `GFP_KERNEL | GFP_DMA`.
-    pub const DMA: Self = Self(bindings::GFP_KERNEL | bit(bindings::___GFP_DMA_BIT));
+    pub const DMA: Self = Self(bindings::GFP_KERNEL | ffi::__GFP_DMA);
     /// `GFP_KERNEL | GFP_DMA32`.
-    pub const DMA32: Self = Self(bindings::GFP_KERNEL | bit(bindings::___GFP_DMA32_BIT));
+    pub const DMA32: Self = Self(bindings::GFP_KERNEL | ffi::__GFP_DMA32);
 
     /// `__GFP_ZERO`.
     pub const ZERO: Self = Self(bindings::__GFP_ZERO);
     /// `__GFP_ACCOUNT`.
-    pub const ACCOUNT: Self = Self(bit(bindings::___GFP_ACCOUNT_BIT));
+    pub const ACCOUNT: Self = Self(ffi::__GFP_ACCOUNT);
     /// `__GFP_THISNODE`.
-    pub const THISNODE: Self = Self(bit(bindings::___GFP_THISNODE_BIT));
+    pub const THISNODE: Self = Self(ffi::__GFP_THISNODE);
     /// `__GFP_COMP`.
-    pub const COMP: Self = Self(bit(bindings::___GFP_COMP_BIT));
+    pub const COMP: Self = Self(ffi::__GFP_COMP);
     /// `__GFP_MOVABLE`.
-    pub const MOVABLE: Self = Self(bit(bindings::___GFP_MOVABLE_BIT));
+    pub const MOVABLE: Self = Self(ffi::__GFP_MOVABLE);
     /// `__GFP_RECLAIMABLE`.
-    pub const RECLAIMABLE: Self = Self(bit(bindings::___GFP_RECLAIMABLE_BIT));
+    pub const RECLAIMABLE: Self = Self(ffi::__GFP_RECLAIMABLE);
     /// `__GFP_NORETRY`: gives up after a first try to reclaim.
-    pub const NORETRY: Self = Self(bit(bindings::___GFP_NORETRY_BIT));
+    pub const NORETRY: Self = Self(ffi::__GFP_NORETRY);
     /// `__GFP_RETRY_MAYFAIL`.
-    pub const RETRY_MAYFAIL: Self = Self(bit(bindings::___GFP_RETRY_MAYFAIL_BIT));
+    pub const RETRY_MAYFAIL: Self = Self(ffi::__GFP_RETRY_MAYFAIL);
 
     /// Whether all flags of `other` are among these.
     pub fn has(self, other: Self) -> bool {
@@ -68,9 +61,9 @@ impl Gfp {
             gfp &= !Self::RECLAIMABLE.0;
         }
         // The lowest zone of those that were asked for.
-        if self.has(Self(bit(bindings::___GFP_DMA_BIT))) {
-            gfp &= !(bit(bindings::___GFP_DMA32_BIT) | bindings::__GFP_HIGHMEM);
-        } else if self.has(Self(bit(bindings::___GFP_DMA32_BIT))) {
+        if self.has(Self(ffi::__GFP_DMA)) {
+            gfp &= !(ffi::__GFP_DMA32 | bindings::__GFP_HIGHMEM);
+        } else if self.has(Self(ffi::__GFP_DMA32)) {
             gfp &= !bindings::__GFP_HIGHMEM;
         }
         gfp
@@ -79,7 +72,7 @@ impl Gfp {
     /// The flags for what has an address and is no page of its own.
     pub(super) fn for_objects(self) -> bindings::gfp_t {
         let not = bindings::__GFP_HIGHMEM
-            | bit(bindings::___GFP_DMA32_BIT)
+            | ffi::__GFP_DMA32
             | Self::COMP.0
             | Self::MOVABLE.0
             | Self::RECLAIMABLE.0;
@@ -88,7 +81,7 @@ impl Gfp {
 
     /// The flags for vmalloc and all that may call it.
     pub(super) fn for_vmalloc(self) -> bindings::gfp_t {
-        self.for_objects() & !(bit(bindings::___GFP_DMA_BIT) | Self::THISNODE.0)
+        self.for_objects() & !(ffi::__GFP_DMA | Self::THISNODE.0)
     }
 
     /// No warning, no OOM killer.

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     backing::StructPage,
+    ffi,
     series::page_alloc::alloc_pages_node,
     sysinfo::OnlineNode, //
 };
@@ -145,7 +146,7 @@ impl SplitBlocks<PageBlocksOnNode> {
 
 /// The order of `blocks`; `EINVAL` if they are compound.
 fn splittable(blocks: &PageBlocks) -> Result<c_uint> {
-    match blocks.gfp & (1 << bindings::___GFP_COMP_BIT) {
+    match blocks.gfp & ffi::__GFP_COMP {
         0 => Ok(blocks.order),
         _ => Err(EINVAL),
     }

@@ -27,7 +27,7 @@ pub struct PerCpu {
 
 impl PerCpu {
     /// Largest object: `PCPU_MIN_UNIT_SIZE`.
-    pub const MAX_BYTES: usize = 32 << 10;
+    pub const MAX_BYTES: usize = ffi::PCPU_MIN_UNIT_SIZE;
 
     /// Objects of `bytes` bytes for each CPU, aligned to `align`, or to 8 if that is 0. `EINVAL` if there
     /// are no such.

@@ -150,7 +150,7 @@ impl Span {
         match self.place {
             Place::Nothing(addr) | Place::Address(addr) => addr.as_ptr() as usize,
             // SAFETY: By the type invariant it is an allocated page.
-            Place::Pages(page) => unsafe { ffi::mapkit_page_address(page.cast()) as usize },
+            Place::Pages(page) => unsafe { ffi::mapkit_page_address(page) as usize },
         }
     }
 
@@ -218,9 +218,9 @@ impl Span {
         unsafe {
             Some(PageSeen {
                 address,
-                pfn: ffi::mapkit_page_to_pfn(struct_page.cast()),
-                zone: Zone::from_number(ffi::mapkit_page_zonenum(struct_page.cast())),
-                node: ffi::mapkit_page_to_nid(struct_page.cast()),
+                pfn: ffi::mapkit_page_to_pfn(struct_page),
+                zone: Zone::from_number(ffi::mapkit_page_zonenum(struct_page)),
+                node: ffi::mapkit_page_to_nid(struct_page),
             })
         }
     }
@@ -236,7 +236,7 @@ unsafe fn page_of(addr: *const c_void) -> StructPage {
     unsafe {
         match bindings::is_vmalloc_addr(addr) {
             true => bindings::vmalloc_to_page(addr),
-            false => ffi::mapkit_virt_to_page(addr).cast(),
+            false => ffi::mapkit_virt_to_page(addr),
         }
     }
 }

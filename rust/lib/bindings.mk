@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Makes rust/lib/bindings_generated.rs of rust/lib/bindings.h, in the way that Linux makes its own:
+# rust/Makefile, which packages of kernel headers lack. For Kbuild to include.
+
+ifdef CONFIG_CC_IS_CLANG
+bindgen-cflags = $(c_flags)
+else
+# Flags of gcc that libclang, by which bindgen reads C, does not know. One that is missing here is an error.
+bindgen-unknown-flags := -mno-fp-ret-in-387 -mpreferred-stack-boundary=% \
+	-mskip-rax-setup -mgeneral-regs-only -msign-return-address=% \
+	-mindirect-branch=thunk-extern -mindirect-branch-register \
+	-mfunction-return=thunk-extern -mrecord-mcount -mabi=lp64 \
+	-mindirect-branch-cs-prefix -mstack-protector-guard% -mtraceback=no \
+	-mno-pointers-to-nested-functions -mno-string \
+	-mno-strict-align -mstrict-align -mdirect-extern-access \
+	-mexplicit-relocs -mno-check-zero-division \
+	-fconserve-stack -falign-jumps=% -falign-loops=% \
+	-femit-struct-debug-baseonly -fno-ipa-cp-clone -fno-ipa-sra \
+	-fno-partial-inlining -fplugin-arg-arm_ssp_per_task_plugin-% \
+	-fno-reorder-blocks -fno-allow-store-data-races -fasan-shadow-offset=% \
+	-fzero-call-used-regs=% -fno-stack-clash-protection \
+	-fno-inline-functions-called-once -fsanitize=bounds-strict \
+	-fstrict-flex-arrays=% -fmin-function-alignment=% \
+	-fzero-init-padding-bits=% -mno-fdpic \
+	-fdiagnostics-show-context -fdiagnostics-show-context=% \
+	--param=% --param asan-% -fno-isolate-erroneous-paths-dereference
+
+bindgen-target-x86   := x86_64-linux-gnu
+bindgen-target-arm64 := aarch64-linux-gnu
+bindgen-target-arm   := arm-linux-gnueabi
+
+bindgen-cflags = $(filter-out $(bindgen-unknown-flags),$(c_flags)) -w --target=$(bindgen-target-$(SRCARCH))
+endif
+
+bindgen-parameters = $(shell grep -Ev '^\#|^$$' $(src)/rust/lib/bindgen_parameters)
+
+# A macro has a prefix until it is in Rust: RUST_CONST_HELPER_.
+quiet_cmd_bindgen = BINDGEN $@
+      cmd_bindgen = \
+	$(BINDGEN) $< $(bindgen-parameters) --rust-target 1.85 --use-core --with-derive-default \
+		--enable-function-attribute-detection \
+		-o $@ -- $(filter-out $(if $(CONFIG_LTO),$(CC_FLAGS_LTO)),$(bindgen-cflags)) \
+		-fno-builtin -D__BINDGEN__ -DMODULE; \
+	sed -i 's/pub const RUST_CONST_HELPER_/pub const /' $@
+
+targets += rust/lib/bindings_generated.rs
+$(obj)/rust/lib/bindings_generated.rs: $(src)/rust/lib/bindings.h $(src)/rust/lib/bindgen_parameters FORCE
+	$(call if_changed_dep,bindgen)
+
+# ffi.rs includes it, by this name.
+$(obj)/rust/lib/mapkit.o: $(obj)/rust/lib/bindings_generated.rs
+$(obj)/rust/lib/mapkit.o: private export MAPKIT_BINDINGS := $(abspath $(obj)/rust/lib/bindings_generated.rs)

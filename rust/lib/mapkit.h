@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What mapkit's C files and its Rust code share: every function, structure and number.
+ *
+ * C files include it, and bindgen makes Rust of it by way of bindings.h, so neither side can be changed
+ * alone. The comments with two stars are the documentation of both.
+ */
+#ifndef MAPKIT_H
+#define MAPKIT_H
+
+#include <linux/dma-direction.h>
+#include <linux/mm_types.h>
+#include <linux/mmzone.h>
+#include <linux/pgtable.h>
+#include <linux/spinlock_types.h>
+#include <linux/types.h>
+
+struct device;
+struct mapkit_gpio_chip;
+struct mapkit_led;
+struct module;
+struct sg_table;
+struct workqueue_struct;
+
+/* ---- helpers.c: macros and inline functions of the kernel ---------------------------------------- */
+
+/** `mb()`. */
+void mapkit_mb(void);
+
+/** `virt_to_page()`. */
+struct page *mapkit_virt_to_page(const void *addr);
+
+/** `PHYS_PFN(__pa(addr))`. */
+unsigned long mapkit_virt_to_pfn(const void *addr);
+
+/** `folio_alloc()` and `folio_address()`; null without memory. */
+void *mapkit_folio_alloc(gfp_t gfp, unsigned int order);
+
+/** `folio_put()` of the folio at a kernel address. */
+void mapkit_folio_put(void *addr);
+
+/** `fatal_signal_pending(current)`. */
+bool mapkit_fatal_signal_pending(void);
+
+/** `signal_pending(current)`. */
+bool mapkit_signal_pending(void);
+
+/** `cond_resched()`. */
+void mapkit_cond_resched(void);
+
+/** `node_online(node)`, of any number. */
+bool mapkit_node_online(unsigned int node);
+
+/** `num_possible_cpus()`. */
+unsigned int mapkit_num_possible_cpus(void);
+
+/** `per_cpu_ptr()` of the first possible CPU. */
+void *mapkit_first_cpu_ptr(void __percpu *object);
+
+/** `get_cycles()`. */
+u64 mapkit_get_cycles(void);
+
+/** `page_address()`; null if the page is in high memory. */
+void *mapkit_page_address(const struct page *page);
+
+/** `page_to_pfn()`. */
+unsigned long mapkit_page_to_pfn(const struct page *page);
+
+/** `page_zonenum()`. */
+unsigned int mapkit_page_zonenum(const struct page *page);
+
+/** `page_to_nid()`. */
+unsigned int mapkit_page_to_nid(const struct page *page);
+
+/** `pfn_to_page()`. */
+struct page *mapkit_pfn_to_page(unsigned long pfn);
+
+/** `kmalloc()`. */
+void *mapkit_kmalloc(size_t size, gfp_t gfp);
+
+/**
+ * `vmap()` of pages into an area that `remap_vmalloc_range()` takes. If it is not null, `pages`, which
+ * must be memory of kmalloc or vmalloc, and the pages belong to it, and `vfree()` frees all.
+ */
+void *mapkit_vmap_user(struct page **pages, unsigned int nr_pages);
+
+#ifdef CONFIG_ARM64
+/** `vmap()` of pages as Normal memory that is not cached; `vunmap()` undoes it. */
+void *mapkit_vmap_noncached(struct page **pages, unsigned int nr_pages);
+
+/** Cleans and invalidates the data caches for addresses of the direct map, to the point of coherency. */
+void mapkit_dcache_clean_inval_poc(void *addr, size_t bytes);
+#endif
+
+/** `pgprot_writecombine()`. */
+pgprot_t mapkit_pgprot_writecombine(pgprot_t prot);
+
+/** `pgprot_noncached()`. */
+pgprot_t mapkit_pgprot_noncached(pgprot_t prot);
+
+/** `this_cpu_add()`, for where `percpu.rs` has none of its own. */
+void mapkit_this_cpu_add(unsigned long __percpu *counter, unsigned long n);
+
+/** The sum of a per-CPU counter over all possible CPUs. */
+unsigned long mapkit_percpu_sum(const unsigned long __percpu *counter);
+
+/** `raw_spin_lock_init()`. */
+void mapkit_raw_spin_lock_init(raw_spinlock_t *lock);
+
+/** `raw_spin_lock_irqsave()`: the flags. */
+unsigned long mapkit_raw_spin_lock_irqsave(raw_spinlock_t *lock);
+
+/** `raw_spin_unlock_irqrestore()`. */
+void mapkit_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags);
+
+/** `alloc_ordered_workqueue()`. */
+struct workqueue_struct *mapkit_alloc_ordered_workqueue(const char *name);
+
+/** `dma_mapping_error()`, for what it tells the checker of the DMA API. */
+void mapkit_dma_mapping_error(struct device *dev, dma_addr_t bus);
+
+/** `use_dma_iommu()`: whether an IOMMU translates what the DMA API maps for a device. */
+bool mapkit_use_dma_iommu(struct device *dev);
+
+/** Whether the DMA API gives a device physical addresses, with nothing in between. */
+bool mapkit_dma_is_direct(struct device *dev);
+
+/** The last bus address that a device reaches, by its mask and its bus. */
+u64 mapkit_dma_limit(struct device *dev);
+
+/** The last physical address of the bounce buffers (swiotlb) for a device; 0 if there are none. */
+u64 mapkit_swiotlb_last(struct device *dev);
+
+/** `dma_get_cache_alignment()`. */
+unsigned int mapkit_dma_cache_alignment(void);
+
+/** `dma_get_max_seg_size()`. */
+unsigned int mapkit_dma_max_seg_size(struct device *dev);
+
+/** Succeeds once for each time that a device is bound to a driver; then `-EBUSY`. */
+int mapkit_claim_dma(struct device *dev);
+
+/** `dma_sync_single_for_cpu()`. */
+void mapkit_dma_sync_single_for_cpu(struct device *dev, dma_addr_t bus, size_t bytes,
+				    enum dma_data_direction dir);
+
+/** `dma_sync_single_for_device()`. */
+void mapkit_dma_sync_single_for_device(struct device *dev, dma_addr_t bus, size_t bytes,
+				       enum dma_data_direction dir);
+
+/** `dma_sync_sgtable_for_cpu()`. */
+void mapkit_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table *table,
+				     enum dma_data_direction dir);
+
+/** `dma_sync_sgtable_for_device()`. */
+void mapkit_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *table,
+					enum dma_data_direction dir);
+
+/* ---- inspect.c: page tables, page frames, the address space's layout ----------------------------- */
+
+/** What `struct page` says of a page frame. */
+struct mapkit_frame {
+	/** Address of the `struct page`. */
+	unsigned long page;
+	/** Number of the first frame of the compound page, or of the frame itself. */
+	unsigned long head_pfn;
+	/** The kernel's flags word. */
+	unsigned long flags;
+	/** References to the page, or to its compound page. */
+	int refcount;
+	/** Page-table entries of programs that map it. */
+	int mapcount;
+	/** The compound page has 2 to the power of this pages. */
+	unsigned int order;
+	/** NUMA node. */
+	unsigned int node;
+	/** Number of the zone. */
+	unsigned int zone;
+	/** What the block of pages is for. */
+	enum migratetype migratetype;
+	/** Name of the zone, filled up with zeros. */
+	char zone_name[8];
+};
+
+/** An area of the kernel's address space. */
+struct mapkit_area {
+	/** Its first byte. */
+	unsigned long start;
+	/** Its last byte; 0 if this kernel lacks the area. */
+	unsigned long last;
+};
+
+/** Which addresses are user mode's and which the kernel's. */
+struct mapkit_halves {
+	/** User mode's last. */
+	u64 user_last;
+	/** The kernel's first. */
+	u64 kernel_first;
+	/** What is added to a physical address, and wraps, is its address in the direct map. */
+	u64 phys_to_virt;
+};
+
+/** Positions in the array that `mapkit_areas()` fills. */
+enum mapkit_area_number {
+	MAPKIT_DIRECT_MAP,
+	MAPKIT_VMALLOC,
+	MAPKIT_VMEMMAP,
+	MAPKIT_MODULES,
+	MAPKIT_KERNEL_IMAGE,
+	MAPKIT_FIXMAP,
+	MAPKIT_CPU_ENTRY,
+	MAPKIT_KASAN,
+	MAPKIT_LDT,
+	MAPKIT_PKMAP,
+	MAPKIT_PCI_IO,
+	/** How many there are. */
+	MAPKIT_AREAS,
+};
+
+/** `local_irq_save()`: the flags. */
+unsigned long mapkit_local_irq_save(void);
+
+/** `local_irq_restore()`. */
+void mapkit_local_irq_restore(unsigned long flags);
+
+/** `mmap_write_lock_killable()`. */
+int mapkit_mmap_write_lock_killable(struct mm_struct *mm);
+
+/** `mmap_write_unlock()`. */
+void mapkit_mmap_write_unlock(struct mm_struct *mm);
+
+/**
+ * Copies `size` bytes that are in one page of memory, and of memory only, at a physical address. It may
+ * be changed or freed meanwhile. `-ENXIO` if no memory is there, `-EFAULT` if it cannot be read.
+ */
+int mapkit_read_memory(u64 phys, void *to, size_t size);
+
+/** Whether a frame has the `struct page` of memory in use. */
+bool mapkit_is_memory(unsigned long pfn);
+
+/** Loads a byte as the kernel does: `-EFAULT` if the load faults. */
+long mapkit_probe_kernel(unsigned long addr);
+
+/**
+ * The frame that `get_user_pages_remote()` finds at an address, without faulting it in, let go at once.
+ * `-EFAULT` if there is none, `-EINTR` if the caller was killed.
+ */
+long mapkit_counted_pfn(struct mm_struct *mm, unsigned long addr);
+
+/** What the `struct page` of a frame says; false if it has none. */
+bool mapkit_frame_of(unsigned long pfn, struct mapkit_frame *frame);
+
+/** Where the areas of the kernel's address space are. */
+void mapkit_areas(struct mapkit_area areas[MAPKIT_AREAS]);
+
+/* These depend on the architecture. */
+
+/** Bits of a virtual address that are translated. */
+unsigned int mapkit_address_bits(void);
+
+/** Which addresses are whose. */
+void mapkit_halves(struct mapkit_halves *halves);
+
+/** Physical address of the top table that the CPU uses for an address while the process is in the kernel. */
+u64 mapkit_top_table(struct mm_struct *mm, u64 addr);
+
+/** Physical address of a top table with all of the kernel's entries. */
+u64 mapkit_kernel_table(struct mm_struct *mm);
+
+/**
+ * Physical address of the top table that the CPU uses for an address in user mode, if the kernel hides itself
+ * there, else 0.
+ */
+u64 mapkit_user_mode_table(struct mm_struct *mm, u64 addr);
+
+/** The CPU's register that holds where its top table is: CR3, TTBR0. */
+u64 mapkit_table_register(void);
+
+/** The physical address that an entry holds. */
+u64 mapkit_entry_phys(u64 entry);
+
+#ifdef CONFIG_ARM64
+/** Whether CPUs share coherently what an entry maps. */
+bool mapkit_entry_is_shared(u64 entry);
+#endif
+
+/** The CPU's table of memory types. */
+u64 mapkit_memory_types(void);
+
+/** Whether entries hold physical addresses as the kernel counts them. */
+bool mapkit_tables_are_physical(void);
+
+/* ---- trace.c: the events of trace.h -------------------------------------------------------------- */
+
+/** Records a `region_create` event. */
+void mapkit_trace_create(u64 region, u32 backing, u32 method, u32 caching, u64 bytes);
+
+/** Records a `region_destroy` event. */
+void mapkit_trace_destroy(u64 region);
+
+/** Records a `region_mmap` event. */
+void mapkit_trace_mmap(u64 region, unsigned long start, unsigned long end);
+
+/** Records a `region_munmap` event. */
+void mapkit_trace_munmap(u64 region, unsigned long start, unsigned long end);
+
+/** Records a `region_fault` event. */
+void mapkit_trace_fault(u64 region, unsigned long address, bool write, unsigned long nr_pages);
+
+/* ---- led.c: an LED class device ------------------------------------------------------------------ */
+
+/** What an LED is switched by. May be called from any context. */
+typedef void (*mapkit_led_set_t)(void *data, bool on);
+
+/** Registers an LED; `name` and `data` must outlive it. An error pointer if that fails. */
+struct mapkit_led *mapkit_led_register(const char *name, mapkit_led_set_t set, void *data);
+
+/** Waits for calls of the LED's function, after a last one that switches it off, and frees it. */
+void mapkit_led_unregister(struct mapkit_led *led);
+
+/* ---- gpio_chip.c: a GPIO controller and its interrupts ------------------------------------------- */
+
+/** Lines of a chip. */
+#define MAPKIT_GPIO_LINES 32
+
+/**
+ * What a chip does. Each gets the `data` that the chip was registered with; the lines are below
+ * `MAPKIT_GPIO_LINES`. What returns an int may return a negative error number.
+ */
+struct mapkit_gpio_operations {
+	/** Somebody wants a line. */
+	int (*request)(void *data, unsigned int line);
+	/** And has done with it. */
+	void (*free)(void *data, unsigned int line);
+	/** 1 if a line is an input, 0 if it is an output. */
+	int (*is_input)(void *data, unsigned int line);
+	/** Makes a line an input. */
+	int (*make_input)(void *data, unsigned int line);
+	/** Makes a line an output with that level. */
+	int (*make_output)(void *data, unsigned int line, bool high);
+	/** Stores in `levels` a bit for each of the lines that is high. */
+	int (*levels)(void *data, u32 lines, u32 *levels);
+	/** Makes the outputs of `set` high and of `clear` low. */
+	int (*set)(void *data, u32 set, u32 clear);
+	/** Somebody wants a line's interrupts. */
+	int (*begin_interrupts)(void *data, unsigned int line);
+	/** And has done with them. */
+	void (*end_interrupts)(void *data, unsigned int line);
+	/** What interrupts of a line are for, as `IRQ_TYPE_*`. Null if the lines cannot interrupt. */
+	int (*detect)(void *data, unsigned int line, unsigned int type);
+	/** Disables a line's interrupts. */
+	void (*mask)(void *data, unsigned int line);
+	/** Enables them. */
+	void (*unmask)(void *data, unsigned int line);
+};
+
+/**
+ * Registers a chip. `names` is null, or `MAPKIT_GPIO_LINES` pointers, each to a name or null, and is copied.
+ * The names, `label`, `ops` and `data` must outlive the chip. An error pointer if that fails.
+ */
+struct mapkit_gpio_chip *mapkit_gpio_chip_register(struct device *parent, struct module *owner, const char *label,
+						   const char *const *names,
+						   const struct mapkit_gpio_operations *ops, void *data);
+
+/**
+ * Waits for the operations under way, frees the interrupts that are still requested, and makes files that
+ * are still open answer `-ENODEV`.
+ */
+void mapkit_gpio_chip_unregister(struct mapkit_gpio_chip *chip);
+
+/** Calls the handler of a line's interrupt, if somebody has requested it. */
+void mapkit_gpio_chip_interrupt(struct mapkit_gpio_chip *chip, unsigned int line);
+
+#endif
