@@ -66,10 +66,9 @@ unsafe impl Source for PageBlocks {
         // SAFETY: The order is one that there is, and these flags are fine; callers may sleep.
         #[cfg(CONFIG_NUMA)]
         let page = unsafe { bindings::alloc_pages_noprof(self.gfp, self.order) };
-        // SAFETY: As above.
+        // SAFETY: As above; node 0 is the only one.
         #[cfg(not(CONFIG_NUMA))]
-        let page =
-            unsafe { bindings::__alloc_pages_noprof(self.gfp, self.order, 0, ptr::null_mut()) };
+        let page = unsafe { alloc_pages_node(0, self.gfp, self.order) };
         NonNull::new(page)
     }
 
