@@ -6,7 +6,8 @@
 ifdef CONFIG_CC_IS_CLANG
 bindgen-cflags = $(c_flags)
 else
-# Flags of gcc that libclang, by which bindgen reads C, does not know. One that is missing here is an error.
+# Flags of gcc that libclang, by which bindgen reads C, does not know. One that is missing here ends the build
+# with "unknown argument".
 bindgen-unknown-flags := -mno-fp-ret-in-387 -mpreferred-stack-boundary=% \
 	-mskip-rax-setup -mgeneral-regs-only -msign-return-address=% \
 	-mindirect-branch=thunk-extern -mindirect-branch-register \
@@ -35,13 +36,11 @@ endif
 
 bindgen-parameters = $(shell grep -Ev '^\#|^$$' $(src)/rust/lib/bindgen_parameters)
 
-# A macro has a prefix until it is in Rust: RUST_CONST_HELPER_.
+# The prefix keeps a constant apart from the macro that it is made of, until it is in Rust.
 quiet_cmd_bindgen = BINDGEN $@
       cmd_bindgen = \
-	$(BINDGEN) $< $(bindgen-parameters) --rust-target 1.85 --use-core --with-derive-default \
-		--enable-function-attribute-detection \
-		-o $@ -- $(filter-out $(if $(CONFIG_LTO),$(CC_FLAGS_LTO)),$(bindgen-cflags)) \
-		-fno-builtin -D__BINDGEN__ -DMODULE; \
+	$(BINDGEN) $< $(bindgen-parameters) -o $@ -- -fno-builtin -D__BINDGEN__ -DMODULE \
+		$(filter-out $(if $(CONFIG_LTO),$(CC_FLAGS_LTO)),$(bindgen-cflags)); \
 	sed -i 's/pub const RUST_CONST_HELPER_/pub const /' $@
 
 targets += rust/lib/bindings_generated.rs
