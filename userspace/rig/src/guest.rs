@@ -3,7 +3,7 @@
 //!
 //! It speaks to the rig through three virtio ports: `mapwright.out` and `mapwright.err` carry the
 //! command's output, each ended by the run's token; `mapwright.ctl` carries one line per step:
-//! `ready`, `fail TEXT`, `running`, `exit STATUS`. After `exit` the guest waits for the rig's
+//! `ready` to insert the modules, `fail TEXT`, `running`, `exit STATUS`. After `exit` the guest waits for the rig's
 //! answer, so that nothing is still on its way when the power goes off.
 
 use crate::boot::Guest;

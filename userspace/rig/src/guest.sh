@@ -184,6 +184,7 @@ prepare() {
 	[ "$BOOT" = tiny ] && tiny_init
 	mounts
 	[ -w /sys/kernel/debug/kmemleak ] && echo clear > /sys/kernel/debug/kmemleak 2>/dev/null
+	[ -z "$COMMAND" ] || say ready
 	insert_modules
 	[ "$BOOT" = virtme ] && virtme_tmp
 	mkdir -p /run/mapwright
@@ -193,7 +194,6 @@ prepare() {
 run() {
 	[ "$BOOT" = tiny ] && tiny_early
 	open_ports
-	say ready
 	prepare
 	note "running: $COMMAND"
 	say running

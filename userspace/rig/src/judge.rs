@@ -64,6 +64,11 @@ pub fn is_panic(line: &str) -> bool {
         .starts_with("Kernel panic - not syncing")
 }
 
+/// Whether a line of the log begins the report of a fault.
+pub fn is_fault(line: &str) -> bool {
+    fault(strip_stamp(line).1).is_some()
+}
+
 /// How a fault's report ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {

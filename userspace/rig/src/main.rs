@@ -11,6 +11,7 @@ mod judge;
 mod kvm;
 mod machine;
 mod page;
+mod patience;
 mod place;
 mod progress;
 mod prove;

@@ -10,6 +10,11 @@ use std::time::Duration;
 /// The live lines of all runs, which share the terminal.
 static LINES: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
+/// A line that stays, above the live ones if there are any.
+pub fn line(text: &str) {
+    LINES.suspend(|| eprintln!("{text}"));
+}
+
 /// A live line on a terminal; elsewhere one line for each suite.
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -66,10 +71,7 @@ impl Progress {
 
     /// A line that stays.
     pub fn line(&self, text: &str) {
-        match &self.bar {
-            Some(_) => LINES.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
-        }
+        line(text);
     }
 
     /// Takes the live line away and leaves one that says how it ended.

@@ -171,7 +171,9 @@ fn boot(args: &ProveArgs, build: &Build, claims: &[&Claim], exchange: &Path) -> 
 
     let progress = Progress::new(name);
     let (mut out, mut said) = (Vec::new(), Vec::new());
-    let ended = vm::follow(&guest, timeout, &mut |stream, bytes| {
+    let log = exchange.join(format!("{name}.log"));
+    let tell = |text: &str| progress.line(&format!("{name}: {text}"));
+    let ended = vm::follow(&guest, timeout, &log, &tell, &mut |stream, bytes| {
         match stream {
             Stream::Out => out.extend_from_slice(bytes),
             Stream::Err => {
@@ -182,7 +184,6 @@ fn boot(args: &ProveArgs, build: &Build, claims: &[&Claim], exchange: &Path) -> 
         }
         Ok(())
     })?;
-    vm::keep_log(&exchange.join(format!("{name}.log")), &ended.log);
     if let How::Interrupted(signal) = ended.how {
         progress.finish("interrupted");
         return Ok(Ran::Interrupted(signal));

@@ -6,6 +6,7 @@ use crate::cli::{Boot, GuestArgs, RunArgs, ShellArgs};
 use crate::judge::{self, judge, Report};
 use crate::kvm::Accel;
 use crate::machine::Machine;
+use crate::patience::{Patience, Stage, SILENCE};
 use crate::{gpio, kvm, place, EXIT_JUDGED_BAD};
 use anyhow::{bail, Context, Result};
 use nix::sys::signal::{killpg, Signal};
@@ -46,6 +47,8 @@ pub enum How {
     Refused(String),
     /// Without a word.
     Died(String),
+    /// It has said nothing for too long, and had not come to the command.
+    Hung,
     TimedOut,
     /// By a signal to the rig.
     Interrupted(i32),
@@ -54,8 +57,8 @@ pub enum How {
 /// A guest's end, and the kernel's log.
 pub struct Ended {
     pub how: How,
-    /// Whether the command was started.
-    pub running: bool,
+    /// How far it had come.
+    pub stage: Stage,
     pub log: Vec<String>,
     pub reports: Vec<Report>,
 }
@@ -64,6 +67,16 @@ impl Ended {
     /// Whether the kernel has nothing to be blamed for.
     pub fn is_clean(&self) -> bool {
         self.reports.is_empty()
+    }
+
+    /// Whether the command was started.
+    fn is_running(&self) -> bool {
+        self.stage == Stage::Running
+    }
+
+    /// Whether it hung before anything of the project ran in it.
+    fn hung_while_booting(&self) -> bool {
+        self.how == How::Hung && self.stage == Stage::Booting
     }
 }
 
@@ -133,15 +146,18 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
 pub fn run(args: &RunArgs) -> Result<u8> {
     let guest = guest(args.boot, &args.guest, Some(args.command.clone()))?;
     let timeout = Duration::from_secs(args.timeout);
-    let ended = follow(&guest, timeout, &mut |stream, bytes| match stream {
-        Stream::Out => {
-            let mut out = io::stdout().lock();
-            out.write_all(bytes)?;
-            out.flush()
+    let log = guest.repository.join("build/vm-last.log");
+    let tell = |text: &str| eprintln!("mapwright-rig: {text}");
+    let ended = follow(&guest, timeout, &log, &tell, &mut |stream, bytes| {
+        match stream {
+            Stream::Out => {
+                let mut out = io::stdout().lock();
+                out.write_all(bytes)?;
+                out.flush()
+            }
+            Stream::Err => io::stderr().lock().write_all(bytes),
         }
-        Stream::Err => io::stderr().lock().write_all(bytes),
     })?;
-    keep_log(&guest.repository.join("build/vm-last.log"), &ended.log);
     show_reports(&ended);
     let command = shell_words::join(&args.command);
     Ok(match &ended.how {
@@ -165,13 +181,13 @@ pub fn interrupted(signal: i32) -> u8 {
 /// `vm shell`
 pub fn shell(args: &ShellArgs) -> Result<u8> {
     let guest = guest(args.boot, &args.guest, None)?;
-    let ended = follow(&guest, Duration::from_secs(365 * 24 * 3600), &mut |_, _| {
+    let ended = boot(&guest, Duration::from_secs(365 * 24 * 3600), &mut |_, _| {
         Ok(())
     })?;
     keep_log(&guest.repository.join("build/vm-last.log"), &ended.log);
     show_reports(&ended);
     match &ended.how {
-        How::Died(why) if !ended.running => {
+        How::Died(why) if !ended.is_running() => {
             eprintln!("mapwright-rig: {why}");
             show_last_lines(&ended.log);
             Ok(EXIT_JUDGED_BAD)
@@ -188,18 +204,28 @@ pub fn describe(ended: &Ended, command: &str, timeout: Duration) -> String {
         How::Exited(status) => return format!("mapwright-rig: `{command}` ended with {status}"),
         How::Interrupted(signal) => return format!("mapwright-rig: stopped by signal {signal}"),
         How::Refused(why) => format!("the guest could not be prepared: {why}"),
-        How::TimedOut if ended.running => format!(
+        How::TimedOut if ended.is_running() => format!(
             "`{command}` did not end within {seconds} s and was stopped; --timeout gives it longer"
         ),
+        How::Hung => format!("the guest hung before `{command}`: {}", silence(ended.stage)),
         How::TimedOut => format!("the guest did not get to `{command}` within {seconds} s"),
-        How::Died(why) if ended.running => format!("the guest died during `{command}`: {why}"),
+        How::Died(why) if ended.is_running() => format!("the guest died during `{command}`: {why}"),
         How::Died(why) => format!("the guest died before `{command}`: {why}"),
     };
     let mut text = format!("mapwright-rig: {what}");
-    if ended.is_clean() || ended.how == How::TimedOut {
+    if ended.is_clean() || matches!(ended.how, How::Hung | How::TimedOut) {
         text.push_str(&last_lines(&ended.log));
     }
     text
+}
+
+/// What a guest did that hung.
+fn silence(stage: Stage) -> String {
+    let doing = match stage {
+        Stage::Inserting => "was given the modules",
+        Stage::Booting | Stage::Running => "booted",
+    };
+    format!("while it {doing}, it said nothing for {} s", SILENCE.as_secs())
 }
 
 fn last_lines(log: &[String]) -> String {
@@ -265,8 +291,32 @@ enum Event {
 
 type Sink<'a> = dyn FnMut(Stream, &[u8]) -> io::Result<()> + 'a;
 
-/// Boots the guest and follows it to its end.
-pub fn follow(guest: &Guest, timeout: Duration, sink: &mut Sink) -> Result<Ended> {
+/// Boots the guest and follows it to its end. If it hangs while it boots, that is told, and it is booted
+/// once more. Its log is kept in `log`, and that of the guest that hung beside it.
+pub fn follow(
+    guest: &Guest,
+    timeout: Duration,
+    log: &Path,
+    tell: &dyn Fn(&str),
+    sink: &mut Sink,
+) -> Result<Ended> {
+    let mut ended = boot(guest, timeout, sink)?;
+    if ended.hung_while_booting() {
+        let hung = log.with_extension("hung.log");
+        keep_log(&hung, &ended.log);
+        tell(&format!(
+            "the guest hung: {}, and is booted once more (its log is in {})",
+            silence(ended.stage),
+            hung.display()
+        ));
+        ended = boot(guest, timeout, sink)?;
+    }
+    keep_log(log, &ended.log);
+    Ok(ended)
+}
+
+/// Boots the guest once.
+fn boot(guest: &Guest, timeout: Duration, sink: &mut Sink) -> Result<Ended> {
     let dir = tempfile::Builder::new()
         .prefix("mapwright-")
         .tempdir_in("/tmp")
@@ -299,13 +349,18 @@ pub fn follow(guest: &Guest, timeout: Duration, sink: &mut Sink) -> Result<Ended
     catch_signals(&events)?;
     let interactive = guest.command.is_none();
     let group = start(&mut command, interactive, &events)?;
+    // What goes on at a terminal is seen there.
+    let stage = match interactive {
+        true => Stage::Running,
+        false => Stage::Booting,
+    };
     let mut run = Run {
         machine: guest.machine,
         deadline: Instant::now() + timeout,
         log: Vec::new(),
         verbose: guest.verbose && !interactive,
         interactive,
-        running: interactive,
+        patience: Patience::new(stage, Instant::now()),
         control: None,
         status: None,
         refused: None,
@@ -324,7 +379,7 @@ pub fn follow(guest: &Guest, timeout: Duration, sink: &mut Sink) -> Result<Ended
     let reports = judge(&run.log);
     Ok(Ended {
         how,
-        running: run.running,
+        stage: run.patience.stage(),
         log: run.log,
         reports,
     })
@@ -542,7 +597,7 @@ struct Run {
     log: Vec<String>,
     verbose: bool,
     interactive: bool,
-    running: bool,
+    patience: Patience,
     control: Option<UnixStream>,
     status: Option<u8>,
     refused: Option<String>,
@@ -557,10 +612,16 @@ struct Run {
 impl Run {
     fn follow(&mut self, received: &Receiver<Event>, sink: &mut Sink) -> Result<How> {
         loop {
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            match received.recv_timeout(left) {
+            let patience = self.patience.ends().filter(|ends| *ends < self.deadline);
+            let until = patience.unwrap_or(self.deadline);
+            match received.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Err(RecvTimeoutError::Disconnected) => bail!("the rig lost its guest"),
-                Err(RecvTimeoutError::Timeout) => return Ok(self.end()),
+                Err(RecvTimeoutError::Timeout) => {
+                    return Ok(match self.end() {
+                        How::TimedOut if patience.is_some() => How::Hung,
+                        how => how,
+                    });
+                }
                 Ok(Event::Signal(SIGINT)) if self.interactive => {}
                 Ok(Event::Signal(signal)) => return Ok(How::Interrupted(signal)),
                 Ok(Event::Child(status)) => {
@@ -625,6 +686,7 @@ impl Run {
                 if judge::is_panic(&line) {
                     self.leave_soon();
                 }
+                self.patience.line(&line, Instant::now());
                 self.log.push(line);
             }
             Event::LogEnded => self.log_open = false,
@@ -638,7 +700,8 @@ impl Run {
     fn control_line(&mut self, line: &str) {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
-            "running" => self.running = true,
+            "ready" => self.patience.reached(Stage::Inserting, Instant::now()),
+            "running" => self.patience.reached(Stage::Running, Instant::now()),
             "fail" => {
                 self.refused.get_or_insert_with(|| rest.trim().to_owned());
             }
@@ -718,7 +781,7 @@ mod tests {
     fn a_hang_is_described() {
         let ended = Ended {
             how: How::TimedOut,
-            running: true,
+            stage: Stage::Running,
             log: (0..30).map(|n| format!("[ 1.0] line {n}")).collect(),
             reports: Vec::new(),
         };
@@ -729,5 +792,27 @@ mod tests {
         );
         assert_eq!(text.lines().count(), 2 + LAST_LINES);
         assert!(text.contains("line 10") && !text.contains("line 9\n"));
+    }
+
+    #[test]
+    fn only_a_boot_is_tried_again() {
+        let ended = |how, stage| Ended {
+            how,
+            stage,
+            log: Vec::new(),
+            reports: Vec::new(),
+        };
+        assert!(ended(How::Hung, Stage::Booting).hung_while_booting());
+        for (how, stage) in [
+            (How::Hung, Stage::Inserting),
+            (How::TimedOut, Stage::Running),
+            (How::TimedOut, Stage::Booting),
+            (How::Died("its kernel panicked".to_owned()), Stage::Booting),
+            (How::Exited(1), Stage::Running),
+        ] {
+            assert!(!ended(how.clone(), stage).hung_while_booting(), "{how:?}");
+        }
+        let text = describe(&ended(How::Hung, Stage::Inserting), "true", SILENCE);
+        assert!(text.contains("was given the modules"), "{text}");
     }
 }

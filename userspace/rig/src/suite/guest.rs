@@ -4,7 +4,7 @@
 use super::kunit::second_opinion;
 use crate::cli::{Boot, GuestArgs};
 use crate::judge::Report as Fault;
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::vm::{self, Ended, How, Stream};
 use anyhow::{Context, Result};
 use ktap::{Outcome, Parser, Report, Totals};
@@ -45,18 +45,19 @@ pub fn run(run: &Run) -> Result<Ran> {
 
     let mut progress = Progress::new(name);
     let mut said = Said::default();
-    let ended = vm::follow(&guest, timeout, &mut |stream, bytes| {
+    let results = guest.repository.join("build/results");
+    fs::create_dir_all(&results)?;
+    let log = results.join(format!("{name}.log"));
+    let tell = |text: &str| progress::line(&format!("{name}: {text}"));
+    let ended = vm::follow(&guest, timeout, &log, &tell, &mut |stream, bytes| {
         match stream {
             Stream::Err => said.messages.extend_from_slice(bytes),
             Stream::Out => said.results(bytes, &mut progress),
         }
         Ok(())
     })?;
-    let results = guest.repository.join("build/results");
-    fs::create_dir_all(&results)?;
     let file = results.join(format!("{name}.ktap"));
     fs::write(&file, &said.ktap).with_context(|| format!("cannot write {}", file.display()))?;
-    vm::keep_log(&results.join(format!("{name}.log")), &ended.log);
     if let How::Interrupted(signal) = ended.how {
         progress.finish("interrupted");
         return Ok(Ran::Interrupted(signal));
@@ -169,7 +170,7 @@ fn of_the_run(how: &How, faults: &[Fault], report: &Report) -> Vec<String> {
         How::Refused(why) => problems.push(format!("the guest could not be prepared: {why}")),
         How::Died(_) if !faults.is_empty() => {}
         How::Died(why) => problems.push(format!("the guest died: {why}")),
-        How::TimedOut => problems.push("the guest hung".to_owned()),
+        How::Hung | How::TimedOut => problems.push("the guest hung".to_owned()),
     }
     problems
 }
@@ -194,6 +195,7 @@ mod tests {
         assert_eq!(problems(How::Exited(0), 2), 1);
         assert_eq!(problems(How::Exited(1), 0), 1);
         assert_eq!(problems(How::TimedOut, 0), 1);
+        assert_eq!(problems(How::Hung, 0), 1);
         assert_eq!(problems(How::Died("x".into()), 1), 1);
         let fault = Fault {
             title: "BUG: x".into(),
