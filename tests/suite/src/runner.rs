@@ -106,13 +106,15 @@ pub fn skip<T>(reason: impl Into<String>) -> Result<T> {
 /// Which tests: by what their `suite.test` names contain.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice<'a> {
-    pub with: &'a str,
+    /// One of these; if there are none, any name will do.
+    pub with: &'a [String],
     pub without: &'a [String],
 }
 
 impl Choice<'_> {
     fn takes(&self, name: &str) -> bool {
-        name.contains(self.with) && !self.without.iter().any(|text| name.contains(text))
+        let has = |texts: &[String]| texts.iter().any(|text| name.contains(text));
+        (self.with.is_empty() || has(self.with)) && !has(self.without)
     }
 }
 

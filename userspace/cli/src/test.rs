@@ -7,8 +7,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Run only tests whose `suite.test` name contains this
-    filter: Option<String>,
+    /// Run only tests whose `suite.test` name contains one of these
+    filter: Vec<String>,
     /// Leave out tests whose `suite.test` name contains this; may be given several times
     #[arg(long, value_name = "TEXT")]
     skip: Vec<String>,
@@ -22,7 +22,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     let choice = mapwright_suite::Choice {
-        with: args.filter.as_deref().unwrap_or(""),
+        with: &args.filter,
         without: &args.skip,
     };
     if args.list {
