@@ -32,6 +32,7 @@ KBUILD := $(SUBMAKE) -C $(KDIR) M=$(REPO) MO=$(MODULES)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 TARGET ?= $(HOST)
 ARM := armv7-unknown-linux-gnueabihf
+ARM64 := aarch64-unknown-linux-gnu
 ifeq ($(TARGET),$(HOST))
 BIN := $(BUILD)/bin
 PROGRAMS := mapwright mapwright-rig mapwright-gpio-device
@@ -42,15 +43,17 @@ else
 BIN := $(BUILD)/bin-$(TARGET)
 PROGRAMS := mapwright
 CC_$(ARM) := arm-linux-gnueabihf-gcc-14
+CC_$(ARM64) := aarch64-linux-gnu-gcc-14
 CC := $(CC_$(TARGET))
 export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER := $(CC)
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER := $(CC)
 endif
 # Programs are static, so that they run in any guest.
 CARGO := cd $(REPO)/userspace && CARGO_TARGET_DIR=$(BUILD)/cargo RUSTFLAGS='-C target-feature=+crt-static' cargo
 CARGO_FLAGS := --release --locked --target $(TARGET)
 
 # help-for WORD: the targets whose comment begins with it.
-help-for = @sed -n 's/^\([a-z-]*\):.*\#\# $(1): */\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+help-for = @sed -n 's/^\([a-z0-9-]*\):.*\#\# $(1): */\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 .PHONY: help
 help: ## anywhere: List what can be made
@@ -105,6 +108,18 @@ prove: rig-ready ## rig: Judge what textbooks say by the kernel, in all machines
 .PHONY: test-arm
 test-arm: rig-ready-arm ## rig: Run the suite on 32-bit ARM machines, with a Cortex-A7 and a Cortex-A8
 	@MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --arch armhf --release) $(RIG) test-arm $(TEST)
+
+.PHONY: test-arm64
+test-arm64: rig-ready-compat ## rig: Run the suite on 64-bit ARM machines, and 32-bit programs there
+	@MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --arch arm64 --release) $(RIG) test-arm64 $(TEST)
+
+.PHONY: smoke
+smoke: rig-ready ## rig: Run the basics of the suite in one small machine, for KERNEL and FLAVOUR
+	@MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(RIG) smoke
+
+.PHONY: smoke-arm64
+smoke-arm64: rig-ready-arm64 ## rig: The same on 64-bit ARM
+	@MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --arch arm64 --release) $(RIG) smoke --machine arm64
 
 .PHONY: shell
 shell: ## rig: A shell in a machine with the modules
@@ -185,6 +200,23 @@ rig-ready-arm:
 		make="$(IN_ROOT) make --no-print-directory -C $(REPO)" && \
 		$$make KERNELRELEASE=$$release modules && \
 		$(IN_ROOT) $(REPO)/scripts/check-32bit $(BUILD)/$$release /lib/modules/$$release/build && $$make TARGET=$(ARM) programs && $$make programs gpio-board
+
+.PHONY: rig-ready-arm64
+rig-ready-arm64:
+	@$(REPO)/scripts/setup --arch arm64
+	@release=$$($(REPO)/scripts/setup --arch arm64 --release) && \
+		make="$(IN_ROOT) make --no-print-directory -C $(REPO)" && \
+		$$make KERNELRELEASE=$$release modules && \
+		$$make KERNELRELEASE=$$release MODULES=$(BUILD)/$$release/level LEVEL=1 modules && \
+		$$make TARGET=$(ARM64) programs && $$make programs
+
+# For a kernel that runs 32-bit programs, too. They take the compiler of 32-bit ARM.
+.PHONY: rig-ready-compat
+rig-ready-compat: rig-ready-arm64
+	@release=$$($(REPO)/scripts/setup --arch arm64 --release) && \
+		if $(IN_ROOT) grep -qx CONFIG_COMPAT=y /lib/modules/$$release/build/.config; then \
+			KERNEL= FLAVOUR= $(REPO)/scripts/setup --arch armhf && \
+				$(IN_ROOT) make --no-print-directory -C $(REPO) TARGET=$(ARM) programs; fi
 
 # ---- On a machine that runs a kernel with Rust support --------------------------------------------
 

@@ -66,11 +66,25 @@ pub enum Shape {
     Arm,
     /// 32-bit ARM, with more.
     ArmTwoGib,
+    /// 64-bit ARM, a Cortex-A72.
+    Arm64,
+    /// The same with a processor whose addresses may have 52 bits.
+    Arm64Max,
+    /// 64-bit ARM with the `edu` device, and no IOMMU.
+    Arm64Edu,
+    /// The same behind an IOMMU.
+    Arm64EduIommu,
+    /// The same without an IOMMU, with some of the memory where the device does not reach it.
+    Arm64EduBounce,
+    /// The same with a device that does not see what the processors' caches hold.
+    Arm64EduNonCoherent,
+    /// 64-bit ARM with a modelled GPIO bank of an AM335x.
+    Arm64Gpio,
 }
 
 impl Shape {
     /// All of them, in the order in which they are booted.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 23] = [
         Self::Normal,
         Self::Nokaslr,
         Self::FiveLevels,
@@ -87,6 +101,13 @@ impl Shape {
         Self::GpioArm,
         Self::Arm,
         Self::ArmTwoGib,
+        Self::Arm64,
+        Self::Arm64Max,
+        Self::Arm64Edu,
+        Self::Arm64EduIommu,
+        Self::Arm64EduBounce,
+        Self::Arm64EduNonCoherent,
+        Self::Arm64Gpio,
     ];
 
     /// Its name on the command line and in reports.
@@ -108,6 +129,13 @@ impl Shape {
             Self::GpioArm => "gpio-arm",
             Self::Arm => "arm",
             Self::ArmTwoGib => "arm-two-gib",
+            Self::Arm64 => "arm64",
+            Self::Arm64Max => "arm64-max",
+            Self::Arm64Edu => "arm64-edu",
+            Self::Arm64EduIommu => "arm64-edu-iommu",
+            Self::Arm64EduBounce => "arm64-edu-bounce",
+            Self::Arm64EduNonCoherent => "arm64-edu-non-coherent",
+            Self::Arm64Gpio => "arm64-gpio",
         }
     }
 }

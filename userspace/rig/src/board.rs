@@ -4,10 +4,11 @@
 
 use crate::boot::{value, Guest};
 use crate::cli::GpioMode;
+use crate::device_tree::{self, compile, done};
 use anyhow::{bail, Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 /// QEMU puts the initramfs in the middle of so much memory: before the place of GPIO1, which is
 /// 0x804c000 beyond the beginning of the machine's.
@@ -35,7 +36,7 @@ pub fn arguments(guest: &Guest, to: &Path, dir: &Path, control: &Path) -> Result
         bail!("there is no {}: run `make gpio-board`", plugin.display());
     }
     let to = to.canonicalize()?;
-    let tree = device_tree(guest, dir)?;
+    let tree = board_tree(guest, dir)?;
     Ok(vec![
         "-dtb".to_owned(),
         tree.to_string_lossy().into_owned(),
@@ -50,24 +51,9 @@ pub fn arguments(guest: &Guest, to: &Path, dir: &Path, control: &Path) -> Result
 }
 
 /// Makes the device tree, in `dir`.
-fn device_tree(guest: &Guest, dir: &Path) -> Result<PathBuf> {
+fn board_tree(guest: &Guest, dir: &Path) -> Result<PathBuf> {
     let sources = guest.repository.join(SOURCES);
-    let machine = dir.join("machine.dtb");
-    let mut qemu = Command::new(guest.machine.qemu());
-    qemu.args(guest.machine.args(guest.accel, &guest.kernel))
-        .args(["-machine", &format!("dumpdtb={}", value(&machine))])
-        .args(["-m", MEMORY, "-smp", &guest.cpus.to_string()]);
-    if guest.command.is_none() {
-        // A shell has a line of its own.
-        qemu.args(["-serial", "null", "-serial", "null"]);
-    }
-    done(&mut qemu)?;
-    let text = done(
-        Command::new("dtc")
-            .args(["-q", "-I", "dtb", "-O", "dts"])
-            .arg(&machine),
-    )?;
-    let mut text = text.stdout;
+    let mut text = device_tree::of_machine(guest, MEMORY, dir)?;
     let board = sources.join(BOARD);
     let added = fs::read(&board).with_context(|| format!("cannot read {}", board.display()))?;
     text.extend_from_slice(&added);
@@ -91,25 +77,4 @@ fn device_tree(guest: &Guest, dir: &Path) -> Result<PathBuf> {
         tree = merged;
     }
     Ok(tree)
-}
-
-/// With labels, for overlays.
-fn compile(source: &Path, to: &Path) -> Result<()> {
-    let mut dtc = Command::new("dtc");
-    dtc.args(["-q", "-@", "-I", "dts", "-O", "dtb", "-o"]);
-    done(dtc.arg(to).arg(source)).map(drop)
-}
-
-fn done(command: &mut Command) -> Result<Output> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| {
-        format!("cannot run {program}: run `scripts/setup --arch armhf`, and this in the toolchain root")
-    })?;
-    if !output.status.success() {
-        bail!(
-            "{program} cannot make the board's device tree: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(output)
 }

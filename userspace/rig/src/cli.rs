@@ -24,6 +24,10 @@ pub enum Action {
     Test(TestArgs),
     /// Run the test suite on machines of 32-bit ARM
     TestArm(TestArmArgs),
+    /// Run the test suite on machines of 64-bit ARM
+    TestArm64(TestArmArgs),
+    /// Run the basics of the test suite in one small guest
+    Smoke(SmokeArgs),
     /// Run the test suite on the kernel of scripts/debug-kernel, in a boot for each of its checkers
     TestDebug(TestDebugArgs),
     /// Boot the machines that claims are proved in, and judge what textbooks say
@@ -88,8 +92,8 @@ impl fmt::Display for GpioMode {
 
 #[derive(Clone, Debug, Args)]
 pub struct GuestArgs {
-    /// What to boot on; those other than the PC only boot the small initramfs
-    #[arg(long, env = "MACHINE", default_value_t = Machine::Pc, value_enum)]
+    /// What to boot on; those of another architecture than this machine's only boot the small initramfs
+    #[arg(long, env = "MACHINE", default_value_t = Machine::NATIVE, value_enum)]
     pub machine: Machine,
     /// The kernel to boot: its release; without it, the one the modules were built for
     #[arg(long, env = "MAPWRIGHT_RELEASE", value_name = "RELEASE")]
@@ -131,9 +135,16 @@ pub struct GuestArgs {
     /// and it has 192 MiB of memory
     #[arg(long, value_name = "DIR")]
     pub gpio: Option<PathBuf>,
+    /// In the machine arm64: devices do not see what the processors' caches hold, as its device tree does not
+    /// say that they do (dma-coherent)
+    #[arg(long)]
+    pub non_coherent: bool,
     /// Who drives the bank GPIO1 in the machine virt
     #[arg(long, default_value_t = GpioMode::Bank, value_enum)]
     pub gpio_mode: GpioMode,
+    /// The programs of this directory of the repository; without it, those of the machine's architecture
+    #[arg(long, value_name = "DIR")]
+    pub programs: Option<PathBuf>,
     /// Put the program into the guest's memory: in the system's sleep, the host's files are lost
     #[arg(long)]
     pub own_program: bool,
@@ -159,6 +170,8 @@ impl GuestArgs {
             results: None,
             gpio: None,
             gpio_mode: GpioMode::Bank,
+            non_coherent: false,
+            programs: None,
             own_program: false,
             verbose: false,
         }
@@ -237,6 +250,22 @@ pub struct TestArmArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct SmokeArgs {
+    /// What to boot on
+    #[arg(long, env = "MACHINE", default_value_t = Machine::NATIVE, value_enum)]
+    pub machine: Machine,
+    /// The kernel to boot: its release
+    #[arg(long, env = "MAPWRIGHT_RELEASE", value_name = "RELEASE")]
+    pub kernel: Option<String>,
+    /// Show how QEMU is started, and the kernel's log as it is written
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Stop the guest after this many seconds, boot included
+    #[arg(long, value_name = "SECS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+}
+
+#[derive(Debug, Args)]
 pub struct TestDebugArgs {
     /// Only the tests whose name contains this
     pub filter: Option<String>,
@@ -277,6 +306,9 @@ pub struct ProveArgs {
     /// The kernel for 32-bit ARM: its release; without it, what needs that is not testable
     #[arg(long, value_name = "RELEASE")]
     pub arm_kernel: Option<String>,
+    /// The kernel for 64-bit ARM: its release; without it, what needs that is not testable
+    #[arg(long, value_name = "RELEASE")]
+    pub arm64_kernel: Option<String>,
     /// Show how QEMU is started, and the kernel's log as it is written
     #[arg(short, long)]
     pub verbose: bool,

@@ -52,7 +52,7 @@ pub fn start(guest: &mut Guest) -> Result<Option<Model>> {
         .context("cannot make a directory in /tmp")?;
     let control = sockets.path().join("control");
     let program = match (guest.machine, guest.gpio_mode) {
-        (Machine::Pc, _) | (Machine::Virt, GpioMode::Pci) => {
+        (Machine::Pc | Machine::Arm64, _) | (Machine::Virt, GpioMode::Pci) => {
             let device = sockets.path().join("device");
             let program = Program::start(guest, &to, &device, &control)?;
             guest.qemu.extend(pci_function(&device));

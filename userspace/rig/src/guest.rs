@@ -40,7 +40,7 @@ pub fn script(guest: &Guest, token: &str, kernel_modules: &[String]) -> String {
     let machine = guest.machine;
     let programs = match guest.has_own_program() {
         true => PathBuf::from("/bin"),
-        false => guest.repository.join(machine.programs()),
+        false => guest.programs.clone(),
     };
     let device = |name: Option<&str>| name.map(|name| format!("/dev/{name}")).unwrap_or_default();
     let console = (!machine.has_virtio()).then(|| machine.console());

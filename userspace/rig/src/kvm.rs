@@ -57,7 +57,7 @@ fn key() -> String {
     let kernel = fs::read_to_string("/proc/version").unwrap_or_default();
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find(|line| line.starts_with("model name"));
-    let qemu = Command::new(Machine::Pc.qemu()).arg("--version").output();
+    let qemu = Command::new(Machine::NATIVE.qemu()).arg("--version").output();
     let qemu = qemu.map(|output| output.stdout).unwrap_or_default();
     let qemu = String::from_utf8_lossy(&qemu);
     [
@@ -96,22 +96,23 @@ fn probe(kernel: &Kernel) -> Result<Accel> {
         .context("cannot make a directory in /tmp")?;
     let initramfs = dir.path().join("initramfs");
     let console = dir.path().join("console");
-    let mut archive = tiny::base_archive(Machine::Pc)?;
+    let mut archive = tiny::base_archive(Machine::NATIVE)?;
     let init = format!(
         "#!/bin/sh\nmount -t proc proc /proc\necho '{MARKER}'\necho o > /proc/sysrq-trigger\nsleep 60\n"
     );
     archive.file("init", 0o755, init.as_bytes())?;
     archive.write(&initramfs)?;
 
-    let mut command = Command::new(Machine::Pc.qemu());
+    let append = format!("console={} quiet panic=-1", Machine::NATIVE.console());
+    let mut command = Command::new(Machine::NATIVE.qemu());
     command
         .args(tiny::machine_args(
-            Machine::Pc,
+            Machine::NATIVE,
             Accel::Kvm,
             kernel,
             &initramfs,
         ))
-        .args(["-m", "512M", "-append", "console=ttyS0 quiet panic=-1"])
+        .args(["-m", "512M", "-append", &append])
         .arg("-serial")
         .arg(format!("file:{}", console.display()))
         .stdin(Stdio::null())

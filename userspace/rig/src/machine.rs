@@ -11,6 +11,8 @@ use std::fmt;
 pub enum Machine {
     /// An x86-64 PC
     Pc,
+    /// A 64-bit ARM machine with a Cortex-A72, or a Cortex-A76 for a kernel with 16 KiB pages
+    Arm64,
     /// A 32-bit ARM machine with a Cortex-A7 and PCI
     Virt,
     /// A Cubieboard, with a Cortex-A8 as the BeagleBone's, and neither PCI nor a way to power off
@@ -21,6 +23,7 @@ impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Machine::Pc => "pc",
+            Machine::Arm64 => "arm64",
             Machine::Virt => "virt",
             Machine::Cubieboard => "cubieboard",
         })
@@ -28,10 +31,17 @@ impl fmt::Display for Machine {
 }
 
 impl Machine {
+    /// Of the architecture of this program.
+    pub const NATIVE: Self = match cfg!(target_arch = "aarch64") {
+        true => Self::Arm64,
+        false => Self::Pc,
+    };
+
     /// The program that emulates it.
     pub fn qemu(self) -> &'static str {
         match self {
             Machine::Pc => "qemu-system-x86_64",
+            Machine::Arm64 => "qemu-system-aarch64",
             Machine::Virt | Machine::Cubieboard => "qemu-system-arm",
         }
     }
@@ -44,6 +54,10 @@ impl Machine {
         args.extend(["-display", "none"].map(str::to_owned));
         args.extend(match self {
             Machine::Pc => vec!["-machine".to_owned(), "q35".to_owned()],
+            Machine::Arm64 => {
+                let gic = if accel == Accel::Kvm { "host" } else { "3" };
+                vec!["-machine".to_owned(), format!("virt,gic-version={gic}")]
+            }
             // Debian's kernel has no large physical addresses, where PCI would be otherwise.
             Machine::Virt => vec!["-machine".to_owned(), "virt,highmem=off".to_owned()],
             Machine::Cubieboard => vec![
@@ -53,21 +67,24 @@ impl Machine {
                 kernel.device_tree("sun4i-a10-cubieboard"),
             ],
         });
-        args.extend(self.accel_args(accel));
+        args.extend(self.accel_args(accel, kernel));
         args
     }
 
     /// The processor and its accelerator.
-    pub fn accel_args(self, accel: Accel) -> Vec<String> {
+    pub fn accel_args(self, accel: Accel, kernel: &Kernel) -> Vec<String> {
         let accelerator = match accel {
             Accel::Kvm => "kvm",
             Accel::Tcg => "tcg,thread=multi",
             Accel::TcgOneThread => "tcg,thread=single",
         };
         let cpu = match (self, accel) {
-            (Machine::Pc, Accel::Kvm) => Some("host"),
+            (Machine::Pc | Machine::Arm64, Accel::Kvm) => Some("host"),
             // Five-level page tables make TCG nearly twice as slow.
             (Machine::Pc, Accel::Tcg | Accel::TcgOneThread) => Some("max,la57=off"),
+            // The Cortex-A72 has no pages of 16 KiB.
+            (Machine::Arm64, _) if kernel.has("ARM64_16K_PAGES") => Some("cortex-a76"),
+            (Machine::Arm64, _) => Some("cortex-a72"),
             (Machine::Virt, _) => Some("cortex-a7"),
             (Machine::Cubieboard, _) => None,
         };
@@ -80,7 +97,7 @@ impl Machine {
     pub fn console(self) -> &'static str {
         match self {
             Machine::Pc | Machine::Cubieboard => "ttyS0",
-            Machine::Virt => "ttyAMA0",
+            Machine::Arm64 | Machine::Virt => "ttyAMA0",
         }
     }
 
@@ -88,7 +105,7 @@ impl Machine {
     pub fn terminal(self) -> Option<&'static str> {
         match self {
             Machine::Pc => Some("ttyS1"),
-            Machine::Virt => Some("ttyAMA1"),
+            Machine::Arm64 | Machine::Virt => Some("ttyAMA1"),
             Machine::Cubieboard => None,
         }
     }
@@ -101,13 +118,15 @@ impl Machine {
 
     /// Whether it is of the architecture of this program, so that the toolchain root's programs run.
     pub fn is_native(self) -> bool {
-        self == Machine::Pc
+        self == Self::NATIVE
     }
 
     /// The static busybox in the toolchain root.
     pub fn busybox(self) -> &'static str {
         match self {
-            Machine::Pc => "/usr/bin/busybox",
+            native if native.is_native() => "/usr/bin/busybox",
+            Machine::Pc => "/usr/bin/busybox-amd64",
+            Machine::Arm64 => "/usr/bin/busybox-arm64",
             Machine::Virt | Machine::Cubieboard => "/usr/bin/busybox-armhf",
         }
     }
@@ -115,7 +134,9 @@ impl Machine {
     /// The directory of the repository that its programs are in.
     pub fn programs(self) -> &'static str {
         match self {
-            Machine::Pc => "build/bin",
+            native if native.is_native() => "build/bin",
+            Machine::Pc => "build/bin-x86_64-unknown-linux-gnu",
+            Machine::Arm64 => "build/bin-aarch64-unknown-linux-gnu",
             Machine::Virt | Machine::Cubieboard => "build/bin-armv7-unknown-linux-gnueabihf",
         }
     }
@@ -123,7 +144,7 @@ impl Machine {
     /// How many processors it can have.
     pub fn max_cpus(self) -> u32 {
         match self {
-            Machine::Pc | Machine::Virt => u32::MAX,
+            Machine::Pc | Machine::Arm64 | Machine::Virt => u32::MAX,
             Machine::Cubieboard => 1,
         }
     }

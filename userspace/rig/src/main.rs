@@ -5,6 +5,7 @@
 mod board;
 mod boot;
 mod cli;
+mod device_tree;
 mod gpio;
 mod guest;
 mod judge;
@@ -42,6 +43,8 @@ fn main() -> ExitCode {
         cli::Action::Test(test) => suite::run(&test),
         cli::Action::Prove(prove) => prove::run(&prove),
         cli::Action::TestArm(test) => suite::run_arm(&test),
+        cli::Action::TestArm64(test) => suite::run_arm64(&test),
+        cli::Action::Smoke(smoke) => suite::run_smoke(&smoke),
         cli::Action::TestDebug(test) => suite::run_debug(&test),
     };
     match ended {

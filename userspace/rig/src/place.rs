@@ -41,6 +41,13 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// Whether it was built with the option `CONFIG_…`, as its headers tell.
+    pub fn has(&self, option: &str) -> bool {
+        let config = fs::read_to_string(self.modules.join("build/.config")).unwrap_or_default();
+        let set = format!("CONFIG_{option}=y");
+        config.lines().any(|line| line == set)
+    }
+
     /// The file of a device tree that comes with it.
     pub fn device_tree(&self, name: &str) -> String {
         let file = self.modules.join("dtb").join(name).with_extension("dtb");

@@ -15,6 +15,7 @@ pub struct Build {
     pub memory: &'static str,
     pub qemu: &'static str,
     pub append: &'static str,
+    pub module_params: &'static str,
     pub cpus: u32,
     /// Whether its kernel is that of scripts/debug-kernel.
     pub debug_kernel: bool,
@@ -22,6 +23,8 @@ pub struct Build {
     pub gpio: bool,
     /// Who has it, where it is found by a device tree.
     pub gpio_mode: GpioMode,
+    /// Whether its devices do not see what the processors' caches hold.
+    pub non_coherent: bool,
 }
 
 /// What `make test` boots.
@@ -32,10 +35,12 @@ pub const USUAL: Build = Build {
     memory: "1G",
     qemu: "",
     append: "",
+    module_params: "",
     cpus: 2,
     debug_kernel: false,
     gpio: false,
     gpio_mode: GpioMode::Bank,
+    non_coherent: false,
 };
 
 /// The device takes a tenth of a second for each transfer. Where QEMU counts instructions, the clock
@@ -106,6 +111,68 @@ pub const GPIO_ARM: Build = Build {
     append: "iomem=relaxed",
     gpio: true,
     ..USUAL
+};
+
+/// Its memory begins at 1 GiB.
+pub const ARM64: Build = Build {
+    shape: Shape::Arm64,
+    machine: Machine::Arm64,
+    about: "64-bit ARM, two processors, 1 GiB",
+    ..USUAL
+};
+
+/// A processor that has everything QEMU can emulate, with a pointer authentication that is quick to emulate.
+pub const ARM64_MAX: Build = Build {
+    shape: Shape::Arm64Max,
+    about: "64-bit ARM, a processor with 52-bit addresses",
+    qemu: "-cpu max,pauth-impdef=on",
+    ..ARM64
+};
+
+/// The device as on a PC, with the address bits that it takes to reach memory beyond the first GiB.
+pub const ARM64_EDU: Build = Build {
+    shape: Shape::Arm64Edu,
+    about: "64-bit ARM, and the edu device with 32 address bits, which reaches all memory",
+    qemu: "-device edu,dma_mask=0xffffffff -icount shift=auto,sleep=off",
+    append: "mapwright.clock=jumps",
+    module_params: "address_bits=32",
+    cpus: 1,
+    ..ARM64
+};
+
+/// With its usual 28 address bits.
+const EDU_BEHIND_SMMU: &str = "-M virt,iommu=smmuv3 -device edu -icount shift=auto,sleep=off";
+
+pub const ARM64_EDU_IOMMU: Build = Build {
+    shape: Shape::Arm64EduIommu,
+    about: "64-bit ARM, and the edu device behind an SMMUv3",
+    qemu: EDU_BEHIND_SMMU,
+    append: "mapwright.clock=jumps iommu.strict=1",
+    module_params: "",
+    ..ARM64_EDU
+};
+
+pub const ARM64_EDU_BOUNCE: Build = Build {
+    shape: Shape::Arm64EduBounce,
+    about: "64-bit ARM, and the edu device with 32 address bits, which does not reach the last of 4 GiB:             bounce buffers; and no messages for interrupts",
+    memory: "4G",
+    append: "mapwright.clock=jumps pci=nomsi",
+    ..ARM64_EDU
+};
+
+pub const ARM64_EDU_NON_COHERENT: Build = Build {
+    shape: Shape::Arm64EduNonCoherent,
+    about: "64-bit ARM, and the edu device on a bus that is not coherent with the processors' caches",
+    non_coherent: true,
+    ..ARM64_EDU
+};
+
+pub const ARM64_GPIO: Build = Build {
+    shape: Shape::Arm64Gpio,
+    about: "64-bit ARM, with a modelled GPIO bank of an AM335x as a PCI function, and a display",
+    qemu: DISPLAY,
+    gpio: true,
+    ..ARM64
 };
 
 /// The table: a line per machine.
@@ -183,6 +250,13 @@ const BUILDS: [Build; Shape::ALL.len()] = [
         memory: "2G",
         ..USUAL
     },
+    ARM64,
+    ARM64_MAX,
+    ARM64_EDU,
+    ARM64_EDU_IOMMU,
+    ARM64_EDU_BOUNCE,
+    ARM64_EDU_NON_COHERENT,
+    ARM64_GPIO,
 ];
 
 /// What `shape` is made of.
@@ -194,11 +268,14 @@ pub fn build_of(shape: Shape) -> &'static Build {
 impl Build {
     /// What its kernel is missing for, if it is.
     pub fn lacking(&self, args: &ProveArgs) -> Option<&'static str> {
-        match (self.machine.is_native(), self.debug_kernel) {
-            (false, _) if args.arm_kernel.is_none() => {
+        match self.machine {
+            Machine::Virt | Machine::Cubieboard if args.arm_kernel.is_none() => {
                 Some("it needs a kernel for 32-bit ARM, which make test-arm fetches")
             }
-            (true, true) if args.debug_kernel.is_none() => {
+            Machine::Arm64 if args.arm64_kernel.is_none() => {
+                Some("it needs a kernel for 64-bit ARM, which make test-arm64 fetches")
+            }
+            Machine::Pc if self.debug_kernel && args.debug_kernel.is_none() => {
                 Some("it needs the debug kernel, which make test-debug builds")
             }
             _ => None,
@@ -210,19 +287,22 @@ impl Build {
         GuestArgs {
             qemu: self.qemu.to_owned(),
             append: self.append.to_owned(),
+            module_params: self.module_params.to_owned(),
             cpus: self.cpus,
             gpio: self.gpio.then(|| results.join("gpio")),
             gpio_mode: self.gpio_mode,
+            non_coherent: self.non_coherent,
             ..GuestArgs::plain(self.machine, self.memory)
         }
     }
 
     /// The guest's arguments to prove claims there.
     pub fn guest(&self, args: &ProveArgs, results: &Path) -> GuestArgs {
-        let (kernel, kernel_dir) = match (self.machine.is_native(), self.debug_kernel) {
-            (false, _) => (args.arm_kernel.clone(), None),
-            (true, true) => (None, args.debug_kernel.clone()),
-            (true, false) => (args.kernel.clone(), None),
+        let (kernel, kernel_dir) = match self.machine {
+            Machine::Virt | Machine::Cubieboard => (args.arm_kernel.clone(), None),
+            Machine::Arm64 => (args.arm64_kernel.clone(), None),
+            Machine::Pc if self.debug_kernel => (None, args.debug_kernel.clone()),
+            Machine::Pc => (args.kernel.clone(), None),
         };
         GuestArgs {
             kernel,

@@ -7,7 +7,7 @@ use crate::judge::{self, judge, Report};
 use crate::kvm::Accel;
 use crate::machine::Machine;
 use crate::patience::{Patience, Stage, SILENCE};
-use crate::{gpio, kvm, place, EXIT_JUDGED_BAD};
+use crate::{device_tree, gpio, kvm, place, EXIT_JUDGED_BAD};
 use anyhow::{bail, Context, Result};
 use nix::sys::signal::{killpg, Signal};
 use nix::unistd::Pid;
@@ -89,6 +89,9 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
     if args.results.is_some() && !machine.has_virtio() {
         bail!("a {machine} cannot mount --results: use --machine virt");
     }
+    if args.non_coherent && machine != Machine::Arm64 {
+        bail!("a {machine} has no device tree without coherence: use --machine arm64");
+    }
     // The programs of the toolchain root are this machine's.
     let boot = if machine.is_native() {
         boot
@@ -114,6 +117,8 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
             Some(dir.canonicalize()?)
         }
     };
+    let programs = args.programs.as_deref();
+    let programs = repository.join(programs.unwrap_or(machine.programs().as_ref()));
     let cache = place::cache().ok();
     let qemu = shell_words::split(&args.qemu).context("--qemu has an open quote")?;
     // To count instructions is the translator's business, and that of one thread.
@@ -133,6 +138,8 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
         qemu,
         gpio: args.gpio.clone(),
         gpio_mode: args.gpio_mode,
+        non_coherent: args.non_coherent,
+        programs,
         own_program: args.own_program,
         append: shell_words::split(&args.append).context("--append has an open quote")?,
         memory: args.memory.clone(),
@@ -327,6 +334,9 @@ fn boot(guest: &Guest, timeout: Duration, sink: &mut Sink) -> Result<Ended> {
     let token = format!("\u{1}mapwright-end-{}", file_token(dir.path()));
     // Beside the guest until that has ended.
     let mut guest = guest.clone();
+    if guest.non_coherent {
+        device_tree::without_coherence(&mut guest, dir.path())?;
+    }
     let model = gpio::start(&mut guest)?;
     let guest = &guest;
     let mut command = match guest.boot {

@@ -25,6 +25,9 @@ pub struct Guest {
     /// A modelled GPIO bank is in the guest, and leaves its files here.
     pub gpio: Option<PathBuf>,
     pub gpio_mode: GpioMode,
+    pub non_coherent: bool,
+    /// The directory of the project's programs.
+    pub programs: PathBuf,
     pub own_program: bool,
     pub append: Vec<String>,
     pub memory: String,
@@ -156,6 +159,8 @@ pub mod tests {
             qemu: vec!["-device".into(), "edu".into()],
             gpio: None,
             gpio_mode: GpioMode::Bank,
+            non_coherent: false,
+            programs: "/re,po/build/bin".into(),
             own_program: false,
             append: vec!["nokaslr".into()],
             memory: "1G".into(),

@@ -31,10 +31,7 @@ pub fn command(guest: &Guest, sockets: &Sockets, token: &str) -> Result<Command>
     let names: Vec<String> = modules.iter().map(|(name, _)| name.clone()).collect();
     let mut archive = base_archive(guest.machine)?;
     if guest.has_own_program() {
-        let program = guest
-            .repository
-            .join(guest.machine.programs())
-            .join(PROGRAM);
+        let program = guest.programs.join(PROGRAM);
         archive.file(&format!("bin/{PROGRAM}"), 0o755, &read(&program)?)?;
     }
     archive.file(

@@ -73,7 +73,7 @@ fn args(guest: &Guest, sockets: &Sockets, script: &Path, virtiofs: bool) -> Vec<
     let mut qemu = common_args(guest, sockets);
     if guest.accel != Accel::Kvm {
         args.push("--disable-kvm".to_owned());
-        qemu = [guest.machine.accel_args(guest.accel), qemu].concat();
+        qemu = [guest.machine.accel_args(guest.accel, &guest.kernel), qemu].concat();
     }
     let script = shell_words::quote(&script.to_string_lossy()).into_owned();
     if guest.command.is_some() {

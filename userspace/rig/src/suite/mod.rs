@@ -7,13 +7,13 @@ mod kunit;
 mod plan;
 mod pool;
 
-use crate::cli::{GuestArgs, TestArgs, TestArmArgs, TestDebugArgs};
+use crate::cli::{GuestArgs, SmokeArgs, TestArgs, TestArmArgs, TestDebugArgs};
 use crate::place;
 use crate::vm;
 use anyhow::Result;
 use guest::{Ran, Run};
 use ktap::Totals;
-use plan::{Plan, ARM, DEBUG, STOCK};
+use plan::{Plan, ARM, ARM64_PLANS, DEBUG, STOCK};
 pub use pool::default_jobs;
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub fn run(args: &TestArgs) -> Result<u8> {
 /// `test-debug`
 pub fn run_debug(args: &TestDebugArgs) -> Result<u8> {
     run_plans(
-        DEBUG,
+        DEBUG.iter().collect(),
         &args.only,
         args.filter.as_deref(),
         args.timeout,
@@ -76,8 +76,25 @@ pub fn run_debug(args: &TestDebugArgs) -> Result<u8> {
 
 /// `test-arm`
 pub fn run_arm(args: &TestArmArgs) -> Result<u8> {
+    run_on_arm(ARM.iter().collect(), args)
+}
+
+/// `test-arm64`
+pub fn run_arm64(args: &TestArmArgs) -> Result<u8> {
+    let kernel = place::kernel(&place::repository()?, args.kernel.as_deref())?;
+    let mut plans = Vec::new();
+    for plan in ARM64_PLANS {
+        match plan.lacking(&kernel) {
+            Some(lacking) => eprintln!("{}: not booted: {lacking}", plan.name),
+            None => plans.push(plan),
+        }
+    }
+    run_on_arm(plans, args)
+}
+
+fn run_on_arm(plans: Vec<&Plan>, args: &TestArmArgs) -> Result<u8> {
     run_plans(
-        ARM,
+        plans,
         &args.only,
         args.filter.as_deref(),
         args.timeout,
@@ -90,20 +107,36 @@ pub fn run_arm(args: &TestArmArgs) -> Result<u8> {
     )
 }
 
+/// `smoke`
+pub fn run_smoke(args: &SmokeArgs) -> Result<u8> {
+    let results = place::repository()?.join("build/results");
+    let plan = plan::smoke(args.machine);
+    let guest = GuestArgs {
+        kernel: args.kernel.clone(),
+        verbose: args.verbose,
+        ..plan.machine(&results)
+    };
+    let mut run = a_run(&plan, guest, None, args.timeout);
+    if let Some(release) = &args.kernel {
+        run.name = format!("{}-{release}", run.name);
+    }
+    finish(Totals::default(), vec![run], 1)
+}
+
 /// Runs those of `plans` that are named in `only`, or all, and have tests that are asked for.
 fn run_plans(
-    plans: &[Plan],
+    plans: Vec<&Plan>,
     only: &[String],
     filter: Option<&str>,
     timeout: u64,
     jobs: usize,
     guest: impl Fn(GuestArgs) -> GuestArgs,
 ) -> Result<u8> {
-    plan::check_names(plans, only)?;
+    plan::check_names(&plans, only)?;
     let results = place::repository()?.join("build/results");
-    let named = |plan: &&Plan| only.is_empty() || only.iter().any(|name| name == plan.name);
+    let named = |plan: &Plan| only.is_empty() || only.iter().any(|name| name == plan.name);
     let runs = plans
-        .iter()
+        .into_iter()
         .filter(|plan| named(plan) && plan.has(filter))
         .map(|plan| a_run(plan, guest(plan.machine(&results)), filter, timeout));
     finish(Totals::default(), runs.collect(), jobs)

@@ -3,7 +3,11 @@
 
 use crate::cli::{Boot, GpioMode, GuestArgs};
 use crate::machine::Machine;
-use crate::shape::{Build, EDU, EDU_BOUNCE, EDU_IOMMU, EDU_PASSTHROUGH, GPIO, GPIO_ARM, USUAL};
+use crate::place::Kernel;
+use crate::shape::{
+    Build, ARM64, ARM64_EDU, ARM64_EDU_BOUNCE, ARM64_EDU_IOMMU, ARM64_EDU_NON_COHERENT, ARM64_GPIO,
+    ARM64_MAX, EDU, EDU_BOUNCE, EDU_IOMMU, EDU_PASSTHROUGH, GPIO, GPIO_ARM, USUAL,
+};
 use anyhow::{bail, Result};
 use std::path::Path;
 
@@ -31,10 +35,12 @@ pub struct Plan {
     build: Build,
     /// For the kernel's command line, beside what the machine takes.
     append: &'static str,
-    /// What the tests' names begin with; any, where this is empty.
-    tests: &'static str,
+    /// What the tests' names begin with; anything, where this is empty.
+    tests: &'static [&'static str],
     /// What the names of tests begin with that are left out, as they have boots of their own.
     without: &'static [&'static str],
+    /// Whether its programs are those of 32-bit ARM.
+    narrow: bool,
 }
 
 const ALL: Plan = Plan {
@@ -42,12 +48,13 @@ const ALL: Plan = Plan {
     boot: Boot::Tiny,
     build: USUAL,
     append: "",
-    tests: "",
+    tests: &[],
     without: &[GPIO_TESTS, DMA_TESTS],
+    narrow: false,
 };
 
 const DMA: Plan = Plan {
-    tests: DMA_TESTS,
+    tests: &[DMA_TESTS],
     without: &[DMA_SLEEP],
     ..ALL
 };
@@ -83,14 +90,14 @@ pub const STOCK: &[Plan] = &[
     Plan {
         name: "edu-sleep",
         build: EDU,
-        tests: DMA_SLEEP,
+        tests: &[DMA_SLEEP],
         without: &[],
         ..DMA
     },
     Plan {
         name: "gpio",
         build: GPIO,
-        tests: GPIO_TESTS,
+        tests: &[GPIO_TESTS],
         without: &[BOARD_TESTS, HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
         ..ALL
     },
@@ -166,7 +173,7 @@ pub const DEBUG: &[Plan] = &[
     Plan {
         name: "fail-nth",
         append: "kasan_multi_shot slab_debug=U page_owner=on lockdep.prove_locking=0",
-        tests: FAILING,
+        tests: &[FAILING],
         without: &[],
         ..ALL_CHECKED
     },
@@ -178,7 +185,7 @@ pub const DEBUG: &[Plan] = &[
             ..GPIO
         },
         append: EVERYTHING,
-        tests: GPIO_TESTS,
+        tests: &[GPIO_TESTS],
         without: &[BOARD_TESTS, HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
         ..ALL
     },
@@ -186,14 +193,14 @@ pub const DEBUG: &[Plan] = &[
     Plan {
         name: "edu-bounce-failing",
         append: FAILING_EVERYTHING,
-        tests: DMA_FAILING,
+        tests: &[DMA_FAILING],
         without: &[],
         ..BOUNCE_CHECKED
     },
     Plan {
         name: "edu-iommu-failing",
         append: FAILING_EVERYTHING,
-        tests: DMA_FAILING,
+        tests: &[DMA_FAILING],
         without: &[],
         ..IOMMU_CHECKED
     },
@@ -203,7 +210,7 @@ pub const DEBUG: &[Plan] = &[
 const GPIO_BOARD: Plan = Plan {
     name: "arm-gpio",
     build: GPIO_ARM,
-    tests: GPIO_TESTS,
+    tests: &[GPIO_TESTS],
     without: &[HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
     ..ALL
 };
@@ -225,7 +232,7 @@ pub const ARM: &[Plan] = &[
             machine: Machine::Cubieboard,
             ..USUAL
         },
-        tests: "bare.",
+        tests: &["bare."],
         ..ALL
     },
     GPIO_BOARD,
@@ -235,7 +242,7 @@ pub const ARM: &[Plan] = &[
             gpio_mode: GpioMode::Hog,
             ..GPIO_ARM
         },
-        tests: HOG_TESTS,
+        tests: &[HOG_TESTS],
         without: &[],
         ..GPIO_BOARD
     },
@@ -245,7 +252,7 @@ pub const ARM: &[Plan] = &[
             gpio_mode: GpioMode::Banks,
             ..GPIO_ARM
         },
-        tests: BANKS_TESTS,
+        tests: &[BANKS_TESTS],
         without: &[],
         ..GPIO_BOARD
     },
@@ -260,7 +267,7 @@ pub const ARM: &[Plan] = &[
     },
     Plan {
         name: "arm-gpio-sleep",
-        tests: SLEEP_TESTS,
+        tests: &[SLEEP_TESTS],
         without: &[],
         ..GPIO_BOARD
     },
@@ -270,14 +277,83 @@ pub const ARM: &[Plan] = &[
             gpio_mode: GpioMode::Hog,
             ..GPIO_ARM
         },
-        tests: SLEEP_TESTS,
+        tests: &[SLEEP_TESTS],
         without: &[],
         ..GPIO_BOARD
     },
 ];
 
+/// Those of `make test-arm64`.
+pub const ARM64_PLANS: &[Plan] = &[
+    Plan {
+        name: "arm64",
+        build: ARM64,
+        ..ALL
+    },
+    // 32-bit programs on the 64-bit kernel.
+    Plan {
+        name: "arm64-compat",
+        build: ARM64,
+        narrow: true,
+        ..ALL
+    },
+    Plan {
+        name: "arm64-edu",
+        build: ARM64_EDU,
+        ..DMA
+    },
+    Plan {
+        name: "arm64-edu-iommu",
+        build: ARM64_EDU_IOMMU,
+        ..DMA
+    },
+    Plan {
+        name: "arm64-edu-bounce",
+        build: ARM64_EDU_BOUNCE,
+        ..DMA
+    },
+    Plan {
+        name: "arm64-edu-non-coherent",
+        build: ARM64_EDU_NON_COHERENT,
+        ..DMA
+    },
+    Plan {
+        name: "arm64-edu-sleep",
+        build: ARM64_EDU,
+        tests: &[DMA_SLEEP],
+        without: &[],
+        ..DMA
+    },
+    Plan {
+        name: "arm64-gpio",
+        build: ARM64_GPIO,
+        tests: &[GPIO_TESTS],
+        without: &[BOARD_TESTS, HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
+        ..ALL
+    },
+    // Addresses of 52 bits, and what looks into the page tables.
+    Plan {
+        name: "arm64-max",
+        build: ARM64_MAX,
+        tests: &["bare.", "walk.", "inspect."],
+        without: &[],
+        ..ALL
+    },
+];
+
+/// That of `make smoke`, on any machine: its architecture, and what a program does most.
+pub fn smoke(machine: Machine) -> Plan {
+    Plan {
+        name: "smoke",
+        build: Build { machine, ..USUAL },
+        tests: &["bare.", "pairs.", "coherence."],
+        without: &[],
+        ..ALL
+    }
+}
+
 /// Fails unless what is asked for are names of plans.
-pub fn check_names(plans: &[Plan], asked: &[String]) -> Result<()> {
+pub fn check_names(plans: &[&Plan], asked: &[String]) -> Result<()> {
     let names: Vec<&str> = plans.iter().map(|plan| plan.name).collect();
     match asked.iter().find(|name| !names.contains(&name.as_str())) {
         Some(name) => bail!(
@@ -302,12 +378,22 @@ impl Plan {
         // The dot at its end may be left out.
         let begins =
             |start: &&str| filter.starts_with(*start) || start.strip_suffix('.') == Some(filter);
-        begins(&self.tests) && !self.without.iter().any(begins)
+        let taken = self.has_all() || self.tests.iter().any(begins);
+        taken && !self.without.iter().any(begins)
+    }
+
+    /// Why a kernel cannot do what this plan tests, if it cannot.
+    pub fn lacking(&self, kernel: &Kernel) -> Option<&'static str> {
+        (self.narrow && !kernel.has("COMPAT")).then_some(
+            "this kernel runs no 32-bit programs (CONFIG_COMPAT), which need pages of 4 KiB",
+        )
     }
 
     /// The suite's arguments, to run those whose names contain `filter`.
     pub fn arguments(&self, filter: Option<&str>) -> Vec<String> {
-        let mut arguments = vec![filter.unwrap_or(self.tests).to_owned()];
+        let names = filter.as_slice();
+        let names = if names.is_empty() { self.tests } else { names };
+        let mut arguments: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         for start in self.without {
             arguments.extend(["--skip", start].map(str::to_owned));
         }
@@ -321,7 +407,9 @@ impl Plan {
         guest.append = format!("{} {}", guest.append, self.append)
             .trim()
             .to_owned();
-        guest.own_program = [DMA_SLEEP, SLEEP_TESTS].contains(&self.tests);
+        let sleeps = |start: &&str| [DMA_SLEEP, SLEEP_TESTS].contains(start);
+        guest.own_program = self.tests.iter().any(sleeps);
+        guest.programs = self.narrow.then(|| Machine::Virt.programs().into());
         guest
     }
 }
@@ -369,7 +457,7 @@ mod tests {
     fn what_has_a_boot_of_its_own_is_left_out() {
         assert_eq!(
             STOCK[0].arguments(None),
-            ["", "--skip", "gpio.", "--skip", "dma."]
+            ["--skip", "gpio.", "--skip", "dma."]
         );
         assert_eq!(DEBUG[3].arguments(None), ["failing."]);
         assert_eq!(DEBUG[3].arguments(Some("failing.x")), ["failing.x"]);
@@ -377,8 +465,9 @@ mod tests {
 
     #[test]
     fn names_are_those_of_plans() {
-        assert!(check_names(DEBUG, &["kasan".to_owned()]).is_ok());
-        let err = check_names(DEBUG, &["moon".to_owned()]).unwrap_err();
+        let plans: Vec<&Plan> = DEBUG.iter().collect();
+        assert!(check_names(&plans, &["kasan".to_owned()]).is_ok());
+        let err = check_names(&plans, &["moon".to_owned()]).unwrap_err();
         assert!(err.to_string().contains("kasan, kmemleak"), "{err}");
     }
 }
