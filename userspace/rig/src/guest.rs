@@ -43,7 +43,7 @@ pub fn script(guest: &Guest, token: &str, kernel_modules: &[String]) -> String {
         false => guest.programs.clone(),
     };
     let device = |name: Option<&str>| name.map(|name| format!("/dev/{name}")).unwrap_or_default();
-    let console = (!machine.has_virtio()).then(|| machine.console());
+    let console = (!guest.has_ports()).then(|| machine.console());
     set("CONSOLE", &device(console));
     set("TERMINAL", &device(machine.terminal()));
     set("PROGRAMS", &programs.to_string_lossy());

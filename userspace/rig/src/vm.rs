@@ -352,7 +352,7 @@ fn boot(guest: &Guest, timeout: Duration, sink: &mut Sink) -> Result<Ended> {
     }
 
     let (events, received) = sync_channel(64);
-    match guest.machine.has_virtio() {
+    match guest.has_ports() {
         true => listen(&sockets, &events)?,
         false => listen_to_console(&sockets, &events)?,
     }
@@ -365,7 +365,7 @@ fn boot(guest: &Guest, timeout: Duration, sink: &mut Sink) -> Result<Ended> {
         false => Stage::Booting,
     };
     let mut run = Run {
-        machine: guest.machine,
+        has_ports: guest.has_ports(),
         deadline: Instant::now() + timeout,
         log: Vec::new(),
         verbose: guest.verbose && !interactive,
@@ -602,7 +602,7 @@ impl Tail {
 }
 
 struct Run {
-    machine: Machine,
+    has_ports: bool,
     deadline: Instant,
     log: Vec<String>,
     verbose: bool,
@@ -727,7 +727,7 @@ impl Run {
             return;
         }
         self.answered = true;
-        if !self.machine.has_virtio() {
+        if !self.has_ports {
             // It cannot end by itself.
             self.deadline = Instant::now();
             return;

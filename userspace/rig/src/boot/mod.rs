@@ -43,6 +43,12 @@ impl Guest {
     pub fn has_own_program(&self) -> bool {
         self.own_program || !self.machine.has_virtio()
     }
+
+    /// Whether it speaks through virtio ports: since Linux 7.3 nothing comes out of them after the system's
+    /// sleep, so a guest that sleeps speaks through its console.
+    pub fn has_ports(&self) -> bool {
+        !self.has_own_program()
+    }
 }
 
 /// The run's own directory, and the sockets in it which QEMU connects to.
@@ -102,7 +108,7 @@ fn port_args(name: &str, socket: &Path) -> Vec<String> {
 /// The ports to the rig, the results directory, and what the user asked for.
 fn common_args(guest: &Guest, sockets: &Sockets) -> Vec<String> {
     let mut args = Vec::new();
-    if guest.command.is_some() && guest.machine.has_virtio() {
+    if guest.command.is_some() && guest.has_ports() {
         args.extend(["-device", "virtio-serial-pci,id=mapwright"].map(str::to_owned));
         args.extend(port_args(guest::PORT_CONTROL, &sockets.control()));
         args.extend(port_args(guest::PORT_OUT, &sockets.out()));
@@ -119,7 +125,7 @@ fn common_args(guest: &Guest, sockets: &Sockets) -> Vec<String> {
 fn kernel_args(guest: &Guest) -> Vec<String> {
     // What the kernel says would come between what the guest says on the same line. It raises the
     // level itself when it has a fault to report.
-    let loglevel = match guest.machine.has_virtio() {
+    let loglevel = match guest.has_ports() {
         true => "loglevel=7",
         false => "loglevel=1",
     };
