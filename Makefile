@@ -102,8 +102,9 @@ prove: rig-ready ## rig: Judge what textbooks say by the kernel, in all machines
 		$(IN_ROOT) make --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release \
 			MODULES=$(BUILD)/faulty FAULTY=1 modules; \
 	fi && if arm=$$(FLAVOUR= $(REPO)/scripts/setup --arch armhf --check); then $(SUBMAKE) --no-print-directory FLAVOUR= rig-ready-arm; fi && \
+		if arm64=$$(FLAVOUR= $(REPO)/scripts/setup --arch arm64 --check); then $(SUBMAKE) --no-print-directory FLAVOUR= rig-ready-arm64; fi && \
 		MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(RIG) prove \
-			$${kernel:+--debug-kernel $$kernel} $${arm:+--arm-kernel $$arm} $(CLAIM)
+			$${kernel:+--debug-kernel $$kernel} $${arm:+--arm-kernel $$arm} $${arm64:+--arm64-kernel $$arm64} $(CLAIM)
 
 .PHONY: test-arm
 test-arm: rig-ready-arm ## rig: Run the suite on 32-bit ARM machines, with a Cortex-A7 and a Cortex-A8

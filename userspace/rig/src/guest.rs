@@ -47,7 +47,11 @@ pub fn script(guest: &Guest, token: &str, kernel_modules: &[String]) -> String {
     set("CONSOLE", &device(console));
     set("TERMINAL", &device(machine.terminal()));
     set("PROGRAMS", &programs.to_string_lossy());
-    set("REPO", &guest.repository.to_string_lossy());
+    let repository = guest.sees_repository().then_some(&guest.repository);
+    set(
+        "REPO",
+        &repository.map_or_else(Default::default, |dir| dir.to_string_lossy()),
+    );
     set("RELEASE", &guest.kernel.release);
     set("TOKEN", token);
     set(

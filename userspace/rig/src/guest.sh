@@ -47,7 +47,7 @@ tiny_init() {
 	ln -s /proc/self/fd/1 /dev/stdout 2>/dev/null
 	ln -s /proc/self/fd/2 /dev/stderr 2>/dev/null
 	ip link set lo up
-	[ -z "$CONSOLE" ] || return 0
+	[ -n "$REPO" ] || return 0
 	mount_host mapwright.repo "$REPO" ro,cache=loose || fail "cannot mount the repository"
 	mount_host mapwright.kernel "/lib/modules/$RELEASE" ro,cache=loose || fail "cannot mount the kernel's modules"
 }
@@ -188,7 +188,7 @@ prepare() {
 	insert_modules
 	[ "$BOOT" = virtme ] && virtme_tmp
 	mkdir -p /run/mapwright
-	[ -n "$CONSOLE" ] || cd "$REPO" || fail "the repository is not visible at $REPO"
+	[ -z "$REPO" ] || cd "$REPO" || fail "the repository is not visible at $REPO"
 }
 
 run() {

@@ -57,7 +57,9 @@ fn key() -> String {
     let kernel = fs::read_to_string("/proc/version").unwrap_or_default();
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find(|line| line.starts_with("model name"));
-    let qemu = Command::new(Machine::NATIVE.qemu()).arg("--version").output();
+    let qemu = Command::new(Machine::NATIVE.qemu())
+        .arg("--version")
+        .output();
     let qemu = qemu.map(|output| output.stdout).unwrap_or_default();
     let qemu = String::from_utf8_lossy(&qemu);
     [

@@ -102,9 +102,15 @@ mod tests {
         let mut patience = Patience::new(Stage::Booting, begun);
         for (after, line) in [
             (1, "[    1.0] smp: Bringing up secondary CPUs ..."),
-            (22, "[   22.0] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:"),
+            (
+                22,
+                "[   22.0] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+            ),
             (23, "[   23.0] Call Trace:"),
-            (85, "[   85.0] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:"),
+            (
+                85,
+                "[   85.0] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+            ),
         ] {
             patience.line(line, begun + after * SECOND);
         }

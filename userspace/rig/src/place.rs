@@ -41,11 +41,13 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Whether it was built with the option `CONFIG_…`, as its headers tell.
+    /// Whether its headers say that it, or a module of its, was built with `CONFIG_…`.
     pub fn has(&self, option: &str) -> bool {
         let config = fs::read_to_string(self.modules.join("build/.config")).unwrap_or_default();
-        let set = format!("CONFIG_{option}=y");
-        config.lines().any(|line| line == set)
+        config
+            .lines()
+            .filter_map(|line| line.strip_prefix("CONFIG_")?.split_once('='))
+            .any(|(name, value)| name == option && ["y", "m"].contains(&value))
     }
 
     /// The file of a device tree that comes with it.

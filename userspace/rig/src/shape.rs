@@ -162,7 +162,8 @@ pub const ARM64_EDU_BOUNCE: Build = Build {
 
 pub const ARM64_EDU_NON_COHERENT: Build = Build {
     shape: Shape::Arm64EduNonCoherent,
-    about: "64-bit ARM, and the edu device on a bus that is not coherent with the processors' caches",
+    about:
+        "64-bit ARM, and the edu device on a bus that is not coherent with the processors' caches",
     non_coherent: true,
     ..ARM64_EDU
 };

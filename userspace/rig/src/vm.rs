@@ -7,6 +7,7 @@ use crate::judge::{self, judge, Report};
 use crate::kvm::Accel;
 use crate::machine::Machine;
 use crate::patience::{Patience, Stage, SILENCE};
+use crate::place::Kernel;
 use crate::{device_tree, gpio, kvm, place, EXIT_JUDGED_BAD};
 use anyhow::{bail, Context, Result};
 use nix::sys::signal::{killpg, Signal};
@@ -80,14 +81,19 @@ impl Ended {
     }
 }
 
+/// The kernel that a guest boots.
+pub fn kernel(repository: &Path, args: &GuestArgs) -> Result<Kernel> {
+    match &args.kernel_dir {
+        Some(dir) => place::kernel_in(dir),
+        None => place::kernel(repository, args.kernel.as_deref()),
+    }
+}
+
 /// Finds everything a guest needs.
 pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Result<Guest> {
     let machine = args.machine;
     if command.is_none() && machine.terminal().is_none() {
         bail!("a {machine} has no second line for a shell: use --machine virt");
-    }
-    if args.results.is_some() && !machine.has_virtio() {
-        bail!("a {machine} cannot mount --results: use --machine virt");
     }
     if args.non_coherent && machine != Machine::Arm64 {
         bail!("a {machine} has no device tree without coherence: use --machine arm64");
@@ -99,10 +105,14 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
         Boot::Tiny
     };
     let repository = place::repository()?;
-    let kernel = match &args.kernel_dir {
-        Some(dir) => place::kernel_in(dir)?,
-        None => place::kernel(&repository, args.kernel.as_deref())?,
-    };
+    let kernel = kernel(&repository, args)?;
+    let has_9p = machine.has_virtio() && kernel.has("9P_FS") && kernel.has("NET_9P_VIRTIO");
+    if args.results.is_some() && !has_9p {
+        bail!(
+            "a {machine} with the kernel {} cannot mount --results, for which it needs virtio and 9p",
+            kernel.release
+        );
+    }
     let modules = if args.no_modules {
         Vec::new()
     } else {
@@ -138,6 +148,7 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
         qemu,
         gpio: args.gpio.clone(),
         gpio_mode: args.gpio_mode,
+        has_9p,
         non_coherent: args.non_coherent,
         programs,
         own_program: args.own_program,
@@ -155,16 +166,20 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     let timeout = Duration::from_secs(args.timeout);
     let log = guest.repository.join("build/vm-last.log");
     let tell = |text: &str| eprintln!("mapwright-rig: {text}");
-    let ended = follow(&guest, timeout, &log, &tell, &mut |stream, bytes| {
-        match stream {
+    let ended = follow(
+        &guest,
+        timeout,
+        &log,
+        &tell,
+        &mut |stream, bytes| match stream {
             Stream::Out => {
                 let mut out = io::stdout().lock();
                 out.write_all(bytes)?;
                 out.flush()
             }
             Stream::Err => io::stderr().lock().write_all(bytes),
-        }
-    })?;
+        },
+    )?;
     show_reports(&ended);
     let command = shell_words::join(&args.command);
     Ok(match &ended.how {
@@ -214,7 +229,10 @@ pub fn describe(ended: &Ended, command: &str, timeout: Duration) -> String {
         How::TimedOut if ended.is_running() => format!(
             "`{command}` did not end within {seconds} s and was stopped; --timeout gives it longer"
         ),
-        How::Hung => format!("the guest hung before `{command}`: {}", silence(ended.stage)),
+        How::Hung => format!(
+            "the guest hung before `{command}`: {}",
+            silence(ended.stage)
+        ),
         How::TimedOut => format!("the guest did not get to `{command}` within {seconds} s"),
         How::Died(why) if ended.is_running() => format!("the guest died during `{command}`: {why}"),
         How::Died(why) => format!("the guest died before `{command}`: {why}"),
@@ -232,7 +250,10 @@ fn silence(stage: Stage) -> String {
         Stage::Inserting => "was given the modules",
         Stage::Booting | Stage::Running => "booted",
     };
-    format!("while it {doing}, it said nothing for {} s", SILENCE.as_secs())
+    format!(
+        "while it {doing}, it said nothing for {} s",
+        SILENCE.as_secs()
+    )
 }
 
 fn last_lines(log: &[String]) -> String {

@@ -23,7 +23,7 @@ pub const CLAIM: Claim = Claim {
         Need::Module("mapwright_inspect"),
         Need::Arch(&["x86_64", "aarch64"]),
     ],
-    shapes: &[Shape::Normal],
+    shapes: &[Shape::Normal, Shape::Arm64],
     prove,
 };
 

@@ -16,7 +16,7 @@ pub const CLAIM: Claim = Claim {
     says: "A kernel stack has a fixed size of 8 KB (4 KB on some configurations), and to overflow it is \
            a kernel panic.",
     needs: &[],
-    shapes: &[Shape::Normal, Shape::Arm],
+    shapes: &[Shape::Normal, Shape::Arm, Shape::Arm64],
     prove,
 };
 

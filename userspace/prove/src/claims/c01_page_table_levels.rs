@@ -17,7 +17,7 @@ pub const CLAIM: Claim = Claim {
            of 8 bytes at each level, twelve the byte in the page. CR3 holds the physical address of the \
            top table.",
     needs: &[Need::Module("mapwright_inspect")],
-    shapes: &[Shape::Normal, Shape::FiveLevels, Shape::Arm],
+    shapes: &[Shape::Normal, Shape::FiveLevels, Shape::Arm, Shape::Arm64, Shape::Arm64Max],
     prove,
 };
 

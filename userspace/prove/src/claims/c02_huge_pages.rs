@@ -25,7 +25,12 @@ pub const CLAIM: Claim = Claim {
             "a kernel with huge pages in user space (CONFIG_TRANSPARENT_HUGEPAGE)",
         ),
     ],
-    shapes: &[Shape::Normal, Shape::FiveLevels],
+    shapes: &[
+        Shape::Normal,
+        Shape::FiveLevels,
+        Shape::Arm64,
+        Shape::Arm64Max,
+    ],
     prove,
 };
 

@@ -16,7 +16,7 @@ pub const CLAIM: Claim = Claim {
            struct page), and the direct map of all memory, where kmalloc memory is. KASLR moves them at \
            each boot.",
     needs: &[Need::Module("mapwright_inspect"), Need::Module("mapwright")],
-    shapes: &[Shape::Normal, Shape::Nokaslr, Shape::Isolated],
+    shapes: &[Shape::Normal, Shape::Nokaslr, Shape::Isolated, Shape::Arm64, Shape::Arm64Max],
     prove,
 };
 
@@ -188,7 +188,7 @@ fn kaslr(finding: Finding, lab: &Lab, layout: &Layout) -> Result<Finding> {
     }
     let before: Vec<&Finding> = lab
         .earlier(CLAIM.id)
-        .filter(|(machine, _)| !machine.booted_with("nokaslr"))
+        .filter(|(machine, _)| machine.arch == lab.machine.arch && !machine.booted_with("nokaslr"))
         .map(|(_, finding)| finding)
         .collect();
     let Some(last) = before.last() else {

@@ -17,7 +17,7 @@ pub const CLAIM: Claim = Claim {
     says: "virt_to_phys() subtracts PAGE_OFFSET, which is right for kmalloc memory and wrong for vmalloc \
            memory, for what is on the stack, and for addresses of programs.",
     needs: &[Need::Module("mapwright_inspect")],
-    shapes: &[Shape::Normal],
+    shapes: &[Shape::Normal, Shape::Arm64],
     prove,
 };
 

@@ -21,7 +21,7 @@ pub const CLAIM: Claim = Claim {
            fewer entries. When a processor changes a page table, it interrupts the others that use it \
            (a TLB shootdown).",
     needs: &[Need::Arch(&["x86_64", "aarch64"]), Need::Cpus(2)],
-    shapes: &[Shape::Normal],
+    shapes: &[Shape::Normal, Shape::Arm64],
     prove,
 };
 

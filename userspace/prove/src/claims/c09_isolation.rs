@@ -19,7 +19,7 @@ pub const CLAIM: Claim = Claim {
            running and reading user pages by mistake; KPTI gives user mode page tables without the \
            kernel.",
     needs: &[Need::Module("mapwright_inspect"), Need::Arch(&["x86_64", "aarch64"])],
-    shapes: &[Shape::Normal, Shape::Isolated],
+    shapes: &[Shape::Normal, Shape::Isolated, Shape::Arm64],
     prove,
 };
 

@@ -15,7 +15,15 @@ pub const CLAIM: Claim = Claim {
     says: "dma_alloc_coherent() gives a pointer for the CPU and an address for the device, of one \
            buffer: each sees at once what the other writes.",
     needs: NEEDS,
-    shapes: &[Shape::Edu, Shape::EduIommu, Shape::EduBounce],
+    shapes: &[
+        Shape::Edu,
+        Shape::EduIommu,
+        Shape::EduBounce,
+        Shape::Arm64Edu,
+        Shape::Arm64EduIommu,
+        Shape::Arm64EduBounce,
+        Shape::Arm64EduNonCoherent,
+    ],
     prove,
 };
 

@@ -21,7 +21,7 @@ pub const CLAIM: Claim = Claim {
            device, and the CPU that wants to look must synchronize. It works with one stretch of memory \
            and with a list of pieces, in both directions.",
     needs: NEEDS,
-    shapes: &[Shape::Edu, Shape::EduIommu, Shape::EduBounce],
+    shapes: &[Shape::Edu, Shape::EduIommu, Shape::EduBounce, Shape::Arm64Edu, Shape::Arm64EduIommu, Shape::Arm64EduBounce, Shape::Arm64EduNonCoherent],
     prove,
 };
 
@@ -111,7 +111,7 @@ struct Late {
 impl Late {
     fn judge(self, finding: Finding) -> Finding {
         let mut table = Table::new(
-            "A page beyond the device's 28 bits, and its copy in the bounce buffer (swiotlb)",
+            "A page beyond the device's address bits, and its copy in the bounce buffer (swiotlb)",
             [
                 "physical",
                 "bus",

@@ -22,6 +22,9 @@ pub const CLAIM: Claim = Claim {
         Shape::EduIommu,
         Shape::EduPassthrough,
         Shape::EduBounce,
+        Shape::Arm64Edu,
+        Shape::Arm64EduIommu,
+        Shape::Arm64EduBounce,
     ],
     prove,
 };
@@ -37,13 +40,11 @@ fn prove(_: &Lab) -> Result<Finding> {
     let engine = Engine::open()?;
     let (coherent, lent) = (in_reach(&engine)?, lent(&engine)?);
     let mut table = address_table(&format!("One buffer, three addresses: {}", engine.path()));
-    let all = [
-        ("coherent", Some(&coherent)),
-        ("lent, beyond 28 bits", lent.as_ref()),
-    ];
+    let beyond = format!("lent, beyond {} bits", engine.info.address_bits);
+    let all = [("coherent", Some(&coherent)), (&beyond, lent.as_ref())];
     for (name, addresses) in all {
         if let Some(a) = addresses {
-            table.row([name.into(), hex(a.virt), hex(a.physical), hex(a.bus)]);
+            table.row([name.to_owned(), hex(a.virt), hex(a.physical), hex(a.bus)]);
         }
     }
     let same = coherent.bus == coherent.physical;

@@ -19,9 +19,14 @@ pub const CLAIM: Claim = Claim {
     title: "An IOMMU stops a device",
     says: "An IOMMU keeps a device from reading and writing memory that is not mapped for it.",
     needs: NEEDS,
-    shapes: &[Shape::EduIommu],
+    shapes: &[Shape::EduIommu, Shape::Arm64EduIommu],
     prove,
 };
+
+/// What lines of the kernel's log have that are about an IOMMU: of Intel's, of ARM's.
+const IOMMUS: [&str; 2] = ["DMAR:", "arm-smmu-v3"];
+/// And those about an address that is not mapped.
+const FAULTS: [&str; 2] = ["fault addr", "F_TRANSLATION"];
 
 fn prove(_: &Lab) -> Result<Finding> {
     let engine = Engine::open()?;
@@ -48,10 +53,11 @@ fn prove(_: &Lab) -> Result<Finding> {
     aim(&engine, &source, physical)?;
     // The IOMMU reports by an interrupt of its own.
     sleep(Duration::from_millis(200));
-    let reports = log.lines_with("DMAR:")?;
+    let reports = log.lines_with(&IOMMUS)?;
     let after = engine.contents(&victim, before.len())?;
     let unchanged = ensure_same(&before, &after, "the page").is_ok();
-    let fault = reports.iter().find(|line| line.contains("fault addr"));
+    let is_fault = |line: &&String| FAULTS.iter().any(|word| line.contains(word));
+    let fault = reports.iter().find(is_fault);
 
     let mut table = Table::new(
         "The device is told to write 64 bytes",
@@ -135,12 +141,12 @@ impl Log {
                 .open("/dev/kmsg")
                 .context("opening the kernel's log")?,
         );
-        log.lines_with("")?;
+        log.lines_with(&[""])?;
         Ok(log)
     }
 
-    /// Lines since the last call that contain `text`.
-    fn lines_with(&mut self, text: &str) -> Result<Vec<String>> {
+    /// Lines since the last call that contain one of `texts`.
+    fn lines_with(&mut self, texts: &[&str]) -> Result<Vec<String>> {
         let mut lines = Vec::new();
         let mut record = [0; 8192];
         loop {
@@ -150,7 +156,7 @@ impl Log {
                     // "level,number,time,flags;text", then a line for each property.
                     let said = line.split_once(';').map_or("", |(_, said)| said);
                     let said = said.lines().next().unwrap_or("");
-                    if said.contains(text) {
+                    if texts.iter().any(|text| said.contains(text)) {
                         lines.push(said.to_owned());
                     }
                 }

@@ -19,7 +19,7 @@ pub const CLAIM: Claim = Claim {
     says: "An address of vmalloc() must never be given to a device as if the memory were contiguous; a \
            scatter list of its pages is the right way.",
     needs: NEEDS,
-    shapes: &[Shape::Edu, Shape::EduIommu],
+    shapes: &[Shape::Edu, Shape::EduIommu, Shape::Arm64Edu, Shape::Arm64EduIommu],
     prove,
 };
 

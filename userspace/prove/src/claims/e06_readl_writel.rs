@@ -14,7 +14,7 @@ pub const CLAIM: Claim = Claim {
     says: "A device's registers are mapped with ioremap() and accessed with readl() and writel() only: \
            each access reaches the device, as wide as it was written, in the order of the program.",
     needs: &[Need::Module("mapwright_gpio")],
-    shapes: &[Shape::Gpio, Shape::GpioArm],
+    shapes: &[Shape::Gpio, Shape::GpioArm, Shape::Arm64Gpio],
     prove,
 };
 

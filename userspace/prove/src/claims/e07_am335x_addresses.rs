@@ -15,7 +15,7 @@ pub const CLAIM: Claim = Claim {
         "GPIO0 is at 0x44E00000; OE is at offset 0x34, DATAIN at 0x38, DATAOUT at 0x3C; the LED is \
            GPIO0_27, and writel(0, DATAOUT) turns it off.",
     needs: &[Need::Module("mapwright_gpio")],
-    shapes: &[Shape::Gpio, Shape::GpioArm],
+    shapes: &[Shape::Gpio, Shape::GpioArm, Shape::Arm64Gpio],
     prove,
 };
 

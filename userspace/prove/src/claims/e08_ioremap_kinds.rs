@@ -21,7 +21,7 @@ pub const CLAIM: Claim = Claim {
         Need::Module("mapwright_inspect"),
         Need::Module("mapwright_gpio"),
     ],
-    shapes: &[Shape::Gpio, Shape::GpioArm],
+    shapes: &[Shape::Gpio, Shape::GpioArm, Shape::Arm64Gpio],
     prove,
 };
 

@@ -12,7 +12,7 @@ pub const CLAIM: Claim = Claim {
     says: "/proc/iomem shows which driver has claimed a device's registers, and /proc/vmallocinfo their \
            ioremap.",
     needs: &[Need::Module("mapwright_gpio")],
-    shapes: &[Shape::Gpio, Shape::GpioArm],
+    shapes: &[Shape::Gpio, Shape::GpioArm, Shape::Arm64Gpio],
     prove,
 };
 

@@ -25,6 +25,8 @@ pub struct Guest {
     /// A modelled GPIO bank is in the guest, and leaves its files here.
     pub gpio: Option<PathBuf>,
     pub gpio_mode: GpioMode,
+    /// It can mount directories of the host.
+    pub has_9p: bool,
     pub non_coherent: bool,
     /// The directory of the project's programs.
     pub programs: PathBuf,
@@ -41,13 +43,18 @@ impl Guest {
     /// Whether the command is in the guest's own memory: where the host's files cannot be had, and where
     /// they are lost, since 9p does not survive the system's sleep.
     pub fn has_own_program(&self) -> bool {
-        self.own_program || !self.machine.has_virtio()
+        self.own_program || !self.sees_repository()
+    }
+
+    /// Whether the repository is in the guest where it is on the host.
+    pub fn sees_repository(&self) -> bool {
+        self.boot == Boot::Virtme || self.has_9p
     }
 
     /// Whether it speaks through virtio ports: since Linux 7.3 nothing comes out of them after the system's
     /// sleep, so a guest that sleeps speaks through its console.
     pub fn has_ports(&self) -> bool {
-        !self.has_own_program()
+        self.machine.has_virtio() && !self.own_program
     }
 }
 
@@ -165,6 +172,7 @@ pub mod tests {
             qemu: vec!["-device".into(), "edu".into()],
             gpio: None,
             gpio_mode: GpioMode::Bank,
+            has_9p: true,
             non_coherent: false,
             programs: "/re,po/build/bin".into(),
             own_program: false,

@@ -24,7 +24,7 @@ const NEEDED: [&str; 2] = ["9pnet_virtio", "9p"];
 
 /// How to start it. The kernel's log goes to a socket.
 pub fn command(guest: &Guest, sockets: &Sockets, token: &str) -> Result<Command> {
-    let modules = match guest.machine.has_virtio() {
+    let modules = match guest.has_9p {
         true => needed_modules(&guest.kernel)?,
         false => Vec::new(),
     };
@@ -70,7 +70,7 @@ fn args(guest: &Guest, sockets: &Sockets, initramfs: &Path) -> Vec<String> {
     if guest.command.is_none() {
         args.extend(["-serial", "mon:stdio"].map(str::to_owned));
     }
-    if guest.machine.has_virtio() {
+    if guest.has_9p {
         args.extend(share_args(guest::TAG_REPOSITORY, &guest.repository, true));
         args.extend(share_args(guest::TAG_KERNEL, &guest.kernel.modules, true));
     }

@@ -27,9 +27,15 @@ pub fn command(guest: &Guest, sockets: &Sockets, token: &str) -> Result<Command>
         })?;
     }
     let vng = find("vng")?;
+    let virtiofs = is_real_root();
+    if !virtiofs && !guest.has_9p {
+        bail!(
+            "without 9p, a guest sees the toolchain root only if root runs this: use --boot tiny"
+        );
+    }
     let mut command = Command::new(vng);
     command
-        .args(args(guest, sockets, &script, is_real_root()))
+        .args(args(guest, sockets, &script, virtiofs))
         // Its files and settings are those of this run.
         .env("HOME", &sockets.dir)
         .env("TMPDIR", &sockets.dir)

@@ -8,7 +8,7 @@ mod plan;
 mod pool;
 
 use crate::cli::{GuestArgs, SmokeArgs, TestArgs, TestArmArgs, TestDebugArgs};
-use crate::place;
+use crate::place::{self, Kernel};
 use crate::vm;
 use anyhow::Result;
 use guest::{Ran, Run};
@@ -20,12 +20,27 @@ use std::time::Duration;
 /// `test`
 pub fn run(args: &TestArgs) -> Result<u8> {
     let filter = args.filter.as_deref();
-    let results = place::repository()?.join("build/results");
     let mut runs = Vec::new();
-    for plan in STOCK.iter().filter(|_| !args.no_guest) {
+    if !args.no_guest {
+        runs = stock_runs(args)?;
+    }
+    let mut totals = Totals::default();
+    if !args.no_host {
+        totals += host::run(filter)?;
+    }
+    finish(totals, runs, args.jobs)
+}
+
+fn stock_runs(args: &TestArgs) -> Result<Vec<Run>> {
+    let filter = args.filter.as_deref();
+    let repository = place::repository()?;
+    let results = repository.join("build/results");
+    let kernel = vm::kernel(&repository, &args.guest)?;
+    let mut runs = Vec::new();
+    for plan in STOCK {
         // Which boots are meant can be said of those of the usual machine.
         let meant = args.boot.is_empty() || (plan.has_all() && args.boot.contains(&plan.boot));
-        if !meant || !plan.has(filter) {
+        if !meant || !plan.has(filter) || !can_run(plan, &kernel) {
             continue;
         }
         let machine = plan.machine(&results);
@@ -50,17 +65,14 @@ pub fn run(args: &TestArgs) -> Result<u8> {
         };
         runs.push(a_run(plan, guest, filter, args.timeout));
     }
-    let mut totals = Totals::default();
-    if !args.no_host {
-        totals += host::run(filter)?;
-    }
-    finish(totals, runs, args.jobs)
+    Ok(runs)
 }
 
 /// `test-debug`
 pub fn run_debug(args: &TestDebugArgs) -> Result<u8> {
     run_plans(
-        DEBUG.iter().collect(),
+        DEBUG,
+        &place::kernel_in(&args.kernel_dir)?,
         &args.only,
         args.filter.as_deref(),
         args.timeout,
@@ -76,25 +88,19 @@ pub fn run_debug(args: &TestDebugArgs) -> Result<u8> {
 
 /// `test-arm`
 pub fn run_arm(args: &TestArmArgs) -> Result<u8> {
-    run_on_arm(ARM.iter().collect(), args)
+    run_on_arm(ARM, args)
 }
 
 /// `test-arm64`
 pub fn run_arm64(args: &TestArmArgs) -> Result<u8> {
-    let kernel = place::kernel(&place::repository()?, args.kernel.as_deref())?;
-    let mut plans = Vec::new();
-    for plan in ARM64_PLANS {
-        match plan.lacking(&kernel) {
-            Some(lacking) => eprintln!("{}: not booted: {lacking}", plan.name),
-            None => plans.push(plan),
-        }
-    }
-    run_on_arm(plans, args)
+    run_on_arm(ARM64_PLANS, args)
 }
 
-fn run_on_arm(plans: Vec<&Plan>, args: &TestArmArgs) -> Result<u8> {
+fn run_on_arm(plans: &[Plan], args: &TestArmArgs) -> Result<u8> {
+    let kernel = place::kernel(&place::repository()?, args.kernel.as_deref())?;
     run_plans(
         plans,
+        &kernel,
         &args.only,
         args.filter.as_deref(),
         args.timeout,
@@ -125,21 +131,31 @@ pub fn run_smoke(args: &SmokeArgs) -> Result<u8> {
 
 /// Runs those of `plans` that are named in `only`, or all, and have tests that are asked for.
 fn run_plans(
-    plans: Vec<&Plan>,
+    plans: &[Plan],
+    kernel: &Kernel,
     only: &[String],
     filter: Option<&str>,
     timeout: u64,
     jobs: usize,
     guest: impl Fn(GuestArgs) -> GuestArgs,
 ) -> Result<u8> {
-    plan::check_names(&plans, only)?;
+    plan::check_names(plans, only)?;
     let results = place::repository()?.join("build/results");
-    let named = |plan: &Plan| only.is_empty() || only.iter().any(|name| name == plan.name);
+    let named = |plan: &&Plan| only.is_empty() || only.iter().any(|name| name == plan.name);
     let runs = plans
-        .into_iter()
-        .filter(|plan| named(plan) && plan.has(filter))
+        .iter()
+        .filter(|plan| named(plan) && plan.has(filter) && can_run(plan, kernel))
         .map(|plan| a_run(plan, guest(plan.machine(&results)), filter, timeout));
     finish(Totals::default(), runs.collect(), jobs)
+}
+
+/// Whether the kernel has what the plan is about; if not, that is told.
+fn can_run(plan: &Plan, kernel: &Kernel) -> bool {
+    let lacking = plan.lacking(kernel);
+    if let Some(lacking) = lacking {
+        eprintln!("{}: not booted: {lacking}", plan.name);
+    }
+    lacking.is_none()
 }
 
 fn a_run(plan: &Plan, guest: GuestArgs, filter: Option<&str>, timeout: u64) -> Run {

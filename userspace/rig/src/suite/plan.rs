@@ -59,6 +59,18 @@ const DMA: Plan = Plan {
     ..ALL
 };
 
+/// A bank that is a PCI function.
+const GPIO_PCI: Plan = Plan {
+    name: "gpio",
+    build: GPIO,
+    tests: &[GPIO_TESTS],
+    without: &[BOARD_TESTS, HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
+    ..ALL
+};
+
+/// Handlers of interrupts run in threads, as they always do on a real-time kernel.
+const THREADED: &str = "threadirqs";
+
 /// Those of `make test`, the longest first.
 pub const STOCK: &[Plan] = &[
     Plan {
@@ -88,18 +100,23 @@ pub const STOCK: &[Plan] = &[
         ..DMA
     },
     Plan {
+        name: "edu-threadirqs",
+        build: EDU,
+        append: THREADED,
+        ..DMA
+    },
+    Plan {
         name: "edu-sleep",
         build: EDU,
         tests: &[DMA_SLEEP],
         without: &[],
         ..DMA
     },
+    GPIO_PCI,
     Plan {
-        name: "gpio",
-        build: GPIO,
-        tests: &[GPIO_TESTS],
-        without: &[BOARD_TESTS, HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
-        ..ALL
+        name: "gpio-threadirqs",
+        append: THREADED,
+        ..GPIO_PCI
     },
 ];
 
@@ -185,9 +202,7 @@ pub const DEBUG: &[Plan] = &[
             ..GPIO
         },
         append: EVERYTHING,
-        tests: &[GPIO_TESTS],
-        without: &[BOARD_TESTS, HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
-        ..ALL
+        ..GPIO_PCI
     },
     IOMMU_CHECKED,
     Plan {
@@ -327,9 +342,7 @@ pub const ARM64_PLANS: &[Plan] = &[
     Plan {
         name: "arm64-gpio",
         build: ARM64_GPIO,
-        tests: &[GPIO_TESTS],
-        without: &[BOARD_TESTS, HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
-        ..ALL
+        ..GPIO_PCI
     },
     // Addresses of 52 bits, and what looks into the page tables.
     Plan {
@@ -353,7 +366,7 @@ pub fn smoke(machine: Machine) -> Plan {
 }
 
 /// Fails unless what is asked for are names of plans.
-pub fn check_names(plans: &[&Plan], asked: &[String]) -> Result<()> {
+pub fn check_names(plans: &[Plan], asked: &[String]) -> Result<()> {
     let names: Vec<&str> = plans.iter().map(|plan| plan.name).collect();
     match asked.iter().find(|name| !names.contains(&name.as_str())) {
         Some(name) => bail!(
@@ -384,9 +397,13 @@ impl Plan {
 
     /// Why a kernel cannot do what this plan tests, if it cannot.
     pub fn lacking(&self, kernel: &Kernel) -> Option<&'static str> {
-        (self.narrow && !kernel.has("COMPAT")).then_some(
-            "this kernel runs no 32-bit programs (CONFIG_COMPAT), which need pages of 4 KiB",
-        )
+        if self.narrow && !kernel.has("COMPAT") {
+            Some("this kernel runs no 32-bit programs (CONFIG_COMPAT)")
+        } else if self.build.gpio && !kernel.has("GPIOLIB") {
+            Some("this kernel has no GPIO lines (CONFIG_GPIOLIB)")
+        } else {
+            None
+        }
     }
 
     /// The suite's arguments, to run those whose names contain `filter`.
@@ -425,10 +442,16 @@ mod tests {
 
     #[test]
     fn tests_run_where_their_device_is() {
-        assert_eq!(runs_of(STOCK, "gpio.blink"), ["gpio"]);
+        assert_eq!(runs_of(STOCK, "gpio.blink"), ["gpio", "gpio-threadirqs"]);
         assert_eq!(
             runs_of(STOCK, "dma."),
-            ["edu", "edu-iommu", "edu-passthrough", "edu-bounce"]
+            [
+                "edu",
+                "edu-iommu",
+                "edu-passthrough",
+                "edu-bounce",
+                "edu-threadirqs"
+            ]
         );
         assert_eq!(runs_of(STOCK, "dma.sleep"), ["edu-sleep"]);
         assert_eq!(runs_of(STOCK, "life.fork"), ["virtme", "tiny"]);
@@ -438,6 +461,10 @@ mod tests {
         assert_eq!(
             runs_of(DEBUG, "dma.failing."),
             ["edu-bounce-failing", "edu-iommu-failing"]
+        );
+        assert_eq!(
+            runs_of(ARM64_PLANS, "walk."),
+            ["arm64", "arm64-compat", "arm64-max"]
         );
         assert_eq!(runs_of(ARM, "life."), ["arm-virt"]);
         assert_eq!(
@@ -461,13 +488,16 @@ mod tests {
         );
         assert_eq!(DEBUG[3].arguments(None), ["failing."]);
         assert_eq!(DEBUG[3].arguments(Some("failing.x")), ["failing.x"]);
+        assert_eq!(
+            smoke(Machine::Arm64).arguments(None),
+            ["bare.", "pairs.", "coherence."]
+        );
     }
 
     #[test]
     fn names_are_those_of_plans() {
-        let plans: Vec<&Plan> = DEBUG.iter().collect();
-        assert!(check_names(&plans, &["kasan".to_owned()]).is_ok());
-        let err = check_names(&plans, &["moon".to_owned()]).unwrap_err();
+        assert!(check_names(DEBUG, &["kasan".to_owned()]).is_ok());
+        let err = check_names(DEBUG, &["moon".to_owned()]).unwrap_err();
         assert!(err.to_string().contains("kasan, kmemleak"), "{err}");
     }
 }
