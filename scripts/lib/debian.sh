@@ -66,8 +66,10 @@ sources() { # URI ARCHITECTURE SUITE...
 # Where our apt looks: the backports and, for another architecture, what that has besides kernels.
 # Without "whole", the other architecture's backports are left out.
 own_sources() { # URI [whole]
-    sources "$1" "$HOST_ARCH" "$SUITE-backports"
-    ! is_cross || sources "$1" "$ARCH" "$SUITE" ${2:+"$SUITE-backports"}
+    local architectures=$HOST_ARCH
+    ! is_cross || [[ -z ${2:-} ]] || architectures+=,$ARCH
+    sources "$1" "$architectures" "$SUITE-backports"
+    ! is_cross || sources "$1" "$ARCH" "$SUITE"
 }
 
 # The mirrors that the machine's own apt uses for Debian, one a line.
