@@ -177,6 +177,10 @@ bench-modules: rig-ready
 check: setup ## rig: Formatting, lints, warnings, shell scripts, house rules
 	@$(IN_ROOT) $(REPO)/scripts/check "$$($(REPO)/scripts/setup --release)"
 
+.PHONY: check-real
+check-real: setup ## rig: Follow README's instructions for a real machine in a fresh Debian and a guest that boots it
+	@$(REPO)/tests/real-machine
+
 .PHONY: setup
 setup: ## rig: Make the toolchain root and fetch the kernel (the others do it, too)
 	@$(REPO)/scripts/setup
