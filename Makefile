@@ -69,7 +69,8 @@ help: ## anywhere: List what can be made
 	@echo 'Variables: KERNEL=7.2 series, FLAVOUR=rt|cloud|16k flavour of the emulated machine'"'"'s kernel; VM=tiny how it boots;'
 	@echo '           TEST=name only tests whose name contains it; JOBS=1 how many machines run tests at a time;'
 	@echo '           BOOT="kasan lockdep" only these boots of make test-debug; SIZE=4K,4M sizes for make bench;'
-	@echo '           CLAIM=B4 only this claim for make prove;'
+	@echo '           CLAIM=B4 only this claim for make prove; ONLY="7.3 rt" only these kernels for make check-kernels,'
+	@echo '           BOOT=1 boots them, too; RECORD=1 writes a whole run into docs/kernels.md;'
 	@echo '           PARAMS="name=value" for make load;'
 	@echo '           KDIR=, KERNELRELEASE= kernel to build for; PREFIX=, DESTDIR= for make install'
 
@@ -85,7 +86,8 @@ demo: ## rig: Boot a machine with the modules, take the guided tour, see an LED 
 
 .PHONY: test
 test: rig-ready ## rig: Run all tests: host unit tests, then the KTAP suite on both boot ways
-	@MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(RIG) test $(TEST)
+	@release=$$($(REPO)/scripts/setup --release) && \
+		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release suite $(RIG) test $(TEST)
 
 .PHONY: test-debug
 test-debug: rig-ready ## rig: Run the suite on a kernel with KASAN, lockdep, kmemleak, fault injection
@@ -108,7 +110,8 @@ prove: rig-ready ## rig: Judge what textbooks say by the kernel, in all machines
 
 .PHONY: test-arm
 test-arm: rig-ready-arm ## rig: Run the suite on 32-bit ARM machines, with a Cortex-A7 and a Cortex-A8
-	@MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --arch armhf --release) $(RIG) test-arm $(TEST)
+	@release=$$($(REPO)/scripts/setup --arch armhf --release) && \
+		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release suite $(RIG) test-arm $(TEST)
 
 .PHONY: test-arm64
 test-arm64: rig-ready-compat ## rig: Run the suite on 64-bit ARM machines, and 32-bit programs there
@@ -180,6 +183,10 @@ check: setup ## rig: Formatting, lints, warnings, shell scripts, house rules
 .PHONY: check-real
 check-real: setup ## rig: Follow README's instructions for a real machine in a fresh Debian and a guest that boots it
 	@$(REPO)/tests/real-machine
+
+.PHONY: check-kernels
+check-kernels: ## rig: Build the modules for all of Debian's kernels; write docs/kernels.md
+	@$(REPO)/scripts/check-kernels $(if $(BOOT),--boot) $(ONLY)
 
 .PHONY: setup
 setup: ## rig: Make the toolchain root and fetch the kernel (the others do it, too)
