@@ -65,7 +65,7 @@ struct Session {
 impl CharDevice for Session {
     type Shared = ();
 
-    const MODULE: &'static ThisModule = &THIS_MODULE;
+    const MODULE: &'static ThisModule = mapkit::this_module!(Driver);
 
     fn open(_: &Arc<()>, _: &File) -> Result<Arc<Self>> {
         let pages = KBox::new(Pages::new(16)?, GFP_KERNEL)?;

@@ -121,7 +121,7 @@ impl Walk {
     pub fn table_in_register(&self) -> u64 {
         match std::env::consts::ARCH {
             // The highest bits of an address that has more than 48 are below the others.
-            "aarch64" => (self.register & 0xffff_ffff_ffc0) | (self.register & 0x3c) << 46,
+            "aarch64" => (self.register & 0xffff_ffff_ffc0) | ((self.register & 0x3c) << 46),
             _ => self.register & !0xfff,
         }
     }
