@@ -158,7 +158,7 @@ impl Header {
         let name = self.c_name(name);
         writeln!(text, "\nenum {name} {{")?;
         for (variant, number, word) in &words.words {
-            let word = word.replace(['-', ' '], "_");
+            let word = word.replace(['-', ' '], "_").replace('/', "");
             let word = match word.ends_with('_') {
                 true => snake(variant),
                 false => word,
