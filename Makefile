@@ -78,6 +78,8 @@ help: ## anywhere: List what can be made
 
 IN_ROOT := $(REPO)/scripts/in-root --
 RIG := $(IN_ROOT) $(BIN)/mapwright-rig
+# What make test runs: on an arm64 machine the suite in machines of that architecture.
+NATIVE_TEST := $(if $(filter aarch64,$(shell uname -m)),test-arm64,test)
 
 .PHONY: demo
 demo: ## rig: Boot a machine with the modules, take the guided tour, see an LED blink
@@ -87,7 +89,7 @@ demo: ## rig: Boot a machine with the modules, take the guided tour, see an LED 
 .PHONY: test
 test: rig-ready ## rig: Run all tests: host unit tests, then the KTAP suite on both boot ways
 	@release=$$($(REPO)/scripts/setup --release) && \
-		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release suite $(RIG) test $(TEST)
+		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release suite $(RIG) $(NATIVE_TEST) $(TEST)
 
 .PHONY: test-debug
 test-debug: rig-ready ## rig: Run the suite on a kernel with KASAN, lockdep, kmemleak, fault injection
@@ -222,11 +224,11 @@ rig-ready-arm64:
 		$$make KERNELRELEASE=$$release MODULES=$(BUILD)/$$release/level LEVEL=1 modules && \
 		$$make TARGET=$(ARM64) programs && $$make programs
 
-# For a kernel that runs 32-bit programs, too. They take the compiler of 32-bit ARM.
+# For a kernel that runs 32-bit programs, too. They take the compiler of 32-bit ARM, which setup installs on amd64.
 .PHONY: rig-ready-compat
 rig-ready-compat: rig-ready-arm64
 	@release=$$($(REPO)/scripts/setup --arch arm64 --release) && \
-		if $(IN_ROOT) grep -qx CONFIG_COMPAT=y /lib/modules/$$release/build/.config; then \
+		if [ "$$(uname -m)" = x86_64 ] && $(IN_ROOT) grep -qx CONFIG_COMPAT=y /lib/modules/$$release/build/.config; then \
 			KERNEL= FLAVOUR= $(REPO)/scripts/setup --arch armhf && \
 				$(IN_ROOT) make --no-print-directory -C $(REPO) TARGET=$(ARM) programs; fi
 
