@@ -16,6 +16,7 @@
 #include <linux/suspend.h>
 #include <linux/vmalloc.h>
 #include "mapkit.h"
+#include "series/names.h"
 #include "trace.h"
 
 /* A macro that bindgen cannot evaluate, as a number of that type and that name. */
@@ -64,18 +65,12 @@ CONSTANT(umode_t, S_IWUGO);
 
 /* What Linux uses the bits of page-table entries for that the CPU ignores. */
 #ifdef CONFIG_X86_64
-#ifndef _PAGE_BIT_UFFD
-#define _PAGE_BIT_UFFD _PAGE_BIT_UFFD_WP /* its name before Linux 7.3 */
-#endif
 CONSTANT(unsigned int, _PAGE_BIT_SOFT_DIRTY);
 CONSTANT(unsigned int, _PAGE_BIT_SPECIAL);
 CONSTANT(unsigned int, _PAGE_BIT_UFFD);
 CONSTANT(u64, _PAGE_PROTNONE);
 #endif
 #ifdef CONFIG_ARM64
-#ifndef PTE_UFFD
-#define PTE_UFFD PTE_UFFD_WP /* its name before Linux 7.3 */
-#endif
 CONSTANT(u64, PTE_DIRTY);
 CONSTANT(u64, PTE_PRESENT_INVALID);
 CONSTANT(u64, PTE_SPECIAL);

@@ -7,7 +7,8 @@
 //! is built. The first line of a probe says since which series the kernel has it. Once the series before that
 //! one is not supported any more, the probe goes, and with it the other half of the file here.
 //!
-//! What C can tell is not here: the wrappers in C include the kernel's own headers.
+//! Names of C are in `names.h`; else what C can tell is not here, as the wrappers in C include the kernel's own
+//! headers.
 
 mod device_table;
 pub(crate) mod dma_direction;

@@ -61,7 +61,7 @@ fn is_dirty_by_fault() -> Result<bool> {
         return Ok(*known);
     }
     let file = memfd_create(c"dirty", MFdFlags::empty())?;
-    ftruncate(&file, i64::try_from(page_size())?)?;
+    ftruncate(&file, page_size().try_into()?)?;
     let map = Map::shared(&file, 0, page_bytes())?;
     faults_of_touching(&map, 0..1, false)?;
     let known = faults_of_touching(&map, 0..1, true)? > 0;
