@@ -227,10 +227,15 @@ fn agrees_with_pagemap_and_get_user_pages(context: &Context) -> Result<()> {
         0 => address >> 32 == 0,
         _ => address <= user_last || address >= kernel_first,
     };
+    // Of the 4 GiB that a 32-bit kernel's tables are for, at least the lower half is the program's.
+    let (user, beyond) = match kernel_first >> 32 {
+        0 => (1 << 31, 1 << 32),
+        _ => (user_last, user_last + 1),
+    };
     for _ in 0..ADDRESSES {
         let address = match random.below(20) {
-            0 => random.below(user_last),
-            1 => user_last + 1 + random.below(kernel_first.wrapping_sub(user_last).max(1 << 34)),
+            0 => random.below(user),
+            1 => beyond + random.below(kernel_first.wrapping_sub(user_last).max(1 << 34)),
             _ => {
                 let map = &random.pick(&samples).map;
                 map.addr as u64 + random.below(map.length as u64)

@@ -115,8 +115,11 @@ fn port_args(name: &str, socket: &Path) -> Vec<String> {
 /// The ports to the rig, the results directory, and what the user asked for.
 fn common_args(guest: &Guest, sockets: &Sockets) -> Vec<String> {
     let mut args = Vec::new();
-    if guest.command.is_some() && guest.has_ports() {
+    // A modelled board has a port of its own there.
+    if guest.command.is_some() && guest.machine.has_virtio() {
         args.extend(["-device", "virtio-serial-pci,id=mapwright"].map(str::to_owned));
+    }
+    if guest.command.is_some() && guest.has_ports() {
         args.extend(port_args(guest::PORT_CONTROL, &sockets.control()));
         args.extend(port_args(guest::PORT_OUT, &sockets.out()));
         args.extend(port_args(guest::PORT_ERR, &sockets.err()));
