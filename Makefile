@@ -117,15 +117,18 @@ test-arm: rig-ready-arm ## rig: Run the suite on 32-bit ARM machines, with a Cor
 
 .PHONY: test-arm64
 test-arm64: rig-ready-compat ## rig: Run the suite on 64-bit ARM machines, and 32-bit programs there
-	@MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --arch arm64 --release) $(RIG) test-arm64 $(TEST)
+	@release=$$($(REPO)/scripts/setup --arch arm64 --release) && \
+		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release suite $(RIG) test-arm64 $(TEST)
 
 .PHONY: smoke
 smoke: rig-ready ## rig: Run the basics of the suite in one small machine, for KERNEL and FLAVOUR
-	@MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(RIG) smoke
+	@release=$$($(REPO)/scripts/setup --release) && \
+		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release booted $(RIG) smoke
 
 .PHONY: smoke-arm64
 smoke-arm64: rig-ready-arm64 ## rig: The same on 64-bit ARM
-	@MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --arch arm64 --release) $(RIG) smoke --machine arm64
+	@release=$$($(REPO)/scripts/setup --arch arm64 --release) && \
+		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release booted $(RIG) smoke --machine arm64
 
 .PHONY: shell
 shell: ## rig: A shell in a machine with the modules
