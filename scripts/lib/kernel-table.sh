@@ -25,10 +25,10 @@ write_table() {
     cat >"$TABLE.tmp" <<'END'
 # Kernels
 
-Which of Debian's kernels (trixie-backports) the modules were built for, were loaded into, and passed the suite
-on. `make check-kernels` builds them for the newest version of each series, flavour and architecture; with `BOOT=1`
-it boots each, too, and runs the basics of the suite. `RECORD=1 make test` and its like write down how all of it went. The facts are in `kernels.tsv`; both files are
-written by the scripts.
+Which of Debian's kernels (trixie-backports) the modules were built for, were loaded into, and passed the suite on.
+`make check-kernels` builds them for the newest version of each series, flavour and architecture; with `BOOT=1` it
+boots each, too, and runs the basics of the suite. `RECORD=1 make test` and its like write down how a whole run
+went. The facts are in `kernels.tsv`; the scripts write both files.
 
 | kernel | architecture | built | booted | suite |
 |---|---|---|---|---|
