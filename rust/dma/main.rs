@@ -193,7 +193,7 @@ impl pci::Driver for EduDriver {
 
     fn probe<'bound>(
         device: &'bound pci::Device<Core<'_>>,
-        _: Matched<'bound, Self::IdInfo>,
+        _info: Matched<'bound, Self::IdInfo>,
     ) -> impl PinInit<Edu, Error> + 'bound {
         Edu::new(device)
     }

@@ -70,7 +70,7 @@ impl pci::Driver for Driver {
 
     fn probe<'bound>(
         device: &'bound pci::Device<Core<'_>>,
-        _: Matched<'bound, Self::IdInfo>,
+        _info: Matched<'bound, Self::IdInfo>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
         device.enable_device_mem()?;
         // An MSI is a write of the device's.
