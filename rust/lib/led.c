@@ -8,6 +8,8 @@
 #include <linux/slab.h>
 #include "mapkit.h"
 
+#if IS_REACHABLE(CONFIG_LEDS_CLASS)
+
 struct mapkit_led {
 	struct led_classdev cdev;
 	mapkit_led_set_t set;
@@ -23,7 +25,6 @@ static void brightness_set(struct led_classdev *cdev, enum led_brightness bright
 
 struct mapkit_led *mapkit_led_register(const char *name, mapkit_led_set_t set, void *data)
 {
-#if IS_REACHABLE(CONFIG_LEDS_CLASS)
 	struct mapkit_led *led = kzalloc(sizeof(*led), GFP_KERNEL);
 	int err;
 
@@ -40,15 +41,23 @@ struct mapkit_led *mapkit_led_register(const char *name, mapkit_led_set_t set, v
 		return ERR_PTR(err);
 	}
 	return led;
-#else
-	return ERR_PTR(-EOPNOTSUPP);
-#endif
 }
 
 void mapkit_led_unregister(struct mapkit_led *led)
 {
-#if IS_REACHABLE(CONFIG_LEDS_CLASS)
 	led_classdev_unregister(&led->cdev);
 	kfree(led);
-#endif
 }
+
+#else /* A kernel without the LED class, such as Debian's for the cloud. */
+
+struct mapkit_led *mapkit_led_register(const char *name, mapkit_led_set_t set, void *data)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+void mapkit_led_unregister(struct mapkit_led *led)
+{
+}
+
+#endif
