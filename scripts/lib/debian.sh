@@ -49,6 +49,7 @@ CONF
 make_apt() {
     APT=$CACHE/apt
     mkdir -p "$APT/state/lists/partial" "$APT/cache/archives/partial"
+    rm -f -- "$APT/recorded" # of a run that was killed, for another architecture perhaps
     : >"$APT/status"
     (umask 077 && common_apt_settings >"$APT/root.conf" && own_apt_settings >"$APT/apt.conf")
 }
