@@ -6,6 +6,7 @@ use kernel::fmt;
 use mapwright_uapi::{
     reason_against,
     reason_against_caching,
+    Architecture,
     Backing,
     Caching,
     Method, //
@@ -39,7 +40,7 @@ impl DefaultRegion {
         if let Some(reason) = reason_against(backing, method) {
             return Err(unsound(method.name(), reason));
         }
-        if let Some(reason) = reason_against_caching(backing, method, caching) {
+        if let Some(reason) = reason_against_caching(Architecture::HERE, backing, method, caching) {
             return Err(unsound(caching.name(), reason));
         }
         Ok(Self {

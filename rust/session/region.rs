@@ -76,8 +76,12 @@ impl Recipe {
         if bytes == 0 {
             return Err(EINVAL);
         }
-        let unsound = uapi::reason_against(backing, method)
-            .or(uapi::reason_against_caching(backing, method, caching));
+        let unsound = uapi::reason_against(backing, method).or(uapi::reason_against_caching(
+            uapi::Architecture::HERE,
+            backing,
+            method,
+            caching,
+        ));
         if unsound.is_some() {
             return Err(errno::eopnotsupp());
         }

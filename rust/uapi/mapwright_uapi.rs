@@ -42,7 +42,8 @@ pub use pairs::{
     cachings,
     methods_of,
     reason_against,
-    reason_against_caching, //
+    reason_against_caching,
+    Architecture, //
 };
 pub use words::{
     AddressClass,

@@ -44,36 +44,52 @@ pub const fn reason_against(backing: Backing, method: Method) -> Option<&'static
     }
 }
 
-/// Whether a module can change the memory type of the direct map: x86 exports `set_memory_wc()` and
-/// `set_memory_uc()`.
-const CAN_CHANGE_DIRECT_MAP: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64"));
+/// What the kernel is for. A program may be for another: a 32-bit one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    /// A module can change the memory type of the direct map: `set_memory_wc()` and `set_memory_uc()` are
+    /// exported.
+    X86,
+    /// Memory may have another type than the direct map has for it, if nobody uses that.
+    Arm64,
+    /// Neither: 32-bit ARM.
+    Other,
+}
 
-/// Whether memory may have another type than the direct map has for it, if nobody uses that: 64-bit ARM.
-const CAN_DIFFER_FROM_DIRECT_MAP: bool = cfg!(target_arch = "aarch64");
+impl Architecture {
+    /// That of this code.
+    pub const HERE: Self = if cfg!(any(target_arch = "x86", target_arch = "x86_64")) {
+        Self::X86
+    } else if cfg!(target_arch = "aarch64") {
+        Self::Arm64
+    } else {
+        Self::Other
+    };
+}
 
-/// Why `backing` cannot have the memory type `caching` on this architecture when it is mapped with `method`, in
-/// a sentence, or `None` if it can.
+/// Why `backing` cannot have the memory type `caching` on a kernel's architecture when it is mapped with
+/// `method`, in a sentence, or `None` if it can.
 pub const fn reason_against_caching(
+    architecture: Architecture,
     backing: Backing,
     method: Method,
     caching: Caching,
 ) -> Option<&'static str> {
+    use Architecture::{Arm64, Other, X86};
+
     match (backing, method, caching) {
         (_, _, Caching::WriteBack) => None,
-        (Backing::Pages | Backing::Folio, _, _) if CAN_CHANGE_DIRECT_MAP => None,
-        (Backing::Pages | Backing::Folio, Method::Insert | Method::Fault, _)
-            if CAN_DIFFER_FROM_DIRECT_MAP =>
-        {
-            Some(
+        (Backing::Pages | Backing::Folio, _, _) => match (architecture, method) {
+            (Arm64, Method::Insert | Method::Fault) => Some(
                 "the kernel uses pages with a reference count through its direct map, too, where they stay \
                  write-back on this architecture: map them by their frame numbers",
-            )
-        }
-        (Backing::Pages | Backing::Folio, _, _) if CAN_DIFFER_FROM_DIRECT_MAP => None,
-        (Backing::Pages | Backing::Folio, _, _) => Some(
-            "memory must have one type wherever it is mapped, and this architecture lets no module \
-             change the direct map's: coherent memory is the way there",
-        ),
+            ),
+            (X86 | Arm64, _) => None,
+            (Other, _) => Some(
+                "memory must have one type wherever it is mapped, and this architecture lets no module \
+                 change the direct map's: coherent memory is the way there",
+            ),
+        },
         (Backing::Kmalloc, _, _) => {
             Some("slab pages belong to the slab allocator, which needs them write-back")
         }
@@ -84,14 +100,14 @@ pub const fn reason_against_caching(
     }
 }
 
-/// Whether anything can be had with the memory type `caching`.
+/// Whether anything can be had with the memory type `caching` on this architecture.
 const fn is_possible(caching: Caching) -> bool {
     let mut i = 0;
     while i < Backing::ALL.len() * Method::ALL.len() {
         let backing = Backing::ALL[i / Method::ALL.len()];
         let method = Method::ALL[i % Method::ALL.len()];
         if reason_against(backing, method).is_none()
-            && reason_against_caching(backing, method, caching).is_none()
+            && reason_against_caching(Architecture::HERE, backing, method, caching).is_none()
         {
             return true;
         }
@@ -100,7 +116,7 @@ const fn is_possible(caching: Caching) -> bool {
     false
 }
 
-/// Mask of the memory types that can be had, see [`Caching::bit`].
+/// Mask of the memory types that can be had on this architecture, see [`Caching::bit`].
 pub const fn cachings() -> u32 {
     let mut mask = 0;
     let mut i = 0;

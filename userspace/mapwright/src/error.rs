@@ -2,7 +2,8 @@
 
 //! What can go wrong, each with what to do about it.
 
-use mapwright_uapi::{reason_against, reason_against_caching, Backing, Caching, Method};
+use crate::reason_against_caching;
+use mapwright_uapi::{reason_against, Backing, Caching, Method};
 use nix::errno::Errno;
 
 /// A result of this library.

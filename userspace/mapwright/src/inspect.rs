@@ -13,7 +13,7 @@
 //! # }
 //! ```
 
-use crate::{device, Error, Result};
+use crate::{architecture, device, Architecture, Error, Result};
 pub use mapwright_uapi::inspect::{Area, EntryFlag, EntryKind, Level, MemoryType, MigrateType};
 use mapwright_uapi::{
     inspect::{self as uapi, NO_ADDRESS},
@@ -119,9 +119,11 @@ pub struct Walk {
 impl Walk {
     /// What the register says: the physical address of a top table.
     pub fn table_in_register(&self) -> u64 {
-        match std::env::consts::ARCH {
+        match architecture() {
             // The highest bits of an address that has more than 48 are below the others.
-            "aarch64" => (self.register & 0xffff_ffff_ffc0) | ((self.register & 0x3c) << 46),
+            Architecture::Arm64 => {
+                (self.register & 0xffff_ffff_ffc0) | ((self.register & 0x3c) << 46)
+            }
             _ => self.register & !0xfff,
         }
     }

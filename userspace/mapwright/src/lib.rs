@@ -19,6 +19,7 @@
 //! ```
 
 pub mod alloc;
+mod architecture;
 pub mod btf;
 mod device;
 mod dma;
@@ -33,13 +34,13 @@ mod session;
 pub mod slab;
 mod tables;
 
+pub use architecture::{architecture, reason_against_caching};
 pub use dma::{dma_devices, Direction, DmaInfo, Imported, Loan, Side as TransferSide, Transfer};
 pub use error::{Error, Result};
 pub use mapping::{Mapping, Protection};
 pub use mapwright_uapi as uapi;
 pub use mapwright_uapi::{
-    reason_against, reason_against_caching, AddressClass, Backing, Caching, Interrupt, Lending,
-    Method,
+    reason_against, AddressClass, Architecture, Backing, Caching, Interrupt, Lending, Method,
 };
 pub use observe::{page_faults, pagemap_pfns, settle, vma_of, Vma};
 pub use page::{block_bytes, block_size, page_bytes, page_size};

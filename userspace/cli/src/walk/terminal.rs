@@ -6,7 +6,11 @@
 use super::{bits, flags, offset_bits, page_flags, real_steps, Told};
 use crate::style::{bytes, count, line, more, paint, width, BAD, DIM, GOOD, STRONG, WARN};
 use anstyle::{AnsiColor, Color, Style};
-use mapwright::inspect::{EntryKind, Frame, MemoryType, Step, Walk};
+use mapwright::{
+    architecture,
+    inspect::{EntryKind, Frame, MemoryType, Step, Walk},
+    Architecture,
+};
 
 /// A colour per field of the address, so that the eye finds a field's level again.
 const COLOURS: [AnsiColor; 6] = [
@@ -145,6 +149,8 @@ fn show_levels(walk: &Walk) {
         paint(STRONG, register(walk)),
         walk.root
     );
+    let names = real_steps(walk).map(|step| name_of(step).len());
+    let column = names.max().unwrap_or(0);
     let mut number = 0;
     for step in &walk.steps {
         if step.kind == EntryKind::Folded {
@@ -153,7 +159,7 @@ fn show_levels(walk: &Walk) {
             anstream::println!("   │    {name}: {why}");
             continue;
         }
-        show_step(step, style_of(number));
+        show_step(step, style_of(number), column);
         number += 1;
     }
 }
@@ -161,17 +167,22 @@ fn show_levels(walk: &Walk) {
 /// What tells the CPU where the top table is.
 fn register(walk: &Walk) -> &'static str {
     let is_kernels = walk.address >> 63 == 1;
-    match std::env::consts::ARCH {
-        "x86_64" if walk.root == walk.table_in_register() => "CR3",
-        "aarch64" if is_kernels => "TTBR1",
-        "aarch64" => "TTBR0",
-        "arm" => "TTBR",
-        _ => "top",
+    match architecture() {
+        Architecture::X86 if walk.root == walk.table_in_register() => "CR3",
+        Architecture::X86 => "top",
+        Architecture::Arm64 if is_kernels => "TTBR1",
+        Architecture::Arm64 => "TTBR0",
+        Architecture::Other => "TTBR",
     }
 }
 
-fn show_step(step: &Step, style: Style) {
-    let name = format!("{}[{}]", step.level.name(), step.index);
+/// The entry, as `PGD[254]`.
+fn name_of(step: &Step) -> String {
+    format!("{}[{}]", step.level.name(), step.index)
+}
+
+fn show_step(step: &Step, style: Style, column: usize) {
+    let name = name_of(step);
     let kind = match step.kind {
         EntryKind::Table => paint(DIM, "table ↓"),
         EntryKind::Page => paint(GOOD, "page →"),
@@ -181,18 +192,18 @@ fn show_step(step: &Step, style: Style) {
     let flags = flags(step).join(" ");
     let start = format!("  at {:#011x}  {:#018x}  ", step.entry, step.value);
     // The longest name of a kind, and what is before and after it.
-    let needed = 6 + name.len().max(8) + start.len() + 13 + flags.len();
+    let needed = 6 + column + start.len() + 13 + flags.len();
     let (same_line, next_line) = match needed <= width() {
         true => (flags, String::new()),
         false => (String::new(), flags),
     };
     anstream::println!(
         "   ├─ {}{start}{kind}  {}",
-        paint(style, format_args!("{name:<8}")),
+        paint(style, format_args!("{name:<column$}")),
         paint(DIM, same_line),
     );
     if !next_line.is_empty() {
-        anstream::println!("   │  {:8}  {}", "", paint(DIM, next_line));
+        anstream::println!("   │  {:column$}  {}", "", paint(DIM, next_line));
     }
 }
 
@@ -245,7 +256,7 @@ fn show_end(walk: &Walk, frame: Option<&Frame>) {
 /// A memory type, on ARM with what it is called there.
 fn cached(memory_type: MemoryType) -> String {
     let name = memory_type.name();
-    if !matches!(std::env::consts::ARCH, "aarch64" | "arm") {
+    if architecture() == Architecture::X86 {
         return name.to_owned();
     }
     let called = match memory_type {
