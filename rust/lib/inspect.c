@@ -148,6 +148,10 @@ bool mapkit_frame_of(unsigned long pfn, struct mapkit_frame *frame)
 	return true;
 }
 
+#if !defined(CONFIG_X86_64) && !defined(CONFIG_ARM64) && !defined(CONFIG_ARM)
+#error "The page tables of this architecture are not known here: of x86-64, 64-bit ARM and 32-bit ARM they are."
+#endif
+
 static void set_area(struct mapkit_area *area, unsigned long start, unsigned long end)
 {
 	area->start = start;

@@ -10,9 +10,9 @@ use crate::{
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use mapwright::{
-    block_bytes, block_size,
-    inspect::{Area, EntryKind, Inspector, Layout, Level, Probe, Target, Walk},
-    page_bytes, page_size, pagemap_pfns, Session,
+    architecture, block_bytes, block_size,
+    inspect::{Area, EntryFlag, EntryKind, Inspector, Layout, Level, Probe, Target, Walk},
+    page_bytes, page_size, pagemap_pfns, Architecture, Backing, Method, Session,
 };
 use nix::{
     errno::Errno,
@@ -29,6 +29,8 @@ suite! { "walk":
     finds_every_region_of_ours_where_the_module_put_it,
     ends_at_the_pmd_for_a_huge_page,
     tells_a_blocked_page_from_an_empty_entry,
+    tells_entries_that_are_one_to_the_tlb,
+    has_no_address_of_user_mode_for_the_kernel,
     agrees_with_the_direct_map_s_arithmetic,
     agrees_with_vmallocinfo,
     agrees_with_the_kernel_s_page_table_dump,
@@ -322,8 +324,81 @@ fn tells_a_blocked_page_from_an_empty_entry(_: &Context) -> Result<()> {
     Ok(())
 }
 
+/// Entries that 64-bit ARM may join, with pages of this size.
+fn joined_entries() -> u64 {
+    match page_size() {
+        0x1000 => 16,
+        0x4000 => 128,
+        _ => 32,
+    }
+}
+
+fn tells_entries_that_are_one_to_the_tlb(context: &Context) -> Result<()> {
+    if architecture() != Architecture::Arm64 {
+        return skip("only entries of 64-bit ARM tell that (the contiguous bit)");
+    }
+    let (inspector, session) = (Inspector::open()?, Session::open()?);
+    let bytes = 2 * block_size();
+    let region = session.create(Backing::Folio, Method::Fault, bytes)?;
+    let map = Map::shared(&session, region.offset, usize::try_from(bytes)?)?;
+    (0..map.length).step_by(page_bytes()).for_each(|at| {
+        map.load(at);
+    });
+    let group = joined_entries() * page_size();
+    let (start, end) = (map.addr as u64, map.addr as u64 + bytes);
+    let mut joined = 0;
+    for first in (start.next_multiple_of(group)..=end - group).step_by(group as usize) {
+        let walks = (first..first + group)
+            .step_by(page_bytes())
+            .map(|address| inspector.walk(Target::Myself, address))
+            .collect::<mapwright::Result<Vec<Walk>>>()?;
+        let has = |walk: &Walk| {
+            walk.last()
+                .is_some_and(|step| step.has(EntryFlag::Contiguous))
+        };
+        if !walks.iter().any(has) {
+            continue;
+        }
+        ensure!(walks.iter().all(has), "a part of {first:#x} is joined");
+        let begins = walks[0].physical.context("no page")?;
+        ensure!(begins % group == 0, "{first:#x} has {begins:#x}");
+        for (i, walk) in walks.iter().enumerate() {
+            let expected = begins + i as u64 * page_size();
+            ensure!(walk.physical == Some(expected), "{walk:x?}");
+        }
+        joined += 1;
+    }
+    context.note(format!(
+        "{joined} times {} entries are one",
+        joined_entries()
+    ));
+    ensure!(joined > 0, "no entries are joined");
+    Ok(())
+}
+
+fn has_no_address_of_user_mode_for_the_kernel(_: &Context) -> Result<()> {
+    if architecture() != Architecture::Arm64 {
+        return skip("only 64-bit ARM has a table of its own for the kernel's addresses");
+    }
+    let inspector = Inspector::open()?;
+    let layout = inspector.layout()?;
+    for (address, expected) in [
+        (0, Some(Errno::EINVAL)),
+        (layout.user_last, Some(Errno::EINVAL)),
+        (layout.kernel_first, None),
+        (u64::MAX, None),
+    ] {
+        let told = inspector.walk(Target::Kernel, address);
+        let errno = told.as_ref().err().and_then(mapwright::Error::errno);
+        ensure!(errno == expected, "{address:#x}: {told:x?}");
+        // A process has both, as its CPU has.
+        inspector.walk(Target::Myself, address)?;
+    }
+    Ok(())
+}
+
 /// First and last address of memory, from `/proc/iomem`.
-fn memory_ranges() -> Result<Vec<(u64, u64)>> {
+pub fn memory_ranges() -> Result<Vec<(u64, u64)>> {
     let text = fs::read_to_string("/proc/iomem")?;
     let mut ranges = Vec::new();
     for line in text
