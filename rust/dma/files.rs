@@ -102,6 +102,7 @@ impl Files {
             address_bits: self.address_bits,
             interrupt: self.interrupt.number(),
             translated: self.device.dma()?.is_translated().into(),
+            coherent: self.device.dma()?.is_coherent().into(),
         };
         Ok(())
     }

@@ -158,6 +158,13 @@ impl DmaDevice {
         // SAFETY: By the type invariant.
         unsafe { ffi::mapkit_use_dma_iommu(self.as_raw()) }
     }
+
+    /// Whether the device sees what is in the CPU's caches. For one that does not, the DMA API writes them back
+    /// and invalidates them.
+    pub fn is_coherent(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { ffi::mapkit_dma_is_coherent(self.as_raw()) }
+    }
 }
 
 impl Drop for DmaDevice {

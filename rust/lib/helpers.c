@@ -158,6 +158,11 @@ bool mapkit_use_dma_iommu(struct device *dev)
 	return use_dma_iommu(dev);
 }
 
+bool mapkit_dma_is_coherent(struct device *dev)
+{
+	return dev_is_dma_coherent(dev);
+}
+
 bool mapkit_dma_is_direct(struct device *dev)
 {
 	return !use_dma_iommu(dev) && !get_dma_ops(dev) && !dev->dma_range_map;

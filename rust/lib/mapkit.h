@@ -122,6 +122,9 @@ void mapkit_dma_mapping_error(struct device *dev, dma_addr_t bus);
 /** `use_dma_iommu()`: whether an IOMMU translates what the DMA API maps for a device. */
 bool mapkit_use_dma_iommu(struct device *dev);
 
+/** `dev_is_dma_coherent()`: whether a device sees what is in the CPU's caches. */
+bool mapkit_dma_is_coherent(struct device *dev);
+
 /** Whether the DMA API gives a device physical addresses, with nothing in between. */
 bool mapkit_dma_is_direct(struct device *dev);
 

@@ -90,8 +90,11 @@ pub struct DmaInfo {
     pub interrupt: u32,
     /// 1 if an IOMMU translates its addresses, 0 if not.
     pub translated: u32,
+    /// 1 if the device sees what is in the CPU's caches. 0 if the kernel writes back and invalidates them
+    /// for memory that is lent to it; `coherent` memory is not cached then.
+    pub coherent: u32,
 }
-request!(DmaInfo, IOCTL_DMA_INFO, 24);
+request!(DmaInfo, IOCTL_DMA_INFO, 28);
 
 /// [`IOCTL_TRANSFER`]: moves bytes by DMA, and returns when they have been moved, or with
 /// [`TRANSFER_QUEUE`] at once.

@@ -114,6 +114,11 @@ struct mapwright_dma_info {
          * 1 if an IOMMU translates its addresses, 0 if not.
          */
         uint32_t translated;
+        /**
+         * 1 if the device sees what is in the CPU's caches. 0 if the kernel writes back and invalidates them
+         * for memory that is lent to it; `coherent` memory is not cached then.
+         */
+        uint32_t coherent;
 };
 
 /**

@@ -22,6 +22,7 @@ mod compat;
 mod defaults;
 mod direct;
 mod dma;
+mod dma_caches;
 mod dma_driver;
 mod dma_failing;
 mod dma_sleep;
@@ -96,6 +97,7 @@ const SUITES: &[Suite] = &[
     alloc_refusals::SUITE,
     alloc_life::SUITE,
     dma::SUITE,
+    dma_caches::SUITE,
     dma_driver::SUITE,
     dma_failing::SUITE,
     dma_sleep::SUITE,

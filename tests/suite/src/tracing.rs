@@ -20,10 +20,10 @@ suite! { "tracing":
 const TRACEFS: &str = "/sys/kernel/tracing";
 
 /// A trace buffer of the test's own, removed when dropped.
-struct Instance(String);
+pub struct Instance(String);
 
 impl Instance {
-    fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         if !Path::new(TRACEFS).join("instances").exists() {
             return skip("tracefs is not mounted");
         }
@@ -33,6 +33,21 @@ impl Instance {
         ));
         fs::create_dir(&instance.0)?;
         Ok(instance)
+    }
+
+    /// Traces calls of functions of the kernel's. `None` if it has none with these names, or does not trace them.
+    pub fn of_functions(names: &str) -> Result<Option<Self>> {
+        let instance = Self::new()?;
+        let set = |file: &str, to: &str| fs::write(format!("{}/{file}", instance.0), to);
+        let set = set("set_ftrace_filter", names).and_then(|()| set("current_tracer", "function"));
+        Ok(set.is_ok().then_some(instance))
+    }
+
+    /// How many calls of a function there were.
+    pub fn calls_of(&self, name: &str) -> Result<usize> {
+        let text = fs::read_to_string(format!("{}/trace", self.0))?;
+        let call = format!(": {name} <-");
+        Ok(text.lines().filter(|line| line.contains(&call)).count())
     }
 
     fn enable(&self, on: bool) -> Result<()> {
@@ -51,6 +66,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
+        let _ = fs::write(format!("{}/current_tracer", self.0), "nop");
         let _ = fs::remove_dir(&self.0);
     }
 }

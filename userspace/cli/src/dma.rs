@@ -59,6 +59,13 @@ fn tell(info: &DmaInfo) {
             _ => "none that translates: the device uses physical addresses",
         },
     );
+    style::line(
+        "caches",
+        match info.coherent {
+            1 => "coherent: the device sees what is in the CPU's caches",
+            _ => "not coherent: what is lent to the device is written back to memory first",
+        },
+    );
 }
 
 /// Copies a region to another through the device, a piece at a time, and compares.
