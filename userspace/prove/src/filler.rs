@@ -47,11 +47,14 @@ impl Filler {
     }
 }
 
-/// Bytes that are free beyond what the zones keep.
+/// Bytes that are free beyond what the zones keep, without what is set aside for devices (CMA): the kernel
+/// itself cannot use that.
 pub fn available() -> Result<u64> {
     let beyond = |zone: &Zone| {
         let keeps = zone.counter("low") + zone.protection.last().copied().unwrap_or(0);
-        zone.free().saturating_sub(keeps)
+        zone.free()
+            .saturating_sub(zone.counter("nr_free_cma"))
+            .saturating_sub(keeps)
     };
     let pages: u64 = zoneinfo::read()?.iter().map(beyond).sum();
     Ok(pages * mapwright::page_size())

@@ -27,7 +27,7 @@ const BLUR: u64 = 64 + 4 * 63;
 fn prove(lab: &Lab) -> Result<Finding> {
     compute_again()?;
     let zones = zoneinfo::read()?;
-    pressure::expect_no_high_memory(&zones)?;
+    pressure::expect_plain_zones(&zones)?;
     let settings = settings(&zones, lab.machine.page_size)?;
     let mut table = Table::new(
         "Zones in /proc/zoneinfo, in pages; the model computes its watermarks from vm.min_free_kbytes and \
