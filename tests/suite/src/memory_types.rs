@@ -291,8 +291,12 @@ fn is_kept(cell: Cell) -> Result<()> {
     Ok(())
 }
 
-/// The entry of a block has its type in other bits.
+/// The entry of a block has its type in other bits. A kernel without huge pages maps the same page by page.
 fn of_a_block_at_once(_: &Context) -> Result<()> {
+    let expected = match raw::has_huge_pages() {
+        true => block_size(),
+        false => page_size(),
+    };
     let tables = Tables::new()?;
     for caching in Caching::ALL {
         let session = Session::open()?;
@@ -301,7 +305,7 @@ fn of_a_block_at_once(_: &Context) -> Result<()> {
         let pfns = tables.expect_mapping(&map, *caching)?;
         let walk = tables.inspector.walk(Target::Myself, map.addr as u64)?;
         ensure!(
-            walk.page_size == block_size(),
+            walk.page_size == expected,
             "{}: mapped with {} bytes",
             caching.name(),
             walk.page_size
