@@ -15,6 +15,7 @@ use crate::{
 };
 use anyhow::{ensure, Context as _, Result};
 use nix::{
+    errno::Errno,
     sched::{sched_getaffinity, sched_setaffinity, CpuSet},
     sys::mman::MmapAdvise,
     unistd::Pid,
@@ -229,8 +230,11 @@ impl Drop for ShortLists {
     }
 }
 
-/// kswapd on a processor that is busy with something more urgent, and this thread on another one.
-/// Undone when dropped.
+/// kswapd on a processor that is busy, where it only runs if nothing else does (SCHED_IDLE), and this thread on
+/// another one. Undone when dropped.
+///
+/// A busy thread of real-time priority would keep kswapd off, too, but on a real-time kernel also the kernel's own
+/// threads that each processor has, which others wait for.
 struct Starved {
     kswapds: Vec<(Pid, CpuSet)>,
     this: CpuSet,
@@ -265,6 +269,7 @@ impl Starved {
                 let pid = Pid::from_raw(stat.pid);
                 starved.kswapds.push((pid, sched_getaffinity(pid)?));
                 sched_setaffinity(pid, &only(theirs)?)?;
+                set_policy(pid, nix::libc::SCHED_IDLE).context("making kswapd SCHED_IDLE")?;
             }
         }
         ensure!(!starved.kswapds.is_empty(), "there is no process kswapd");
@@ -279,22 +284,29 @@ impl Drop for Starved {
             let _ = spinner.join();
         }
         for (pid, cpus) in &self.kswapds {
+            let _ = set_policy(*pid, nix::libc::SCHED_OTHER);
             let _ = sched_setaffinity(*pid, cpus);
         }
         let _ = sched_setaffinity(THIS, &self.this);
     }
 }
 
-/// Keeps a processor from everything that is not of real-time priority.
+/// Keeps a processor busy.
 fn spin(cpu: usize, stop: &AtomicBool) {
-    let urgent = nix::libc::sched_param { sched_priority: 1 };
     if only(cpu).is_ok_and(|set| sched_setaffinity(THIS, &set).is_ok()) {
-        // SAFETY: The parameter lives during the call. Only this thread is changed.
-        unsafe { nix::libc::sched_setscheduler(0, nix::libc::SCHED_FIFO, &urgent) };
+        while !stop.load(Ordering::Relaxed) {
+            std::hint::spin_loop();
+        }
     }
-    while !stop.load(Ordering::Relaxed) {
-        std::hint::spin_loop();
-    }
+}
+
+/// Sets the scheduling policy of a thread, which is none of those with a priority.
+fn set_policy(thread: Pid, policy: i32) -> Result<()> {
+    let none = nix::libc::sched_param { sched_priority: 0 };
+    // SAFETY: The parameter lives during the call.
+    let result = unsafe { nix::libc::sched_setscheduler(thread.as_raw(), policy, &none) };
+    Errno::result(result)?;
+    Ok(())
 }
 
 #[cfg(test)]
