@@ -85,7 +85,7 @@ struct Cost {
 fn cost(cell: Cell, pages: usize, store: bool) -> Result<Cost> {
     let session = Session::open()?;
     let region = cell.create(&session, (pages * page_bytes()) as u64)?;
-    let map = Map::shared(&session, region.offset, pages * page_bytes())?;
+    let map = Map::shared_for_blocks(&session, region.offset, pages * page_bytes())?;
     cost_of_touching(&map, 0..pages, store)
 }
 

@@ -150,7 +150,7 @@ impl Subject {
         for at in 0..STEPS {
             session.write_at(&region, (at * step) as u64, &[value(at)])?;
         }
-        let map = Map::shared(&session, region.offset, STEPS * step)?;
+        let map = Map::shared_for_blocks(&session, region.offset, STEPS * step)?;
         Ok(Self {
             cell,
             step,

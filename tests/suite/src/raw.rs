@@ -3,7 +3,7 @@
 //! System calls as a program makes them that knows nothing of the library, wrong ones included.
 
 use anyhow::{Context as _, Result};
-use mapwright::{page_bytes, page_size};
+use mapwright::{block_bytes, page_bytes, page_size};
 use nix::{
     errno::Errno,
     libc,
@@ -90,6 +90,18 @@ impl Map {
     /// A shared one that can be read and written.
     pub fn shared(fd: &impl AsFd, offset: u64, length: usize) -> Result<Self, Errno> {
         Self::new(fd, offset, length, RW, MapFlags::MAP_SHARED)
+    }
+
+    /// The same, at an address that is a multiple of a block if it is as large as one. The kernel chooses such an
+    /// address by itself only for 64-bit programs.
+    pub fn shared_for_blocks(fd: &impl AsFd, offset: u64, length: usize) -> Result<Self, Errno> {
+        if length < block_bytes() {
+            return Self::shared(fd, offset, length);
+        }
+        let room = Self::anonymous(length + block_bytes(), ProtFlags::PROT_NONE)?;
+        let addr = room.addr.next_multiple_of(block_bytes());
+        drop(room);
+        Self::shared_at(fd, addr, offset, length)
     }
 
     /// Anonymous memory.

@@ -11,6 +11,7 @@ use mapwright::{
     inspect::{Area, EntryFlag, Inspector, Layout, Probe, Target, Walk},
     page_size,
 };
+use std::iter::successors;
 
 pub const CLAIM: Claim = Claim {
     id: "C9",
@@ -152,7 +153,8 @@ fn user_bits(inspector: &Inspector, layout: &Layout) -> Result<(u64, u64)> {
         }
         let step = (range.last - range.start) / SAMPLES;
         let step = (step - step % page_size()).max(page_size());
-        for address in (range.start..=range.last).step_by(usize::try_from(step)?) {
+        let next = |address: &u64| address.checked_add(step).filter(|next| *next <= range.last);
+        for address in successors(Some(range.start), next) {
             let walk = inspector.walk(Target::Kernel, address)?;
             mapped += u64::from(walk.is_present());
             for_user += u64::from(walk.is_user());
