@@ -443,6 +443,7 @@ fn looked_at_through_proc(it: &mut Subject) -> Result<()> {
 /// A program that crashes does not leave the region's contents in a file.
 fn core_dump_has_nothing_of_it(it: &mut Subject) -> Result<()> {
     const MARK: &[u8] = b"what the kernel keeps to itself";
+    const OWN: &[u8] = b"what the program has in its own memory";
     let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
     if pattern.trim() != "core" {
         return skip("core dumps are not written to a file \"core\" here");
@@ -450,9 +451,13 @@ fn core_dump_has_nothing_of_it(it: &mut Subject) -> Result<()> {
     if !std::path::Path::new("/proc/self/coredump_filter").exists() {
         return skip("this kernel writes no core dumps: it has no CONFIG_ELF_CORE");
     }
-    // Made where it is stored, so that it is nowhere else in the program.
+    // Made where they are stored, so that they are nowhere else in the program.
     for (at, byte) in MARK.iter().enumerate() {
         it.map.store(it.step + at, byte ^ 0x80);
+    }
+    let own = Map::anonymous(page_bytes(), RW)?;
+    for (at, byte) in OWN.iter().enumerate() {
+        own.store(at, byte ^ 0x80);
     }
     let dir = std::env::temp_dir().join(format!("mapwright-core-{}", std::process::id()));
     std::fs::create_dir(&dir)?;
@@ -474,16 +479,16 @@ fn core_dump_has_nothing_of_it(it: &mut Subject) -> Result<()> {
         return skip("this kernel writes no core dumps");
     };
     let core = core?;
-    let leaked = core.windows(MARK.len()).any(|bytes| {
-        bytes
-            .iter()
-            .zip(MARK)
-            .all(|(byte, mark)| byte ^ 0x80 == *mark)
-    });
-    ensure!(
-        core.len() > it.step && !leaked,
-        "the region is in the core dump"
-    );
+    let has = |mark: &[u8]| {
+        core.windows(mark.len()).any(|bytes| {
+            bytes
+                .iter()
+                .zip(mark)
+                .all(|(byte, mark)| byte ^ 0x80 == *mark)
+        })
+    };
+    ensure!(has(OWN), "the program's own memory is not in the core dump");
+    ensure!(!has(MARK), "the region is in the core dump");
     Ok(())
 }
 
