@@ -36,12 +36,13 @@ endif
 
 bindgen-parameters = $(shell grep -Ev '^\#|^$$' $(src)/rust/lib/bindgen_parameters)
 
-# The prefix keeps a constant apart from the macro that it is made of, until it is in Rust.
+# The prefix keeps a constant apart from the macro that it is made of, until it is in Rust. The text is not
+# formatted, so that rustfmt is not needed: all of it may be a single line.
 quiet_cmd_bindgen = BINDGEN $@
       cmd_bindgen = \
-	$(BINDGEN) $< $(bindgen-parameters) -o $@ -- -fno-builtin -D__BINDGEN__ -DMODULE \
+	$(BINDGEN) $< $(bindgen-parameters) --formatter=none -o $@ -- -fno-builtin -D__BINDGEN__ -DMODULE \
 		$(filter-out $(if $(CONFIG_LTO),$(CC_FLAGS_LTO)),$(bindgen-cflags)); \
-	sed -i 's/pub const RUST_CONST_HELPER_/pub const /' $@
+	sed -i 's/pub const RUST_CONST_HELPER_/pub const /g' $@
 
 targets += rust/lib/bindings_generated.rs
 $(obj)/rust/lib/bindings_generated.rs: $(src)/rust/lib/bindings.h $(src)/rust/lib/bindgen_parameters FORCE

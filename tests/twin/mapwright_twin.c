@@ -401,7 +401,7 @@ static int twin_remap(struct twin_region *region, struct vm_area_struct *vma, un
 	unsigned long bytes;
 	int ret;
 
-	if (is_cow_mapping(vma->vm_flags))
+	if ((vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE)
 		return -EINVAL;
 	for (; addr < vma->vm_end; addr += bytes, page += bytes >> PAGE_SHIFT) {
 		bytes = (TWIN_BLOCK_PAGES - page % TWIN_BLOCK_PAGES) * PAGE_SIZE;
@@ -473,7 +473,7 @@ static int twin_on_fault(struct twin_region *region, struct vm_area_struct *vma)
 
 static int twin_huge(struct vm_area_struct *vma)
 {
-	if (is_cow_mapping(vma->vm_flags))
+	if ((vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE)
 		return -EINVAL;
 	vm_flags_set(vma, VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP);
 	vma->vm_ops = &twin_huge_ops;
