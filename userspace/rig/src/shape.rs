@@ -140,21 +140,23 @@ pub const ARM64_EDU: Build = Build {
     ..ARM64
 };
 
-/// With its usual 28 address bits.
-const EDU_BEHIND_SMMU: &str = "-M virt,iommu=smmuv3 -device edu -icount shift=auto,sleep=off";
+/// Also with 32 address bits: it could reach all memory, were it not for the IOMMU.
+const EDU_BEHIND_SMMU: &str =
+    "-M virt,iommu=smmuv3 -device edu,dma_mask=0xffffffff -icount shift=auto,sleep=off";
 
 pub const ARM64_EDU_IOMMU: Build = Build {
     shape: Shape::Arm64EduIommu,
     about: "64-bit ARM, and the edu device behind an SMMUv3",
     qemu: EDU_BEHIND_SMMU,
     append: "mapwright.clock=jumps iommu.strict=1",
-    module_params: "",
     ..ARM64_EDU
 };
 
 pub const ARM64_EDU_BOUNCE: Build = Build {
     shape: Shape::Arm64EduBounce,
-    about: "64-bit ARM, and the edu device with 32 address bits, which does not reach the last of 4 GiB:             bounce buffers; and no messages for interrupts",
+    about:
+        "64-bit ARM, and the edu device with 32 address bits, which does not reach the last of 4 GiB: \
+            bounce buffers; and no messages for interrupts",
     memory: "4G",
     append: "mapwright.clock=jumps pci=nomsi",
     ..ARM64_EDU
