@@ -162,6 +162,17 @@ bench-gpio: rig-ready
 		mapwright bench gpio --json-to /results/gpio.json
 	@echo 'Written: $(BENCH)/gpio.json'
 
+# How long interrupts and the most urgent thread wait for the modules: FLAVOUR=rt tells most. One machine has
+# the GPIO bank, the other the DMA device.
+LATENCY = sh -c "$$(cat $(REPO)/tests/latency)" latency
+
+.PHONY: bench-latency
+bench-latency: rig-ready
+	@$(REPO)/scripts/vm run --boot tiny $(BENCH_VM) --append mapwright.clock=jumps --gpio $(BENCH)/gpio -- \
+		$(LATENCY) coherence. faults. memory_types. stats. walk. inspect. alloc_life. gpio.
+	@$(REPO)/scripts/vm run --boot tiny $(BENCH_VM) --append mapwright.clock=jumps --memory 256M --qemu '-device edu' -- \
+		$(LATENCY) dma.caches dma.exported dma.random
+
 # Without an IOMMU and behind one, where the device reaches all memory.
 BENCH_DMA := --boot tiny --cpus 1 --timeout 3600 --modules $(BENCH)/modules --results $(BENCH)
 
