@@ -56,7 +56,7 @@ impl Device {
     /// With a budget of so many MiB, 0 for the default.
     pub(crate) fn new(budget_mib: u32) -> Result<Self> {
         let budget = match budget_mib {
-            0 => (sysinfo::total_ram_bytes() >> 3).min(DEFAULT_BUDGET),
+            0 => (sysinfo::low_memory_bytes() >> 3).min(DEFAULT_BUDGET),
             mib => u64::from(mib) << 20,
         };
         Ok(Self {

@@ -30,6 +30,7 @@ use kernel::{
 use mapkit::{
     budget::Taken,
     chardev::CharDevice,
+    gfp::GFP_FOR_CALLER,
     source::{
         Slots,
         Source, //
@@ -96,13 +97,13 @@ pub(crate) struct Holding {
 pub(crate) struct OpenFile {
     pub(crate) device: Arc<Device>,
     #[pin]
-    held: Mutex<KVec<Holding>>,
+    held: Mutex<KVVec<Holding>>,
 }
 
 impl OpenFile {
     /// Keeps what a plan holds on to.
     pub(crate) fn hold(&self, holding: Holding) -> Result {
-        Ok(self.held.lock().push(holding, GFP_KERNEL_ACCOUNT)?)
+        Ok(self.held.lock().push(holding, GFP_FOR_CALLER)?)
     }
 
     /// Frees everything that is held. Returns how many objects.
@@ -131,9 +132,9 @@ impl CharDevice for OpenFile {
         let file = Arc::pin_init(
             pin_init!(Self {
                 device: device.clone(),
-                held <- new_mutex!(KVec::new()),
+                held <- new_mutex!(KVVec::new()),
             }),
-            GFP_KERNEL_ACCOUNT,
+            GFP_FOR_CALLER,
         )?;
         device.totals.inc(Counter::FilesOpened);
         Ok(file)

@@ -29,6 +29,7 @@ use kernel::{
 };
 use mapkit::{
     budget::Taken,
+    gfp::GFP_FOR_CALLER,
     source::{
         Cache,
         CacheFlags,
@@ -80,7 +81,7 @@ pub(crate) fn run(device: &Arc<Device>, run: &mut uapi::Run) -> Result<Outcome> 
         pattern: pattern::from_number(run.pattern)?,
         turns: Turns {
             count: run.count as usize,
-            chunk: pattern::chunk(uapi::bytes_needed(&uapi::Run { batch: 1, ..*run }, &info)),
+            chunk: pattern::chunk(uapi::bytes_of_object(run, &info)),
             hold: run.flags & uapi::HOLD != 0,
             seed: run.seed,
         },
@@ -89,20 +90,15 @@ pub(crate) fn run(device: &Arc<Device>, run: &mut uapi::Run) -> Result<Outcome> 
                 allocator,
                 Allocator::Kmalloc | Allocator::Kzalloc | Allocator::Krealloc
             ),
-        taken: Taken::new(&device.budget, bytes.saturating_add(bookkeeping(run)))?,
+        taken: Taken::new(&device.budget, bytes)?,
         device,
         run,
     };
     plan.with_source()
 }
 
-/// Bytes for records and places, of which the empty loop has as many again.
-fn bookkeeping(run: &uapi::Run) -> u64 {
-    let records = u64::from(run.nr_records).wrapping_mul(size_of::<uapi::Record>() as u64);
-    let place = Slots::<CoherentSource>::bytes_of_one() as u64;
-    let places = u64::from(run.batch).wrapping_mul(place.wrapping_mul(2));
-    records.saturating_add(places)
-}
+/// A place is no larger than what is counted for it.
+const _: () = assert!(Slots::<CoherentSource>::bytes_of_one() as u64 <= uapi::PLACE);
 
 /// A plan that can be run.
 struct Plan<'a> {
@@ -205,7 +201,7 @@ impl Plan<'_> {
         self.run.nr_records = u32::try_from(records.len()).unwrap_or(u32::MAX);
         let holding = match self.turns.hold {
             true => Some(Holding {
-                objects: KBox::new(objects, GFP_KERNEL_ACCOUNT)?,
+                objects: KBox::new(objects, GFP_FOR_CALLER)?,
                 _taken: self.taken,
             }),
             false => None,

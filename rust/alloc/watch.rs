@@ -5,6 +5,7 @@
 use kernel::prelude::*;
 use mapkit::{
     backing::AddressClass,
+    gfp::GFP_FOR_CALLER,
     source::{
         Fresh,
         Source,
@@ -61,7 +62,7 @@ impl Recorder {
     /// For up to `room` records. `ENOMEM` if there is no memory for them.
     pub(crate) fn new(room: usize, flags: u32) -> Result<Self> {
         Ok(Self {
-            records: KVVec::with_capacity(room, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?,
+            records: KVVec::with_capacity(room, GFP_FOR_CALLER)?,
             room,
             each_page: flags & uapi::EACH_PAGE != 0,
             fill: flags & uapi::FILL != 0,

@@ -5,6 +5,7 @@
 use crate::{
     direct_map::DirectMapped,
     ffi,
+    gfp::GFP_FOR_CALLER,
     task::check_not_killed, //
 };
 use core::{
@@ -88,9 +89,7 @@ impl<A: Allocator> Blocks<A> {
         while blocks.nr_pages < nr_pages {
             check_not_killed()?;
             let pages = A::block_pages(nr_pages.wrapping_sub(blocks.nr_pages));
-            blocks
-                .blocks
-                .reserve(1, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
+            blocks.blocks.reserve(1, GFP_FOR_CALLER)?;
             let block = A::alloc(pages).ok_or(ENOMEM)?;
             // Cannot fail: there is room.
             if blocks.blocks.push_within_capacity(block).is_err() {

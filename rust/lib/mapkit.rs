@@ -19,7 +19,7 @@
 //! - [`dma_buf`]: memory that drivers share;
 //! - [`debugfs`]: read-only text tables, safe against `rmmod`;
 //! - [`source`]: the kernel's allocators as things of one kind, and loops that exercise them;
-//! - [`budget`]: amounts that are used up;
+//! - [`budget`]: amounts that are used up; [`gfp`]: allocating for a call of a program;
 //! - [`percpu`]: counters that cost next to nothing;
 //! - [`histogram`]: how long things take;
 //! - [`param`]: parameters of a module that are words;
@@ -61,6 +61,7 @@ pub mod fault;
 mod ffi;
 pub mod folios;
 pub mod frame;
+pub mod gfp;
 pub mod gpio_chip;
 pub mod histogram;
 pub mod irq;

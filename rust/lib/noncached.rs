@@ -32,6 +32,7 @@ use crate::{
     errno,
     extent::Extent,
     ffi,
+    gfp::GFP_FOR_CALLER,
     task::{
         check_not_killed,
         let_others_run, //
@@ -89,12 +90,12 @@ impl<B: Backing + 'static> Recached<B> {
 /// Maps all pages of a backing to the vmalloc area, as Normal memory that is not cached.
 fn map(backing: &dyn Backing) -> Result<Extent> {
     let nr_pages = backing.nr_pages();
-    let mut pages = KVVec::<StructPage>::with_capacity(nr_pages, GFP_KERNEL_ACCOUNT)?;
+    let mut pages = KVVec::<StructPage>::with_capacity(nr_pages, GFP_FOR_CALLER)?;
     for run in backing.runs(0, nr_pages) {
         for pfn in run.pfn..run.pfn.wrapping_add(run.nr_pages) {
             // SAFETY: By the promise of `Backing` it is ordinary memory, which has a `struct page`.
             let page = unsafe { ffi::mapkit_pfn_to_page(pfn) };
-            pages.push(page, GFP_KERNEL_ACCOUNT)?;
+            pages.push(page, GFP_FOR_CALLER)?;
         }
     }
     let count = c_uint::try_from(pages.len()).map_err(|_| ENOMEM)?;

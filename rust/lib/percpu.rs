@@ -16,6 +16,11 @@ use kernel::{
     prelude::*, //
 };
 
+/// Charged to the memory cgroup of the caller. Neither is the OOM killer called nor a failure logged: of the flags
+/// that do this, the per-CPU allocator passes only these on.
+const GFP: bindings::gfp_t =
+    bindings::GFP_KERNEL_ACCOUNT | bindings::__GFP_NOWARN | ffi::__GFP_NORETRY;
+
 /// Names the counters of a set.
 pub trait CounterNames: Copy + 'static {
     /// How many there are.
@@ -79,9 +84,7 @@ impl<N: CounterNames> PerCpuCounters<N> {
         let bytes = size_of::<c_ulong>().checked_mul(N::COUNT).ok_or(ENOMEM)?;
         // SAFETY: Any size and alignment up to a page are fine; the function may sleep, as may its
         // callers.
-        let base = unsafe {
-            bindings::pcpu_alloc_noprof(bytes, align_of::<c_ulong>(), false, bindings::GFP_KERNEL)
-        };
+        let base = unsafe { bindings::pcpu_alloc_noprof(bytes, align_of::<c_ulong>(), false, GFP) };
         // INVARIANT: Just allocated with this size.
         Ok(Self {
             base: NonNull::new(base.cast()).ok_or(ENOMEM)?,

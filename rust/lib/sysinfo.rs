@@ -9,13 +9,15 @@ use kernel::{
     page::PAGE_SIZE, //
 };
 
-/// Bytes of memory that the kernel manages.
-pub fn total_ram_bytes() -> u64 {
+/// Bytes of memory that the kernel manages and has an address for: without high memory, which 32-bit machines may
+/// have beside.
+pub fn low_memory_bytes() -> u64 {
     let mut info: bindings::sysinfo = Default::default();
     // SAFETY: `info` is valid for writing.
     unsafe { bindings::si_meminfo(&mut info) };
     // `si_meminfo()` counts in pages.
-    (info.totalram as u64).saturating_mul(PAGE_SIZE as u64)
+    let pages = info.totalram.saturating_sub(info.totalhigh);
+    (pages as u64).saturating_mul(PAGE_SIZE as u64)
 }
 
 /// A node that was online when this was made.

@@ -18,6 +18,7 @@ use mapkit::{
     },
     coherent::Coherent,
     folios::Folios,
+    gfp::GFP_FOR_CALLER,
     pages::Pages,
     slab::SlabObject,
     vmalloc::Vmalloc, //
@@ -42,14 +43,11 @@ pub(crate) fn allocate(device: &Device, recipe: &Recipe) -> Result<KBox<dyn Back
 /// Gives `backing` its memory type.
 fn cached(backing: impl Backing + 'static, caching: uapi::Caching) -> Result<KBox<dyn Backing>> {
     let caching = match caching {
-        uapi::Caching::WriteBack => return Ok(KBox::new(backing, GFP_KERNEL_ACCOUNT)?),
+        uapi::Caching::WriteBack => return Ok(KBox::new(backing, GFP_FOR_CALLER)?),
         uapi::Caching::WriteCombine => Caching::WriteCombine,
         uapi::Caching::Uncached => Caching::Uncached,
     };
-    Ok(KBox::new(
-        Recached::new(backing, caching)?,
-        GFP_KERNEL_ACCOUNT,
-    )?)
+    Ok(KBox::new(Recached::new(backing, caching)?, GFP_FOR_CALLER)?)
 }
 
 /// The interface's word for where the kernel's pointer lies.

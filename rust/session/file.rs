@@ -31,6 +31,7 @@ use mapkit::{
         Tables,
         WhichSwitch, //
     },
+    gfp::GFP_FOR_CALLER,
     vma::{
         Mapped,
         NewVma, //
@@ -112,7 +113,7 @@ impl<D: Driver> CharDevice for File<D> {
             let host = host.clone();
             Arc::pin_init(
                 try_pin_init!(Self { host, per_file, session <- session }? Error),
-                GFP_KERNEL_ACCOUNT,
+                GFP_FOR_CALLER,
             )
         };
         host.device.stats.note(opened())

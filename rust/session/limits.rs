@@ -8,6 +8,7 @@ use kernel::{
 };
 use mapkit::{
     budget::Budget,
+    gfp::GFP_FOR_CALLER,
     sysinfo, //
 };
 
@@ -25,7 +26,7 @@ impl Limits {
     /// From the module parameters of the same names, in MiB and 0 for the default.
     pub(crate) fn new(total_mib: u32, session_mib: u32, session_regions: u32) -> Self {
         let total_bytes = match total_mib {
-            0 => sysinfo::total_ram_bytes() / 2,
+            0 => sysinfo::low_memory_bytes() / 2,
             mib => u64::from(mib) << 20,
         };
         let session_bytes = match session_mib {
@@ -52,7 +53,7 @@ impl Account {
             bytes: Budget::new(bytes),
             regions: Budget::new(regions),
         };
-        Ok(Arc::new(account, GFP_KERNEL_ACCOUNT)?)
+        Ok(Arc::new(account, GFP_FOR_CALLER)?)
     }
 
     /// Takes a region of `bytes` bytes; `ENOSPC` if that is over the limit.

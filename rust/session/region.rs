@@ -41,6 +41,7 @@ use mapkit::{
         MappingEvents, //
     },
     errno,
+    gfp::GFP_FOR_CALLER,
     histogram::Start,
     percpu::PerCpuCounters,
     text::Decimal,
@@ -287,8 +288,8 @@ pub(crate) fn allocate(
         vmas: Atomic::new(0),
         counters: PerCpuCounters::new()?,
     };
-    let live = Arc::new(live, GFP_KERNEL_ACCOUNT)?;
-    let node = RBTreeNode::new(live.id, live.clone(), GFP_KERNEL_ACCOUNT)?;
+    let live = Arc::new(live, GFP_FOR_CALLER)?;
+    let node = RBTreeNode::new(live.id, live.clone(), GFP_FOR_CALLER)?;
     // From here on dropping `owned` undoes it all.
     let owned = Owned {
         live,
@@ -298,7 +299,7 @@ pub(crate) fn allocate(
     let region = Region::new(memory, base_pgoff, owned);
     device.stats.inc(Counter::RegionsCreated);
     device.stats.add(Counter::PagesAllocated, recipe.nr_pages);
-    let region = Arc::new(region, GFP_KERNEL_ACCOUNT)?;
+    let region = Arc::new(region, GFP_FOR_CALLER)?;
     device.list(node);
     trace::create(
         region.id,

@@ -38,6 +38,7 @@ use kernel::{
 };
 use mapkit::{
     fault::PMD_PAGES,
+    gfp::GFP_FOR_CALLER,
     text::Decimal,
     vma::{
         Mapped,
@@ -143,7 +144,7 @@ impl Session {
         take_offset: impl FnOnce() -> Result<u64>,
     ) -> Result<Unpublished> {
         let region = region::allocate(&self.device, &self.account, recipe, take_offset)?;
-        let node = RBTreeNode::new(region.offset, region.clone(), GFP_KERNEL_ACCOUNT)?;
+        let node = RBTreeNode::new(region.offset, region.clone(), GFP_FOR_CALLER)?;
         Ok(Unpublished { region, node })
     }
 

@@ -8,10 +8,11 @@
 //! plan holds its objects ([`HOLD`]): then they live until [`IOCTL_RELEASE`], or until the file is
 //! closed.
 //!
-//! Nothing but the memory of such objects is ever used, and no more than the module's budget. Neither
-//! warns the kernel, nor calls the OOM killer: `__GFP_NOWARN` and (unless [`Modifier::RetryMayfail`] is
-//! asked for) `__GFP_NORETRY` are always added, where the allocator takes flags: `vmalloc` on a node does
-//! not.
+//! Nothing but the memory of such objects is ever used, and all plans together take no more of the machine's
+//! memory than the module's budget: what is counted is what the allocators really take (see
+//! [`bytes_needed`]), not what was asked for. Neither warns the kernel, nor calls the OOM killer:
+//! `__GFP_NOWARN` and (unless [`Modifier::RetryMayfail`] is asked for) `__GFP_NORETRY` are always added,
+//! where the allocator takes flags: `vmalloc` on a node does not.
 //!
 //! The rules for the structures are those of `/dev/mapwright`.
 
@@ -24,6 +25,12 @@ use zerocopy_derive::{
     Immutable,
     IntoBytes,
     KnownLayout, //
+};
+
+pub use crate::alloc_cost::{
+    bytes_needed,
+    bytes_of_object,
+    PLACE, //
 };
 
 /// Name of the device node below `/dev`.
@@ -216,9 +223,9 @@ pub struct Info {
     pub page_size: u32,
     /// Largest order of a block of pages: `MAX_PAGE_ORDER`.
     pub max_order: u32,
-    /// Bytes that all plans may hold together.
+    /// Bytes that all plans may take together, see [`bytes_needed`].
     pub budget_bytes: u64,
-    /// Bytes that they hold now.
+    /// Bytes that they may take now.
     pub used_bytes: u64,
     /// Largest `kmalloc()` that comes from a slab: `KMALLOC_MAX_CACHE_SIZE`.
     pub slab_max_bytes: u64,
@@ -582,26 +589,4 @@ fn against_options(run: &Run, info: &Info, allocator: Allocator) -> Option<&'sta
             "the allocator's function to free does not take a null pointer",
         ),
     ])
-}
-
-/// The most bytes that a plan could hold at a time, as the allocator rounds them; what it needs for its
-/// own bookkeeping is not counted.
-pub fn bytes_needed(run: &Run, info: &Info) -> u64 {
-    // A power of two, so that nothing is divided: 32-bit kernels cannot do that with 64 bits.
-    let page = u64::from(info.page_size).max(1);
-    let pages = |bytes: u64| bytes.saturating_add(page - 1) & !(page - 1);
-    let slab = |bytes: u64| match bytes {
-        0 => 0,
-        _ if bytes <= info.slab_max_bytes => bytes.checked_next_power_of_two().unwrap_or(u64::MAX),
-        _ => pages(bytes).checked_next_power_of_two().unwrap_or(u64::MAX),
-    };
-    let object = match Allocator::from_number(run.allocator) {
-        Some(Allocator::Pages) => page.checked_shl(run.order).unwrap_or(u64::MAX),
-        Some(Allocator::Vmalloc | Allocator::Vzalloc) => pages(run.bytes),
-        Some(Allocator::PerCpu) => run.bytes.saturating_mul(u64::from(info.possible_cpus)),
-        // Both are there while one is copied to the other.
-        Some(Allocator::Krealloc) => slab(run.bytes).saturating_add(slab(run.old_bytes)),
-        _ => slab(run.bytes),
-    };
-    object.saturating_mul(u64::from(run.batch.max(1)))
 }

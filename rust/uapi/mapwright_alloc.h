@@ -156,11 +156,11 @@ struct mapwright_alloc_info {
          */
         uint32_t max_order;
         /**
-         * Bytes that all plans may hold together.
+         * Bytes that all plans may take together, see [`bytes_needed`].
          */
         uint64_t budget_bytes;
         /**
-         * Bytes that they hold now.
+         * Bytes that they may take now.
          */
         uint64_t used_bytes;
         /**

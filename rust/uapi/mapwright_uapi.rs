@@ -128,6 +128,7 @@ macro_rules! request {
 }
 
 pub mod alloc;
+mod alloc_cost;
 mod dma;
 pub mod gpio;
 pub mod inspect;

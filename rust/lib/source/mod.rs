@@ -48,6 +48,7 @@ pub use vmalloc::{
     VmallocOnNode, //
 };
 
+use crate::gfp::GFP_FOR_CALLER;
 use core::ops::Range;
 use kernel::{
     bindings,
@@ -207,9 +208,9 @@ pub enum Toggled {
 impl<S: Source> Slots<S> {
     /// `len` empty places. `ENOMEM` if there is no memory for them.
     pub fn new(source: S, len: usize) -> Result<Self> {
-        let mut objects = KVVec::with_capacity(len, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
+        let mut objects = KVVec::with_capacity(len, GFP_FOR_CALLER)?;
         for _ in 0..len {
-            objects.push(None, GFP_KERNEL)?;
+            objects.push(None, GFP_FOR_CALLER)?;
         }
         // INVARIANT: There is no object.
         Ok(Self { source, objects })

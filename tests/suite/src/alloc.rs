@@ -406,7 +406,7 @@ fn totals_are_exact(_: &Context) -> Result<()> {
 }
 
 /// A plan that is not large. A third of them are wild: those may be refused.
-fn random_plan(random: &mut Random) -> Plan {
+pub fn random_plan(random: &mut Random) -> Plan {
     let allocator = *random.pick(Allocator::ALL);
     let magnitude = random.below(15);
     let bytes = random.below(1 << magnitude) + 1;

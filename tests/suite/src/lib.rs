@@ -8,6 +8,7 @@
 mod advice;
 mod aio;
 mod alloc;
+mod alloc_budget;
 mod alloc_life;
 mod alloc_refusals;
 mod bare;
@@ -94,6 +95,7 @@ const SUITES: &[Suite] = &[
     claims::SUITE,
     defaults::SUITE,
     alloc::SUITE,
+    alloc_budget::SUITE,
     alloc_refusals::SUITE,
     alloc_life::SUITE,
     dma::SUITE,

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! How memory is allocated for a call of a program.
+
+use crate::ffi;
+use core::mem::transmute;
+use kernel::{
+    alloc::Flags,
+    bindings, //
+};
+
+/// `GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL`: charged to the memory cgroup of the caller, who may
+/// sleep. Without memory, or at the limit of the cgroup, it fails: the OOM killer is never asked for help,
+/// however small it is, and nothing is logged. The `kernel` crate has no such flags.
+pub const GFP_FOR_CALLER: Flags =
+    flags(bindings::GFP_KERNEL_ACCOUNT | bindings::__GFP_NOWARN | ffi::__GFP_RETRY_MAYFAIL);
+
+/// C's flags as those of the `kernel` crate.
+const fn flags(gfp: bindings::gfp_t) -> Flags {
+    // SAFETY: `Flags` has one field, which is such a number, and is of the same size: the compiler refuses this
+    // otherwise. Any number is one.
+    unsafe { transmute::<bindings::gfp_t, Flags>(gfp) }
+}
