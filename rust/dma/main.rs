@@ -224,6 +224,8 @@ impl Edu {
         let settings = Settings {
             total_limit_mib: param::number(module_parameters::total_limit_mib.value()),
             session_limit_mib: param::number(module_parameters::session_limit_mib.value()),
+            coherent_limit_mib: 0,
+            total_regions: 65536,
             session_regions: param::number(module_parameters::session_regions.value()),
             fault_around_kib: 64,
             timing: true,

@@ -18,6 +18,7 @@
 #include <linux/spinlock.h>
 #include <linux/swiotlb.h>
 #include <linux/vmalloc.h>
+#include <linux/vmstat.h>
 #include <linux/workqueue.h>
 #include <linux/timex.h>
 #ifdef CONFIG_ARM64
@@ -71,6 +72,11 @@ void mapkit_cond_resched(void)
 bool mapkit_node_online(unsigned int node)
 {
 	return node < MAX_NUMNODES && node_online(node);
+}
+
+unsigned long mapkit_free_cma_pages(void)
+{
+	return global_zone_page_state(NR_FREE_CMA_PAGES);
 }
 
 unsigned int mapkit_num_possible_cpus(void)

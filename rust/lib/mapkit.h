@@ -51,6 +51,9 @@ void mapkit_cond_resched(void);
 /** `node_online(node)`, of any number. */
 bool mapkit_node_online(unsigned int node);
 
+/** `global_zone_page_state(NR_FREE_CMA_PAGES)`. */
+unsigned long mapkit_free_cma_pages(void);
+
 /** `num_possible_cpus()`. */
 unsigned int mapkit_num_possible_cpus(void);
 

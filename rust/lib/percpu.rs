@@ -2,7 +2,10 @@
 
 //! Counters that each CPU adds to in a place of its own, summed when they are read.
 
-use crate::ffi;
+use crate::{
+    ffi,
+    sysinfo, //
+};
 use core::{
     marker::PhantomData,
     ptr::NonNull, //
@@ -90,6 +93,15 @@ impl<N: CounterNames> PerCpuCounters<N> {
             base: NonNull::new(base.cast()).ok_or(ENOMEM)?,
             _names: PhantomData,
         })
+    }
+
+    /// Bytes that a set takes of the machine's memory: a copy for each possible CPU, and as much as three more for
+    /// what the per-CPU allocator keeps to tell who is charged.
+    pub fn bytes_of_all() -> usize {
+        let copies = (sysinfo::possible_cpus() as usize).saturating_add(3);
+        size_of::<c_ulong>()
+            .saturating_mul(N::COUNT)
+            .saturating_mul(copies)
     }
 
     /// The per-CPU pointer of a counter, or `None` if its name lies about its index.

@@ -9,7 +9,8 @@ use crate::{
     },
     dma::Segment,
     errno::to_result,
-    ffi, //
+    ffi,
+    gfp::GFP_FOR_CALLER, //
 };
 use core::{
     marker::PhantomData,
@@ -77,7 +78,7 @@ impl ScatterList {
         if let Some(slots) = few.get_mut(..nr_pages) {
             return Self::through(slots, memory, range, max_bytes);
         }
-        let mut many = KVVec::with_capacity(nr_pages, GFP_KERNEL_ACCOUNT)?;
+        let mut many = KVVec::with_capacity(nr_pages, GFP_FOR_CALLER)?;
         let slots = many.spare_capacity_mut();
         let slots = slots.get_mut(..nr_pages).ok_or(ENOMEM)?;
         Self::through(slots, memory, range, max_bytes)

@@ -20,6 +20,13 @@ pub fn low_memory_bytes() -> u64 {
     (pages as u64).saturating_mul(PAGE_SIZE as u64)
 }
 
+/// Bytes of the area that is set aside for contiguous memory (CMA) which are free; 0 if there is none.
+pub fn free_cma_bytes() -> u64 {
+    // SAFETY: Only reads.
+    let pages = unsafe { ffi::mapkit_free_cma_pages() };
+    (pages as u64).saturating_mul(PAGE_SIZE as u64)
+}
+
 /// A node that was online when this was made.
 #[derive(Clone, Copy)]
 pub struct OnlineNode(u32);

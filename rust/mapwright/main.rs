@@ -49,6 +49,14 @@ module! {
             default: 1024,
             description: "Regions that one open file may hold",
         },
+        total_regions: u32 {
+            default: 65536,
+            description: "Regions that all open files may hold together",
+        },
+        coherent_limit_mib: u32 {
+            default: 0,
+            description: "MiB of coherent memory that all regions may hold together (0: half of CMA, or as total_limit_mib without)",
+        },
     },
 }
 
@@ -71,6 +79,8 @@ impl kernel::Module for Mapwright {
         let settings = Settings {
             total_limit_mib: param::number(module_parameters::total_limit_mib.value()),
             session_limit_mib: param::number(module_parameters::session_limit_mib.value()),
+            coherent_limit_mib: param::number(module_parameters::coherent_limit_mib.value()),
+            total_regions: param::number(module_parameters::total_regions.value()),
             session_regions: param::number(module_parameters::session_regions.value()),
             fault_around_kib: param::number(module_parameters::fault_around_kib.value()),
             timing: param::number::<u8>(module_parameters::timing.value()) != 0,

@@ -5,7 +5,7 @@
 use crate::{
     default::DefaultRegion,
     limits::{
-        Account,
+        Accounts,
         Limits, //
     },
     region::Live,
@@ -39,8 +39,13 @@ use mapkit::{
 
 /// How a device is set up.
 pub struct Settings {
-    /// MiB that all regions may hold together; 0 for half of the memory.
+    /// MiB that all regions may hold together; 0 for half of the memory that the kernel has addresses for.
     pub total_limit_mib: u32,
+    /// MiB of coherent memory that all regions may hold together; 0 for half of the area for contiguous
+    /// memory (CMA), or for as much as all without one.
+    pub coherent_limit_mib: u32,
+    /// Regions that there may be in all.
+    pub total_regions: u32,
     /// MiB that the regions of one session may hold together; 0 for as much as all.
     pub session_limit_mib: u32,
     /// Regions that one session may hold.
@@ -61,7 +66,7 @@ pub struct Device {
     pub(crate) limits: Limits,
     pub(crate) stats: Stats,
     /// What is left of the limits in all.
-    pub(crate) account: Arc<Account>,
+    pub(crate) accounts: Accounts,
     /// The device that coherent memory is allocated for, until it is gone.
     #[pin]
     dma: Mutex<Option<Arc<DmaDevice>>>,
@@ -81,13 +86,9 @@ impl Device {
         settings: &Settings,
         dma: Arc<DmaDevice>,
     ) -> Result<Arc<Self>> {
-        let limits = Limits::new(
-            settings.total_limit_mib,
-            settings.session_limit_mib,
-            settings.session_regions,
-        );
+        let limits = Limits::new(settings);
         let fault_around = fault::window(settings.fault_around_kib);
-        let account = Account::new(limits.total_bytes, u64::MAX)?;
+        let accounts = Accounts::new(&limits)?;
         let stats = Stats::new(settings.timing)?;
         let default_region = settings.default_region;
         Arc::pin_init(
@@ -95,7 +96,7 @@ impl Device {
                 module,
                 limits,
                 stats,
-                account,
+                accounts,
                 dma <- new_mutex!(Some(dma)),
                 fault_around,
                 default_region,

@@ -273,7 +273,7 @@ pub(crate) fn allocate(
     recipe: Recipe,
     take_offset: impl FnOnce() -> Result<u64>,
 ) -> Result<Arc<Region>> {
-    let reserved = Reserved::new(account, &device.account, recipe.bytes())?;
+    let reserved = Reserved::for_region(account, &device.accounts, &recipe)?;
     let start = device.stats.latency.start();
     let memory = backing::allocate(device, &recipe)?;
     device.stats.latency.stop(Timed::Allocate, start);

@@ -178,7 +178,7 @@ impl Session {
 
     /// Counts `bytes` bytes of memory as a region's, which it is not; `ENOSPC` over a limit.
     pub fn reserve(&self, bytes: u64) -> Result<Reserved> {
-        Reserved::new(&self.account, &self.device.account, bytes)
+        Reserved::new(&self.account, &self.device.accounts, bytes)
     }
 
     /// Region `id`; `ENOENT` if there is none.

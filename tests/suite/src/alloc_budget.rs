@@ -32,7 +32,7 @@ suite! { "alloc_budget":
 
 /// Bytes that programs could still have: the kernel's estimate, and the free pages in the lists of the CPUs,
 /// which it leaves out and which may be many when a plan has just freed its pages.
-fn available() -> Result<u64> {
+pub fn available() -> Result<u64> {
     let meminfo = fs::read_to_string("/proc/meminfo")?;
     let kib = after(&meminfo, "MemAvailable:").context("no MemAvailable")?;
     let zones = fs::read_to_string("/proc/zoneinfo")?;

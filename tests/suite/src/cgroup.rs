@@ -4,12 +4,13 @@
 //! killed for a region that does not fit.
 
 use crate::{
+    alloc_budget::available,
     cells::Cell,
     child,
-    runner::{skip, Case, Suite},
+    runner::{skip, Case, Context, Suite},
 };
 use anyhow::{ensure, Context as _, Result};
-use mapwright::{page_size, Backing, Session};
+use mapwright::{page_size, Backing, Method, Session};
 use nix::{
     errno::Errno,
     mount::{mount, MsFlags},
@@ -34,8 +35,18 @@ fn cases() -> Vec<Case> {
             .filter(charged)
             .map(move |cell| Case::new(format!("{name}__{}", cell.name()), move |_| run(cell)))
     };
+    let small = |backing: Backing, method| {
+        let name = format!("small_regions_are_charged__{}", backing.name());
+        Case::new(name, move |context| {
+            small_regions_are_charged(context, backing, method)
+        })
+    };
     of("counts_a_region", counts_a_region)
         .chain(of("limit_is_enomem", limit_is_enomem))
+        .chain([
+            small(Backing::Pages, Method::Remap),
+            small(Backing::Vmalloc, Method::Insert),
+        ])
         .collect()
 }
 
@@ -70,6 +81,10 @@ struct Group(PathBuf);
 
 impl Group {
     fn new() -> Result<Self> {
+        Self::with_limit(limit())
+    }
+
+    fn with_limit(bytes: u64) -> Result<Self> {
         let controllers = Path::new(ROOT).join("cgroup.controllers");
         if !controllers.exists() {
             let mounted = mount(
@@ -90,7 +105,7 @@ impl Group {
         fs::write(Path::new(ROOT).join("cgroup.subtree_control"), "+memory")?;
         let group = Self(Path::new(ROOT).join(format!("mapwright-{}", std::process::id())));
         fs::create_dir(&group.0)?;
-        fs::write(group.0.join("memory.max"), limit().to_string())?;
+        fs::write(group.0.join("memory.max"), bytes.to_string())?;
         Ok(group)
     }
 
@@ -151,6 +166,47 @@ fn counts_a_region(cell: Cell) -> Result<()> {
         );
         Ok(())
     })
+}
+
+/// Regions of a page, as many as a group of 64 MiB may have: what the kernel takes for them is charged to the group,
+/// and nobody is killed.
+fn small_regions_are_charged(context: &Context, backing: Backing, method: Method) -> Result<()> {
+    const LIMIT: u64 = 64 << 20;
+    const MOST: usize = 100_000;
+    let group = Group::with_limit(LIMIT)?;
+    group.run(|| {
+        let (before, charged_before) = (available()?, group.current()?);
+        let mut sessions = vec![Session::open()?];
+        let mut regions = 0;
+        let refused = loop {
+            let session = sessions.last().context("no session")?;
+            match session.create(backing, method, page_size()) {
+                Ok(_) => regions += 1,
+                // A session has no more than so many.
+                Err(err) if err.errno() == Some(Errno::ENOSPC) && sessions.len() < 100 => {
+                    sessions.push(Session::open()?);
+                }
+                Err(err) => break err.errno(),
+            }
+            ensure!(regions < MOST, "{regions} regions in {LIMIT} bytes");
+        };
+        ensure!(refused == Some(Errno::ENOMEM), "{refused:?}");
+        let taken = before.saturating_sub(available()?);
+        let charged = group.current()? - charged_before;
+        context.note(format!(
+            "{regions} regions: {} KiB taken, {} KiB charged",
+            taken >> 10,
+            charged >> 10
+        ));
+        ensure!(
+            taken <= charged + (2 << 20),
+            "{taken} bytes of memory were taken for {regions} regions, and {charged} charged"
+        );
+        Ok(())
+    })?;
+    let kills = group.kills()?;
+    ensure!(kills == 0, "{kills} processes were killed");
+    Ok(())
 }
 
 fn limit_is_enomem(cell: Cell) -> Result<()> {

@@ -18,6 +18,10 @@ suite! { "limits":
     a_freed_region_can_be_had_again,
     a_mapping_holds_its_share,
     the_default_region_counts,
+    small_regions_count_as_what_they_take,
+    rounded_sizes_count_as_what_they_take,
+    number_of_regions_in_all,
+    coherent_memory_has_a_limit_of_its_own,
     half_the_memory_by_default,
 }
 
@@ -124,12 +128,74 @@ fn the_default_region_counts(context: &Context) -> Result<()> {
     })
 }
 
+fn small_regions_count_as_what_they_take(context: &Context) -> Result<()> {
+    with_parameters(context, "session_limit_mib=1", || {
+        let session = Session::open()?;
+        let mut regions = 0;
+        let refused = loop {
+            match session.create(Backing::Pages, Method::Remap, page_size()) {
+                Ok(_) => regions += 1,
+                Err(err) => break err.errno(),
+            }
+        };
+        ensure!(refused == Some(Errno::ENOSPC), "{refused:?}");
+        // Beside its page, each has structures in the kernel and counters for each CPU.
+        let least = regions * (page_size() + 512);
+        ensure!(least <= 1 << 20, "{regions} regions of a page in 1 MiB");
+        Ok(())
+    })
+}
+
+fn rounded_sizes_count_as_what_they_take(context: &Context) -> Result<()> {
+    with_parameters(context, "session_limit_mib=4", || {
+        for (backing, method) in [
+            (Backing::Kmalloc, Method::Remap),
+            (Backing::Coherent, Method::Dma),
+        ] {
+            let session = Session::open()?;
+            // They come in blocks of a power of two: this takes 4 MiB.
+            session.create(backing, method, 3 << 20)?;
+            let told = create(&session, 1);
+            ensure!(told == FULL, "{}: {told:?}", backing.name());
+        }
+        Ok(())
+    })
+}
+
+fn number_of_regions_in_all(context: &Context) -> Result<()> {
+    with_parameters(context, "total_regions=3", || {
+        let (one, two) = (Session::open()?, Session::open()?);
+        ensure!(create(&one, 1).is_ok() && create(&two, 1).is_ok());
+        let last = create(&two, 1).ok().context("the third")?;
+        ensure!(create(&one, 1) == FULL && create(&two, 1) == FULL);
+        two.destroy(&last)?;
+        ensure!(create(&one, 1).is_ok());
+        Ok(())
+    })
+}
+
+fn coherent_memory_has_a_limit_of_its_own(context: &Context) -> Result<()> {
+    with_parameters(context, "coherent_limit_mib=1", || {
+        let (one, two) = (Session::open()?, Session::open()?);
+        let coherent = |session: &Session, bytes| {
+            let created = session.create(Backing::Coherent, Method::Dma, bytes);
+            created.map_err(|err| err.errno())
+        };
+        ensure!(coherent(&one, 1 << 20).is_ok());
+        ensure!(coherent(&two, page_size()) == FULL);
+        ensure!(create(&one, 2).is_ok(), "other memory is not coherent");
+        drop(one);
+        ensure!(coherent(&two, page_size()).is_ok());
+        Ok(())
+    })
+}
+
 fn half_the_memory_by_default(_: &Context) -> Result<()> {
     let info = Session::open()?.info()?;
     let meminfo = std::fs::read_to_string("/proc/meminfo")?;
-    let total = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"));
+    // The kernel has no addresses for what is above, which 32-bit machines may have.
+    let line = |name| meminfo.lines().find_map(|line| line.strip_prefix(name));
+    let total = line("LowTotal:").or_else(|| line("MemTotal:"));
     let kib: u64 = total
         .and_then(|rest| rest.split_whitespace().next())
         .unwrap_or("0")
