@@ -7,7 +7,11 @@
 
 use crate::{
     caching::Caching,
-    histogram::Start, //
+    histogram::Start,
+    task::{
+        between_pieces,
+        PIECE_PAGES, //
+    }, //
 };
 use core::{
     cmp::min,
@@ -172,6 +176,31 @@ impl dyn Backing + '_ {
         }
     }
 
+    /// How many physically contiguous runs there are, the longest possible, and the pages of the longest one.
+    ///
+    /// `EINTR` if the caller is killed meanwhile: there may be many.
+    pub fn count_runs(&self) -> Result<(usize, usize)> {
+        let (mut runs, mut longest) = (0usize, 0usize);
+        // What has been seen of the last one.
+        let (mut pages, mut next_pfn) = (0usize, 0usize);
+        let mut first = 0usize;
+        while first < self.nr_pages() {
+            let end = first.saturating_add(PIECE_PAGES);
+            for run in self.runs(first, end) {
+                if pages == 0 || run.pfn != next_pfn {
+                    runs = runs.wrapping_add(1);
+                    pages = 0;
+                }
+                pages = pages.wrapping_add(run.nr_pages);
+                next_pfn = run.pfn.wrapping_add(run.nr_pages);
+                longest = longest.max(pages);
+            }
+            first = end;
+            between_pieces()?;
+        }
+        Ok((runs, longest))
+    }
+
     /// Copies from `offset` bytes on to a program's buffer, up to the end of either.
     ///
     /// Returns the bytes copied, or `EFAULT` if not a single one could be.
@@ -199,7 +228,7 @@ impl dyn Backing + '_ {
     }
 
     /// Calls `copy_chunk` for each stretch of kernel addresses of `want` bytes from `offset` on,
-    /// which must lie inside. Ends early when it copies less than asked.
+    /// which must lie inside. Ends early when it copies less than asked, and when the caller is killed.
     fn copy(
         &self,
         offset: usize,
@@ -214,9 +243,10 @@ impl dyn Backing + '_ {
             };
             let skip = at % PAGE_SIZE;
             let len = min(range.len.saturating_sub(skip), want.wrapping_sub(done));
+            let len = min(len, PIECE_PAGES * PAGE_SIZE);
             let copied = copy_chunk(range.addr.as_ptr().wrapping_add(skip), len);
             done = done.wrapping_add(copied);
-            if copied < len {
+            if copied < len || between_pieces().is_err() {
                 break;
             }
         }

@@ -4,9 +4,14 @@
 
 use crate::{
     direct_map::DirectMapped,
-    ffi,
-    gfp::GFP_FOR_CALLER,
-    task::check_not_killed, //
+    gfp::{
+        self,
+        GFP_FOR_CALLER, //
+    },
+    task::{
+        between_pieces,
+        let_others_run, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -24,10 +29,7 @@ pub const MAX_BLOCK_PAGES: usize = 1 << bindings::MAX_PAGE_ORDER;
 
 /// What zeroed memory for a program is allocated with: charged to the memory cgroup of the caller, who
 /// may sleep; the OOM killer is never asked for help.
-pub(crate) const GFP_FOR_PROGRAMS: bindings::gfp_t = bindings::GFP_KERNEL_ACCOUNT
-    | bindings::__GFP_ZERO
-    | bindings::__GFP_NOWARN
-    | ffi::__GFP_RETRY_MAYFAIL;
+pub(crate) const GFP_FOR_PROGRAMS: bindings::gfp_t = gfp::FOR_CALLER | bindings::__GFP_ZERO;
 
 /// A way to allocate blocks.
 ///
@@ -87,7 +89,7 @@ impl<A: Allocator> Blocks<A> {
             _allocator: PhantomData,
         };
         while blocks.nr_pages < nr_pages {
-            check_not_killed()?;
+            between_pieces()?;
             let pages = A::block_pages(nr_pages.wrapping_sub(blocks.nr_pages));
             blocks.blocks.reserve(1, GFP_FOR_CALLER)?;
             let block = A::alloc(pages).ok_or(ENOMEM)?;
@@ -142,6 +144,7 @@ impl<A: Allocator> Drop for Blocks<A> {
             // SAFETY: By the type invariant the block is owned and has this size; `self` is going away,
             // so it is used no more.
             unsafe { A::free(*block, nr_pages) };
+            let_others_run();
             left = left.wrapping_sub(nr_pages);
         }
     }

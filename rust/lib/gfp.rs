@@ -12,8 +12,11 @@ use kernel::{
 /// `GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL`: charged to the memory cgroup of the caller, who may
 /// sleep. Without memory, or at the limit of the cgroup, it fails: the OOM killer is never asked for help,
 /// however small it is, and nothing is logged. The `kernel` crate has no such flags.
-pub const GFP_FOR_CALLER: Flags =
-    flags(bindings::GFP_KERNEL_ACCOUNT | bindings::__GFP_NOWARN | ffi::__GFP_RETRY_MAYFAIL);
+pub const GFP_FOR_CALLER: Flags = flags(FOR_CALLER);
+
+/// The same for C.
+pub(crate) const FOR_CALLER: bindings::gfp_t =
+    bindings::GFP_KERNEL_ACCOUNT | bindings::__GFP_NOWARN | ffi::__GFP_RETRY_MAYFAIL;
 
 /// C's flags as those of the `kernel` crate.
 const fn flags(gfp: bindings::gfp_t) -> Flags {

@@ -34,7 +34,7 @@ use crate::{
     ffi,
     gfp::GFP_FOR_CALLER,
     task::{
-        check_not_killed,
+        between_pieces,
         let_others_run, //
     }, //
 };
@@ -80,7 +80,7 @@ impl<B: Backing + 'static> Recached<B> {
             extent,
         };
         for run in Blocks::of(&*recached.backing) {
-            check_not_killed()?;
+            between_pieces()?;
             clean(&run?);
         }
         Ok(recached)
@@ -97,6 +97,7 @@ fn map(backing: &dyn Backing) -> Result<Extent> {
             let page = unsafe { ffi::mapkit_pfn_to_page(pfn) };
             pages.push(page, GFP_FOR_CALLER)?;
         }
+        between_pieces()?;
     }
     let count = c_uint::try_from(pages.len()).map_err(|_| ENOMEM)?;
     // SAFETY: The array has so many pages, which are ordinary memory that the backing owns. The function

@@ -10,7 +10,10 @@ use crate::{
     dma::Segment,
     errno::to_result,
     ffi,
-    gfp::GFP_FOR_CALLER, //
+    gfp::{
+        self,
+        GFP_FOR_CALLER, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -108,7 +111,7 @@ impl ScatterList {
                 (range.start % PAGE_SIZE) as c_uint,
                 range.len(),
                 c_uint::try_from(max_bytes).unwrap_or(c_uint::MAX),
-                bindings::GFP_KERNEL_ACCOUNT,
+                gfp::FOR_CALLER,
             )
         })?;
         // INVARIANT: It was just made.

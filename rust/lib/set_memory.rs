@@ -16,7 +16,11 @@ use crate::{
         StructPage, //
     },
     caching::Caching,
-    errno, //
+    errno,
+    task::{
+        between_pieces,
+        let_others_run, //
+    }, //
 };
 use core::mem::{
     ManuallyDrop,
@@ -40,7 +44,7 @@ impl<B: Backing + 'static> Recached<B> {
     /// Changes the memory type of `backing`.
     ///
     /// `EOPNOTSUPP` if it is not in the direct map or the architecture has no way to do that,
-    /// `ENOMEM` if a page table could not be allocated.
+    /// `ENOMEM` if a page table could not be allocated, `EINTR` if the caller is killed meanwhile.
     pub fn new(backing: B, caching: Caching) -> Result<Self> {
         if backing.address_class() != AddressClass::DirectMap {
             return Err(errno::eopnotsupp());
@@ -57,6 +61,7 @@ impl<B: Backing + 'static> Recached<B> {
             // Also what fails: the kernel leaves the pages before the one that failed as they are.
             recached.changed = first.wrapping_add(run.nr_pages);
             set_memory(&recached, first, run.nr_pages, caching)?;
+            between_pieces()?;
         }
         Ok(recached)
     }
@@ -78,6 +83,7 @@ impl<B: Backing> Drop for Recached<B> {
                 return;
             }
             page = page.wrapping_add(run.nr_pages);
+            let_others_run();
         }
         // SAFETY: It is not used any more.
         unsafe { ManuallyDrop::drop(&mut self.backing) };

@@ -37,3 +37,14 @@ pub(crate) fn check_not_killed() -> Result {
         false => Ok(()),
     }
 }
+
+/// What work over memory of a program's choosing does between two pieces of it: lets other tasks run if it is their
+/// turn. `EINTR` if the calling task is being killed: the work should not go on.
+pub fn between_pieces() -> Result {
+    let_others_run();
+    check_not_killed()
+}
+
+/// Pages that work goes through at most between two calls of [`between_pieces`]: 1 MiB with pages of 4 KiB, which
+/// takes about ten milliseconds where it is slowest, with memory that is not cached.
+pub const PIECE_PAGES: usize = 256;

@@ -67,7 +67,7 @@ use crate::{
         self,
         RegisterPage, //
     },
-    task::check_not_killed, //
+    task::between_pieces, //
 };
 use core::{
     marker::PhantomData,
@@ -239,18 +239,27 @@ impl<'a> NewVma<'a> {
     }
 }
 
+/// Pages that one call of `remap_pfn_range()` maps at most: 64 MiB with pages of 4 KiB, which takes some milliseconds.
+const REMAP_PIECE: usize = 1 << 14;
+
 /// A VMA of page frame numbers.
 pub struct PfnMapVma<'a, T: MappingEvents>(Filling<'a, T>);
 
 impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
-    /// Maps all of it now, with a call of `remap_pfn_range()` per physically contiguous run.
+    /// Maps all of it now, with a call of `remap_pfn_range()` per physically contiguous run, or more of a long
+    /// one.
     ///
-    /// `ENOMEM` if a page table could not be allocated, `EINVAL` for memory of the DMA API.
+    /// `ENOMEM` if a page table could not be allocated, `EINVAL` for memory of the DMA API, `EINTR` if the
+    /// caller is killed meanwhile.
     pub fn remap_pfn_range(self) -> Result<Mapped<'a>> {
         let Self(mut filling) = self;
         filling.expect_no_dma()?;
         let vma = filling.vma();
-        for run in filling.mappable.runs(filling.pages.clone()) {
+        let mut pages = filling.pages.clone();
+        while !pages.is_empty() {
+            let piece = pages.start..pages.end.min(pages.start.saturating_add(REMAP_PIECE));
+            // The first run of the piece, which is not empty.
+            let run = filling.mappable.runs(piece).next().ok_or(EINVAL)?;
             let bytes = run.nr_pages.wrapping_mul(PAGE_SIZE);
             // SAFETY: The VMA is undergoing initialization, so this has its lock. The frames may be
             // shown to programs by the promise of `Backing`. They stay allocated while they are
@@ -261,6 +270,10 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
                 bindings::remap_pfn_range(vma, filling.next, run.pfn, bytes, (*vma).vm_page_prot)
             })?;
             filling.next = filling.next.wrapping_add(bytes);
+            pages.start = pages.start.saturating_add(run.nr_pages);
+            if !pages.is_empty() {
+                between_pieces()?;
+            }
         }
         Ok(filling.finish::<Eager>())
     }
@@ -314,13 +327,13 @@ pub struct MixedMapVma<'a, T: MappingEvents>(Filling<'a, T>);
 impl<'a, T: MappingEvents> MixedMapVma<'a, T> {
     /// Maps all of it now, with a call of `vm_insert_pages()` for a batch of pages.
     ///
-    /// `ENOMEM` if a page table could not be allocated.
+    /// `ENOMEM` if a page table could not be allocated, `EINTR` if the caller is killed meanwhile.
     pub fn vm_insert_pages(self) -> Result<Mapped<'a>> {
         let Self(mut filling) = self;
         let mut batch = Batch::new();
         let mut pages = filling.pages.clone();
         while !pages.is_empty() {
-            check_not_killed()?;
+            between_pieces()?;
             batch.fill(filling.mappable.memory(), pages.clone());
             if batch.is_empty() {
                 return Err(EINVAL);

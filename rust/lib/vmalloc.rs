@@ -13,7 +13,11 @@ use crate::{
     blocks::GFP_FOR_PROGRAMS,
     extent::Extent,
     ffi,
-    task::check_not_killed, //
+    task::{
+        between_pieces,
+        let_others_run,
+        PIECE_PAGES, //
+    }, //
 };
 use core::{
     mem::MaybeUninit,
@@ -38,8 +42,7 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `extent` was allocated with `__vmalloc()`, or mapped with `mapkit_vmap_user()` if `for_user`, is not
-/// empty, and is owned.
+/// `extent` was mapped with `mapkit_vmap_user()`, is not empty, and is owned.
 ///
 /// # Examples
 ///
@@ -56,7 +59,6 @@ use kernel::{
 /// ```
 pub struct Vmalloc {
     extent: Extent,
-    for_user: bool,
 }
 
 // SAFETY: vmalloc memory is not tied to a thread.
@@ -65,31 +67,14 @@ unsafe impl Send for Vmalloc {}
 unsafe impl Sync for Vmalloc {}
 
 impl Vmalloc {
-    /// Allocates `nr_pages` pages.
+    /// Allocates `nr_pages` pages, in an area that `remap_vmalloc_range()` takes.
     ///
-    /// `EINVAL` if that is none, `ENOMEM` if there is not enough memory; the OOM killer is never
-    /// asked for help.
+    /// `EINVAL` if that is none, `ENOMEM` if there is not enough memory, `EINTR` if the caller is killed
+    /// meanwhile; the OOM killer is never asked for help.
+    ///
+    /// `vmalloc_user()` would do it, but calls the OOM killer, charges nobody, warns of sizes that cannot be,
+    /// and cannot be killed. So the pages are allocated here, and put into such an area.
     pub fn new(nr_pages: usize) -> Result<Self> {
-        if nr_pages == 0 {
-            return Err(EINVAL);
-        }
-        let bytes = nr_pages.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
-        // SAFETY: Any size and these flags are fine; the function may sleep, as may its callers.
-        let addr = unsafe { ffi::__vmalloc_noprof(bytes, GFP_FOR_PROGRAMS) };
-        // INVARIANT: The memory was just allocated with this size.
-        Ok(Self {
-            extent: Extent::new(addr, nr_pages)?,
-            for_user: false,
-        })
-    }
-
-    /// Allocates `nr_pages` pages in an area that `remap_vmalloc_range()` takes.
-    ///
-    /// Errors as of [`new`](Self::new), and `EINTR` if the caller is killed meanwhile.
-    ///
-    /// `vmalloc_user()` would do it, but calls the OOM killer, charges nobody and warns of sizes that cannot
-    /// be. So the pages are allocated here, and put into such an area.
-    pub fn new_for_user(nr_pages: usize) -> Result<Self> {
         if nr_pages == 0 {
             return Err(EINVAL);
         }
@@ -97,7 +82,6 @@ impl Vmalloc {
         // INVARIANT: The pages were just mapped there.
         Ok(Self {
             extent: Extent::new(addr, nr_pages)?,
-            for_user: true,
         })
     }
 }
@@ -126,7 +110,9 @@ impl SinglePages {
             nr_pages: 0,
         };
         while pages.nr_pages < nr_pages {
-            check_not_killed()?;
+            if pages.nr_pages % PIECE_PAGES == 0 {
+                between_pieces()?;
+            }
             // SAFETY: This order and these flags are fine; the function may sleep, as may its callers.
             let page =
                 unsafe { bindings::alloc_pages(GFP_FOR_PROGRAMS | bindings::__GFP_HIGHMEM, 0) };
@@ -171,6 +157,9 @@ impl Drop for SinglePages {
                 let page = self.array.as_ptr().wrapping_add(place).read();
                 bindings::__free_pages(page, 0);
             }
+            if place % PIECE_PAGES == 0 {
+                let_others_run();
+            }
         }
         // SAFETY: By the type invariant the array is owned and came from `__vmalloc()`.
         unsafe { ffi::vfree(self.array.as_ptr().cast()) };
@@ -178,8 +167,8 @@ impl Drop for SinglePages {
 }
 
 // SAFETY: The pages are owned and zeroed, live until `drop`, and `extent` stays inside them.
-// `__vmalloc()` fills the area with order-0 pages of the page allocator (it splits larger ones), as
-// `SinglePages` does, each with its own reference count, which `vfree()` drops one of.
+// `SinglePages` fills the area with order-0 pages of the page allocator, each with its own reference count, which
+// `vfree()` drops one of.
 unsafe impl Backing for Vmalloc {
     fn nr_pages(&self) -> usize {
         self.extent.nr_pages()
@@ -224,10 +213,8 @@ unsafe impl Backing for Vmalloc {
         vma: *mut bindings::vm_area_struct,
         first: usize,
     ) -> Option<c_int> {
-        self.for_user.then(|| {
-            // SAFETY: By the requirement of this function, and the type invariant.
-            unsafe { ffi::remap_vmalloc_range(vma, self.extent.as_ptr(), first) }
-        })
+        // SAFETY: By the requirement of this function, and the type invariant.
+        Some(unsafe { ffi::remap_vmalloc_range(vma, self.extent.as_ptr(), first) })
     }
 }
 

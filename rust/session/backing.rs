@@ -32,10 +32,7 @@ pub(crate) fn allocate(device: &Device, recipe: &Recipe) -> Result<KBox<dyn Back
         uapi::Backing::Kmalloc => cached(SlabObject::new(n)?, caching),
         uapi::Backing::Pages => cached(Pages::new(n)?, caching),
         uapi::Backing::Folio => cached(Folios::new(n)?, caching),
-        uapi::Backing::Vmalloc => match recipe.method {
-            uapi::Method::VmallocRemap => cached(Vmalloc::new_for_user(n)?, caching),
-            _ => cached(Vmalloc::new(n)?, caching),
-        },
+        uapi::Backing::Vmalloc => cached(Vmalloc::new(n)?, caching),
         uapi::Backing::Coherent => cached(Coherent::new(&device.dma()?, n)?, caching),
     }
 }

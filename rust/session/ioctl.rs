@@ -17,6 +17,7 @@ use kernel::{
 use mapkit::{
     barrier,
     capability,
+    task::between_pieces,
     uaccess::{
         UserArray,
         UserStruct, //
@@ -120,11 +121,7 @@ fn query_region(session: &Session, query: &mut uapi::Query) -> Result {
         0 => session.by_offset(query.offset)?,
         id => session.by_id(id)?,
     };
-    let (mut runs, mut longest_run) = (0u64, 0u64);
-    for run in region.memory().runs(0, region.nr_pages) {
-        runs = runs.wrapping_add(1);
-        longest_run = longest_run.max(run.nr_pages as u64);
-    }
+    let (runs, longest_run) = region.memory().count_runs()?;
     let dma_addr = region
         .memory()
         .dma_addr(0)
@@ -139,8 +136,8 @@ fn query_region(session: &Session, query: &mut uapi::Query) -> Result {
         method: region.method.number(),
         caching: region.caching.number(),
         address_class: backing::address_class(region.memory()).number(),
-        runs,
-        longest_run,
+        runs: runs as u64,
+        longest_run: longest_run as u64,
         vmas: region.vmas(),
         mmaps: region.count(RegionCounter::Mmaps),
         faults_read: region.count(RegionCounter::FaultsRead),
@@ -227,6 +224,7 @@ fn get_pages(session: &Session, pages: &mut uapi::Pages) -> Result {
         }
         array.push(batch)?;
         done = done.wrapping_add(n);
+        between_pieces()?;
     }
     pages.count = count as u64;
     Ok(())

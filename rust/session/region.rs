@@ -29,8 +29,10 @@ use kernel::{
     seq_print,
     sync::{
         atomic::{
+            Acquire,
             Atomic,
-            Relaxed, //
+            Relaxed,
+            Release, //
         },
         Arc, //
     }, //
@@ -122,6 +124,8 @@ pub struct Live {
     recipe: Recipe,
     /// VMAs that map it.
     vmas: Atomic<i64>,
+    /// Calls of `mmap(2)` that are about to.
+    mapping: Atomic<i64>,
     counters: PerCpuCounters<RegionCounter>,
 }
 
@@ -142,6 +146,22 @@ impl Live {
     /// VMAs that map it now.
     pub(crate) fn vmas(&self) -> u64 {
         self.vmas.load(Relaxed) as u64
+    }
+
+    /// Whether it is mapped, or about to be.
+    pub(crate) fn is_busy(&self) -> bool {
+        // In this order, and acquiring: who has ended is among the VMAs.
+        self.mapping.load(Acquire) > 0 || self.vmas() > 0
+    }
+
+    /// A call of `mmap(2)` is about to map it.
+    pub(crate) fn mapping_begins(&self) {
+        self.mapping.add(1, Relaxed);
+    }
+
+    /// That call is done.
+    pub(crate) fn mapping_ends(&self) {
+        self.mapping.fetch_sub(1, Release);
     }
 
     /// A counter of its use so far.
@@ -286,6 +306,7 @@ pub(crate) fn allocate(
         pid: kernel::current!().group_leader().pid(),
         recipe,
         vmas: Atomic::new(0),
+        mapping: Atomic::new(0),
         counters: PerCpuCounters::new()?,
     };
     let live = Arc::new(live, GFP_FOR_CALLER)?;

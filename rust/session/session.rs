@@ -97,6 +97,17 @@ impl Regions {
         (within <= region.bytes()).then_some((region, within))
     }
 
+    /// The first region that does not begin before `offset`.
+    fn next(&self, offset: u64) -> Option<Arc<Region>> {
+        let cursor = self.by_offset.cursor_lower_bound(&offset)?;
+        Some(cursor.current().1.clone())
+    }
+
+    /// Whether there is a default region.
+    fn has_default(&self) -> bool {
+        self.by_offset.get(&0).is_some()
+    }
+
     /// The region with number `id`.
     fn find_id(&self, id: u64) -> Option<&Arc<Region>> {
         self.by_offset.values().find(|region| region.id == id)
@@ -163,9 +174,9 @@ impl Session {
     pub(crate) fn destroy(&self, id: u64) -> Result {
         let mut regions = self.regions.lock();
         let region = regions.find_id(id).ok_or(ENOENT)?;
-        // This file's `mmap(2)` takes the lock, so that it maps before this or finds no region. A DMA-buf of
-        // the region may be mapped meanwhile, as it may be later: it holds a reference of its own.
-        if region.vmas() > 0 {
+        // This file's `mmap(2)` marks it as busy with the lock held, or finds no region. A DMA-buf of the region may
+        // be mapped meanwhile, as it may be later: it holds a reference of its own.
+        if region.is_busy() {
             return Err(EBUSY);
         }
         let offset = region.offset;
@@ -198,52 +209,88 @@ impl Session {
     /// The region for `read(2)` and `write(2)` at `pos`, and how far in that is. `ENXIO` if there is
     /// none; the default region is made when it is needed.
     fn region_at(&self, pos: u64) -> Result<(Arc<Region>, u64)> {
-        let mut regions = self.regions.lock();
-        if let Some((region, within)) = regions.find(pos) {
-            return Ok((region.clone(), within));
-        }
-        // Only an offset that the default region would hold makes one, and there is none yet.
-        if pos > uapi::DEFAULT_BYTES || regions.by_offset.get(&0).is_some() {
-            return Err(ENXIO);
-        }
-        let made = self.prepare_default(uapi::DEFAULT_BYTES)?;
-        let region = made.region.clone();
-        regions.by_offset.insert(made.node);
-        Ok((region, pos))
+        let default = (pos <= uapi::DEFAULT_BYTES).then_some(uapi::DEFAULT_BYTES);
+        let found = self.find_or_make(pos, default, |region, within| (region.clone(), within));
+        found?.map(|(found, _)| found).ok_or(ENXIO)
     }
 
     /// Maps the region at `offset`, of which `bytes` are wanted.
     fn map_at<'a>(&self, vma: NewVma<'a>, offset: u64, bytes: u64) -> Result<Mapped<'a>> {
-        let mut regions = self.regions.lock();
-        let found = regions.find(offset).map(|(region, _)| region);
-        let made = match found {
-            Some(_) => None,
-            None => Some(self.prepare_default_at(&regions, offset, bytes)?),
-        };
-        let region = found
-            .or(made.as_ref().map(|made| &made.region))
-            .ok_or(EINVAL)?;
-        // With the lock held, so that the region is not destroyed before the VMA counts. The default region
-        // does not stay if this fails.
-        let mapped = region::map(region, vma)?;
-        if let Some(made) = made {
-            regions.by_offset.insert(made.node);
+        let end = offset.checked_add(bytes).ok_or(EINVAL)?;
+        // The lock of the address space is held: no more than this is allocated.
+        let default = (end <= uapi::DEFAULT_MMAP_BYTES).then_some(end);
+        // From here on it cannot be destroyed.
+        let found = self.find_or_make(offset, default, |region, _| Busy::new(region))?;
+        let (busy, made) = found.ok_or(EINVAL)?;
+        let mapped = region::map(&busy.0, vma);
+        if made && mapped.is_err() {
+            self.forget_default(busy);
         }
-        Ok(mapped)
+        mapped
     }
 
-    /// Makes the default region for a mapping of `bytes` at `offset`, where no region is.
-    fn prepare_default_at(
+    /// What `f` makes, with the lock held, of the region that byte `offset` is in or just behind, and of how
+    /// far in; and whether it was just made, as the default region of `default` bytes. `None` if there is none.
+    ///
+    /// Memory is allocated without the lock, which other threads need.
+    fn find_or_make<T>(
         &self,
-        regions: &Regions,
         offset: u64,
-        bytes: u64,
-    ) -> Result<Unpublished> {
-        let end = offset.checked_add(bytes).ok_or(EINVAL)?;
-        if end > uapi::FIRST_OFFSET || regions.by_offset.get(&0).is_some() {
-            return Err(EINVAL);
+        default: Option<u64>,
+        f: impl Fn(&Arc<Region>, u64) -> T,
+    ) -> Result<Option<(T, bool)>> {
+        let found = |regions: &Regions| {
+            regions
+                .find(offset)
+                .map(|(region, within)| f(region, within))
+        };
+        let regions = self.regions.lock();
+        if let Some(found) = found(&regions) {
+            return Ok(Some((found, false)));
         }
-        self.prepare_default(end)
+        let Some(bytes) = default.filter(|_| !regions.has_default()) else {
+            return Ok(None);
+        };
+        drop(regions);
+        let made = self.prepare_default(bytes);
+        let mut regions = self.regions.lock();
+        // Unless another thread was faster.
+        let is_first = !regions.has_default();
+        if is_first {
+            regions.by_offset.insert(made?.node);
+        }
+        Ok(found(&regions).map(|found| (found, is_first)))
+    }
+
+    /// The default region, which was made for a mapping that failed, does not stay, unless somebody else uses it.
+    fn forget_default(&self, busy: Busy) {
+        drop(busy);
+        let mut regions = self.regions.lock();
+        let is_unused = |region: &Arc<Region>| !region.is_busy();
+        let removed = match regions.by_offset.get(&0).is_some_and(is_unused) {
+            true => regions.by_offset.remove(&0),
+            false => None,
+        };
+        drop(regions);
+        // Frees the memory, with the lock released.
+        drop(removed);
+    }
+}
+
+/// A region that is about to be mapped, and is not destroyed as long as this is there.
+struct Busy(Arc<Region>);
+
+impl Busy {
+    /// To be made with the lock of the session held.
+    fn new(region: &Arc<Region>) -> Self {
+        region.mapping_begins();
+        Self(region.clone())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.mapping_ends();
     }
 }
 
@@ -316,7 +363,14 @@ impl Session {
 
     /// A line for each region.
     pub(crate) fn show_fdinfo(&self, m: &SeqFile) {
-        for region in self.regions.lock().by_offset.values() {
+        let mut from = 0;
+        loop {
+            // With the lock for each one: there may be many.
+            let next = self.regions.lock().next(from);
+            let Some(region) = next else {
+                return;
+            };
+            from = region.offset.wrapping_add(1);
             seq_print!(
                 m,
                 "mapwright-region:\tid {} offset {:#x} bytes {} backing {} method {} caching {} vmas {}\n",

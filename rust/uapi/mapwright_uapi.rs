@@ -13,7 +13,8 @@
 //!
 //! With no ioctl at all, `mmap(2)`, `read(2)` or `write(2)` at an offset below [`FIRST_OFFSET`]
 //! makes the session's *default region* at offset 0. The module's parameters say what it is made of; in a
-//! file opened with `O_SYNC` it is uncached, or these give `EOPNOTSUPP` if it cannot be.
+//! file opened with `O_SYNC` it is uncached, or these give `EOPNOTSUPP` if it cannot be. A mapping that reaches beyond
+//! [`DEFAULT_MMAP_BYTES`] makes none: `EINVAL`.
 //!
 //! # The ioctls
 //!
@@ -67,6 +68,10 @@ pub const FIRST_OFFSET: u64 = 1 << 30;
 /// Bytes of the default region when `read(2)` or `write(2)` makes it. When `mmap(2)` does, it is as
 /// long as that mapping reaches.
 pub const DEFAULT_BYTES: u64 = 1 << 20;
+
+/// The most bytes of a default region that `mmap(2)` makes. It holds the lock of the caller's address space, so
+/// that no thread can map, unmap or fault meanwhile; larger regions are made with [`Create`], without.
+pub const DEFAULT_MMAP_BYTES: u64 = 16 << 20;
 
 /// [`PageInfo::dma_addr`] of a page that is mapped for no device.
 pub const NO_DMA_ADDR: u64 = u64::MAX;

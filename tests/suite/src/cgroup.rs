@@ -190,6 +190,8 @@ fn small_regions_are_charged(context: &Context, backing: Backing, method: Method
             }
             ensure!(regions < MOST, "{regions} regions in {LIMIT} bytes");
         };
+        // Room for what this process itself needs from here on: at the limit, the kernel would kill it.
+        drop(sessions.swap_remove(0));
         ensure!(refused == Some(Errno::ENOMEM), "{refused:?}");
         let taken = before.saturating_sub(available()?);
         let charged = group.current()? - charged_before;

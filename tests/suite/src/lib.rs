@@ -34,6 +34,7 @@ mod gpio;
 mod gpio_lines;
 mod inject;
 mod inspect;
+mod kill;
 mod life;
 mod limits;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -76,6 +77,7 @@ const SUITES: &[Suite] = &[
     advice::SUITE,
     direct::SUITE,
     races::SUITE,
+    kill::SUITE,
     faults::SUITE,
     stats::SUITE,
     inspect::SUITE,

@@ -482,6 +482,12 @@ fn mmap_of_no_region_is_einval(_: &Context) -> Result<()> {
     }
     let before = uapi::FIRST_OFFSET - page_size();
     ensure!(Map::shared(&session, before, 2 * page_bytes()).err() == Some(Errno::EINVAL));
+    // The lock of the address space is held: a larger default region would keep other threads waiting.
+    let most = uapi::DEFAULT_MMAP_BYTES as usize;
+    let told = Map::shared(&session, 0, most + page_bytes()).err();
+    ensure!(told == Some(Errno::EINVAL), "{told:?}");
+    let largest = Map::shared(&session, 0, most)?;
+    largest.store(most - 1, 1);
     Ok(())
 }
 
