@@ -24,6 +24,17 @@ use kernel::{
 
 /// Writes the text of a file.
 pub type Show<T> = fn(&T, &SeqFile);
+/// A table with a line for each of many things, which have numbers from 1 on.
+///
+/// It is read in parts, and nothing is locked between two of its lines. Who comes or goes meanwhile may be in it
+/// or not; of the others, each is in it once.
+pub struct Lines<T> {
+    /// Writes the header line.
+    pub header: fn(&SeqFile),
+    /// Writes the line of the first thing whose number is not below the given one, and returns its number.
+    pub line: fn(&T, u64, &SeqFile) -> Option<u64>,
+}
+
 /// Tells which switch a file is.
 pub type WhichSwitch<T> = fn(&T) -> &Switch;
 
@@ -35,14 +46,23 @@ pub trait Tables: Sized + Send + Sync + 'static {
     /// The files: name and what writes the text.
     const FILES: &'static [(&'static CStr, Show<Self>)];
 
+    /// The files with a line for each of many things: name and what writes them.
+    const LISTS: &'static [(&'static CStr, Lines<Self>)] = &[];
+
     /// Switches beside them, which root may read and write: name and which.
     const SWITCHES: &'static [(&'static CStr, WhichSwitch<Self>)];
 }
 
 /// What a file's inode points to.
-struct File<T> {
-    show: Show<T>,
+struct File<T: 'static> {
+    text: Text<T>,
     tables: Arc<T>,
+}
+
+/// What writes its text.
+enum Text<T: 'static> {
+    AtOnce(Show<T>),
+    InLines(&'static Lines<T>),
 }
 
 /// A directory of the debugfs root, with the files of `T`, removed when dropped.
@@ -97,10 +117,12 @@ unsafe impl<T: Tables> Sync for Directory<T> {}
 impl<T: Tables> Directory<T> {
     /// Allocates all that is needed, and creates nothing yet.
     pub fn new(tables: Arc<T>) -> Result<Self> {
-        let mut files = KVec::with_capacity(T::FILES.len(), GFP_KERNEL)?;
-        for (_, show) in T::FILES {
-            let (show, tables) = (*show, tables.clone());
-            files.push(File { show, tables }, GFP_KERNEL)?;
+        let at_once = T::FILES.iter().map(|(_, show)| Text::AtOnce(*show));
+        let in_lines = T::LISTS.iter().map(|(_, lines)| Text::InLines(lines));
+        let mut files = KVec::new();
+        for text in Iterator::chain(at_once, in_lines) {
+            let tables = tables.clone();
+            files.push(File { text, tables }, GFP_KERNEL)?;
         }
         // INVARIANT: No inode exists yet.
         Ok(Self {
@@ -121,7 +143,13 @@ impl<T: Tables> Directory<T> {
         }
         // SAFETY: The name is a valid string, which is copied; no parent means the root.
         self.dentry = unsafe { bindings::debugfs_create_dir(name.as_char_ptr(), ptr::null_mut()) };
-        for ((name, _), file) in T::FILES.iter().zip(&self.files) {
+        let names = T::FILES.iter().map(|(name, _)| *name);
+        let names = Iterator::chain(names, T::LISTS.iter().map(|(name, _)| *name));
+        for (name, file) in names.zip(&self.files) {
+            let operations = match file.text {
+                Text::AtOnce(_) => Operations::<T>::TABLE,
+                Text::InLines(_) => Operations::<T>::LISTS,
+            };
             // SAFETY: The name is a valid string, which is copied, and the parent what
             // `debugfs_create_dir()` returned (which may be an error, which is passed on). `file`
             // stays in place until `drop` has removed the inode, and the operations are static.
@@ -132,7 +160,7 @@ impl<T: Tables> Directory<T> {
                     self.dentry,
                     ptr::from_ref(file).cast_mut().cast::<c_void>(),
                     ptr::null(),
-                    Operations::<T>::TABLE,
+                    operations,
                 )
             };
         }
@@ -173,6 +201,19 @@ impl<T: Tables> Operations<T> {
         ..pin_init::zeroed()
     };
 
+    const LISTS: &'static bindings::file_operations = &bindings::file_operations {
+        open: Some(Self::open_list),
+        release: Some(bindings::seq_release_private),
+        ..*Self::TABLE
+    };
+
+    const LINES: &'static bindings::seq_operations = &bindings::seq_operations {
+        start: Some(Self::start),
+        stop: Some(Self::stop),
+        next: Some(Self::next),
+        show: Some(Self::show_line),
+    };
+
     /// # Safety
     ///
     /// The VFS calls this for a new file of an inode that `Directory::publish` made.
@@ -191,8 +232,117 @@ impl<T: Tables> Operations<T> {
         // waits for the reads that are under way before it removes an inode, and only then is the
         // `File<T>` dropped.
         let file = unsafe { &*(*m).private.cast::<File<T>>() };
-        // SAFETY: By the requirement of this function.
-        (file.show)(&file.tables, unsafe { SeqFile::from_raw(m) });
+        if let Text::AtOnce(show) = file.text {
+            // SAFETY: By the requirement of this function.
+            show(&file.tables, unsafe { SeqFile::from_raw(m) });
+        }
         0
     }
+
+    /// # Safety
+    ///
+    /// As of `open`.
+    unsafe extern "C" fn open_list(
+        inode: *mut bindings::inode,
+        file: *mut bindings::file,
+    ) -> c_int {
+        let size = size_of::<Place<T>>() as c_int;
+        // SAFETY: The file is being opened, and the operations are static.
+        let place = unsafe { bindings::__seq_open_private(file, Self::LINES, size) };
+        if place.is_null() {
+            return ENOMEM.to_errno();
+        }
+        // SAFETY: The inode is valid and its private data, a pointer to a `File<T>`, was set when it was made.
+        let file = unsafe { (*inode).i_private }.cast::<File<T>>();
+        let (from, written) = (0, None);
+        // SAFETY: There is room for this, which nobody else has, and which is freed as bytes.
+        unsafe {
+            place.cast::<Place<T>>().write(Place {
+                file,
+                from,
+                written,
+            })
+        };
+        0
+    }
+
+    /// # Safety
+    ///
+    /// `m` must be a `seq_file` that `open_list` made and that is locked, and its inode must not be removed during
+    /// `'a`.
+    unsafe fn place<'a>(m: *mut bindings::seq_file) -> &'a mut Place<T> {
+        // SAFETY: By the requirement of this function; whoever locked it is the only one that uses it.
+        unsafe { &mut *(*m).private.cast::<Place<T>>() }
+    }
+
+    /// Reading begins or goes on at `pos`: 0 is the header, others are the number that the next line has at
+    /// least.
+    ///
+    /// # Safety
+    ///
+    /// `m` must be a `seq_file` that `open_list` made and that is locked, and its inode must not be removed during
+    /// the call.
+    unsafe extern "C" fn start(m: *mut bindings::seq_file, pos: *mut i64) -> *mut c_void {
+        // SAFETY: By the requirement of this function; the position is valid.
+        let (place, pos) = unsafe { (Self::place(m), *pos) };
+        place.from = pos.unsigned_abs();
+        place.written = None;
+        // Anything that is neither null nor an error: that there is no more line, `show_line` finds out.
+        ptr::from_mut(place).cast()
+    }
+
+    /// # Safety
+    ///
+    /// None: nothing is held.
+    unsafe extern "C" fn stop(_: *mut bindings::seq_file, _: *mut c_void) {}
+
+    /// # Safety
+    ///
+    /// As of `start`.
+    unsafe extern "C" fn next(
+        m: *mut bindings::seq_file,
+        _: *mut c_void,
+        pos: *mut i64,
+    ) -> *mut c_void {
+        // SAFETY: By the requirement of this function.
+        let place = unsafe { Self::place(m) };
+        let written = place.written.take();
+        place.from = written.unwrap_or(place.from).saturating_add(1);
+        // SAFETY: By the requirement of this function, the position is valid.
+        unsafe { *pos = i64::try_from(place.from).unwrap_or(i64::MAX) };
+        match written {
+            Some(_) => ptr::from_mut(place).cast(),
+            None => ptr::null_mut(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As of `start`.
+    unsafe extern "C" fn show_line(m: *mut bindings::seq_file, _: *mut c_void) -> c_int {
+        // SAFETY: By the requirement of this function.
+        let (place, seq) = unsafe { (Self::place(m), SeqFile::from_raw(m)) };
+        // SAFETY: `open_list` put it there. debugfs waits for the reads that are under way before it removes an
+        // inode, and only then is the `File<T>` dropped.
+        let file = unsafe { &*place.file };
+        if let Text::InLines(lines) = &file.text {
+            place.written = match place.from {
+                0 => {
+                    (lines.header)(seq);
+                    Some(0)
+                }
+                from => (lines.line)(&file.tables, from, seq),
+            };
+        }
+        0
+    }
+}
+
+/// How far a list has been read.
+struct Place<T: 'static> {
+    file: *const File<T>,
+    /// The number that the next line has at least; 0 for the header.
+    from: u64,
+    /// The number of the line that was just written; 0 for the header. None if there was no more.
+    written: Option<u64>,
 }

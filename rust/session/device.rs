@@ -9,10 +9,7 @@ use crate::{
         Limits, //
     },
     region::Live,
-    stats::{
-        RegionCounter,
-        Stats, //
-    }, //
+    stats::Stats, //
 };
 use kernel::{
     new_mutex,
@@ -132,35 +129,29 @@ impl Device {
 
     /// Takes a region off the list, of which nothing is mapped any more.
     pub(crate) fn unlist(&self, region: &Live) {
-        let mut live = self.live.lock();
-        let removed = live.remove(&region.id);
-        // With the lock held, so that the sums of all regions are right at any time.
-        for counter in RegionCounter::ALL {
-            self.stats
-                .add(counter.of_all(), region.count(*counter) as usize);
-        }
-        drop(live);
+        let removed = self.live.lock().remove(&region.id);
         // Freed here, with the lock released.
         drop(removed);
     }
 
     pub(crate) fn show_stats(&self, m: &SeqFile) {
-        let live = self.live.lock();
-        self.stats.show(m, |counter| {
-            let counts = live.values().map(|region| region.count(counter));
-            counts.fold(0, u64::wrapping_add)
-        });
+        self.stats.show(m);
     }
 
     pub(crate) fn show_latency(&self, m: &SeqFile) {
         self.stats.show_latency(m);
     }
 
-    pub(crate) fn show_regions(&self, m: &SeqFile) {
-        Live::show_header(m);
-        for live in self.live.lock().values() {
-            live.show(m);
-        }
+    /// Writes the line of the first region whose number is not below `from`, and returns its number. What others
+    /// need to free theirs is not locked meanwhile.
+    pub(crate) fn show_region(&self, from: u64, m: &SeqFile) -> Option<u64> {
+        let region = {
+            let live = self.live.lock();
+            let cursor = live.cursor_lower_bound(&from)?;
+            cursor.current().1.clone()
+        };
+        region.show(m);
+        Some(region.id)
     }
 
     /// The switch of the clock that measures latencies.

@@ -5,6 +5,7 @@
 use crate::{
     device::Device,
     ioctl,
+    region::Live,
     session::Session, //
 };
 use kernel::{
@@ -27,6 +28,7 @@ use mapkit::{
     },
     debugfs::{
         Directory,
+        Lines,
         Show,
         Tables,
         WhichSwitch, //
@@ -158,7 +160,6 @@ impl<D: Driver> Tables for Host<D> {
             host.device.show_stats(m);
             host.driver.show_stats(m);
         }),
-        (c"regions", |host, m| host.device.show_regions(m)),
         (c"latency", |host, m| host.device.show_latency(m)),
     ];
     const SWITCHES: &'static [(&'static CStr, WhichSwitch<Self>)] =
@@ -170,6 +171,13 @@ pub struct Published<D: Driver> {
     _tables: Directory<Host<D>>,
     _registration: Pin<KBox<Registration<File<D>>>>,
 }
+    const LISTS: &'static [(&'static CStr, Lines<Self>)] = &[(
+        c"regions",
+        Lines {
+            header: Live::show_header,
+            line: |host, from, m| host.device.show_region(from, m),
+        },
+    )];
 
 impl<D: Driver> Published<D> {
     /// Makes the device node `/dev/NAME` with the permission bits `mode` and the debugfs directory

@@ -235,15 +235,19 @@ impl MappingEvents for Owned {
 
     #[inline]
     fn faulted(&self, start: Start, address: usize, write: bool, answered: bool, nr_pages: usize) {
+        let stats = &self.device.stats;
         self.counters.add(RegionCounter::PagesFaulted, nr_pages);
+        stats.add(Counter::PagesFaulted, nr_pages);
         if !answered {
-            return self.device.stats.inc(Counter::FaultsFailed);
+            return stats.inc(Counter::FaultsFailed);
         }
-        self.counters.inc(match write {
-            true => RegionCounter::FaultsWrite,
-            false => RegionCounter::FaultsRead,
-        });
-        self.device.stats.latency.stop(Timed::Fault, start);
+        let (of_region, of_all) = match write {
+            true => (RegionCounter::FaultsWrite, Counter::FaultsWrite),
+            false => (RegionCounter::FaultsRead, Counter::FaultsRead),
+        };
+        self.counters.inc(of_region);
+        stats.inc(of_all);
+        stats.latency.stop(Timed::Fault, start);
         trace::fault(self.id, address, write, nr_pages);
     }
 
@@ -342,6 +346,7 @@ pub(crate) fn map<'a>(region: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a
     let mapped = method::map(region, vma)?;
     region.device.stats.latency.stop(Timed::Mmap, start);
     region.counters.inc(RegionCounter::Mmaps);
+    region.device.stats.inc(Counter::Mmaps);
     region.device.stats.add(Counter::PagesMapped, nr_pages);
     Ok(mapped)
 }

@@ -52,8 +52,7 @@ macro_rules! names {
 }
 
 names! {
-    /// The counters of a region. What all regions together have is told by the counter of the same name:
-    /// a region that is freed adds its own to that, so that nothing is counted twice while it lives.
+    /// The counters of a region. What all regions have is told by the counter of the same name.
     RegionCounter {
         /// Successful `mmap(2)` calls.
         Mmaps = "mmaps";
@@ -63,18 +62,6 @@ names! {
         FaultsWrite = "faults_write";
         /// Pages that these mapped.
         PagesFaulted = "pages_faulted";
-    }
-}
-
-impl RegionCounter {
-    /// What it is a part of.
-    pub(crate) const fn of_all(self) -> Counter {
-        match self {
-            Self::Mmaps => Counter::Mmaps,
-            Self::FaultsRead => Counter::FaultsRead,
-            Self::FaultsWrite => Counter::FaultsWrite,
-            Self::PagesFaulted => Counter::PagesFaulted,
-        }
     }
 }
 
@@ -192,16 +179,12 @@ impl Stats {
         result
     }
 
-    /// Writes the table: a header line, then a line per counter. `of_live` says what the regions that
-    /// live have counted. A counter is an `unsigned long`: on 32-bit machines it begins again at 2^32.
-    pub(crate) fn show(&self, m: &SeqFile, of_live: impl Fn(RegionCounter) -> u64) {
+    /// Writes the table: a header line, then a line per counter. A counter is an `unsigned long`: on 32-bit machines
+    /// it begins again at 2^32.
+    pub(crate) fn show(&self, m: &SeqFile) {
         seq_print!(m, "counter value\n");
         for counter in Counter::ALL {
-            let part = RegionCounter::ALL
-                .iter()
-                .find(|part| part.of_all() == *counter);
-            let of_freed = self.counters.sum(*counter);
-            let sum = of_freed.wrapping_add(part.map_or(0, |part| of_live(*part) as usize));
+            let sum = self.counters.sum(*counter);
             seq_print!(m, "{} {}\n", counter.name(), Decimal(sum as u64));
         }
     }

@@ -12,7 +12,7 @@ use anyhow::{ensure, Result};
 use mapwright::{page_bytes, page_size, uapi, Backing, Method, Session, Tables, DEBUGFS};
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _},
     process::{Command, Stdio},
 };
 
@@ -25,6 +25,7 @@ suite! { "stats":
     timing_can_be_off_from_the_start,
     tables_begin_with_their_columns,
     tables_cannot_be_written,
+    regions_come_and_go_while_their_table_is_read,
     the_command_tells_the_same,
     the_command_watches,
 }
@@ -204,6 +205,43 @@ fn tables_begin_with_their_columns(_: &Context) -> Result<()> {
         mmaps faults_read faults_write pages_faulted"
     );
     ensure!(first_line("latency")? == "operation below_ns count");
+    Ok(())
+}
+
+fn regions_come_and_go_while_their_table_is_read(_: &Context) -> Result<()> {
+    const REGIONS: u64 = 300;
+    let session = Session::open()?;
+    let create = || session.create(Backing::Pages, Method::Remap, page_size());
+    let first: Vec<_> = (0..REGIONS).map(|_| create()).collect::<Result<_, _>>()?;
+    let mut table = fs::File::open(format!("{DEBUGFS}/regions"))?;
+    // No more than a page is written at a time.
+    let mut text = vec![0; page_bytes()];
+    let length = table.read(&mut text)?;
+    text.truncate(length);
+    let (gone, stays) = (&first[first.len() - 1], &first[first.len() - 2]);
+    session.destroy(gone)?;
+    let new = create()?;
+    table.read_to_end(&mut text)?;
+    let text = String::from_utf8(text)?;
+    let lines_of = |id: u64| {
+        let begins = format!("{id} ");
+        text.lines()
+            .filter(|line| line.starts_with(&begins))
+            .count()
+    };
+    ensure!(text.starts_with("id pid "), "no header");
+    ensure!(
+        lines_of(gone.id) == 0,
+        "a region that is gone is in the table"
+    );
+    ensure!(
+        lines_of(new.id) == 1,
+        "a region that was made meanwhile is not"
+    );
+    for region in first.iter().filter(|region| region.id <= stays.id) {
+        let lines = lines_of(region.id);
+        ensure!(lines == 1, "region {} has {lines} lines", region.id);
+    }
     Ok(())
 }
 
