@@ -82,7 +82,8 @@ pub enum AddressClass {
 ///   reference to their contents exists: programs may change them at any time;
 /// - they were zeroed, or hold nothing else that a program must not see;
 /// - the addresses of `range_at` are valid for reading and writing the frames of `run_at`;
-/// - [`refcounted`](Self::refcounted) is always the same; if it is true, each frame has a `struct
+/// - [`refcounted`](Self::refcounted) is always the same; if it is true, the memory is write-back, as who has a
+///   reference may map it like that, and each frame has a `struct
 ///   page` that `vm_insert_page()` takes, a reference to which keeps the frame allocated, and dropping
 ///   the backing only drops its own references;
 /// - [`struct_pages`](Self::struct_pages) initializes as many of the first slots as it returns with the

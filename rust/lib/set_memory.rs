@@ -12,8 +12,7 @@ use crate::{
         AddressClass,
         Backing,
         KernelRange,
-        Run,
-        StructPage, //
+        Run, //
     },
     caching::Caching,
     errno,
@@ -22,10 +21,7 @@ use crate::{
         let_others_run, //
     }, //
 };
-use core::mem::{
-    ManuallyDrop,
-    MaybeUninit, //
-};
+use core::mem::ManuallyDrop;
 use kernel::prelude::*;
 
 /// A backing whose memory has another memory type, in the direct map and wherever it is mapped.
@@ -90,7 +86,8 @@ impl<B: Backing> Drop for Recached<B> {
     }
 }
 
-// SAFETY: These are the promises of the backing inside, which `Drop` drops last.
+// SAFETY: These are the promises of the backing inside, which `Drop` drops last, but for the reference counts, which
+// are not offered.
 unsafe impl<B: Backing> Backing for Recached<B> {
     fn nr_pages(&self) -> usize {
         self.backing.nr_pages()
@@ -104,12 +101,9 @@ unsafe impl<B: Backing> Backing for Recached<B> {
         self.backing.range_at(page)
     }
 
-    fn struct_pages(&self, first: usize, slots: &mut [MaybeUninit<StructPage>]) -> usize {
-        self.backing.struct_pages(first, slots)
-    }
-
     fn refcounted(&self) -> bool {
-        self.backing.refcounted()
+        // Who has a reference to a page may map it as ordinary memory.
+        false
     }
 
     fn address_class(&self) -> AddressClass {

@@ -129,6 +129,11 @@ impl<'a> NewVma<'a> {
         unsafe { (*self.vma.as_ptr()).vm_pgoff }
     }
 
+    /// Whether the program asked for `PROT_WRITE`.
+    pub fn is_writable(&self) -> bool {
+        self.vma.writable()
+    }
+
     /// Whether a store would make a private copy of a page: `MAP_PRIVATE` with a chance to write.
     ///
     /// The condition of `is_cow_mapping()` in `include/linux/mm.h`.
@@ -221,15 +226,13 @@ impl<'a> NewVma<'a> {
 
     /// Makes it a VMA of counted pages, to be filled from `mappable`.
     ///
-    /// `EINVAL` if these pages have no reference count of their own, or it reaches beyond the memory. Also
-    /// if it is copy-on-write and the memory is not cached as usual: the kernel maps the copies, which are
-    /// ordinary memory, as it maps the rest of the VMA.
+    /// `EINVAL` if these pages have no reference count of their own, as memory has none that is not cached as
+    /// usual, or it reaches beyond the memory.
     pub fn into_mixedmap<T: MappingEvents>(
         self,
         mappable: Arc<Mappable<T>>,
     ) -> Result<MixedMapVma<'a, T>> {
-        let is_usual = mappable.caching() == Caching::WriteBack;
-        if !mappable.refcounted() || (self.is_copy_on_write() && !is_usual) {
+        if !mappable.refcounted() {
             return Err(EINVAL);
         }
         self.vma.set_mixedmap();

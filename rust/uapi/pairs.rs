@@ -80,9 +80,9 @@ pub const fn reason_against_caching(
     match (backing, method, caching) {
         (_, _, Caching::WriteBack) => None,
         (Backing::Pages | Backing::Folio, _, _) => match (architecture, method) {
-            (Arm64, Method::Insert | Method::Fault) => Some(
-                "the kernel uses pages with a reference count through its direct map, too, where they stay \
-                 write-back on this architecture: map them by their frame numbers",
+            (X86 | Arm64, Method::Insert | Method::Fault) => Some(
+                "a page with a reference count can be taken out of the mapping, with vmsplice() or O_DIRECT, and \
+                 then the kernel uses or maps it as ordinary memory: map it by its frame number",
             ),
             (X86 | Arm64, _) => None,
             (Other, _) => Some(
