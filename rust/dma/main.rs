@@ -228,6 +228,7 @@ impl Edu {
             total_regions: 65536,
             session_regions: param::number(module_parameters::session_regions.value()),
             fault_around_kib: 64,
+            caching_for_all: false,
             timing: true,
             default_region: DefaultRegion::from_names("coherent", "dma", "wb")
                 .map_err(|_| EINVAL)?,

@@ -49,6 +49,10 @@ module! {
             default: 1024,
             description: "Regions that one open file may hold",
         },
+        caching_for_all: u8 {
+            default: 0,
+            description: "Whether wc and uc memory is for all who may open the device, not only for CAP_SYS_ADMIN",
+        },
         total_regions: u32 {
             default: 65536,
             description: "Regions that all open files may hold together",
@@ -83,6 +87,7 @@ impl kernel::Module for Mapwright {
             total_regions: param::number(module_parameters::total_regions.value()),
             session_regions: param::number(module_parameters::session_regions.value()),
             fault_around_kib: param::number(module_parameters::fault_around_kib.value()),
+            caching_for_all: param::number::<u8>(module_parameters::caching_for_all.value()) != 0,
             timing: param::number::<u8>(module_parameters::timing.value()) != 0,
             default_region: default_region()?,
         };

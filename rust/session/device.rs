@@ -29,10 +29,12 @@ use kernel::{
     }, //
 };
 use mapkit::{
+    capability,
     dma::DmaDevice,
     fault,
     histogram::Switch, //
 };
+use mapwright_uapi::Caching;
 
 /// How a device is set up.
 pub struct Settings {
@@ -49,6 +51,8 @@ pub struct Settings {
     pub session_regions: u32,
     /// KiB that a page fault of a lazy mapping maps at most.
     pub fault_around_kib: u32,
+    /// Whether who may open the device may have write-combining and uncached memory without `CAP_SYS_ADMIN`, too.
+    pub caching_for_all: bool,
     /// Whether latencies are measured.
     pub timing: bool,
     /// What a program gets without asking.
@@ -70,6 +74,7 @@ pub struct Device {
     /// Pages that a page fault maps at most.
     pub(crate) fault_around: usize,
     pub(crate) default_region: DefaultRegion,
+    caching_for_all: bool,
     next_id: Atomic<i64>,
     /// Regions that hold memory, by their number.
     #[pin]
@@ -97,6 +102,7 @@ impl Device {
                 dma <- new_mutex!(Some(dma)),
                 fault_around,
                 default_region,
+                caching_for_all: settings.caching_for_all,
                 next_id: Atomic::new(1),
                 live <- new_mutex!(RBTree::new()),
             }? Error),
@@ -114,6 +120,14 @@ impl Device {
         let dma = self.dma.lock().take();
         // With the lock released.
         drop(dma);
+    }
+
+    /// `EPERM` unless the caller may have memory of this type. What is not write-back costs everybody: on x86 the
+    /// kernel's own map of the memory is split for good, all CPUs are interrupted, and caches are flushed.
+    pub(crate) fn expect_allowed(&self, caching: Caching) -> Result {
+        let allowed =
+            caching == Caching::WriteBack || self.caching_for_all || capability::is_sys_admin();
+        allowed.then_some(()).ok_or(EPERM)
     }
 
     /// A number that no region had before.

@@ -149,6 +149,7 @@ impl Session {
         self.prepare_at(recipe, || self.regions.lock().take_offset(recipe.bytes()))
     }
 
+        self.device.expect_allowed(recipe.caching)?;
     fn prepare_at(
         &self,
         recipe: Recipe,
@@ -160,9 +161,12 @@ impl Session {
     }
 
     fn prepare_default(&self, bytes: u64) -> Result<Unpublished> {
-        self.prepare_at(Recipe::default_region(&self.default_region, bytes)?, || {
-            Ok(0)
-        })
+        let recipe = Recipe::default_region(&self.default_region, bytes)?;
+        // What the administrator has chosen is for all; `O_SYNC` is the program's choice.
+        if recipe.caching != self.device.default_region.caching {
+            self.device.expect_allowed(recipe.caching)?;
+        }
+        self.prepare_at(recipe, || Ok(0))
     }
 
     /// Makes a region part of the session.

@@ -21,6 +21,9 @@
 /* Bytes of the default region when `read(2)` or `write(2)` makes it. When `mmap(2)` does, it is as long as that mapping reaches. */
 #define MAPWRIGHT_DEFAULT_BYTES 0x100000ULL
 
+/* The most bytes of a default region that `mmap(2)` makes. It holds the lock of the caller's address space, so that no thread can map, unmap or fault meanwhile; larger regions are made with Create, without. */
+#define MAPWRIGHT_DEFAULT_MMAP_BYTES 0x1000000ULL
+
 /* PageInfo::dma_addr of a page that is mapped for no device. */
 #define MAPWRIGHT_NO_DMA_ADDR 0xffffffffffffffffULL
 
@@ -133,8 +136,9 @@ struct mapwright_info {
  *
  * Errors: `EINVAL` (`bytes` is 0; unknown backing, method or caching; flags), `EOPNOTSUPP` (the
  * backing cannot be mapped that way or have that memory type, see [`reason_against`] and
- * [`reason_against_caching`]), `ENOSPC` (over a limit of [`Info`]),
- * `ENOMEM`.
+ * [`reason_against_caching`]), `EPERM` (a memory type other than write-back without `CAP_SYS_ADMIN`, unless the
+ * module's parameter `caching_for_all` is 1), `ENOSPC` (over a limit of [`Info`]), `ENOMEM`, `EINTR` (the caller is
+ * being killed).
  */
 struct mapwright_create {
         /**

@@ -13,7 +13,8 @@
 //!
 //! With no ioctl at all, `mmap(2)`, `read(2)` or `write(2)` at an offset below [`FIRST_OFFSET`]
 //! makes the session's *default region* at offset 0. The module's parameters say what it is made of; in a
-//! file opened with `O_SYNC` it is uncached, or these give `EOPNOTSUPP` if it cannot be. A mapping that reaches beyond
+//! file opened with `O_SYNC` it is uncached, or these give `EOPNOTSUPP` if it cannot be, and `EPERM` if the caller may
+//! not have such memory. A mapping that reaches beyond
 //! [`DEFAULT_MMAP_BYTES`] makes none: `EINVAL`.
 //!
 //! # The ioctls
@@ -173,8 +174,9 @@ request!(Info, IOCTL_INFO, 80);
 ///
 /// Errors: `EINVAL` (`bytes` is 0; unknown backing, method or caching; flags), `EOPNOTSUPP` (the
 /// backing cannot be mapped that way or have that memory type, see [`reason_against`] and
-/// [`reason_against_caching`]), `ENOSPC` (over a limit of [`Info`]),
-/// `ENOMEM`.
+/// [`reason_against_caching`]), `EPERM` (a memory type other than write-back without `CAP_SYS_ADMIN`, unless the
+/// module's parameter `caching_for_all` is 1), `ENOSPC` (over a limit of [`Info`]), `ENOMEM`, `EINTR` (the caller is
+/// being killed).
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,

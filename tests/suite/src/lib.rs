@@ -48,6 +48,7 @@ mod random;
 mod raw;
 mod refusals;
 mod runner;
+mod rights;
 mod series;
 mod sessions;
 mod sleep;
@@ -74,6 +75,7 @@ const SUITES: &[Suite] = &[
     narrow::SUITE,
     refusals::SUITE,
     life::SUITE,
+    rights::SUITE,
     advice::SUITE,
     direct::SUITE,
     races::SUITE,

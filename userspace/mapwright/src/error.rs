@@ -94,6 +94,13 @@ pub enum Error {
         pfn: u64,
     },
 
+    /// The memory type is the administrator's.
+    #[error("{caching} memory takes CAP_SYS_ADMIN, as it costs all of the machine: ask the administrator to load the module with caching_for_all=1")]
+    CachingNotAllowed {
+        /// What was asked for.
+        caching: &'static str,
+    },
+
     /// The plan cannot be run as it is.
     #[error("such a plan cannot be run: {reason}")]
     PlanRefused {
@@ -163,6 +170,7 @@ impl Error {
             Self::NoProcess { .. } => Some(Errno::ESRCH),
             Self::NotTranslated { .. } => Some(Errno::EINVAL),
             Self::NotIsolated => Some(Errno::EOPNOTSUPP),
+            Self::CachingNotAllowed { .. } => Some(Errno::EPERM),
             Self::NoFrame { .. } => Some(Errno::ENXIO),
             Self::PlanRefused { .. } | Self::NoCpu { .. } => Some(Errno::EINVAL),
             Self::OverBudget { .. } => Some(Errno::ENOSPC),

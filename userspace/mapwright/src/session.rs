@@ -119,6 +119,9 @@ impl Session {
         };
         self.create_as(create).map_err(|errno| match errno {
             Errno::EOPNOTSUPP => Error::unsupported(backing, method, caching),
+            Errno::EPERM => Error::CachingNotAllowed {
+                caching: caching.name(),
+            },
             Errno::ENOSPC => Error::OverLimit { what: "the region" },
             errno => system("CREATE")(errno),
         })
