@@ -12,6 +12,7 @@ use kernel::{
 };
 use mapkit::{
     capability,
+    lockdown,
     uaccess::{
         UserArray,
         UserStruct, //
@@ -49,6 +50,9 @@ fn run(file: &OpenFile, arg: UserPtr) -> Result<u32> {
     let (user, mut run) = read::<uapi::Run>(arg)?;
     if run.nr_records > 0 && !capability::is_sys_admin() {
         return Err(EPERM);
+    }
+    if run.nr_records > 0 {
+        lockdown::expect_kernel_may_be_seen()?;
     }
     let records_at = usize::try_from(run.records).map_err(|_| EFAULT)?;
     let outcome = plan::run(&file.device, &mut run)?;

@@ -64,6 +64,10 @@ impl Driver for Files {
         Opened::new(self.engine.clone(), self.device.clone())
     }
 
+    fn changes(cmd: u32) -> bool {
+        matches!(cmd, uapi::IOCTL_TRANSFER | uapi::IOCTL_LEND)
+    }
+
     fn ioctl(file: &File<Self>, cmd: u32, arg: UserPtr) -> Result<u32> {
         match cmd {
             uapi::IOCTL_DMA_INFO => reply(arg, |info| file.driver().info(info)),
@@ -210,7 +214,7 @@ fn lend(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     let loan = Loan::new(&device, stats, id, &region, range, shape, lend.direction)?;
     (lend.entries, lend.segments) = loan.count();
     lend.bus = match loan.segment_at(start) {
-        Some(first) if capability::is_sys_admin() => first.bus,
+        Some(first) if capability::may_see_addresses() => first.bus,
         _ => uapi::NO_DMA_ADDR,
     };
     loans.add(loan)?;

@@ -30,6 +30,7 @@ use kernel::{
 use mapkit::{
     capability,
     chardev::CharDevice,
+    lockdown,
     param,
     uaccess::UserStruct,
     vma::{
@@ -160,7 +161,21 @@ impl CharDevice for File {
         vma.deny_exec()?;
         let writable =
             param::number::<u8>(crate::module_parameters::writable_registers.value()) != 0;
-        vma.into_register_page(self.bank.page.clone(), writable)
+        let locked = match writable {
+            true => lockdown::expect_devices_may_be_driven(),
+            false => Ok(()),
+        };
+        if vma.is_writable() {
+            locked?;
+        }
+        vma.into_register_page(self.bank.page.clone(), writable && locked.is_ok())
+    }
+
+    fn changes(cmd: u32) -> bool {
+        matches!(
+            cmd,
+            uapi::IOCTL_OUTPUTS | uapi::IOCTL_DIRECTION | uapi::IOCTL_BLINK
+        )
     }
 
     fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<u32> {

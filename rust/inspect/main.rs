@@ -24,6 +24,7 @@ use mapkit::{
         CharDevice,
         Registration, //
     },
+    lockdown,
     uaccess::UserStruct,
     vma::{
         Mapped,
@@ -113,6 +114,7 @@ fn reply<R: Request>(arg: UserPtr, f: impl FnOnce(&mut R) -> Result) -> Result<u
     if !capability::is_sys_admin() {
         return Err(EPERM);
     }
+    lockdown::expect_kernel_may_be_seen()?;
     let user = UserStruct::new(arg, R::MIN_SIZE)?;
     let mut request = R::new();
     user.read(&mut request)?;

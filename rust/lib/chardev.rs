@@ -20,7 +20,10 @@ use kernel::{
         c_uint,
         c_ulong, //
     },
-    fs::File,
+    fs::{
+        file::flags,
+        File, //
+    },
     iov::{
         IovIterDest,
         IovIterSource, //
@@ -117,6 +120,12 @@ pub trait CharDevice: Sized + Send + Sync + 'static {
     /// not touch the caller's memory, nor wait for a lock under which somebody does.
     fn mmap<'a>(&self, vma: NewVma<'a>) -> Result<Mapped<'a>>;
 
+    /// Whether an ioctl changes something that others see: memory, a device. Then the file has to be open for writing, or
+    /// it fails with `EBADF`, as `write(2)` does.
+    fn changes(_cmd: u32) -> bool {
+        false
+    }
+
     /// `ioctl(2)`.
     fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<u32>;
 
@@ -137,6 +146,14 @@ pub trait CharDevice: Sized + Send + Sync + 'static {
     fn poll(&self, _file: &File, _table: &PollTable<'_>) -> u32 {
         0
     }
+}
+
+/// Whether a file was opened for writing.
+pub fn may_write(file: &File) -> bool {
+    matches!(
+        file.flags() & flags::O_ACCMODE,
+        flags::O_WRONLY | flags::O_RDWR
+    )
 }
 
 /// A character device of the files `T`, registered until dropped.
@@ -344,6 +361,10 @@ impl<T: CharDevice> Operations<T> {
     unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
         // SAFETY: By the requirement of this function; the file stays open during this call.
         let opened = unsafe { Self::opened(file) };
+        // SAFETY: As above. No `fdget_pos()` call of this thread is under way.
+        if T::changes(cmd) && !may_write(unsafe { File::from_raw_file(file) }) {
+            return EBADF.to_errno() as c_long;
+        }
         match opened.ioctl(cmd, UserPtr::from_addr(arg)) {
             // Fits: a result of `ioctl(2)` is a positive `int`.
             Ok(ret) => (ret & c_int::MAX as u32) as c_long,

@@ -5,6 +5,7 @@
  * One line of work each; every decision is made in Rust.
  */
 
+#include <linux/capability.h>
 #include <linux/device.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
@@ -14,6 +15,7 @@
 #include <linux/nodemask.h>
 #include <linux/percpu.h>
 #include <linux/sched/signal.h>
+#include <linux/security.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/swiotlb.h>
@@ -21,6 +23,7 @@
 #include <linux/vmstat.h>
 #include <linux/workqueue.h>
 #include <linux/timex.h>
+#include <linux/user_namespace.h>
 #ifdef CONFIG_ARM64
 #include <linux/bitfield.h>
 #include <asm/cpufeature.h>
@@ -52,6 +55,21 @@ void *mapkit_folio_alloc(gfp_t gfp, unsigned int order)
 void mapkit_folio_put(void *addr)
 {
 	folio_put(virt_to_folio(addr));
+}
+
+bool mapkit_capable_noaudit(int capability)
+{
+	return ns_capable_noaudit(&init_user_ns, capability);
+}
+
+int mapkit_locked_down_dev_mem(void)
+{
+	return security_locked_down(LOCKDOWN_DEV_MEM);
+}
+
+int mapkit_locked_down_kcore(void)
+{
+	return security_locked_down(LOCKDOWN_KCORE);
 }
 
 bool mapkit_fatal_signal_pending(void)

@@ -39,6 +39,15 @@ void *mapkit_folio_alloc(gfp_t gfp, unsigned int order);
 /** `folio_put()` of the folio at a kernel address. */
 void mapkit_folio_put(void *addr);
 
+/** `capable()`, without a line in the audit log when the answer is no. */
+bool mapkit_capable_noaudit(int capability);
+
+/** `security_locked_down(LOCKDOWN_DEV_MEM)`. */
+int mapkit_locked_down_dev_mem(void);
+
+/** `security_locked_down(LOCKDOWN_KCORE)`. */
+int mapkit_locked_down_kcore(void);
+
 /** `fatal_signal_pending(current)`. */
 bool mapkit_fatal_signal_pending(void);
 

@@ -25,7 +25,7 @@
 //! - [`param`]: parameters of a module that are words;
 //! - [`uaccess`]: structures that grow over the years, copied from and to programs;
 //! - [`trace`]: events that trace-cmd, perf and bpftrace see;
-//! - [`barrier`], [`capability`], [`errno`], [`sysinfo`], [`task`], [`text`]: small things on the way.
+//! - [`barrier`], [`capability`], [`lockdown`], [`errno`], [`sysinfo`], [`task`], [`text`]: small things on the way.
 //!
 //! It is an rlib linked into each module that uses it, so it has no statics of its own. All `unsafe`
 //! of those modules is here.
@@ -67,6 +67,7 @@ pub mod histogram;
 pub mod irq;
 pub mod irq_lock;
 pub mod led;
+pub mod lockdown;
 pub mod mmio;
 #[cfg(CONFIG_ARM64)]
 mod noncached;

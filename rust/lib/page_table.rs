@@ -19,7 +19,10 @@
 //! the kernel knows as memory, and a fault becomes an error. At worst what is read is no longer a
 //! table; the caller reads a path twice and takes what stays the same.
 
-use crate::ffi;
+use crate::{
+    capability,
+    ffi, //
+};
 use core::{
     marker::PhantomData,
     ptr::NonNull, //
@@ -59,8 +62,11 @@ impl AddressSpace {
     /// That of the process with the number `pid`, in the caller's pid namespace; 0 for the caller's
     /// own.
     ///
-    /// `ESRCH` if there is none or it is exiting, `EINVAL` for a kernel thread.
+    /// `EPERM` for that of a number if the caller lacks `CAP_SYS_PTRACE`, `ESRCH` if there is none or it is exiting, `EINVAL` for a kernel thread.
     pub fn of_process(pid: u32) -> Result<Self> {
+        if pid != 0 && !capability::is_sys_ptrace() {
+            return Err(EPERM);
+        }
         let task = Task::by_number(pid)?;
         if task.is_kernel_thread() {
             return Err(EINVAL);

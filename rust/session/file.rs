@@ -51,6 +51,11 @@ pub trait Driver: Sized + Send + Sync + 'static {
     /// A file is opened.
     fn open(&self) -> Result<Self::PerFile>;
 
+    /// Whether an ioctl of the module's changes something that others see, see [`CharDevice::changes`].
+    fn changes(_cmd: u32) -> bool {
+        false
+    }
+
     /// An ioctl that sessions do not know: `ENOTTY` if the module does not know it either.
     fn ioctl(file: &File<Self>, cmd: u32, arg: UserPtr) -> Result<u32>;
 
@@ -125,6 +130,10 @@ impl<D: Driver> CharDevice for File<D> {
         self.session.mmap(vma)
     }
 
+    fn changes(cmd: u32) -> bool {
+        D::changes(cmd)
+    }
+
     fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<u32> {
         let sync = |region, flags| D::sync(self, region, flags);
         let done = match ioctl::dispatch(&self.session, cmd, arg, &sync) {
@@ -162,6 +171,13 @@ impl<D: Driver> Tables for Host<D> {
         }),
         (c"latency", |host, m| host.device.show_latency(m)),
     ];
+    const LISTS: &'static [(&'static CStr, Lines<Self>)] = &[(
+        c"regions",
+        Lines {
+            header: Live::show_header,
+            line: |host, from, m| host.device.show_region(from, m),
+        },
+    )];
     const SWITCHES: &'static [(&'static CStr, WhichSwitch<Self>)] =
         &[(c"timing", |host| host.device.clock())];
 }
@@ -171,13 +187,6 @@ pub struct Published<D: Driver> {
     _tables: Directory<Host<D>>,
     _registration: Pin<KBox<Registration<File<D>>>>,
 }
-    const LISTS: &'static [(&'static CStr, Lines<Self>)] = &[(
-        c"regions",
-        Lines {
-            header: Live::show_header,
-            line: |host, from, m| host.device.show_region(from, m),
-        },
-    )];
 
 impl<D: Driver> Published<D> {
     /// Makes the device node `/dev/NAME` with the permission bits `mode` and the debugfs directory

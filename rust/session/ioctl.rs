@@ -17,6 +17,7 @@ use kernel::{
 use mapkit::{
     barrier,
     capability,
+    lockdown,
     task::between_pieces,
     uaccess::{
         UserArray,
@@ -125,7 +126,7 @@ fn query_region(session: &Session, query: &mut uapi::Query) -> Result {
     let dma_addr = region
         .memory()
         .dma_addr(0)
-        .filter(|_| capability::is_sys_admin());
+        .filter(|_| capability::may_see_addresses());
     *query = uapi::Query {
         size: query.size,
         flags: 0,
@@ -174,6 +175,10 @@ fn export(session: &Session, arg: UserPtr) -> Result<u32> {
 
     let (user, mut export) = read::<uapi::Export>(arg)?;
     expect_zero(&[export.flags & !uapi::EXPORT_READ_ONLY, export.reserved])?;
+    let writable = export.flags & uapi::EXPORT_READ_ONLY == 0;
+    if writable && !session.may_write {
+        return Err(EBADF);
+    }
     let region = session.by_id(export.region)?;
     let end = export.first.checked_add(export.bytes).ok_or(EINVAL)?;
     let page = PAGE_SIZE as u64;
@@ -182,7 +187,6 @@ fn export(session: &Session, arg: UserPtr) -> Result<u32> {
     }
     // As a region they fit.
     let pages = (export.first / page) as usize..(end / page) as usize;
-    let writable = export.flags & uapi::EXPORT_READ_ONLY == 0;
     let file = mapkit::dma_buf::export(region, pages, writable)?;
     let reservation = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
     export.fd = reservation.reserved_fd();
@@ -197,6 +201,7 @@ fn get_pages(session: &Session, pages: &mut uapi::Pages) -> Result {
     if !capability::is_sys_admin() {
         return Err(EPERM);
     }
+    lockdown::expect_kernel_may_be_seen()?;
     let region = session.by_id(pages.id)?;
     let first = usize::try_from(pages.first).map_err(|_| EINVAL)?;
     let rest = region

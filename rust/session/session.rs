@@ -37,6 +37,7 @@ use kernel::{
     sync::{Arc, Mutex}, //
 };
 use mapkit::{
+    chardev,
     fault::PMD_PAGES,
     gfp::GFP_FOR_CALLER,
     text::Decimal,
@@ -53,6 +54,8 @@ pub struct Session {
     pub(crate) device: Arc<Device>,
     /// What the default region is made of.
     default_region: DefaultRegion,
+    /// Whether the file was opened for writing.
+    pub(crate) may_write: bool,
     /// What is left of the session's limits.
     account: Arc<Account>,
     #[pin]
@@ -146,10 +149,10 @@ pub(crate) struct Unpublished {
 impl Session {
     /// Allocates a region, to be published with [`publish`](Self::publish) or dropped.
     pub(crate) fn prepare(&self, recipe: Recipe) -> Result<Unpublished> {
+        self.device.expect_allowed(recipe.caching)?;
         self.prepare_at(recipe, || self.regions.lock().take_offset(recipe.bytes()))
     }
 
-        self.device.expect_allowed(recipe.caching)?;
     fn prepare_at(
         &self,
         recipe: Recipe,
@@ -308,10 +311,12 @@ impl Session {
         if file.flags() & O_SYNC == O_SYNC {
             default_region.caching = uapi::Caching::Uncached;
         }
+        let may_write = chardev::may_write(file);
         Ok(try_pin_init!(Self {
             device,
             account,
             default_region,
+            may_write,
             regions <- new_mutex!(Regions {
                 by_offset: RBTree::new(),
                 next_offset: uapi::FIRST_OFFSET,

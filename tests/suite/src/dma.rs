@@ -6,6 +6,7 @@
 use crate::{
     child,
     random::Random,
+    rights::{expect_refused, DMA_CHANGES},
     runner::{skip, suite, Context},
 };
 use anyhow::{bail, ensure, Context as _, Result};
@@ -66,6 +67,7 @@ suite! { "dma":
     sides_are_checked,
     vmalloc_memory_is_no_single_stretch,
     raw_addresses_need_an_iommu,
+    a_reading_descriptor_moves_nothing,
     other_sessions_regions,
     closed_regions,
     killed_in_a_transfer,
@@ -1235,6 +1237,10 @@ fn vmalloc_memory_is_no_single_stretch(_: &Context) -> Result<()> {
         ensure!(errno == Err(Errno::EOPNOTSUPP), "{errno:?}");
     }
     bench.close()
+}
+
+fn a_reading_descriptor_moves_nothing(_: &Context) -> Result<()> {
+    expect_refused(&device()?, DMA_CHANGES)
 }
 
 fn raw_addresses_need_an_iommu(_: &Context) -> Result<()> {

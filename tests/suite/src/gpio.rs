@@ -6,6 +6,7 @@
 
 use crate::{
     child,
+    rights::{expect_refused, GPIO_CHANGES},
     runner::{skip, suite, Context},
 };
 use anyhow::{anyhow, ensure, Context as _, Result};
@@ -37,6 +38,7 @@ suite! { "gpio":
     the_kernel_blinks,
     edges_are_waited_for,
     refusals_have_their_errno,
+    a_reading_descriptor_drives_nothing,
     two_programs_at_once,
     debugfs_shows_each_register_once,
     the_page_of_registers_is_read_only,
@@ -413,6 +415,14 @@ fn refusals_have_their_errno(_: &Context) -> Result<()> {
     }
     let others = writes.iter().find(|(_, value)| *value != output.mask());
     ensure!(others.is_none(), "a refusal wrote {others:x?}");
+    Ok(())
+}
+
+fn a_reading_descriptor_drives_nothing(_: &Context) -> Result<()> {
+    let (_, bank) = rig()?;
+    expect_refused(&Bank::path(0), GPIO_CHANGES)?;
+    // It may look.
+    bank.levels()?;
     Ok(())
 }
 

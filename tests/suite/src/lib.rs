@@ -37,6 +37,7 @@ mod inspect;
 mod kill;
 mod life;
 mod limits;
+mod lockdown;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod memory_types;
 mod module;
@@ -47,8 +48,8 @@ mod races;
 mod random;
 mod raw;
 mod refusals;
-mod runner;
 mod rights;
+mod runner;
 mod series;
 mod sessions;
 mod sleep;
@@ -74,8 +75,8 @@ const SUITES: &[Suite] = &[
     #[cfg(target_pointer_width = "32")]
     narrow::SUITE,
     refusals::SUITE,
-    life::SUITE,
     rights::SUITE,
+    life::SUITE,
     advice::SUITE,
     direct::SUITE,
     races::SUITE,
@@ -109,6 +110,8 @@ const SUITES: &[Suite] = &[
     dma_sleep::SUITE,
     module::SUITE,
     failing::SUITE,
+    // After it, no module can be inserted.
+    lockdown::SUITE,
 ];
 
 /// What each module must not hold after a test.

@@ -25,6 +25,8 @@ const FAILING: &str = "failing.";
 const DMA_FAILING: &str = "dma.failing.";
 /// Of those that judge the kernel itself: they take long, and KASAN looks at them.
 const CLAIM_TESTS: &str = "claims.";
+/// Of those that lock the kernel down, after which no module can be inserted.
+const LOCKDOWN_TESTS: &str = "lockdown.";
 /// Of those after which a machine is good for nothing more.
 const DMA_SLEEP: &str = "dma.sleep.";
 
@@ -49,7 +51,7 @@ const ALL: Plan = Plan {
     build: USUAL,
     append: "",
     tests: &[],
-    without: &[GPIO_TESTS, DMA_TESTS],
+    without: &[GPIO_TESTS, DMA_TESTS, LOCKDOWN_TESTS],
     narrow: false,
 };
 
@@ -114,6 +116,13 @@ pub const STOCK: &[Plan] = &[
     },
     GPIO_PCI,
     Plan {
+        name: "lockdown",
+        build: GPIO,
+        tests: &[LOCKDOWN_TESTS],
+        without: &[],
+        ..ALL
+    },
+    Plan {
         name: "gpio-threadirqs",
         append: THREADED,
         ..GPIO_PCI
@@ -128,13 +137,13 @@ const CHECKED: Build = Build {
 
 const ALL_CHECKED: Plan = Plan {
     build: CHECKED,
-    without: &[GPIO_TESTS, DMA_TESTS, FAILING],
+    without: &[GPIO_TESTS, DMA_TESTS, FAILING, LOCKDOWN_TESTS],
     ..ALL
 };
 
 /// Without what only one checker needs to see.
 const MODULES_CHECKED: Plan = Plan {
-    without: &[GPIO_TESTS, DMA_TESTS, FAILING, CLAIM_TESTS],
+    without: &[GPIO_TESTS, DMA_TESTS, FAILING, LOCKDOWN_TESTS, CLAIM_TESTS],
     ..ALL_CHECKED
 };
 
@@ -455,6 +464,7 @@ mod tests {
         );
         assert_eq!(runs_of(STOCK, "dma.sleep"), ["edu-sleep"]);
         assert_eq!(runs_of(STOCK, "life.fork"), ["virtme", "tiny"]);
+        assert_eq!(runs_of(STOCK, "lockdown."), ["lockdown"]);
         assert_eq!(runs_of(DEBUG, "failing.mmap"), ["fail-nth"]);
         assert_eq!(runs_of(DEBUG, "life."), ["kasan", "kmemleak", "lockdep"]);
         assert_eq!(runs_of(DEBUG, "claims."), ["kasan"]);
@@ -484,7 +494,7 @@ mod tests {
     fn what_has_a_boot_of_its_own_is_left_out() {
         assert_eq!(
             STOCK[0].arguments(None),
-            ["--skip", "gpio.", "--skip", "dma."]
+            ["--skip", "gpio.", "--skip", "dma.", "--skip", "lockdown."]
         );
         assert_eq!(DEBUG[3].arguments(None), ["failing."]);
         assert_eq!(DEBUG[3].arguments(Some("failing.x")), ["failing.x"]);
