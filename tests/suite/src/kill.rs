@@ -4,6 +4,7 @@
 
 use crate::{
     child,
+    raw::{self, Map, RW},
     runner::{skip, suite, Context},
 };
 use anyhow::{ensure, Result};
@@ -13,7 +14,6 @@ use nix::sys::{
     wait::{waitpid, WaitStatus},
 };
 use std::{
-    io::IoSliceMut,
     os::fd::AsFd,
     thread,
     time::{Duration, Instant},
@@ -25,7 +25,7 @@ suite! { "kill":
     read_of_much_memory,
 }
 
-/// A quarter of what all regions may hold.
+/// Half of what all regions may hold.
 fn much() -> Result<u64> {
     Ok(Session::open()?.info()?.total_bytes / 2)
 }
@@ -91,23 +91,23 @@ fn create_of_many_pages(context: &Context) -> Result<()> {
     create_ends_early(context, Backing::Pages, Method::Remap)
 }
 
+/// Bytes that are read at a time.
+const PIECE: usize = 1 << 20;
+
 fn read_of_much_memory(context: &Context) -> Result<()> {
     let bytes = much()?;
     let prepare = || {
         let session = Session::open()?;
         let region = session.create(Backing::Vmalloc, Method::Insert, bytes)?;
-        Ok((session, region, vec![1u8; 1 << 20]))
+        let buffer = Map::anonymous(PIECE, RW)?;
+        buffer.store(0, 1);
+        Ok((session, region, buffer))
     };
     ends_early(context, prepare, |(session, region, buffer)| {
-        // Into the same memory, again and again.
-        let at = buffer.as_mut_ptr();
-        let slices = (0..(bytes >> 20).min(1000)).map(|_| {
-            // SAFETY: The kernel writes there, one after the other, and nobody reads it.
-            IoSliceMut::new(unsafe { std::slice::from_raw_parts_mut(at, 1 << 20) })
-        });
-        let mut slices: Vec<_> = slices.collect();
-        let read = nix::sys::uio::preadv(session.as_fd(), &mut slices, region.offset as i64)?;
-        ensure!(read >= slices.len() << 20, "{read} bytes");
+        let times = usize::try_from(bytes)? / PIECE;
+        let offset = i64::try_from(region.offset)?;
+        let read = raw::pread_again(session, buffer.addr, PIECE, times, offset)?;
+        ensure!(read == times.min(1000) * PIECE, "{read} bytes");
         Ok(())
     })
 }

@@ -319,6 +319,25 @@ pub fn pread(fd: &impl AsFd, address: usize, length: usize, offset: i64) -> Resu
         .map(|bytes| bytes as usize)
 }
 
+/// `preadv(fd, …, offset)` to the same place inside a mapping again and again, up to a thousand times.
+pub fn pread_again(
+    fd: &impl AsFd,
+    address: usize,
+    length: usize,
+    times: usize,
+    offset: i64,
+) -> Result<usize, Errno> {
+    let part = libc::iovec {
+        iov_base: address as *mut _,
+        iov_len: length,
+    };
+    let parts = vec![part; times.min(1000)];
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: The tests only pass places inside their mappings, of which nothing is borrowed. There are so many parts.
+    Errno::result(unsafe { libc::preadv64(fd, parts.as_ptr(), parts.len() as i32, offset) })
+        .map(|bytes| bytes as usize)
+}
+
 /// `vmsplice(fd, address, length)`: the pages themselves go into a pipe.
 pub fn vmsplice(fd: &impl AsFd, address: usize, length: usize) -> Result<usize, Errno> {
     let part = libc::iovec {
