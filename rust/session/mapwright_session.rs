@@ -11,7 +11,7 @@
 //!
 //! Locks, in the order they are taken: the address space of the caller (by the kernel, around
 //! `mmap`), a session's `regions`, the device's `live`. No user memory is touched under the
-//! latter two.
+//! latter two, nothing is allocated, and no more than some MiB are mapped.
 
 mod backing;
 mod default;

@@ -137,6 +137,10 @@ const MAX_OFFSET: u64 = if usize::BITS < u64::BITS {
     i64::MAX as u64
 };
 
+/// The most bytes that are mapped with the lock of the session held, which takes a fraction of a millisecond: to mark
+/// a region as busy costs more than that saves.
+const MAPPED_WITH_LOCK: u64 = 4 << 20;
+
 /// Bytes that an entry of the middle level of page tables maps.
 const BLOCK: u64 = (PMD_PAGES * PAGE_SIZE) as u64;
 
@@ -181,7 +185,7 @@ impl Session {
     pub(crate) fn destroy(&self, id: u64) -> Result {
         let mut regions = self.regions.lock();
         let region = regions.find_id(id).ok_or(ENOENT)?;
-        // This file's `mmap(2)` marks it as busy with the lock held, or finds no region. A DMA-buf of the region may
+        // This file's `mmap(2)` maps it or marks it as busy with the lock held, or finds no region. A DMA-buf of the region may
         // be mapped meanwhile, as it may be later: it holds a reference of its own.
         if region.is_busy() {
             return Err(EBUSY);
@@ -223,6 +227,12 @@ impl Session {
 
     /// Maps the region at `offset`, of which `bytes` are wanted.
     fn map_at<'a>(&self, vma: NewVma<'a>, offset: u64, bytes: u64) -> Result<Mapped<'a>> {
+        if bytes <= MAPPED_WITH_LOCK {
+            let regions = self.regions.lock();
+            if let Some((region, _)) = regions.find(offset) {
+                return region::map(region, vma);
+            }
+        }
         let end = offset.checked_add(bytes).ok_or(EINVAL)?;
         // The lock of the address space is held: no more than this is allocated.
         let default = (end <= uapi::DEFAULT_MMAP_BYTES).then_some(end);
