@@ -52,8 +52,8 @@ pub(crate) struct Channel {
 impl Channel {
     /// Makes a transfer. `stopped` says when to give up.
     pub(crate) fn run(&self, transfer: &Transfer, stopped: &dyn Fn() -> bool) -> Result {
-        let device = self.device.dma()?;
-        transfer.run(self, &device, stopped)
+        let device = self.device.dma();
+        device.in_use(|device| transfer.run(self, device, stopped))?
     }
 
     /// Whether the file is closed.

@@ -105,8 +105,8 @@ impl Files {
             buffer_bytes: BUFFER_BYTES as u32,
             address_bits: self.address_bits,
             interrupt: self.interrupt.number(),
-            translated: self.device.dma()?.is_translated().into(),
-            coherent: self.device.dma()?.is_coherent().into(),
+            translated: self.device.dma().is_translated().into(),
+            coherent: self.device.dma().is_coherent().into(),
         };
         Ok(())
     }
@@ -157,7 +157,7 @@ fn checked(session: &Session, channel: &Channel, request: &uapi::Transfer) -> Re
             request.target_offset,
             bytes,
         )?,
-        _ if !capability::is_sys_rawio() || !channel.device.dma()?.is_translated() => {
+        _ if !capability::is_sys_rawio() || !channel.device.dma().is_translated() => {
             return Err(EPERM);
         }
         _ => Side::Raw(request.target_offset),
@@ -197,7 +197,7 @@ fn lend(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     expect_zero(&[lend.flags])?;
     let shape = shape(lend.lending)?;
     let channel: &Arc<Channel> = file.per_file();
-    let device = channel.device.dma()?;
+    let device = channel.device.dma();
     let region = file.session().by_id(lend.region)?;
     let end = lend.first.checked_add(lend.bytes).ok_or(EINVAL)?;
     if lend.bytes == 0 || end > region.memory().len() as u64 {
@@ -211,7 +211,7 @@ fn lend(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     loans.check_room(region.number(), &range, lend.direction)?;
     let (id, stats) = (lend.id, &channel.engine.stats);
     let start = range.start;
-    let loan = Loan::new(&device, stats, id, &region, range, shape, lend.direction)?;
+    let loan = Loan::new(device, stats, id, &region, range, shape, lend.direction)?;
     (lend.entries, lend.segments) = loan.count();
     lend.bus = match loan.segment_at(start) {
         Some(first) if capability::may_see_addresses() => first.bus,
@@ -241,9 +241,9 @@ fn import(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     let (user, mut request) = read::<uapi::Import>(arg)?;
     expect_zero(&[request.flags, request.reserved])?;
     let channel: &Arc<Channel> = file.per_file();
-    let device = channel.device.dma()?;
+    let device = channel.device.dma();
     let fd = i32::try_from(request.fd).map_err(|_| EBADF)?;
-    let import = Arc::new(Import::new(fd, &device)?, GFP_KERNEL_ACCOUNT)?;
+    let import = Arc::new(Import::new(fd, device)?, GFP_KERNEL_ACCOUNT)?;
     request.id = channel.device.new_id();
     request.bytes = import.len() as u64;
     channel.loans.lock().add_import(request.id, import)?;

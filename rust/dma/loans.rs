@@ -27,6 +27,7 @@ use mapkit::{
         Direction,
         DmaDevice,
         FromDevice,
+        InUse,
         Lent,
         Segment,
         Shape,
@@ -183,7 +184,7 @@ impl Loan {
         shape: Shape,
         direction: u32,
     ) -> Result<Arc<Self>> {
-        if region.memory().dma_addr(0).is_some() {
+        if region.memory().is_dma() {
             return Err(errno::eopnotsupp());
         }
         let memory = AnyWay::new(device, region, range.clone(), shape, direction)?;
@@ -252,7 +253,7 @@ impl Drop for Used {
 /// `EBUSY` if somebody has lent some of these bytes; else what [`lend`] fails with.
 pub(crate) fn lend_for_now<D: Direction, R>(
     channel: &Channel,
-    device: &DmaDevice,
+    device: &InUse<'_>,
     region: &Region,
     range: Range<usize>,
     shape: Shape,

@@ -6,9 +6,9 @@
 //! it into pieces, `engine.rs` moves a piece and waits for the interrupt.
 //!
 //! A device may lose its driver at any time (`unbind` in sysfs, a surprise removal). Transfers end then
-//! with `ENODEV` after the piece that is being moved, and everything else that needs the device does,
-//! too. Memory allocated for a device must be freed before it has no driver: unbinding waits until the
-//! programs have let go of their `coherent` regions. Their other regions stay.
+//! with `ENODEV` after the piece that is being moved, and so does every later call. What programs hold of
+//! the device is taken from them meanwhile: `coherent` regions, loans, imported buffers. What else they have
+//! mapped stays mapped.
 //!
 //! Locks, in the order they are taken: those of the session, none of which is held during a transfer;
 //! the right to use the engine, [`engine::Turn`]; the engine's `state`.
@@ -168,8 +168,6 @@ struct Edu {
     /// Nobody can open it any more.
     _published: Published<Files>,
     _name: Name,
-    device: Arc<Device>,
-    engine: Arc<Engine>,
     _sleep: Pin<KBox<SleepNotifier<Engine>>>,
     _handler: Handler,
 }
@@ -197,10 +195,6 @@ impl pci::Driver for EduDriver {
     ) -> impl PinInit<Edu, Error> + 'bound {
         Edu::new(device)
     }
-
-    fn unbind<'bound>(_: &'bound pci::Device<Core<'_>>, edu: Pin<&Edu>) {
-        edu.engine.close(ENODEV);
-    }
 }
 
 impl Edu {
@@ -214,7 +208,9 @@ impl Edu {
         let registers = Window::of_bar(device, 0, c"mapwright_dma")?;
         Engine::settle(&registers, device.as_ref())?;
         let engine = Engine::new(registers, BusMaster::permit(device)?)?;
-        let dma = DmaDevice::of(device, DmaMask::try_new(address_bits)?)?;
+        let stopped = engine.clone();
+        let mask = DmaMask::try_new(address_bits)?;
+        let dma = DmaDevice::of(device, mask, move || stopped.close(ENODEV))?;
         let (interrupt, handler) = request_interrupt(device, &engine)?;
         engine.test(device.as_ref()).inspect_err(|_| {
             dev_err!(device, "the device does not work: is it QEMU's edu?\n");
@@ -242,21 +238,11 @@ impl Edu {
             interrupt,
         };
         Ok(Self {
-            _published: Published::new(name.name, MODE, memory.clone(), files)?,
+            _published: Published::new(name.name, MODE, memory, files)?,
             _name: name,
-            device: memory,
-            engine,
             _sleep: sleep,
             _handler: handler,
         })
-    }
-}
-
-impl Drop for Edu {
-    fn drop(&mut self) {
-        self.engine.close(ENODEV);
-        // Unbinding waits until nobody has memory of the device.
-        self.device.detach_dma();
     }
 }
 

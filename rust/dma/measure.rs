@@ -6,16 +6,15 @@ use crate::files::Files;
 use core::ops::Range;
 use kernel::{
     page::PAGE_SIZE,
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 use mapkit::{
     backing::Backing,
-    coherent::Coherent,
+    coherent::allocate_for,
     dma::{
         lend,
         BothWays,
-        DmaDevice,
+        InUse,
         Shape, //
     },
     sysinfo, //
@@ -56,8 +55,17 @@ fn with_clock(
     request: &uapi::Measure,
     clock: impl Fn() -> u64,
 ) -> Result<[u64; PHASES]> {
+    let device = file.per_file().device.dma();
+    device.in_use(|device| measure_in_use(file, request, clock, device))?
+}
+
+fn measure_in_use(
+    file: &File<Files>,
+    request: &uapi::Measure,
+    clock: impl Fn() -> u64,
+    device: &InUse<'_>,
+) -> Result<[u64; PHASES]> {
     let channel = file.per_file();
-    let device = channel.device.dma()?;
     if request.flags & uapi::MEASURE_COHERENT != 0 {
         if request.region != 0 || request.first != 0 || request.lending != 0 {
             return Err(EINVAL);
@@ -65,14 +73,12 @@ fn with_clock(
         // As it is not too large.
         let nr_pages = (request.bytes as usize).div_ceil(PAGE_SIZE);
         let _reserved = file.session().reserve(request.bytes)?;
-        return repeat(request.turns, &clock, || {
-            allocate(&clock, &device, nr_pages)
-        });
+        return repeat(request.turns, &clock, || allocate(&clock, device, nr_pages));
     }
     let shape = crate::transfer::shape(request.lending)?;
     let region = file.session().by_id(request.region)?;
     let end = request.first.checked_add(request.bytes).ok_or(EINVAL)?;
-    if region.memory().dma_addr(0).is_some() {
+    if region.memory().is_dma() {
         return Err(mapkit::errno::eopnotsupp());
     }
     if end > region.memory().len() as u64 {
@@ -85,7 +91,7 @@ fn with_clock(
     let both = uapi::LEND_TO_DEVICE | uapi::LEND_FROM_DEVICE;
     loans.check_room(region.number(), &range, both)?;
     repeat(request.turns, &clock, || {
-        lend_once(&clock, &device, region.memory(), &range, shape)
+        lend_once(&clock, device, region.memory(), &range, shape)
     })
 }
 
@@ -120,7 +126,7 @@ fn note(least: &mut [u64; PHASES], times: &Times) {
 #[inline(never)]
 fn lend_once(
     clock: &impl Fn() -> u64,
-    device: &DmaDevice,
+    device: &InUse<'_>,
     memory: &dyn Backing,
     range: &Range<usize>,
     shape: Shape,
@@ -140,11 +146,12 @@ fn lend_once(
 }
 
 #[inline(never)]
-fn allocate(clock: &impl Fn() -> u64, device: &Arc<DmaDevice>, nr_pages: usize) -> Result<Times> {
+fn allocate(clock: &impl Fn() -> u64, device: &InUse<'_>, nr_pages: usize) -> Result<Times> {
     let begun = clock();
-    let memory = Coherent::new(device, nr_pages)?;
-    // Both sides see each other's stores all the time.
-    let (allocated, with_cpu, with_device) = (clock(), clock(), clock());
-    drop(memory);
+    let [allocated, with_cpu, with_device] = allocate_for(device, nr_pages, |_| {
+        // Both sides see each other's stores all the time.
+        [clock(), clock(), clock()]
+        // Freed after this.
+    })?;
     Ok([begun, allocated, with_cpu, with_device, clock()])
 }

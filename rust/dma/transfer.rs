@@ -27,8 +27,8 @@ use mapkit::{
     dma::{
         self,
         Direction,
-        DmaDevice,
         FromDevice,
+        InUse,
         Shape,
         ToDevice, //
     },
@@ -116,7 +116,7 @@ impl Transfer {
     pub(crate) fn run(
         &self,
         channel: &Channel,
-        device: &DmaDevice,
+        device: &InUse<'_>,
         stopped: &dyn Fn() -> bool,
     ) -> Result {
         let turn = channel.engine.take(stopped)?;
@@ -182,7 +182,7 @@ enum Lent<'a, D: Direction> {
     /// A region lent for this transfer, whose first byte is that of the transfer.
     ForNow(&'a dma::Lent<'a, D>),
     /// An imported buffer, from this byte on.
-    Import(MappedImport<D>, usize),
+    Import(&'a MappedImport<'a, D>, usize),
 }
 
 impl Side {
@@ -190,17 +190,23 @@ impl Side {
     fn lent<D: InWords, R>(
         &self,
         channel: &Channel,
-        device: &DmaDevice,
+        device: &InUse<'_>,
         shape: Shape,
         f: impl FnOnce(&Lent<'_, D>) -> R,
     ) -> Result<R> {
         let lent = match self {
             Self::Buffer(range) => Lent::Buffer(range.start),
             Self::Raw(bus) => Lent::Coherent(*bus),
-            Self::Import(import, range) => Lent::Import(import.map()?, range.start),
-            Self::Region(region, range) => match region.memory().dma_addr(0) {
-                Some(bus) => Lent::Coherent(bus.checked_add(range.start as u64).ok_or(EINVAL)?),
-                None => {
+            Self::Import(import, range) => {
+                return import.map(device, |mapped| f(&Lent::Import(mapped, range.start)));
+            }
+            Self::Region(region, range) => match region.memory().is_dma() {
+                true => {
+                    // Valid as long as the device is in use.
+                    let bus = region.memory().dma_addr(0).ok_or(ENODEV)?;
+                    Lent::Coherent(bus.checked_add(range.start as u64).ok_or(EINVAL)?)
+                }
+                false => {
                     let used = channel.loans.lock().find(region.number(), range, D::WORD)?;
                     let Some(used) = used else {
                         let range = range.clone();

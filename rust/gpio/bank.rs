@@ -267,7 +267,7 @@ impl Bank {
         })
     }
 
-    /// The device goes: stops the timers, wakes who waits, takes the registers out of programs.
+    /// The device goes: stops the timers, wakes who waits. The page of registers was taken out of programs.
     pub(crate) fn leave(&self) {
         self.lines.with(|lines| {
             lines.left = true;
@@ -282,7 +282,6 @@ impl Bank {
             drop(blink.take());
         }
         self.wake();
-        self.page.revoke();
     }
 
     /// A bit for each line that is high.

@@ -76,7 +76,7 @@ impl pci::Driver for Driver {
         // An MSI is a write of the device's.
         device.set_master();
         let block = Block::new(Window::of_bar(device, 0, NAME)?)?;
-        let page = Arc::pin_init(RegisterPage::of_bar(device, 0)?, GFP_KERNEL)?;
+        let page = RegisterPage::of_bar(device, 0)?;
         let bank = Arc::pin_init(Bank::new(block, Mode::Bank, true, page), GFP_KERNEL)?;
         let interrupt = Request::of_pci(device, Signal::Message)?;
         let leds = param::number(crate::module_parameters::leds.value());

@@ -105,7 +105,7 @@ impl platform::Driver for Driver {
             // Its clock stays on for as long as the processor's.
             Mode::Bank => None,
         };
-        let page = Arc::pin_init(RegisterPage::of_resource(device, 0)?, GFP_KERNEL)?;
+        let page = RegisterPage::of_resource(device, 0)?;
         let request = match mode {
             Mode::Hog => None,
             Mode::Bank => Some(Request::of_platform(device, 0)?),

@@ -7,7 +7,12 @@
 
 use crate::{
     caching::Caching,
+    errno,
     histogram::Start,
+    revoke::{
+        Held,
+        Revocable, //
+    },
     task::{
         between_pieces,
         PIECE_PAGES, //
@@ -76,7 +81,8 @@ pub enum AddressClass {
 /// An implementation promises that, from its making until it is dropped:
 ///
 /// - [`nr_pages`](Self::nr_pages) never changes, and for each page below it
-///   [`run_at`](Self::run_at) and [`range_at`](Self::range_at) return `Some` and always the same;
+///   [`run_at`](Self::run_at) and [`range_at`](Self::range_at) return `Some` and always the same, or `None` for
+///   all pages if the memory is [`revocable`](Self::revocable);
 /// - no run or range is empty, none reaches beyond the last page, and ranges are whole pages;
 /// - the frames are ordinary memory that it owns, nobody else keeps kernel data in them, and no Rust
 ///   reference to their contents exists: programs may change them at any time;
@@ -132,6 +138,17 @@ pub unsafe trait Backing: Send + Sync {
     /// [`dma_mmap`](Self::dma_mmap) maps it likewise.
     fn is_dma(&self) -> bool {
         false
+    }
+
+    /// What shows the memory, if that can be taken back.
+    fn revocable(&self) -> Option<&Revocable> {
+        None
+    }
+
+    /// The memory type that a program must map it with, which is otherwise `prot`, if this is DMA memory that
+    /// may be mapped page by page. `EOPNOTSUPP` if not.
+    fn dma_prot(&self, _prot: bindings::pgprot_t) -> Result<bindings::pgprot_t> {
+        Err(errno::eopnotsupp())
     }
 
     /// Maps all of `vma` with `dma_mmap_attrs()`: the C error, or `None` if this is no DMA memory.
@@ -206,6 +223,9 @@ impl dyn Backing + '_ {
     ///
     /// Returns the bytes copied, or `EFAULT` if not a single one could be.
     pub fn copy_to_iter(&self, offset: usize, iov: &mut IovIterDest<'_>) -> Result<usize> {
+        if let Some(revocable) = self.revocable() {
+            return revocable.copy_to_iter(offset, iov);
+        }
         let want = min(iov.len(), self.len().saturating_sub(offset));
         self.copy(offset, want, |addr, len| {
             // SAFETY: `addr` is valid for reading `len` bytes by the promise of `Backing`, and
@@ -219,6 +239,9 @@ impl dyn Backing + '_ {
     ///
     /// Returns the bytes copied, or `EFAULT` if not a single one could be.
     pub fn copy_from_iter(&self, offset: usize, iov: &mut IovIterSource<'_>) -> Result<usize> {
+        if let Some(revocable) = self.revocable() {
+            return revocable.copy_from_iter(offset, iov);
+        }
         let want = min(iov.len(), self.len().saturating_sub(offset));
         self.copy(offset, want, |addr, len| {
             // SAFETY: `addr` is valid for writing `len` bytes by the promise of `Backing`, and
@@ -440,9 +463,19 @@ impl<T: MappingEvents> Mappable<T> {
         self.base_pgoff
     }
 
-    /// The memory.
+    /// The memory. What is [`revocable`](Backing::revocable) shows none here, only when it is
+    /// [held](Self::hold).
     pub fn memory(&self) -> &dyn Backing {
         &**self.backing
+    }
+
+    /// The memory, which stays as long as what is returned is kept: see [`Revocable::hold`]. `ENODEV` if it
+    /// was taken back.
+    pub fn hold(&self) -> Result<Held<'_>> {
+        match self.memory().revocable() {
+            Some(revocable) => revocable.hold(),
+            None => Ok(Held::lasting(self.memory())),
+        }
     }
 }
 

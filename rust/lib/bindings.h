@@ -4,6 +4,7 @@
  * lacks. Which functions and structures these are, bindgen_parameters says.
  */
 
+#include <linux/device/bus.h>
 #include <linux/gfp.h>
 #include <linux/notifier.h>
 #include <linux/pci.h>
@@ -49,6 +50,8 @@ CONSTANT(slab_flags_t, SLAB_STORE_USER);
 
 CONSTANT(size_t, PCPU_MIN_UNIT_SIZE);
 
+CONSTANT(unsigned long, BUS_NOTIFY_DRIVER_NOT_BOUND);
+CONSTANT(unsigned long, BUS_NOTIFY_UNBIND_DRIVER);
 CONSTANT(int, NOTIFY_DONE);
 CONSTANT(unsigned long, PM_HIBERNATION_PREPARE);
 CONSTANT(unsigned long, PM_POST_HIBERNATION);

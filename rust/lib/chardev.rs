@@ -6,9 +6,12 @@
 //! while a file is open, and closing that file crashes. Here the owner is set, so an open file
 //! holds the module, and so does a mapping, which holds its file.
 
-use crate::vma::{
-    Mapped,
-    NewVma, //
+use crate::{
+    space::Space,
+    vma::{
+        Mapped,
+        NewVma, //
+    }, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -32,8 +35,7 @@ use kernel::{
     seq_file::SeqFile,
     sync::{
         poll::PollTable,
-        Arc,
-        ArcBorrow, //
+        Arc, //
     },
     types::Opaque,
     uaccess::UserPtr, //
@@ -213,6 +215,37 @@ impl<T: CharDevice> PinnedDrop for Registration<T> {
     }
 }
 
+/// What the private data of an open file points to.
+struct Opened<T> {
+    file: Arc<T>,
+    /// Where its VMAs are found.
+    space: Arc<Space>,
+}
+
+impl<T: CharDevice> Opened<T> {
+    /// # Safety
+    ///
+    /// `file` must be a file of `inode` that is being opened, to which what is returned belongs then.
+    unsafe fn new(
+        shared: &Arc<T::Shared>,
+        inode: *mut bindings::inode,
+        file: *mut bindings::file,
+    ) -> Result<KBox<Self>> {
+        // SAFETY: The file is valid during this call, and is not in a table of files yet.
+        let opened = T::open(shared, unsafe { File::from_raw_file(file) })?;
+        let opened = KBox::new(
+            Self {
+                file: opened,
+                space: Space::new()?,
+            },
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        // SAFETY: By the requirement of this function. Nothing fails any more.
+        unsafe { opened.space.adopt(inode, file) };
+        Ok(opened)
+    }
+}
+
 /// The `file_operations` of the files `T`.
 struct Operations<T>(PhantomData<T>);
 
@@ -244,9 +277,17 @@ impl<T: CharDevice> Operations<T> {
     /// # Safety
     ///
     /// `file` must be an open file of these operations, which is not released during `'a`.
-    unsafe fn opened<'a>(file: *mut bindings::file) -> ArcBorrow<'a, T> {
-        // SAFETY: `open` stored a pointer of `Arc::into_raw()`, which `release` drops.
-        unsafe { ArcBorrow::from_raw((*file).private_data.cast::<T>()) }
+    unsafe fn opened<'a>(file: *mut bindings::file) -> &'a T {
+        // SAFETY: By the requirement of this function.
+        unsafe { &Self::whole(file).file }
+    }
+
+    /// # Safety
+    ///
+    /// As of [`opened`](Self::opened).
+    unsafe fn whole<'a>(file: *mut bindings::file) -> &'a Opened<T> {
+        // SAFETY: `open` stored a pointer of `KBox::into_raw()`, which `release` drops.
+        unsafe { &*(*file).private_data.cast::<Opened<T>>() }
     }
 
     /// # Safety
@@ -262,11 +303,11 @@ impl<T: CharDevice> Operations<T> {
         // first field of a `Registration<T>`, and keeps it from being deregistered during this
         // call. Only the field `shared` is borrowed, which nobody changes.
         let shared = unsafe { &(*(*file).private_data.cast::<Registration<T>>()).shared };
-        // SAFETY: The file is valid during this call, and is not in a table of files yet.
-        match T::open(shared, unsafe { File::from_raw_file(file) }) {
+        // SAFETY: The file is being opened, and not shared yet.
+        match unsafe { Opened::<T>::new(shared, inode, file) } {
             Ok(opened) => {
-                // SAFETY: A file that is being opened is not shared yet.
-                unsafe { (*file).private_data = Arc::into_raw(opened).cast_mut().cast() };
+                // SAFETY: As above.
+                unsafe { (*file).private_data = KBox::into_raw(opened).cast() };
                 0
             }
             Err(err) => err.to_errno(),
@@ -277,8 +318,8 @@ impl<T: CharDevice> Operations<T> {
     ///
     /// The VFS calls this once, for the last reference to a file that `open` saw.
     unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: `open` stored a pointer of `Arc::into_raw()`, and nobody uses the file any more.
-        drop(unsafe { Arc::from_raw((*file).private_data.cast::<T>()) });
+        // SAFETY: `open` stored a pointer of `KBox::into_raw()`, and nobody uses the file any more.
+        drop(unsafe { KBox::from_raw((*file).private_data.cast::<Opened<T>>()) });
         0
     }
 
@@ -319,7 +360,7 @@ impl<T: CharDevice> Operations<T> {
     /// `kiocb` must be valid and of an open file of these operations.
     unsafe fn transfer(
         kiocb: *mut bindings::kiocb,
-        f: impl FnOnce(ArcBorrow<'_, T>, u64) -> Result<usize>,
+        f: impl FnOnce(&T, u64) -> Result<usize>,
     ) -> isize {
         // SAFETY: By the requirement of this function; nobody else uses the `kiocb`.
         let (file, pos) = unsafe { ((*kiocb).ki_filp, &mut (*kiocb).ki_pos) };
@@ -344,9 +385,10 @@ impl<T: CharDevice> Operations<T> {
         vma: *mut bindings::vm_area_struct,
     ) -> c_int {
         // SAFETY: By the requirement of this function; the file stays open during this call.
-        let opened = unsafe { Self::opened(file) };
+        let opened = unsafe { Self::whole(file) };
         // SAFETY: By the requirement of this function, and it is used in no other way here.
-        match opened.mmap(unsafe { NewVma::from_raw(vma) }) {
+        let vma = unsafe { NewVma::from_raw(vma, Some(&opened.space)) };
+        match opened.file.mmap(vma) {
             Ok(mapped) => {
                 mapped.commit();
                 0

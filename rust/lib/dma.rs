@@ -20,6 +20,10 @@ use crate::{
     },
     ffi,
     reach::Reach,
+    revoke::{
+        at_unbind,
+        Revoke, //
+    },
     scatter::ScatterList,
     series::dma_direction, //
 };
@@ -38,32 +42,39 @@ use kernel::{
         self,
         Core, //
     },
-    devres,
     dma::DmaMask,
     error::from_err_ptr,
     ffi::c_int,
+    new_condvar,
+    new_mutex,
     page::PAGE_SIZE,
     prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNodeReservation, //
+    },
     sync::{
         aref::ARef,
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
         Arc,
-        Completion, //
+        CondVar,
+        Mutex, //
     }, //
 };
 
 /// A device that memory is allocated or mapped for.
 ///
-/// Whoever has such memory holds a reference. A device that lost its driver must not have any left, so
-/// unbinding the driver waits until the last reference is gone.
+/// If it has a driver, what was allocated and mapped for it is taken back when it loses that:
+/// [`revoke`](crate::revoke) has it revoked, which
+///
+/// 1. lets nobody [use](Self::in_use) it any more, which is `ENODEV` from then on;
+/// 2. has the driver stop it, by the function that [`of`](Self::of) was given;
+/// 3. waits for those who use it now, whom the driver has stopped;
+/// 4. frees and unmaps what is there.
 ///
 /// # Invariants
 ///
-/// `raw` is the device behind `kind`, which may be used for DMA, by its driver or because it has none
-/// and is owned, for as long as this exists.
+/// `raw` is a valid device. It may be used for DMA, by its driver or because it has none and is owned, while it is
+/// [`in_use`](Self::in_use), and until `Driven::revoke` has revoked what is registered.
 pub struct DmaDevice {
     raw: *mut bindings::device,
     kind: Kind,
@@ -74,10 +85,7 @@ enum Kind {
     /// A registered platform device, which is owned.
     Own(NonNull<bindings::platform_device>),
     /// A device with a driver.
-    Driven {
-        _device: ARef<device::Device>,
-        users: Arc<Users>,
-    },
+    Driven(Pin<KBox<Driven>>),
 }
 
 // SAFETY: A platform device may be used and unregistered by any thread.
@@ -112,44 +120,74 @@ impl DmaDevice {
 
     /// The device that a driver is being bound to, which reaches the addresses of `mask`.
     ///
-    /// From then on, unbinding the driver waits until the last reference to what is returned is gone.
-    /// The driver has to drop its own before that, at the latest in its `unbind`.
+    /// When it loses the driver, `stop` is called: after it, the device moves no byte, nobody who uses it waits
+    /// for it to do so, and nobody makes it begin. It may be called more than once.
     ///
     /// `EBUSY` if this was called before while the device is bound, `EIO` if memory that the device
     /// reaches cannot be had.
-    pub fn of<'a>(device: &impl kernel::dma::Device<'a>, mask: DmaMask) -> Result<Arc<Self>> {
+    pub fn of<'a>(
+        device: &impl kernel::dma::Device<'a>,
+        mask: DmaMask,
+        stop: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Arc<Self>> {
         let bound: &device::Device<Core<'a>> = device.as_ref();
         let raw = core::ptr::from_ref::<device::Device<Core<'a>>>(bound);
         let raw: *mut bindings::device = raw.cast_mut().cast();
         // SAFETY: A `Device` is a transparent wrapper, and this one is bound.
         to_result(unsafe { ffi::mapkit_claim_dma(raw) })?;
         // SAFETY: Nobody uses the device for DMA yet: its driver is only being bound to it, and what
-        // this crate allocates and maps for it takes a reference to what is returned, which is made
-        // once, as was just made sure of.
+        // this crate allocates and maps for it needs what is returned, which is made once, as was just
+        // made sure of.
         unsafe {
             device.dma_set_mask_and_coherent(mask)?;
             // What it is told of is cut into pieces by its driver.
             device.dma_set_max_seg_size(u32::MAX);
         }
-        let users = Arc::pin_init(Users::new(), GFP_KERNEL)?;
-        devres::register(bound, WaitForUsers(users.clone()), GFP_KERNEL)?;
-        users.any.store(1, Relaxed);
-        // INVARIANT: It is bound, and stays so until `WaitForUsers` has seen that this is gone.
+        let driven = Driven::new(ARef::from(&**bound), KBox::new(stop, GFP_KERNEL)?);
+        // INVARIANT: It is bound, and stays so until `at_unbind` has had it revoked.
         let this = Self {
             raw,
-            kind: Kind::Driven {
-                _device: ARef::from(&**bound),
-                users,
-            },
+            kind: Kind::Driven(KBox::pin_init(driven, GFP_KERNEL)?),
             // SAFETY: It is bound, and its mask is set.
             reach: unsafe { Reach::of(raw) },
         };
-        Ok(Arc::new(this, GFP_KERNEL)?)
+        let this = Arc::new(this, GFP_KERNEL)?;
+        at_unbind(bound, this.clone())?;
+        Ok(this)
     }
 
     #[inline]
     pub(crate) fn as_raw(&self) -> *mut bindings::device {
         self.raw
+    }
+
+    /// Whether it is a device with a driver, which it may lose.
+    pub(crate) fn has_driver(&self) -> bool {
+        matches!(self.kind, Kind::Driven(_))
+    }
+
+    /// `ENODEV` if it has lost its driver.
+    pub fn check(&self) -> Result {
+        match &self.kind {
+            Kind::Driven(driven) if driven.state.lock().gone => Err(ENODEV),
+            _ => Ok(()),
+        }
+    }
+
+    /// Calls `f`, during which the device does not lose its driver, and returns what it does. Whoever
+    /// takes the driver away waits for it: `f` must not wait for a program, nor for the device when it was
+    /// stopped. `ENODEV` if it has lost the driver.
+    pub fn in_use<R>(&self, f: impl FnOnce(&InUse<'_>) -> R) -> Result<R> {
+        if let Kind::Driven(driven) = &self.kind {
+            let mut state = driven.state.lock();
+            if state.gone {
+                return Err(ENODEV);
+            }
+            state.users = state.users.wrapping_add(1);
+        }
+        // Its owner never has it, and so cannot forget it.
+        let in_use = InUse(self);
+        Ok(f(&in_use))
     }
 
     /// Whether an IOMMU translates the device's addresses: it then reaches nothing but what is
@@ -169,43 +207,144 @@ impl DmaDevice {
 
 impl Drop for DmaDevice {
     fn drop(&mut self) {
-        match &self.kind {
+        if let Kind::Own(device) = &self.kind {
             // SAFETY: By the type invariant it is registered; whoever has memory of it holds a
             // reference to `self`.
-            Kind::Own(device) => unsafe {
-                bindings::platform_device_unregister(device.as_ptr());
-            },
-            Kind::Driven { users, .. } => users.gone.complete_all(),
+            unsafe { bindings::platform_device_unregister(device.as_ptr()) };
         }
     }
 }
 
-/// Those who have memory of a device that has a driver.
-#[pin_data]
-struct Users {
-    /// There may be some.
-    any: Atomic<i32>,
-    /// There are none any more.
-    #[pin]
-    gone: Completion,
-}
-
-impl Users {
-    fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            any: Atomic::new(0),
-            gone <- Completion::new(),
-        })
+impl Revoke for DmaDevice {
+    fn revoke(&self) {
+        if let Kind::Driven(driven) = &self.kind {
+            driven.revoke();
+        }
     }
 }
 
-/// Waits, when the device is unbound, until nobody has memory of it.
-struct WaitForUsers(Arc<Users>);
+/// A device that does not lose its driver for as long as this is borrowed: see [`DmaDevice::in_use`].
+///
+/// # Invariants
+///
+/// It was counted as one of the device's users.
+pub struct InUse<'a>(&'a DmaDevice);
 
-impl Drop for WaitForUsers {
+impl Deref for InUse<'_> {
+    type Target = DmaDevice;
+
+    #[inline]
+    fn deref(&self) -> &DmaDevice {
+        self.0
+    }
+}
+
+impl InUse<'_> {
+    /// Has `holding` revoked when the device, which is `device`, loses its driver, until what is returned is
+    /// dropped.
+    pub(crate) fn register<T: Revoke>(
+        &self,
+        device: &Arc<DmaDevice>,
+        holding: Arc<T>,
+    ) -> Result<Registered> {
+        let mut key = 0;
+        if let Kind::Driven(driven) = &self.0.kind {
+            let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+            let mut state = driven.state.lock();
+            // 2^64 of them last for longer than any machine.
+            state.last_key = state.last_key.wrapping_add(1);
+            key = state.last_key;
+            let holding: Arc<dyn Revoke> = holding;
+            state.holdings.insert(node.into_node(key, holding));
+        }
+        let device = device.clone();
+        Ok(Registered { device, key })
+    }
+}
+
+impl Drop for InUse<'_> {
     fn drop(&mut self) {
-        if self.0.any.load(Relaxed) != 0 {
-            self.0.gone.wait_for_completion();
+        if let Kind::Driven(driven) = &self.0.kind {
+            let mut state = driven.state.lock();
+            // By the type invariant it was counted.
+            state.users = state.users.wrapping_sub(1);
+            if state.users == 0 {
+                driven.idle.notify_all();
+            }
+        }
+    }
+}
+
+/// Something that is revoked when a device loses its driver, as long as this exists. It must be revoked before
+/// this is dropped.
+pub(crate) struct Registered {
+    device: Arc<DmaDevice>,
+    key: u64,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if let Kind::Driven(driven) = &self.device.kind {
+            let removed = driven.state.lock().holdings.remove(&self.key);
+            // With the lock released.
+            drop(removed);
+        }
+    }
+}
+
+/// What a device with a driver has beside the device.
+#[pin_data]
+struct Driven {
+    _device: ARef<device::Device>,
+    stop: KBox<dyn Fn() + Send + Sync>,
+    #[pin]
+    state: Mutex<State>,
+    /// Nobody uses it.
+    #[pin]
+    idle: CondVar,
+}
+
+struct State {
+    /// It loses its driver, or has lost it.
+    gone: bool,
+    /// Those who use it now.
+    users: usize,
+    /// What is to be revoked.
+    holdings: RBTree<u64, Arc<dyn Revoke>>,
+    last_key: u64,
+}
+
+impl Driven {
+    fn new(device: ARef<device::Device>, stop: KBox<dyn Fn() + Send + Sync>) -> impl PinInit<Self> {
+        pin_init!(Self {
+            _device: device,
+            stop,
+            state <- new_mutex!(State {
+                gone: false,
+                users: 0,
+                holdings: RBTree::new(),
+                last_key: 0,
+            }),
+            idle <- new_condvar!(),
+        })
+    }
+
+    fn revoke(&self) {
+        let mut state = self.state.lock();
+        if core::mem::replace(&mut state.gone, true) {
+            return;
+        }
+        drop(state);
+        (self.stop)();
+        let mut state = self.state.lock();
+        while state.users > 0 {
+            self.idle.wait(&mut state);
+        }
+        let holdings = core::mem::replace(&mut state.holdings, RBTree::new());
+        drop(state);
+        // What is being dropped at this moment is either here, so that this waits for it, or over.
+        for holding in holdings.values() {
+            holding.revoke();
         }
     }
 }
@@ -288,10 +427,10 @@ unsafe impl Memory for &dyn Backing {
 }
 
 /// A range of memory lent to a device, in direction `D`, that belongs to `Owner` now. It is unmapped
-/// when dropped.
+/// when dropped, or when the device loses its driver.
 ///
-/// [`map`](Self::map) makes one that holds references to the memory and the device, and so may be kept;
-/// [`lend`] one that lasts for a function call, and borrows both: see [`Lent`].
+/// It holds references to the memory and the device, and so may be kept. [`lend`] lends memory for a function
+/// call, and borrows both.
 ///
 /// ```
 /// use kernel::{page::PAGE_SIZE, prelude::*, sync::Arc};
@@ -319,7 +458,7 @@ unsafe impl Memory for &dyn Backing {
 /// ```compile_fail,E0599
 /// # use kernel::{prelude::*, sync::Arc};
 /// # use mapkit::dma::{DmaDevice, FromDevice, Memory, Shape, Streaming};
-/// fn peek<M: Memory>(lent: &Streaming<M, FromDevice>) {
+/// fn peek<M: Memory + 'static>(lent: &Streaming<M, FromDevice>) {
 ///     lent.memory();
 /// }
 /// ```
@@ -329,7 +468,7 @@ unsafe impl Memory for &dyn Backing {
 /// ```compile_fail,E0502
 /// # use kernel::{prelude::*, sync::Arc};
 /// # use mapkit::dma::{DmaDevice, FromDevice, Memory, Shape, Streaming};
-/// fn send<M: Memory>(lent: &mut Streaming<M, FromDevice>) {
+/// fn send<M: Memory + 'static>(lent: &mut Streaming<M, FromDevice>) {
 ///     let back = lent.borrow_for_cpu();
 ///     lent.segment_at(0);
 ///     drop(back);
@@ -339,31 +478,139 @@ unsafe impl Memory for &dyn Backing {
 /// ```compile_fail,E0599
 /// # use kernel::{prelude::*, sync::Arc};
 /// # use mapkit::dma::{CpuOwned, DmaDevice, FromDevice, Memory, Shape, Streaming};
-/// fn send<M: Memory>(back: &Streaming<M, FromDevice, CpuOwned>) {
+/// fn send<M: Memory + 'static>(back: &Streaming<M, FromDevice, CpuOwned>) {
 ///     back.segment_at(0);
 /// }
 /// ```
 #[must_use = "it is unmapped when dropped"]
-pub struct Streaming<M, D, Owner = DeviceOwned, Device = Arc<DmaDevice>>
-where
-    M: Memory,
-    D: Direction,
-    Device: Deref<Target = DmaDevice>,
-{
-    mapped: Mapped<M, D, Device>,
+pub struct Streaming<M: Memory + 'static, D: Direction, Owner = DeviceOwned> {
+    kept: Kept<M, D>,
     _state: PhantomData<fn(Owner)>,
 }
 
-/// Memory that is lent to a device during a call of [`lend`].
-pub type Lent<'a, D> = Streaming<&'a dyn Backing, D, DeviceOwned, &'a DmaDevice>;
+/// What is mapped until it is dropped, whoever owns it.
+struct Kept<M: Memory + 'static, D: Direction> {
+    lending: Arc<Lending<M, D>>,
+    _registered: Registered,
+}
 
-/// What the device gave back for as long as this lives. Then it has it again.
-#[must_use = "it is the device's again when dropped"]
-pub struct Borrowed<'a, M, D, Device = Arc<DmaDevice>>(&'a mut Mapped<M, D, Device>)
-where
-    M: Memory,
-    D: Direction,
-    Device: Deref<Target = DmaDevice>;
+impl<M: Memory + 'static, D: Direction> Drop for Kept<M, D> {
+    fn drop(&mut self) {
+        self.lending.revoke();
+    }
+}
+
+/// What is mapped until it is revoked.
+#[pin_data]
+struct Lending<M: Memory + 'static, D: Direction> {
+    #[pin]
+    mapped: Mutex<Option<Mapped<D>>>,
+    // Kept until it is unmapped.
+    memory: M,
+}
+
+impl<M: Memory + 'static, D: Direction> Revoke for Lending<M, D> {
+    fn revoke(&self) {
+        // With the lock held: who drops it the usual way waits until it is gone, too.
+        *self.mapped.lock() = None;
+    }
+}
+
+impl<M: Memory + 'static, D: Direction> Lending<M, D> {
+    fn with<R>(&self, f: impl FnOnce(&Mapped<D>) -> R) -> Option<R> {
+        self.mapped.lock().as_ref().map(f)
+    }
+}
+
+impl<M: Memory + 'static, D: Direction> Streaming<M, D> {
+    /// Lends the bytes `range` of `memory` to `device`.
+    ///
+    /// `EINVAL` if the range is empty or not inside the memory, or that is
+    /// [`revocable`](Backing::revocable); for [`Shape::Page`] if it is not in one page. `EOPNOTSUPP` for
+    /// [`Shape::Single`] of memory that is not in the direct map, not in one stretch, or more than a bounce
+    /// buffer takes. `EADDRNOTAVAIL` if some of the memory is beyond the device's reach, and nothing helps.
+    /// `ENOMEM` or `EIO` if the device cannot be given an address now, `ENODEV` if it has lost its driver.
+    pub fn map(
+        device: &Arc<DmaDevice>,
+        memory: M,
+        range: Range<usize>,
+        shape: Shape,
+    ) -> Result<Self> {
+        device.in_use(|in_use| {
+            // SAFETY: The device may be used for DMA now. It is unmapped before the device goes, by being
+            // registered if it has a driver and by the reference to it if not, and before `memory` goes.
+            let mapped = unsafe { Mapped::new(in_use, memory.backing(), range, shape)? };
+            let lending = Arc::pin_init(
+                pin_init!(Lending {
+                    mapped <- new_mutex!(Some(mapped)),
+                    memory,
+                }),
+                GFP_KERNEL_ACCOUNT,
+            )?;
+            Ok(Self {
+                kept: Kept {
+                    _registered: in_use.register(device, lending.clone())?,
+                    lending,
+                },
+                _state: PhantomData,
+            })
+        })?
+    }
+
+    /// Where the device finds byte `offset` of the range, and how many bytes follow there. `None` if the
+    /// device has lost its driver.
+    pub fn segment_at(&self, offset: usize) -> Option<Segment> {
+        self.kept.lending.with(|mapped| mapped.segment_at(offset))?
+    }
+
+    /// Calls `f` for each contiguous stretch of the device's addresses.
+    pub fn for_each_segment(&self, f: impl FnMut(Segment)) {
+        self.kept.lending.with(|mapped| mapped.for_each_segment(f));
+    }
+
+    /// Entries of the list that was given to the DMA API, which may have merged some. One if it was
+    /// no list.
+    pub fn entries(&self) -> usize {
+        self.kept.lending.with(Mapped::entries).unwrap_or(0)
+    }
+
+    /// Takes the memory back for a while.
+    pub fn borrow_for_cpu(&mut self) -> Borrowed<'_, Self> {
+        self.kept.lending.with(Mapped::sync_for_cpu);
+        Borrowed(self)
+    }
+
+    /// Takes the memory back without unmapping it.
+    pub fn sync_for_cpu(self) -> Streaming<M, D, CpuOwned> {
+        self.kept.lending.with(Mapped::sync_for_cpu);
+        Streaming {
+            kept: self.kept,
+            _state: PhantomData,
+        }
+    }
+}
+
+impl<M: Memory + 'static, D: Direction> Streaming<M, D, CpuOwned> {
+    /// The memory, which the device leaves alone.
+    pub fn memory(&self) -> &dyn Backing {
+        self.kept.lending.memory.backing()
+    }
+
+    /// Lends the memory to the device again.
+    pub fn sync_for_device(self) -> Streaming<M, D> {
+        self.kept.lending.with(Mapped::sync_for_device);
+        Streaming {
+            kept: self.kept,
+            _state: PhantomData,
+        }
+    }
+}
+
+/// Memory that is lent to a device during a call of [`lend`].
+pub struct Lent<'a, D: Direction> {
+    mapped: Mapped<D>,
+    memory: &'a dyn Backing,
+}
 
 /// Lends the bytes `range` of `memory` to `device` while `f` runs, and returns what `f` does.
 ///
@@ -372,11 +619,11 @@ where
 ///
 /// ```
 /// use kernel::{page::PAGE_SIZE, prelude::*};
-/// use mapkit::{backing::Backing, dma::{lend, DmaDevice, Shape, ToDevice}};
+/// use mapkit::{backing::Backing, dma::{lend, InUse, Shape, ToDevice}};
 /// # fn main() {}
 ///
 /// /// Where the device finds the first byte, while it has the memory.
-/// fn send(device: &DmaDevice, memory: &dyn Backing) -> Result<Option<u64>> {
+/// fn send(device: &InUse<'_>, memory: &dyn Backing) -> Result<Option<u64>> {
 ///     lend::<ToDevice, _>(device, memory, 0..PAGE_SIZE, Shape::Single, |lent| {
 ///         Some(lent.segment_at(0)?.bus)
 ///     })
@@ -387,127 +634,86 @@ where
 ///
 /// ```compile_fail
 /// # use kernel::{page::PAGE_SIZE, prelude::*};
-/// # use mapkit::{backing::Backing, dma::{lend, DmaDevice, Lent, Shape, ToDevice}};
-/// fn keep<'a>(device: &'a DmaDevice, memory: &'a dyn Backing) -> Result<&'a mut Lent<'a, ToDevice>> {
+/// # use mapkit::{backing::Backing, dma::{lend, InUse, Lent, Shape, ToDevice}};
+/// fn keep<'a>(device: &'a InUse<'_>, memory: &'a dyn Backing) -> Result<&'a mut Lent<'a, ToDevice>> {
 ///     lend::<ToDevice, _>(device, memory, 0..PAGE_SIZE, Shape::Single, |lent| lent)
 /// }
 /// ```
 #[inline]
 pub fn lend<D: Direction, R>(
-    device: &DmaDevice,
+    device: &InUse<'_>,
     memory: &dyn Backing,
     range: Range<usize>,
     shape: Shape,
     f: impl for<'a> FnOnce(&mut Lent<'a, D>) -> R,
 ) -> Result<R> {
-    let mut lent = Streaming {
-        mapped: Mapped::new(device, memory, range, shape)?,
-        _state: PhantomData,
+    let mut lent = Lent {
+        // SAFETY: The device may be used for DMA and the memory stays for as long as they are borrowed. This is
+        // dropped before, as `f` cannot keep it.
+        mapped: unsafe { Mapped::new(device, memory, range, shape)? },
+        memory,
     };
     Ok(f(&mut lent))
 }
 
-impl<M: Memory + 'static, D: Direction> Streaming<M, D> {
-    /// Lends the bytes `range` of `memory` to `device`.
-    ///
-    /// `EINVAL` if the range is empty or not inside the memory; for [`Shape::Page`] if it is not in
-    /// one page. `EOPNOTSUPP` for [`Shape::Single`] of memory that is not in the direct map, not in one
-    /// stretch, or more than a bounce buffer takes. `EADDRNOTAVAIL` if some of the memory is beyond the
-    /// device's reach, and nothing helps. `ENOMEM` or `EIO` if the device cannot be given an address now.
-    pub fn map(
-        device: &Arc<DmaDevice>,
-        memory: M,
-        range: Range<usize>,
-        shape: Shape,
-    ) -> Result<Self> {
-        Ok(Self {
-            mapped: Mapped::new(device.clone(), memory, range, shape)?,
-            _state: PhantomData,
-        })
-    }
-}
-
-impl<M, D, Device> Streaming<M, D, DeviceOwned, Device>
-where
-    M: Memory,
-    D: Direction,
-    Device: Deref<Target = DmaDevice>,
-{
+impl<D: Direction> Lent<'_, D> {
     /// Where the device finds byte `offset` of the range, and how many bytes follow there.
     pub fn segment_at(&self, offset: usize) -> Option<Segment> {
         self.mapped.segment_at(offset)
     }
 
-    /// Calls `f` for each contiguous stretch of the device's addresses.
-    pub fn for_each_segment(&self, f: impl FnMut(Segment)) {
-        self.mapped.for_each_segment(f);
-    }
-
-    /// Entries of the list that was given to the DMA API, which may have merged some. One if it was
-    /// no list.
-    pub fn entries(&self) -> usize {
-        self.mapped.entries()
-    }
-
     /// Takes the memory back for a while.
     #[inline]
-    pub fn borrow_for_cpu(&mut self) -> Borrowed<'_, M, D, Device> {
+    pub fn borrow_for_cpu(&mut self) -> Borrowed<'_, Self> {
         self.mapped.sync_for_cpu();
-        Borrowed(&mut self.mapped)
-    }
-
-    /// Takes the memory back without unmapping it.
-    pub fn sync_for_cpu(self) -> Streaming<M, D, CpuOwned, Device> {
-        self.mapped.sync_for_cpu();
-        Streaming {
-            mapped: self.mapped,
-            _state: PhantomData,
-        }
+        Borrowed(self)
     }
 }
 
-impl<M, D, Device> Streaming<M, D, CpuOwned, Device>
-where
-    M: Memory,
-    D: Direction,
-    Device: Deref<Target = DmaDevice>,
-{
-    /// The memory, which the device leaves alone.
-    pub fn memory(&self) -> &dyn Backing {
-        self.mapped.memory.backing()
+/// What the device gave back for as long as this lives. Then it has it again.
+#[must_use = "it is the device's again when dropped"]
+pub struct Borrowed<'a, L: Loan>(&'a mut L);
+
+/// What can be [`Borrowed`]: a [`Streaming`] mapping, or what is [`Lent`].
+pub trait Loan {
+    #[doc(hidden)]
+    fn backing(&self) -> &dyn Backing;
+    #[doc(hidden)]
+    fn return_to_device(&self);
+}
+
+impl<M: Memory + 'static, D: Direction> Loan for Streaming<M, D> {
+    fn backing(&self) -> &dyn Backing {
+        self.kept.lending.memory.backing()
     }
 
-    /// Lends the memory to the device again.
-    pub fn sync_for_device(self) -> Streaming<M, D, DeviceOwned, Device> {
+    fn return_to_device(&self) {
+        self.kept.lending.with(Mapped::sync_for_device);
+    }
+}
+
+impl<D: Direction> Loan for Lent<'_, D> {
+    fn backing(&self) -> &dyn Backing {
+        self.memory
+    }
+
+    #[inline]
+    fn return_to_device(&self) {
         self.mapped.sync_for_device();
-        Streaming {
-            mapped: self.mapped,
-            _state: PhantomData,
-        }
     }
 }
 
-impl<M, D, Device> Borrowed<'_, M, D, Device>
-where
-    M: Memory,
-    D: Direction,
-    Device: Deref<Target = DmaDevice>,
-{
+impl<L: Loan> Borrowed<'_, L> {
     /// The memory, which the device leaves alone.
     pub fn memory(&self) -> &dyn Backing {
-        self.0.memory.backing()
+        self.0.backing()
     }
 }
 
-impl<M, D, Device> Drop for Borrowed<'_, M, D, Device>
-where
-    M: Memory,
-    D: Direction,
-    Device: Deref<Target = DmaDevice>,
-{
+impl<L: Loan> Drop for Borrowed<'_, L> {
     #[inline]
     fn drop(&mut self) {
-        self.0.sync_for_device();
+        self.0.return_to_device();
     }
 }
 
@@ -524,16 +730,10 @@ pub struct Segment {
 ///
 /// # Invariants
 ///
-/// `handle` was made by the DMA API for `device`, bytes of `memory` and the direction `D`, and is owned.
-struct Mapped<M, D, Device>
-where
-    M: Memory,
-    D: Direction,
-    Device: Deref<Target = DmaDevice>,
-{
-    device: Device,
-    // Kept until it is unmapped, which `drop` does.
-    memory: M,
+/// `handle` was made by the DMA API for `device` and the direction `D`, and is owned. The device may be used for
+/// DMA, and what is mapped stays, as long as this exists.
+struct Mapped<D: Direction> {
+    device: *mut bindings::device,
     handle: Handle,
     _direction: PhantomData<fn(D)>,
 }
@@ -547,37 +747,27 @@ enum Handle {
 }
 
 // SAFETY: A mapping is not tied to a thread.
-unsafe impl<M, D, Device> Send for Mapped<M, D, Device>
-where
-    M: Memory,
-    D: Direction,
-    Device: Deref<Target = DmaDevice> + Send,
-{
-}
+unsafe impl<D: Direction> Send for Mapped<D> {}
 // SAFETY: What takes `&self` reads what does not change, or calls functions of the DMA API that may be
 // called by several threads at once.
-unsafe impl<M, D, Device> Sync for Mapped<M, D, Device>
-where
-    M: Memory,
-    D: Direction,
-    Device: Deref<Target = DmaDevice> + Sync,
-{
-}
+unsafe impl<D: Direction> Sync for Mapped<D> {}
 
-impl<M, D, Device> Mapped<M, D, Device>
-where
-    M: Memory,
-    D: Direction,
-    Device: Deref<Target = DmaDevice>,
-{
+impl<D: Direction> Mapped<D> {
+    /// # Safety
+    ///
+    /// What is returned must be dropped before `memory` goes, and while the device may still be used for DMA.
     // Always inline: else what is mapped is moved once more.
     #[inline(always)]
-    fn new(device: Device, memory: M, range: Range<usize>, shape: Shape) -> Result<Self> {
-        let handle = Handle::new(&device, memory.backing(), range, shape, D::RAW)?;
-        // INVARIANT: It was just made for these.
+    unsafe fn new(
+        device: &InUse<'_>,
+        memory: &dyn Backing,
+        range: Range<usize>,
+        shape: Shape,
+    ) -> Result<Self> {
+        let handle = Handle::new(device, memory, range, shape, D::RAW)?;
+        // INVARIANT: It was just made for these, and by the requirement of this function.
         Ok(Self {
-            device,
-            memory,
+            device: device.as_raw(),
             handle,
             _direction: PhantomData,
         })
@@ -610,15 +800,14 @@ where
 
     #[inline]
     fn sync_for_cpu(&self) {
-        let device = self.device.as_raw();
         // SAFETY: By the type invariant this is a mapping of the device, with this size and direction.
         unsafe {
             match &self.handle {
                 Handle::One { bus, bytes } => {
-                    ffi::mapkit_dma_sync_single_for_cpu(device, *bus, *bytes, D::RAW);
+                    ffi::mapkit_dma_sync_single_for_cpu(self.device, *bus, *bytes, D::RAW);
                 }
                 Handle::List(list) => {
-                    ffi::mapkit_dma_sync_sgtable_for_cpu(device, list.as_raw(), D::RAW);
+                    ffi::mapkit_dma_sync_sgtable_for_cpu(self.device, list.as_raw(), D::RAW);
                 }
             }
         }
@@ -626,30 +815,24 @@ where
 
     #[inline]
     fn sync_for_device(&self) {
-        let device = self.device.as_raw();
         // SAFETY: As in `sync_for_cpu`.
         unsafe {
             match &self.handle {
                 Handle::One { bus, bytes } => {
-                    ffi::mapkit_dma_sync_single_for_device(device, *bus, *bytes, D::RAW);
+                    ffi::mapkit_dma_sync_single_for_device(self.device, *bus, *bytes, D::RAW);
                 }
                 Handle::List(list) => {
-                    ffi::mapkit_dma_sync_sgtable_for_device(device, list.as_raw(), D::RAW);
+                    ffi::mapkit_dma_sync_sgtable_for_device(self.device, list.as_raw(), D::RAW);
                 }
             }
         }
     }
 }
 
-impl<M, D, Device> Drop for Mapped<M, D, Device>
-where
-    M: Memory,
-    D: Direction,
-    Device: Deref<Target = DmaDevice>,
-{
+impl<D: Direction> Drop for Mapped<D> {
     #[inline]
     fn drop(&mut self) {
-        let device = self.device.as_raw();
+        let device = self.device;
         match &mut self.handle {
             // SAFETY: By the type invariant this is a mapping of the device, with this size and
             // direction, which is owned and used no more.

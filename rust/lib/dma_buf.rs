@@ -13,10 +13,13 @@ use crate::{
     dma::{
         Direction,
         DmaDevice,
+        InUse,
+        Registered,
         Segment, //
     },
     ffi,
     reach::Reach,
+    revoke::Revoke,
     scatter::{
         ScatterList,
         Segments, //
@@ -63,6 +66,9 @@ pub trait Exportable: MappingEvents + Sized {
     /// The module whose code this is: [`this_module!`](crate::this_module).
     fn module(&self) -> &'static ThisModule;
 
+    /// The device whose driver exports: importers are told when it goes, and nobody maps the buffer anew then.
+    fn device(&self) -> &Arc<DmaDevice>;
+
     /// Maps the memory, from the VMA's offset on.
     fn mmap<'a>(memory: &Arc<Mappable<Self>>, vma: NewVma<'a>) -> Result<Mapped<'a>>;
 }
@@ -75,6 +81,12 @@ struct Exported<T: Exportable> {
     /// What devices have mapped now.
     #[pin]
     mapped: Mutex<KVec<NonNull<MappedTable>>>,
+    /// The buffer, until it is released. Its lock is taken before that of the buffer.
+    #[pin]
+    buffer: Mutex<*mut bindings::dma_buf>,
+    /// Has it revoked, until it is released.
+    #[pin]
+    registered: Mutex<Option<Registered>>,
 }
 
 // SAFETY: The tables that `mapped` points to are not tied to a thread, and used under its lock.
@@ -106,40 +118,15 @@ pub fn export<T: Exportable>(
     if !memory.memory().refcounted() {
         return Err(crate::errno::eopnotsupp());
     }
-    let bytes = pages.len().checked_mul(PAGE_SIZE).ok_or(EINVAL)?;
-    let owner = memory.module().as_ptr();
-    let exported = Arc::pin_init(
-        try_pin_init!(Exported {
-            memory,
-            pages,
-            mapped <- new_mutex!(KVec::new()),
-        }? Error),
-        GFP_KERNEL_ACCOUNT,
-    )?;
-    let info = bindings::dma_buf_export_info {
-        exp_name: T::NAME.as_char_ptr(),
-        owner,
-        ops: Operations::<T>::TABLE,
-        size: bytes,
-        flags: match writable {
-            true => bindings::O_RDWR as c_int,
-            false => bindings::O_RDONLY as c_int,
-        },
-        resv: core::ptr::null_mut(),
-        priv_: Arc::into_raw(exported).cast_mut().cast::<c_void>(),
-    };
-    // SAFETY: `info` is valid, the operations are those for its private data, and the name is static.
-    let exporting = from_err_ptr(unsafe { bindings::dma_buf_export(&info) });
-    let buffer = exporting.inspect_err(|_| {
-        // SAFETY: It was made above, and nobody took it.
-        drop(unsafe { Arc::from_raw(info.priv_.cast::<Exported<T>>()) });
-    })?;
-    // SAFETY: The buffer was just made with a file, of which it has the only reference, which is
-    // handed over. A `File` is a transparent wrapper.
-    unsafe {
-        let file = NonNull::new((*buffer).file).ok_or(ENOMEM)?;
-        Ok(ARef::from_raw(file.cast::<File>()))
-    }
+    let device = memory.device().clone();
+    device.in_use(|in_use| {
+        let exported = Exported::new(memory, pages)?;
+        let file = exported.make_file(writable)?;
+        // From here on, dropping the file undoes it all.
+        let registered = in_use.register(&device, exported.clone())?;
+        *exported.registered.lock() = Some(registered);
+        Ok(file)
+    })?
 }
 
 /// The `dma_buf_ops` of an exported `Mappable<T>`.
@@ -208,8 +195,13 @@ impl<T: Exportable> Operations<T> {
     ///
     /// Called by the DMA-buf core once, for the last reference to a buffer of `T`.
     unsafe extern "C" fn release(buffer: *mut bindings::dma_buf) {
-        // SAFETY: `export` gave it this reference.
-        drop(unsafe { Arc::from_raw((*buffer).priv_.cast::<Exported<T>>()) });
+        // SAFETY: `make_file` gave it this reference.
+        let exported = unsafe { Arc::from_raw((*buffer).priv_.cast::<Exported<T>>()) };
+        // Who is revoking it has the lock, and then finds no buffer.
+        *exported.buffer.lock() = core::ptr::null_mut();
+        let registered = exported.registered.lock().take();
+        // With the lock released.
+        drop(registered);
     }
 
     /// # Safety
@@ -252,8 +244,9 @@ impl<T: Exportable> Operations<T> {
                 .base_pgoff()
                 .saturating_add(exported.pages.start);
             (*vma).vm_pgoff = first.saturating_add((*vma).vm_pgoff);
-            let vma = NewVma::from_raw(vma);
+            let vma = NewVma::from_raw(vma, None);
             vma.deny_exec()
+                .and_then(|()| exported.memory.device().check())
                 .and_then(|()| T::mmap(&exported.memory.clone(), vma))
         };
         match mapped {
@@ -274,11 +267,56 @@ type SyncFn = unsafe extern "C" fn(
 );
 
 impl<T: Exportable> Exported<T> {
+    fn new(memory: Arc<Mappable<T>>, pages: Range<usize>) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            try_pin_init!(Exported {
+                memory,
+                pages,
+                mapped <- new_mutex!(KVec::new()),
+                buffer <- new_mutex!(core::ptr::null_mut()),
+                registered <- new_mutex!(None),
+            }? Error),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Its buffer, as a file.
+    fn make_file(self: &Arc<Self>, writable: bool) -> Result<ARef<File>> {
+        let info = bindings::dma_buf_export_info {
+            exp_name: T::NAME.as_char_ptr(),
+            owner: self.memory.module().as_ptr(),
+            ops: Operations::<T>::TABLE,
+            // Cannot overflow: so many bytes were allocated.
+            size: self.pages.len().wrapping_mul(PAGE_SIZE),
+            flags: match writable {
+                true => bindings::O_RDWR as c_int,
+                false => bindings::O_RDONLY as c_int,
+            },
+            resv: core::ptr::null_mut(),
+            priv_: Arc::into_raw(self.clone()).cast_mut().cast::<c_void>(),
+        };
+        // SAFETY: `info` is valid, the operations are those for its private data, and the name is static.
+        let exporting = from_err_ptr(unsafe { bindings::dma_buf_export(&info) });
+        let buffer = exporting.inspect_err(|_| {
+            // SAFETY: It was made above, and nobody took it.
+            drop(unsafe { Arc::from_raw(info.priv_.cast::<Self>()) });
+        })?;
+        *self.buffer.lock() = buffer;
+        // SAFETY: The buffer was just made with a file, of which it has the only reference, which is
+        // handed over. A `File` is a transparent wrapper.
+        unsafe {
+            let file = NonNull::new((*buffer).file).ok_or(ENOMEM)?;
+            Ok(ARef::from_raw(file.cast::<File>()))
+        }
+    }
+
     fn map(
         &self,
         device: *mut bindings::device,
         direction: bindings::dma_data_direction,
     ) -> Result<NonNull<MappedTable>> {
+        // Who revokes the buffer afterwards waits for its lock, which is held, and then tells the importer.
+        self.memory.device().check()?;
         let bytes =
             self.pages.start.wrapping_mul(PAGE_SIZE)..self.pages.end.wrapping_mul(PAGE_SIZE);
         // SAFETY: The device is attached, so that it may be used for DMA.
@@ -319,27 +357,136 @@ impl<T: Exportable> Exported<T> {
     }
 }
 
-/// A buffer that somebody exported, with a device attached to it.
-///
-/// # Invariants
-///
-/// `attachment` was made by `dma_buf_attach()` for `buffer`, of which a reference is held, and `device`.
-pub struct Import {
-    buffer: NonNull<bindings::dma_buf>,
-    attachment: NonNull<bindings::dma_buf_attachment>,
-    device: Arc<DmaDevice>,
+/// Importers that can let go of a buffer do so. The memory of the others stays until they do, whose pages
+/// have a reference count each.
+impl<T: Exportable> Revoke for Exported<T> {
+    fn revoke(&self) {
+        let buffer = self.buffer.lock();
+        if !buffer.is_null() {
+            // SAFETY: It is not released as long as the lock is held, and nobody who waits for this lock has
+            // that of the buffer.
+            unsafe { ffi::mapkit_dma_buf_invalidate(*buffer) };
+        }
+    }
 }
 
-// SAFETY: An attachment is not tied to a thread.
-unsafe impl Send for Import {}
-// SAFETY: Mapping takes the buffer's own lock.
-unsafe impl Sync for Import {}
+/// A buffer that somebody exported, with a device attached to it until that loses its driver.
+pub struct Import {
+    attached: Arc<Attached>,
+    device: Arc<DmaDevice>,
+    bytes: usize,
+    writable: bool,
+    _registered: Registered,
+}
 
 impl Import {
     /// Attaches `device` to the buffer of the calling program's file descriptor `fd`.
     ///
-    /// `EBADF` if there is none, `EINVAL` if it is no buffer; what its exporter says.
+    /// `EBADF` if there is none, `EINVAL` if it is no buffer; what its exporter says. `ENODEV` if the device has
+    /// lost its driver.
     pub fn new(fd: c_int, device: &Arc<DmaDevice>) -> Result<Self> {
+        device.in_use(|in_use| {
+            let attachment = Attachment::new(fd, in_use)?;
+            let buffer = attachment.buffer.as_ptr();
+            // SAFETY: It is valid; its size and its file never change.
+            let (bytes, file) = unsafe { ((*buffer).size, File::from_raw_file((*buffer).file)) };
+            let writable = file.flags() & bindings::O_ACCMODE != bindings::O_RDONLY;
+            let attached = Arc::pin_init(
+                pin_init!(Attached { attachment <- new_mutex!(Some(attachment)) }),
+                GFP_KERNEL_ACCOUNT,
+            )?;
+            Ok(Self {
+                _registered: in_use.register(device, attached.clone())?,
+                attached,
+                device: device.clone(),
+                bytes,
+                writable,
+            })
+        })?
+    }
+
+    /// Size in bytes.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether it is empty, which it never is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether its file was opened for writing.
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Maps it for the device, which moves data in direction `D` and may move any part of it, while `f` runs,
+    /// and returns what that does. `EINVAL` if it is another device.
+    pub fn map<D: Direction, R>(
+        &self,
+        device: &InUse<'_>,
+        f: impl FnOnce(&MappedImport<'_, D>) -> R,
+    ) -> Result<R> {
+        if !core::ptr::eq(&*self.device, &**device) {
+            return Err(EINVAL);
+        }
+        let attached = self.attached.attachment.lock();
+        let attachment = attached.as_ref().ok_or(ENODEV)?.attachment;
+        // Nobody detaches it meanwhile: the device has its driver, and `self` is borrowed.
+        drop(attached);
+        // SAFETY: It is attached.
+        let table = from_err_ptr(unsafe {
+            bindings::dma_buf_map_attachment_unlocked(
+                attachment.as_ptr(),
+                MappedImport::<D>::DIRECTION,
+            )
+        })?;
+        // INVARIANT: It was just mapped, and stays attached as said above.
+        let mapped = MappedImport {
+            device,
+            attachment,
+            table: NonNull::new(table).ok_or(ENOMEM)?,
+            _direction: PhantomData,
+        };
+        mapped.sync(ffi::mapkit_dma_sync_single_for_device);
+        Ok(f(&mapped))
+    }
+}
+
+impl Drop for Import {
+    fn drop(&mut self) {
+        self.attached.revoke();
+    }
+}
+
+/// An attachment until it is revoked.
+#[pin_data]
+struct Attached {
+    #[pin]
+    attachment: Mutex<Option<Attachment>>,
+}
+
+impl Revoke for Attached {
+    fn revoke(&self) {
+        // With the lock held: who drops it the usual way waits until it is gone, too.
+        *self.attachment.lock() = None;
+    }
+}
+
+/// # Invariants
+///
+/// `attachment` was made by `dma_buf_attach()` for `buffer`, of which a reference is held, and nothing of it is
+/// mapped when this is dropped.
+struct Attachment {
+    buffer: NonNull<bindings::dma_buf>,
+    attachment: NonNull<bindings::dma_buf_attachment>,
+}
+
+// SAFETY: An attachment is not tied to a thread.
+unsafe impl Send for Attachment {}
+
+impl Attachment {
+    fn new(fd: c_int, device: &InUse<'_>) -> Result<Self> {
         // SAFETY: Any number may be asked for.
         let buffer = from_err_ptr(unsafe { bindings::dma_buf_get(fd) })?;
         // SAFETY: The buffer is valid, as is the device, which may be used for DMA.
@@ -352,51 +499,13 @@ impl Import {
         Ok(Self {
             buffer: NonNull::new(buffer).ok_or(EINVAL)?,
             attachment: NonNull::new(attachment).ok_or(EINVAL)?,
-            device: device.clone(),
         })
-    }
-
-    /// Size in bytes.
-    pub fn len(&self) -> usize {
-        // SAFETY: By the type invariant; the size never changes.
-        unsafe { (*self.buffer.as_ptr()).size }
-    }
-
-    /// Whether it is empty, which it never is.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Whether its file was opened for writing.
-    pub fn is_writable(&self) -> bool {
-        // SAFETY: By the type invariant.
-        let file = unsafe { File::from_raw_file((*self.buffer.as_ptr()).file) };
-        file.flags() & bindings::O_ACCMODE != bindings::O_RDONLY
-    }
-
-    /// Maps it for the device, which moves data in direction `D` and may move any part of it.
-    pub fn map<D: Direction>(self: &Arc<Self>) -> Result<MappedImport<D>> {
-        // SAFETY: By the type invariant.
-        let table = from_err_ptr(unsafe {
-            bindings::dma_buf_map_attachment_unlocked(
-                self.attachment.as_ptr(),
-                MappedImport::<D>::DIRECTION,
-            )
-        })?;
-        // INVARIANT: It was just mapped.
-        let mapped = MappedImport {
-            import: self.clone(),
-            table: NonNull::new(table).ok_or(ENOMEM)?,
-            _direction: PhantomData,
-        };
-        mapped.sync(ffi::mapkit_dma_sync_single_for_device);
-        Ok(mapped)
     }
 }
 
-impl Drop for Import {
+impl Drop for Attachment {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant; nothing is mapped any more, as that holds a reference.
+        // SAFETY: By the type invariant.
         unsafe {
             bindings::dma_buf_detach(self.buffer.as_ptr(), self.attachment.as_ptr());
             bindings::dma_buf_put(self.buffer.as_ptr());
@@ -404,22 +513,18 @@ impl Drop for Import {
     }
 }
 
-/// An imported buffer that the device has now. It is unmapped when dropped.
+/// An imported buffer that the device has during a call of [`Import::map`].
 ///
 /// # Invariants
 ///
-/// `table` was made by `dma_buf_map_attachment_unlocked()` for the import and `DIRECTION`, and is owned.
-#[must_use = "it is unmapped when dropped"]
-pub struct MappedImport<D: Direction> {
-    import: Arc<Import>,
+/// `table` was made by `dma_buf_map_attachment_unlocked()` for `attachment`, which is attached, and `DIRECTION`,
+/// and is owned.
+pub struct MappedImport<'a, D: Direction> {
+    device: &'a DmaDevice,
+    attachment: NonNull<bindings::dma_buf_attachment>,
     table: NonNull<bindings::sg_table>,
     _direction: PhantomData<fn(D)>,
 }
-
-// SAFETY: A mapping is not tied to a thread.
-unsafe impl<D: Direction> Send for MappedImport<D> {}
-// SAFETY: The table does not change.
-unsafe impl<D: Direction> Sync for MappedImport<D> {}
 
 /// `dma_sync_single_for_cpu()` or its counterpart.
 type SyncSingleFn = unsafe extern "C" fn(
@@ -429,7 +534,7 @@ type SyncSingleFn = unsafe extern "C" fn(
     bindings::dma_data_direction,
 );
 
-impl<D: Direction> MappedImport<D> {
+impl<D: Direction> MappedImport<'_, D> {
     /// What the exporter is told. What a device writes to is read, too, where it is copied: what the
     /// device does not write stays as it is.
     const DIRECTION: bindings::dma_data_direction = match D::RAW {
@@ -440,7 +545,7 @@ impl<D: Direction> MappedImport<D> {
     /// Passes all of it to one side. Some exporters (udmabuf, for one) leave that to others when they map
     /// and unmap a buffer, so that what is in a bounce buffer would be lost.
     fn sync(&self, sync: SyncSingleFn) {
-        let device = self.import.device.as_raw();
+        let device = self.device.as_raw();
         // SAFETY: By the type invariant.
         for segment in unsafe { Segments::new(self.table.as_ptr()) } {
             let (mut bus, mut left) = (segment.bus, segment.bytes);
@@ -464,13 +569,13 @@ impl<D: Direction> MappedImport<D> {
     }
 }
 
-impl<D: Direction> Drop for MappedImport<D> {
+impl<D: Direction> Drop for MappedImport<'_, D> {
     fn drop(&mut self) {
         self.sync(ffi::mapkit_dma_sync_single_for_cpu);
         // SAFETY: By the type invariant; it is used no more.
         unsafe {
             bindings::dma_buf_unmap_attachment_unlocked(
-                self.import.attachment.as_ptr(),
+                self.attachment.as_ptr(),
                 self.table.as_ptr(),
                 Self::DIRECTION,
             );

@@ -8,7 +8,8 @@
 use crate::{
     backing::{
         Mappable,
-        MappingEvents, //
+        MappingEvents,
+        Runs, //
     },
     batch::Batch,
     histogram::Start, //
@@ -207,10 +208,28 @@ impl<T: MappingEvents> Fault<'_, T> {
             return self.done(SIGBUS, 0);
         };
         let window = self.around(touched, self.mappable.fault_around());
-        let mut page = window.start;
+        let page = window.start;
+        self.insert_runs(self.mappable.runs(window), page, touched)
+    }
+
+    /// The same of memory that can be taken back, if it was not. What takes it back waits, and then takes out
+    /// what this inserted.
+    fn insert_held_pfns(&self) -> FaultResult {
+        let (Some(touched), Ok(held)) = (self.page(), self.mappable.hold()) else {
+            return self.done(SIGBUS, 0);
+        };
+        let window = self.around(touched, self.mappable.fault_around());
+        self.insert_runs(held.runs(window.start, window.end), window.start, touched)
+    }
+
+    /// Inserts page frame numbers of runs of the memory, the first of which begins with page `page`. The VMA must
+    /// have `VM_PFNMAP` and not be copy-on-write, and they must be of pages of [`around`](Self::around) that stay
+    /// until the VMA ends or they are taken out of it.
+    #[inline]
+    fn insert_runs(&self, runs: Runs<'_>, mut page: usize, touched: usize) -> FaultResult {
         let mut inserted = 0usize;
         let mut result = SIGBUS;
-        for run in self.mappable.runs(window) {
+        for run in runs {
             for frame in 0..run.nr_pages {
                 let inserting = self.insert_pfn(page, touched, run.pfn.wrapping_add(frame));
                 if page == touched {
@@ -231,7 +250,7 @@ impl<T: MappingEvents> Fault<'_, T> {
     fn insert_pfn(&self, page: usize, touched: usize, pfn: usize) -> FaultResult {
         // SAFETY: The VMA is locked for reading, has `VM_PFNMAP` and is not copy-on-write, and
         // `around` made sure that the address is inside it. The frame may be shown to programs and
-        // stays allocated while the VMA holds its reference.
+        // stays allocated while the VMA holds its reference, or until it is taken out of it.
         unsafe { bindings::vmf_insert_pfn(self.vma(), self.address_of(page, touched), pfn) }
     }
 
@@ -312,6 +331,13 @@ impl<T: MappingEvents> Filler<T> for WithPfns {
     const FAULT: Option<FaultFn> = Some(fault_with_pfns::<T>);
 }
 
+/// With page frame numbers of memory that can be taken back, in such a VMA.
+pub(crate) struct WithHeldPfns;
+
+impl<T: MappingEvents> Filler<T> for WithHeldPfns {
+    const FAULT: Option<FaultFn> = Some(fault_with_held_pfns::<T>);
+}
+
 /// With huge pages where possible and page frame numbers elsewhere, in a VMA with `VM_PFNMAP` that
 /// is not copy-on-write.
 pub(crate) struct WithHugePages;
@@ -358,6 +384,16 @@ unsafe extern "C" fn fault_with_pfns<T: MappingEvents>(
 ) -> FaultResult {
     // SAFETY: By the requirement of this function.
     unsafe { Fault::<T>::from_raw(vmf) }.insert_pfns()
+}
+
+/// # Safety
+///
+/// See [`Filler`].
+unsafe extern "C" fn fault_with_held_pfns<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+) -> FaultResult {
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_held_pfns()
 }
 
 /// # Safety

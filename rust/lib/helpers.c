@@ -6,19 +6,26 @@
  */
 
 #include <linux/capability.h>
+#include <linux/cc_platform.h>
 #include <linux/device.h>
+#include <linux/dma-buf.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
+#include <linux/dma-resv.h>
+#include <linux/fs.h>
 #include <linux/iommu-dma.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/nodemask.h>
+#include <linux/pagemap.h>
+#include <linux/pci.h>
 #include <linux/percpu.h>
 #include <linux/sched/signal.h>
 #include <linux/security.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/swiotlb.h>
+#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
 #include <linux/workqueue.h>
@@ -217,6 +224,51 @@ unsigned int mapkit_dma_max_seg_size(struct device *dev)
 {
 	return dma_get_max_seg_size(dev);
 }
+
+bool mapkit_dma_prot(struct device *dev, pgprot_t *prot)
+{
+	if (!dev_is_dma_coherent(dev))
+		*prot = pgprot_dmacoherent(*prot);
+	return !cc_platform_has(CC_ATTR_MEM_ENCRYPT);
+}
+
+#ifdef CONFIG_DMA_SHARED_BUFFER
+void mapkit_dma_buf_invalidate(struct dma_buf *buffer)
+{
+	dma_resv_lock(buffer->resv, NULL);
+	dma_buf_invalidate_mappings(buffer);
+	dma_resv_unlock(buffer->resv);
+}
+#endif
+
+void mapkit_init_space(struct address_space *space)
+{
+	address_space_init_once(space);
+	init_rwsem(&space->invalidate_lock);
+	space->a_ops = &empty_aops;
+	mapping_set_gfp_mask(space, GFP_KERNEL);
+}
+
+void mapkit_pagefault_disable(void)
+{
+	pagefault_disable();
+}
+
+void mapkit_pagefault_enable(void)
+{
+	pagefault_enable();
+}
+
+#ifdef CONFIG_PCI
+bool mapkit_pci_is_claimed(struct pci_dev *dev, unsigned int bar)
+{
+	const struct resource *resource = pci_resource_n(dev, bar);
+	const struct resource *claim = resource->child;
+
+	return (resource->flags & IORESOURCE_MEM) && !(resource->flags & IORESOURCE_UNSET) &&
+	       resource->parent && claim && (claim->flags & IORESOURCE_BUSY);
+}
+#endif
 
 static void mapkit_claim_release(struct device *dev, void *claim)
 {

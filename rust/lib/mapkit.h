@@ -15,10 +15,13 @@
 #include <linux/spinlock_types.h>
 #include <linux/types.h>
 
+struct address_space;
 struct device;
+struct dma_buf;
 struct mapkit_gpio_chip;
 struct mapkit_led;
 struct module;
+struct pci_dev;
 struct sg_table;
 struct workqueue_struct;
 
@@ -154,6 +157,27 @@ unsigned int mapkit_dma_max_seg_size(struct device *dev);
 
 /** Succeeds once for each time that a device is bound to a driver; then `-EBUSY`. */
 int mapkit_claim_dma(struct device *dev);
+
+/**
+ * The memory type that programs must map a device's coherent memory with, which is otherwise `prot`: as
+ * `dma_pgprot()`, which is not exported. False where memory is encrypted, as a device's then is not.
+ */
+bool mapkit_dma_prot(struct device *dev, pgprot_t *prot);
+
+/** `dma_buf_invalidate_mappings()`, with the lock of the buffer that it wants. */
+void mapkit_dma_buf_invalidate(struct dma_buf *buffer);
+
+/** An `address_space` for the mappings of a file, with no page cache. */
+void mapkit_init_space(struct address_space *space);
+
+/** `pagefault_disable()`: from now on, a copy from or to a program's memory ends at what is not mapped. */
+void mapkit_pagefault_disable(void);
+
+/** `pagefault_enable()`. */
+void mapkit_pagefault_enable(void);
+
+/** Whether a base address register of a PCI function has memory that somebody has claimed. */
+bool mapkit_pci_is_claimed(struct pci_dev *dev, unsigned int bar);
 
 /** `dma_sync_single_for_cpu()`. */
 void mapkit_dma_sync_single_for_cpu(struct device *dev, dma_addr_t bus, size_t bytes,

@@ -10,6 +10,7 @@
 //! - [`page_table`]: the page tables of a process or of the kernel, read while they are in use;
 //! - [`frame`], [`area`]: what the kernel says of a page frame, and where it has what;
 //! - [`dma`]: memory that a device reads and writes: [`coherent`], or lent to it for a while;
+//! - [`revoke`]: what programs hold of a device is taken back when it goes; [`space`]: who has a file mapped;
 //! - [`register_page`]: a page of a device's registers, for as long as the device is there;
 //! - [`claim`]: a line of `/proc/iomem`; [`power`]: a bus that has to stay on, and the system's sleep;
 //! - [`led`]: LED class devices; [`gpio_chip`]: controllers of GPIO lines and their interrupts;
@@ -80,12 +81,14 @@ pub mod percpu;
 pub mod power;
 mod reach;
 pub mod register_page;
+pub mod revoke;
 mod scatter;
 mod series;
 #[cfg(not(CONFIG_ARM64))]
 mod set_memory;
 pub mod slab;
 pub mod source;
+pub mod space;
 pub mod sysinfo;
 pub mod task;
 pub mod text;

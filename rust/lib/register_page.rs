@@ -4,17 +4,27 @@
 //!
 //! A driver that is unbound must not leave its registers in some program: without its clock, an
 //! access would stop the machine. So the page is mapped by a fault handler, which looks whether the
-//! device is still there, and [`RegisterPage::revoke`] takes it out of all VMAs.
+//! device is still there, and it is taken out of all VMAs [when the driver is unbound](crate::revoke).
 //!
-//! The lock of a page is taken with that of an address space held, and before those that
-//! `unmap_mapping_range()` takes.
+//! The lock of a page is taken with that of an address space held, and before that of a
+//! [`Space`](crate::space::Space).
 
-use core::ptr;
+use crate::{
+    ffi,
+    revoke::{
+        at_unbind,
+        Revoke, //
+    },
+    space::Space, //
+};
 #[cfg(CONFIG_PCI)]
 use kernel::pci;
 use kernel::{
     bindings,
-    device::Core,
+    device::{
+        Core,
+        Device, //
+    },
     io::{
         resource::ResourceSize,
         PhysAddr, //
@@ -34,7 +44,7 @@ use kernel::{
 };
 
 /// The registers of a device, to be mapped with
-/// [`NewVma::into_register_page`](crate::vma::NewVma::into_register_page).
+/// [`NewVma::into_register_page`](crate::vma::NewVma::into_register_page) until the device loses its driver.
 #[pin_data]
 pub struct RegisterPage {
     #[pin]
@@ -43,104 +53,110 @@ pub struct RegisterPage {
 
 /// # Invariants
 ///
-/// `vmas` VMAs of the page exist. If that is none, `inode` is null, and else it is that of their files, which
-/// they keep open.
+/// Each space in which there are VMAs of the page is in `spaces` once, with how many these are.
 struct State {
     /// Frame number, while the device is there.
     pfn: Option<usize>,
-    /// The device node that all VMAs of the page are of.
-    inode: *mut bindings::inode,
-    vmas: usize,
+    spaces: KVec<(Arc<Space>, usize)>,
 }
 
-// SAFETY: An inode may be used by any thread.
-unsafe impl Send for State {}
-
 impl RegisterPage {
-    /// The first page of a PCI function's base address register `bar`. Its driver must have claimed that.
+    /// The first page of a PCI function's base address register `bar`, which its driver must have claimed.
     ///
-    /// `EINVAL` if there is no such one, or if it does not fill a page of this machine, which then would show
-    /// what is not the function's.
+    /// `EINVAL` if there is no such one, if it does not fill a page of this machine, which then would show
+    /// what is not the function's, or if it is no memory that was assigned and claimed.
     #[cfg(CONFIG_PCI)]
-    pub fn of_bar(device: &pci::Device<Core<'_>>, bar: u32) -> Result<impl PinInit<Self>> {
+    pub fn of_bar(device: &pci::Device<Core<'_>>, bar: u32) -> Result<Arc<Self>> {
         let start = device.resource_start(bar)?;
-        Self::new(start, device.resource_len(bar)?)
+        let size = device.resource_len(bar)?;
+        let raw = core::ptr::from_ref(device).cast_mut().cast();
+        // SAFETY: A `pci::Device` is a transparent wrapper of a valid `struct pci_dev`, which has this register,
+        // as it has a start.
+        match unsafe { ffi::mapkit_pci_is_claimed(raw, bar) } {
+            true => Self::new(device.as_ref(), start, size),
+            false => Err(EINVAL),
+        }
     }
 
     /// The first page of the memory resource number `index` of a platform device.
     ///
     /// `ENXIO` if there is no such one, `EINVAL` if it does not fill a page of this machine, which then would
     /// show what is not the device's.
-    pub fn of_resource(
-        device: &platform::Device<Core<'_>>,
-        index: u32,
-    ) -> Result<impl PinInit<Self>> {
+    pub fn of_resource(device: &platform::Device<Core<'_>>, index: u32) -> Result<Arc<Self>> {
         let resource = device.resource_by_index(index).ok_or(ENXIO)?;
-        Self::new(resource.start(), resource.size())
+        Self::new(device.as_ref(), resource.start(), resource.size())
     }
 
     /// Not for drivers, which could name any address.
-    fn new(start: PhysAddr, size: ResourceSize) -> Result<impl PinInit<Self>> {
+    fn new(device: &Device<Core<'_>>, start: PhysAddr, size: ResourceSize) -> Result<Arc<Self>> {
         let page = PAGE_SIZE as PhysAddr;
         if size < PAGE_SIZE as ResourceSize || start & page.wrapping_sub(1) != 0 {
             return Err(EINVAL);
         }
         let pfn = Some((start >> PAGE_SHIFT) as usize);
-        Ok(pin_init!(Self {
-            state <- new_mutex!(State {
-                pfn,
+        let this = Arc::pin_init(
+            pin_init!(Self {
                 // INVARIANT: There is no VMA.
-                inode: ptr::null_mut(),
-                vmas: 0,
+                state <- new_mutex!(State { pfn, spaces: KVec::new() }),
             }),
-        }))
+            GFP_KERNEL,
+        )?;
+        at_unbind(device, this.clone())?;
+        Ok(this)
     }
 
-    /// A VMA begins that is of the device node `inode`. All its VMAs have to be found when the device goes,
-    /// and they are found by their node.
-    ///
-    /// `EXDEV` if there are VMAs of another node, `ENODEV` if the device is gone. Otherwise
-    /// [`vma_closed`](Self::vma_closed) must be called when the VMA ends, before it lets go of its file.
-    pub(crate) fn vma_begins(&self, inode: *mut bindings::inode) -> Result {
+    /// A VMA begins in `space`. `ENODEV` if the device is gone. Otherwise [`vma_changed`](Self::vma_changed) must be
+    /// called when the VMA ends, before it lets go of its file.
+    pub(crate) fn vma_begins(&self, space: &Arc<Space>) -> Result {
         let mut state = self.state.lock();
         if state.pfn.is_none() {
             return Err(ENODEV);
         }
-        if state.vmas > 0 && state.inode != inode {
-            return Err(EXDEV);
+        let known = state
+            .spaces
+            .iter_mut()
+            .find(|(known, _)| Arc::ptr_eq(known, space));
+        match known {
+            Some((_, vmas)) => *vmas = vmas.wrapping_add(1),
+            None => state.spaces.push((space.clone(), 1), GFP_KERNEL_ACCOUNT)?,
         }
-        // INVARIANT: This is the first VMA, or of the same node.
-        state.inode = inode;
-        state.vmas = state.vmas.wrapping_add(1);
         Ok(())
     }
 
-    /// A copy of a VMA came to be, of the same node.
-    fn vma_opened(&self) {
+    /// A copy of a VMA of `file` came to be (`true`), or such a VMA ends.
+    ///
+    /// # Safety
+    ///
+    /// `file` must be valid.
+    unsafe fn vma_changed(&self, file: *const bindings::file, opened: bool) {
         let mut state = self.state.lock();
-        // INVARIANT: One more of the same node.
-        state.vmas = state.vmas.wrapping_add(1);
-    }
-
-    /// A VMA ends.
-    fn vma_closed(&self) {
-        let mut state = self.state.lock();
-        // INVARIANT: It was counted when it began.
-        state.vmas = state.vmas.wrapping_sub(1);
-        if state.vmas == 0 {
-            // INVARIANT: There is none any more.
-            state.inode = ptr::null_mut();
+        // SAFETY: By the requirement of this function.
+        let is_of = |space: &Space| unsafe { space.is_of(file) };
+        // By the type invariant it is there.
+        let Some(at) = state.spaces.iter().position(|(space, _)| is_of(space)) else {
+            return;
+        };
+        if let Some((_, vmas)) = state.spaces.get_mut(at) {
+            *vmas = match opened {
+                true => vmas.wrapping_add(1),
+                false => vmas.wrapping_sub(1),
+            };
+            if *vmas == 0 {
+                // It was just found. The file still holds its space.
+                let _ = state.spaces.remove(at);
+            }
         }
     }
+}
 
-    /// Takes the page out of all programs, for good.
-    pub fn revoke(&self) {
+/// Takes the page out of all programs.
+impl Revoke for RegisterPage {
+    fn revoke(&self) {
         let mut state = self.state.lock();
         state.pfn = None;
-        if !state.inode.is_null() {
-            // SAFETY: By the type invariant there are VMAs of this inode, which is valid as long as they are;
-            // they cannot end while the lock is held. All of it is meant, whatever was copied privately too.
-            unsafe { bindings::unmap_mapping_range((*state.inode).i_mapping, 0, 0, 1) };
+        for (space, _) in &state.spaces {
+            // The page is the first of its file.
+            space.zap(0, 1);
         }
     }
 }
@@ -170,7 +186,8 @@ unsafe fn page_of<'a>(vma: *mut bindings::vm_area_struct) -> ArcBorrow<'a, Regis
 unsafe extern "C" fn open(vma: *mut bindings::vm_area_struct) {
     // SAFETY: By the requirement of this function; the VMA that it is a copy of has a reference.
     let page = unsafe { page_of(vma) };
-    page.vma_opened();
+    // SAFETY: The VMA holds its file.
+    unsafe { page.vma_changed((*vma).vm_file, true) };
     // The reference of the new VMA, dropped in `close`.
     let _ = Arc::into_raw(Arc::from(page));
 }
@@ -184,7 +201,8 @@ unsafe extern "C" fn open(vma: *mut bindings::vm_area_struct) {
 unsafe extern "C" fn close(vma: *mut bindings::vm_area_struct) {
     // SAFETY: By the requirement of this function.
     let page = unsafe { Arc::<RegisterPage>::from_raw((*vma).vm_private_data.cast()) };
-    page.vma_closed();
+    // SAFETY: The VMA holds its file.
+    unsafe { page.vma_changed((*vma).vm_file, false) };
 }
 
 /// # Safety

@@ -58,6 +58,7 @@ use crate::{
     fault::{
         Eager,
         Filler,
+        WithHeldPfns,
         WithHugePages,
         WithPages,
         WithPfns, //
@@ -67,6 +68,7 @@ use crate::{
         self,
         RegisterPage, //
     },
+    space::Space,
     task::between_pieces, //
 };
 use core::{
@@ -96,23 +98,28 @@ use kernel::{
 ///
 /// For the duration of `'a`, the VMA is undergoing initialization in an `f_ops->mmap()` hook, and
 /// this is the only wrapper that changes it. It has no operations and no private data, and nothing
-/// is mapped in it.
+/// is mapped in it. It is found in `space`, if there is one.
 pub struct NewVma<'a> {
     vma: &'a VmaNew,
+    space: Option<&'a Arc<Space>>,
 }
 
 impl<'a> NewVma<'a> {
-    /// Wraps the argument of an `f_ops->mmap()` hook.
+    /// Wraps the argument of an `f_ops->mmap()` hook, for a file that has adopted `space`, or none.
     ///
     /// # Safety
     ///
     /// `vma` must be the argument of an `f_ops->mmap()` hook that does not return before the end of
-    /// `'a` and that uses it in no other way.
-    pub(crate) unsafe fn from_raw(vma: *mut bindings::vm_area_struct) -> Self {
+    /// `'a` and that uses it in no other way, and `space` that of its file.
+    pub(crate) unsafe fn from_raw(
+        vma: *mut bindings::vm_area_struct,
+        space: Option<&'a Arc<Space>>,
+    ) -> Self {
         // INVARIANT: By the requirement of this function; a fresh VMA is empty.
         Self {
             // SAFETY: By the requirement of this function it is undergoing initialization.
             vma: unsafe { VmaNew::from_raw(vma) },
+            space,
         }
     }
 
@@ -199,7 +206,8 @@ impl<'a> NewVma<'a> {
     /// long as its device is there; after that, touching it is `SIGBUS`.
     ///
     /// `EINVAL` if it is copy-on-write, longer than the page or at another offset than 0; `EACCES` if
-    /// it is writable and `writable` is not.
+    /// it is writable and `writable` is not; `ENODEV` if the device is gone; `EXDEV` if its file has no
+    /// [`Space`].
     pub fn into_register_page(self, page: Arc<RegisterPage>, writable: bool) -> Result<Mapped<'a>> {
         if self.is_copy_on_write() || self.nr_pages() != 1 || self.pgoff() != 0 {
             return Err(EINVAL);
@@ -208,8 +216,7 @@ impl<'a> NewVma<'a> {
             self.vma.try_clear_maywrite().map_err(|_| EACCES)?;
         }
         let vma = self.vma.as_ptr();
-        // SAFETY: The VMA is undergoing initialization, so its file is valid and nobody else has it.
-        page.vma_begins(unsafe { (*(*vma).vm_file).f_inode })?;
+        page.vma_begins(self.space.ok_or(EXDEV)?)?;
         self.vma.set_dontexpand();
         self.vma.set_dontdump();
         self.set_caching(Caching::Uncached);
@@ -281,24 +288,51 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
         Ok(filling.finish::<Eager>())
     }
 
-    /// Maps all of it now, with a call of `dma_mmap_attrs()`.
+    /// Maps all of it now, with a call of `dma_mmap_attrs()`; or, if the memory can be
+    /// [taken back](crate::backing::Backing::revocable), a page when it is touched, and those around it, with
+    /// `vmf_insert_pfn()`: only a page fault finds out whether it was. Either way with the memory type of the DMA
+    /// API, and with no page counted.
     ///
-    /// `EINVAL` if the memory is not DMA memory, or cannot be mapped.
+    /// `EINVAL` if the memory is not DMA memory, or cannot be mapped so. `ENODEV` if it was taken back, `EXDEV` if
+    /// the file of the VMA has no [`Space`].
     pub fn dma_mmap(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
+        match filling.mappable.memory().revocable() {
+            Some(_) => Self::insert_dma_pfns_on_fault(filling),
+            None => Self::dma_mmap_attrs(filling),
+        }
+    }
+
+    fn dma_mmap_attrs(filling: Filling<'a, T>) -> Result<Mapped<'a>> {
         let vma = filling.vma();
         // SAFETY: The VMA is undergoing initialization and nobody else changes it. It is not
         // copy-on-write, and `filling.pages` are pages of the backing, as many as the VMA has.
-        let mapped = unsafe {
+        let (mapped, now) = unsafe {
             // The DMA API takes the offset in the buffer from where others have that in the file.
             let pgoff = (*vma).vm_pgoff;
             (*vma).vm_pgoff = filling.pages.start;
             let mapped = filling.mappable.memory().dma_mmap(vma);
             (*vma).vm_pgoff = pgoff;
-            mapped
+            (mapped, (*vma).__bindgen_anon_2.vm_flags)
         };
         to_result(mapped.ok_or(EINVAL)?)?;
+        // What an IOMMU has put together is mapped as counted pages, which this type promises not to do.
+        if now & flags::MIXEDMAP != 0 {
+            return Err(EINVAL);
+        }
         Ok(filling.finish::<Eager>())
+    }
+
+    fn insert_dma_pfns_on_fault(filling: Filling<'a, T>) -> Result<Mapped<'a>> {
+        let mappable = &filling.mappable;
+        let space = filling.vma.0.space.ok_or(EXDEV)?;
+        let revocable = mappable.memory().revocable().ok_or(EINVAL)?;
+        revocable.map_in(space, mappable.base_pgoff())?;
+        let vma = filling.vma();
+        // SAFETY: The VMA is undergoing initialization and nobody else changes it.
+        unsafe { (*vma).vm_page_prot = mappable.hold()?.dma_prot((*vma).vm_page_prot)? };
+        filling.set_flags(flags::PFNMAP | flags::IO);
+        Ok(filling.finish::<WithHeldPfns>())
     }
 
     /// Maps a page when it is touched, and those around it, with `vmf_insert_pfn()`.
@@ -456,7 +490,8 @@ impl Drop for ZapOnDrop<'_> {
 impl<'a> ZapOnDrop<'a> {
     /// The VMA, with what is mapped in it.
     fn into_inner(self) -> NewVma<'a> {
-        let vma = NewVma { vma: self.0.vma };
+        let NewVma { vma, space } = self.0;
+        let vma = NewVma { vma, space };
         core::mem::forget(self);
         vma
     }

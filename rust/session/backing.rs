@@ -33,7 +33,7 @@ pub(crate) fn allocate(device: &Device, recipe: &Recipe) -> Result<KBox<dyn Back
         uapi::Backing::Pages => cached(Pages::new(n)?, caching),
         uapi::Backing::Folio => cached(Folios::new(n)?, caching),
         uapi::Backing::Vmalloc => cached(Vmalloc::new(n)?, caching),
-        uapi::Backing::Coherent => cached(Coherent::new(&device.dma()?, n)?, caching),
+        uapi::Backing::Coherent => cached(Coherent::new(device.dma(), n)?, caching),
     }
 }
 

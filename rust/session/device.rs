@@ -68,9 +68,8 @@ pub struct Device {
     pub(crate) stats: Stats,
     /// What is left of the limits in all.
     pub(crate) accounts: Accounts,
-    /// The device that coherent memory is allocated for, until it is gone.
-    #[pin]
-    dma: Mutex<Option<Arc<DmaDevice>>>,
+    /// The device that coherent memory is allocated for.
+    dma: Arc<DmaDevice>,
     /// Pages that a page fault maps at most.
     pub(crate) fault_around: usize,
     pub(crate) default_region: DefaultRegion,
@@ -99,7 +98,7 @@ impl Device {
                 limits,
                 stats,
                 accounts,
-                dma <- new_mutex!(Some(dma)),
+                dma,
                 fault_around,
                 default_region,
                 caching_for_all: settings.caching_for_all,
@@ -110,16 +109,9 @@ impl Device {
         )
     }
 
-    /// The device that coherent memory is allocated for; `ENODEV` if it is gone.
-    pub fn dma(&self) -> Result<Arc<DmaDevice>> {
-        self.dma.lock().clone().ok_or(ENODEV)
-    }
-
-    /// The device is going: nothing more is allocated for it.
-    pub fn detach_dma(&self) {
-        let dma = self.dma.lock().take();
-        // With the lock released.
-        drop(dma);
+    /// The device that coherent memory is allocated for.
+    pub fn dma(&self) -> &Arc<DmaDevice> {
+        &self.dma
     }
 
     /// `EPERM` unless the caller may have memory of this type. What is not write-back costs everybody: on x86 the

@@ -102,6 +102,11 @@ impl<D: Driver> File<D> {
         &self.per_file
     }
 
+    /// `ENODEV` if the device is gone: nothing can be asked of its files any more.
+    fn check(&self) -> Result {
+        self.host.device.stats.note(self.host.device.dma().check())
+    }
+
     /// The driver.
     pub fn driver(&self) -> &D {
         &self.host.driver
@@ -127,6 +132,7 @@ impl<D: Driver> CharDevice for File<D> {
     }
 
     fn mmap<'a>(&self, vma: NewVma<'a>) -> Result<Mapped<'a>> {
+        self.check()?;
         self.session.mmap(vma)
     }
 
@@ -136,18 +142,22 @@ impl<D: Driver> CharDevice for File<D> {
 
     fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<u32> {
         let sync = |region, flags| D::sync(self, region, flags);
-        let done = match ioctl::dispatch(&self.session, cmd, arg, &sync) {
-            Err(err) if err == ENOTTY => D::ioctl(self, cmd, arg),
-            done => done,
-        };
+        let done =
+            self.check()
+                .and_then(|()| match ioctl::dispatch(&self.session, cmd, arg, &sync) {
+                    Err(err) if err == ENOTTY => D::ioctl(self, cmd, arg),
+                    done => done,
+                });
         self.host.device.stats.note(done)
     }
 
     fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
+        self.check()?;
         self.session.read(pos, iov)
     }
 
     fn write(&self, pos: u64, iov: &mut IovIterSource<'_>) -> Result<usize> {
+        self.check()?;
         self.session.write(pos, iov)
     }
 

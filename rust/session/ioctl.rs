@@ -122,9 +122,9 @@ fn query_region(session: &Session, query: &mut uapi::Query) -> Result {
         0 => session.by_offset(query.offset)?,
         id => session.by_id(id)?,
     };
-    let (runs, longest_run) = region.memory().count_runs()?;
-    let dma_addr = region
-        .memory()
+    let memory = region.hold()?;
+    let (runs, longest_run) = memory.count_runs()?;
+    let dma_addr = memory
         .dma_addr(0)
         .filter(|_| capability::may_see_addresses());
     *query = uapi::Query {
@@ -136,7 +136,7 @@ fn query_region(session: &Session, query: &mut uapi::Query) -> Result {
         backing: region.backing.number(),
         method: region.method.number(),
         caching: region.caching.number(),
-        address_class: backing::address_class(region.memory()).number(),
+        address_class: backing::address_class(&*memory).number(),
         runs: runs as u64,
         longest_run: longest_run as u64,
         vmas: region.vmas(),
@@ -219,14 +219,17 @@ fn get_pages(session: &Session, pages: &mut uapi::Pages) -> Result {
     while done < count {
         let n = min(batch.len(), count.wrapping_sub(done));
         let batch = batch.get_mut(..n).ok_or(EINVAL)?;
+        // Not while the program is told.
+        let memory = region.hold()?;
         for (i, info) in batch.iter_mut().enumerate() {
             let page = first.wrapping_add(done).wrapping_add(i);
-            let run = region.memory().run_at(page).ok_or(EINVAL)?;
+            let run = memory.run_at(page).ok_or(EINVAL)?;
             *info = uapi::PageInfo {
                 pfn: run.pfn as u64,
-                dma_addr: region.memory().dma_addr(page).unwrap_or(uapi::NO_DMA_ADDR),
+                dma_addr: memory.dma_addr(page).unwrap_or(uapi::NO_DMA_ADDR),
             };
         }
+        drop(memory);
         array.push(batch)?;
         done = done.wrapping_add(n);
         between_pieces()?;

@@ -42,6 +42,7 @@ use mapkit::{
         Mappable,
         MappingEvents, //
     },
+    dma::DmaDevice,
     errno,
     gfp::GFP_FOR_CALLER,
     histogram::Start,
@@ -280,6 +281,10 @@ impl mapkit::dma_buf::Exportable for Owned {
 
     fn module(&self) -> &'static ThisModule {
         self.device.module
+    }
+
+    fn device(&self) -> &Arc<DmaDevice> {
+        self.device.dma()
     }
 
     fn mmap<'a>(memory: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a>> {

@@ -1437,7 +1437,6 @@ fn unbound_in_a_transfer(_: &Context) -> Result<()> {
         ensure!(errno == Errno::ENODEV, "{errno}");
         Ok(())
     })?;
-    // Returns when the child has let go of its coherent region.
     let bind = unbind(&path)?;
     let ended = waitpid(pid, None)?;
     ensure!(
@@ -1461,9 +1460,12 @@ fn removed_and_found_again(_: &Context) -> Result<()> {
     ensure!(!path.exists(), "{} is still there", path.display());
 
     let mut seen = [0; 6];
-    session.read_at(&region, 0, &mut seen)?;
+    mapping.read(0, &mut seen);
     ensure!(&seen == b"before");
     mapping.write(page_bytes(), b"after");
+    let read = session.read_at(&region, 0, &mut seen);
+    let errno = read.err().and_then(|err| err.errno());
+    ensure!(errno == Some(Errno::ENODEV), "{errno:?}");
     let transfer = session.transfer(&Transfer {
         source: Side::Region(region, 0),
         target: Side::Buffer(0),

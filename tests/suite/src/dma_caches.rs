@@ -55,6 +55,8 @@ fn coherent_memory_has_the_type_that_the_device_needs(context: &Context) -> Resu
     let mapping = bench.session.map(&region, Protection::ReadWrite)?;
     let inspector = Inspector::open()?;
     for page in 0..4 {
+        // It is mapped when it is touched.
+        mapping.read((page * page_size()) as usize, &mut [0]);
         let address = mapping.addr() as u64 + page * page_size();
         let told = inspector.walk(Target::Myself, address)?.memory_type;
         ensure!(told == Some(expected), "page {page} is mapped {told:?}");

@@ -26,6 +26,7 @@ mod dma;
 mod dma_caches;
 mod dma_driver;
 mod dma_failing;
+mod dma_revoke;
 mod dma_sleep;
 mod examples;
 mod failing;
@@ -107,6 +108,7 @@ const SUITES: &[Suite] = &[
     dma_caches::SUITE,
     dma_driver::SUITE,
     dma_failing::SUITE,
+    dma_revoke::SUITE,
     dma_sleep::SUITE,
     module::SUITE,
     failing::SUITE,

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What programs hold of `/dev/mapwright-dma0` is taken back when the device loses its driver, whether they run,
+//! are stopped or take it away themselves.
+
+use crate::{
+    child,
+    dma::{
+        device, from_to, in_sysfs, name_in_sysfs, nothing_is_left, round_trips, tables, unbind,
+        wait_until, BUFFER, COHERENT, DRIVER, PAGES, VMALLOC,
+    },
+    runner::{skip, suite, Context},
+};
+use anyhow::{bail, ensure, Context as _, Result};
+use mapwright::{
+    page_size, Backing, Direction, Lending, Mapping, Method, Protection, Region, Session,
+    TransferSide as Side,
+};
+use nix::{
+    errno::Errno,
+    poll::{poll, PollFd, PollFlags, PollTimeout},
+    sys::{
+        signal::{kill, Signal},
+        wait::{waitpid, WaitPidFlag, WaitStatus},
+    },
+    unistd::{pipe, read, write, Pid},
+};
+use std::{
+    fs,
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+suite! { "dma.revoke":
+    from_a_program_that_runs,
+    from_a_program_that_is_stopped,
+    from_the_program_that_unbinds,
+    from_a_program_when_the_device_is_pulled_out,
+    while_it_is_used,
+    another_domain_is_chosen_afterwards,
+    bound_again_many_times,
+}
+
+/// A second, and a piece of the engine.
+const SOON: Duration = Duration::from_millis(1200);
+/// Coherent memory that a program holds.
+const REGIONS: usize = 8;
+const REGION: u64 = 1 << 20;
+
+/// All that a program can hold of a device.
+struct Holder {
+    session: Session,
+    coherent: Vec<(Region, Mapping)>,
+    ordinary: (Region, Mapping),
+    exported: OwnedFd,
+}
+
+impl Holder {
+    fn new(path: &Path) -> Result<Self> {
+        let session = Session::open_at(path)?;
+        let coherent = (0..REGIONS).map(|_| {
+            let region = session.create(Backing::Coherent, Method::Dma, REGION)?;
+            let mut mapping = session.map(&region, Protection::ReadWrite)?;
+            mapping.write(0, b"coherent");
+            mapping.write(REGION as usize - 8, b"coherent");
+            Ok((region, mapping))
+        });
+        let coherent = coherent.collect::<Result<Vec<_>>>()?;
+        let region = session.create(PAGES.0, PAGES.1, 4 * page_size())?;
+        let mut mapping = session.map(&region, Protection::ReadWrite)?;
+        mapping.write(0, b"ordinary");
+        let lent = session.create(VMALLOC.0, VMALLOC.1, 2 * page_size())?;
+        for (shape, direction) in [
+            (Lending::Scatter, Direction::BothWays),
+            (Lending::Page, Direction::ToDevice),
+        ] {
+            let page = page_size() * u64::from(direction == Direction::ToDevice);
+            session.lend(&lent, (page, page_size()), shape, direction)?;
+        }
+        let exported = session.export(&region, (0, 4 * page_size()), true)?;
+        session.import(exported.as_fd())?;
+        // Hours of work for this engine, if it were made.
+        for cookie in 0..4 {
+            let transfer = from_to(
+                Side::Region(coherent[0].0, 0),
+                Side::Region(coherent[1].0, 0),
+                REGION,
+            );
+            session.queue(&transfer, cookie, None)?;
+        }
+        Ok(Self {
+            session,
+            coherent,
+            ordinary: (region, mapping),
+            exported,
+        })
+    }
+
+    /// What it finds when the device is gone.
+    fn finds_nothing(&self) -> Result<()> {
+        let Self {
+            session,
+            coherent,
+            ordinary,
+            exported,
+        } = self;
+        for (region, mapping) in coherent {
+            for at in [0, REGION as usize - 8] {
+                let killed = child::killed_by(|| {
+                    mapping.read(at, &mut [0; 8]);
+                    Ok(())
+                })?;
+                ensure!(killed == Some(Signal::SIGBUS), "a touch: {killed:?}");
+            }
+            let gone = |what: &str, result: std::result::Result<(), mapwright::Error>| {
+                let errno = result.err().and_then(|err| err.errno());
+                ensure!(errno == Some(Errno::ENODEV), "{what}: {errno:?}");
+                Ok(())
+            };
+            gone("read", session.read_at(region, 0, &mut [0]))?;
+            gone("write", session.write_at(region, 0, &[0]))?;
+            gone("mmap", session.map(region, Protection::Read).map(drop))?;
+            gone("QUERY", session.query(region).map(drop))?;
+            gone("PAGES", session.pages(region, 0, 1).map(drop))?;
+            gone("CREATE", session.create(PAGES.0, PAGES.1, 1).map(drop))?;
+        }
+        let transfer = from_to(Side::Region(ordinary.0, 0), Side::Buffer(0), 1);
+        let called = [
+            session.transfer(&transfer),
+            session.queue(&transfer, 9, None),
+            session.done().map(drop),
+            session.import(exported.as_fd()).map(drop),
+            session.dma_info().map(drop),
+            session
+                .lend(&ordinary.0, (0, 1), Lending::Page, Direction::ToDevice)
+                .map(drop),
+        ];
+        ensure!(
+            called.iter().all(|call| *call == Err(Errno::ENODEV)),
+            "{called:?}"
+        );
+        let exported = Mapping::new(exported.as_fd(), 0, page_size() as usize, Protection::Read);
+        ensure!(exported.err() == Some(Errno::ENODEV), "a DMA-buf is mapped");
+        let mut fds = [PollFd::new(session.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO)?;
+        let told = fds[0].revents().context("unknown events")?;
+        ensure!(told.contains(PollFlags::POLLHUP), "{told:?}");
+        // It is not the device's.
+        let mut seen = [0; 8];
+        ordinary.1.read(0, &mut seen);
+        ensure!(&seen == b"ordinary");
+        Ok(())
+    }
+}
+
+/// Takes the device from its driver, in a child process, so that it is told if that takes too long.
+fn unbind_soon(take: impl FnOnce() -> Result<()>) -> Result<()> {
+    let began = Instant::now();
+    let pid = child::spawn(take)?;
+    loop {
+        match waitpid(pid, Some(WaitPidFlag::WNOHANG))? {
+            WaitStatus::StillAlive if began.elapsed() < 10 * SOON => {
+                sleep(Duration::from_millis(5))
+            }
+            WaitStatus::StillAlive => bail!("it waits for the program"),
+            WaitStatus::Exited(_, 0) => break,
+            status => bail!("{status:?}"),
+        }
+    }
+    let took = began.elapsed();
+    ensure!(took < SOON, "it took {took:?}");
+    Ok(())
+}
+
+fn write_unbind(name: &str) -> Result<()> {
+    Ok(fs::write(
+        format!("/sys/bus/pci/drivers/{DRIVER}/unbind"),
+        name,
+    )?)
+}
+
+/// What is free, with what a list of a processor has of it.
+fn free_bytes() -> Result<u64> {
+    let zones = fs::read_to_string("/proc/zoneinfo")?;
+    let mut pages = 0;
+    for line in zones.lines().map(str::trim) {
+        let free = line.strip_prefix("pages free");
+        if let Some(count) = free.or(line.strip_prefix("count:")) {
+            pages += count.trim().parse::<u64>()?;
+        }
+    }
+    Ok(pages * page_size())
+}
+
+/// A holder in a child process, and how to have it look.
+struct Elsewhere {
+    pid: Pid,
+    go: OwnedFd,
+}
+
+impl Elsewhere {
+    fn new(path: &Path) -> Result<Self> {
+        let (ready, tell) = pipe()?;
+        let (wait, go) = pipe()?;
+        let pid = child::spawn(|| {
+            let holder = Holder::new(path)?;
+            ensure!(write(&tell, &[1])? == 1);
+            read(&wait, &mut [0])?;
+            holder.finds_nothing()
+        })?;
+        drop(tell);
+        ensure!(read(&ready, &mut [0])? == 1, "the child holds nothing");
+        Ok(Self { pid, go })
+    }
+
+    fn looks(self) -> Result<()> {
+        write(&self.go, &[1])?;
+        let ended = waitpid(self.pid, None)?;
+        ensure!(matches!(ended, WaitStatus::Exited(_, 0)), "{ended:?}");
+        Ok(())
+    }
+}
+
+/// The device works, with a driver of its own again.
+fn works_again(path: &Path) -> Result<()> {
+    round_trips(COHERENT, Lending::Scatter, &[BUFFER + 1])?;
+    round_trips(PAGES, Lending::Single, &[BUFFER + 1])?;
+    nothing_is_left(path)
+}
+
+fn bind(path: &Path, name: &str) -> Result<()> {
+    fs::write(format!("/sys/bus/pci/drivers/{DRIVER}/bind"), name)?;
+    wait_until("the device node appears", || Ok(path.exists()))
+}
+
+fn from_a_program_that_runs(_: &Context) -> Result<()> {
+    let (path, name) = (device()?, name_in_sysfs()?);
+    let holder = Elsewhere::new(&path)?;
+    unbind_soon(|| write_unbind(&name))?;
+    // It may hold the old one's file for as long as it likes.
+    bind(&path, &name)?;
+    works_again(&path)?;
+    holder.looks()?;
+    works_again(&path)
+}
+
+/// Its memory is free before it goes on.
+fn from_a_program_that_is_stopped(context: &Context) -> Result<()> {
+    let (path, name) = (device()?, name_in_sysfs()?);
+    let holder = Elsewhere::new(&path)?;
+    kill(holder.pid, Signal::SIGSTOP)?;
+    waitpid(holder.pid, Some(WaitPidFlag::WUNTRACED))?;
+    let before = free_bytes()?;
+    unbind_soon(|| write_unbind(&name))?;
+    let freed = free_bytes()?.saturating_sub(before);
+    let held = REGIONS as u64 * REGION;
+    context.note(format!("{freed} bytes of {held} were free at once"));
+    ensure!(
+        freed > held - (1 << 20),
+        "{freed} of {held} bytes were freed"
+    );
+    bind(&path, &name)?;
+    works_again(&path)?;
+    kill(holder.pid, Signal::SIGCONT)?;
+    holder.looks()?;
+    works_again(&path)
+}
+
+fn from_the_program_that_unbinds(_: &Context) -> Result<()> {
+    let (path, name) = (device()?, name_in_sysfs()?);
+    child::run(|| {
+        let holder = Holder::new(&path)?;
+        let began = Instant::now();
+        write_unbind(&name)?;
+        ensure!(began.elapsed() < SOON, "it took {:?}", began.elapsed());
+        holder.finds_nothing()
+    })?;
+    bind(&path, &name)?;
+    works_again(&path)
+}
+
+fn from_a_program_when_the_device_is_pulled_out(_: &Context) -> Result<()> {
+    let (path, sysfs) = (device()?, in_sysfs()?);
+    let holder = Elsewhere::new(&path)?;
+    kill(holder.pid, Signal::SIGSTOP)?;
+    waitpid(holder.pid, Some(WaitPidFlag::WUNTRACED))?;
+    unbind_soon(|| Ok(fs::write(sysfs.join("remove"), "1")?))?;
+    kill(holder.pid, Signal::SIGCONT)?;
+    holder.looks()?;
+    fs::write("/sys/bus/pci/rescan", "1")?;
+    wait_until("the device node appears", || Ok(path.exists()))?;
+    works_again(&path)
+}
+
+/// Programs touch, read and write coherent memory, lend and give back, while it is taken from them.
+fn while_it_is_used(_: &Context) -> Result<()> {
+    let path = device()?;
+    for _ in 0..5 {
+        let before = tables(&path)?.counter("lent");
+        let users = (0..4).map(|_| child::spawn(|| use_until_it_is_gone(&path)));
+        let users = users.collect::<Result<Vec<_>>>()?;
+        wait_until("all are at it", || {
+            Ok(tables(&path)?.counter("lent") > before + 40)
+        })?;
+        let bind = unbind(&path)?;
+        for pid in users {
+            let ended = waitpid(pid, None)?;
+            let by_touch = matches!(ended, WaitStatus::Signaled(_, Signal::SIGBUS, _));
+            ensure!(
+                by_touch || matches!(ended, WaitStatus::Exited(_, 0)),
+                "{ended:?}"
+            );
+        }
+        bind()?;
+        works_again(&path)?;
+    }
+    Ok(())
+}
+
+fn use_until_it_is_gone(path: &Path) -> Result<()> {
+    let session = Session::open_at(path)?;
+    let step = || -> std::result::Result<(), Errno> {
+        let errno = |err: mapwright::Error| err.errno().unwrap_or(Errno::EIO);
+        let region = session
+            .create(Backing::Coherent, Method::Dma, 4 * page_size())
+            .map_err(errno)?;
+        let mut mapping = session.map(&region, Protection::ReadWrite).map_err(errno)?;
+        session.write_at(&region, 5, b"bytes").map_err(errno)?;
+        mapping.write(3 * page_size() as usize, b"more");
+        session.read_at(&region, 5, &mut [0; 5]).map_err(errno)?;
+        drop(mapping);
+        session.destroy(&region).map_err(errno)?;
+        let lent = session
+            .create(VMALLOC.0, VMALLOC.1, page_size())
+            .map_err(errno)?;
+        let loan = session.lend(&lent, (0, 100), Lending::Scatter, Direction::BothWays)?;
+        session.give_back(loan.id)?;
+        session.destroy(&lent).map_err(errno)
+    };
+    loop {
+        match step() {
+            Ok(()) => {}
+            Err(Errno::ENODEV) => return Ok(()),
+            Err(err) => bail!("{err}"),
+        }
+    }
+}
+
+/// The IOMMU may be given another domain for the device, while a program still has the old one's file.
+fn another_domain_is_chosen_afterwards(_: &Context) -> Result<()> {
+    let (path, name) = (device()?, name_in_sysfs()?);
+    let kind = in_sysfs()?.join("iommu_group/type");
+    let Ok(usual) = fs::read_to_string(&kind) else {
+        return skip("the device is behind no IOMMU");
+    };
+    let holder = Elsewhere::new(&path)?;
+    // As long as it has its driver.
+    ensure!(fs::write(&kind, "identity").is_err(), "it had a driver");
+    unbind_soon(|| write_unbind(&name))?;
+    fs::write(&kind, "identity").context("with the driver gone")?;
+    holder.looks()?;
+    fs::write(&kind, usual.trim())?;
+    bind(&path, &name)?;
+    works_again(&path)
+}
+
+/// Nothing of it stays: memory is as it was.
+fn bound_again_many_times(context: &Context) -> Result<()> {
+    let (path, name) = (device()?, name_in_sysfs()?);
+    let once = || -> Result<()> {
+        let holder = Elsewhere::new(&path)?;
+        unbind_soon(|| write_unbind(&name))?;
+        holder.looks()?;
+        bind(&path, &name)
+    };
+    once()?;
+    let before = free_bytes()?;
+    for _ in 0..5 {
+        once()?;
+    }
+    let lost = before.saturating_sub(free_bytes()?);
+    context.note(format!("{lost} bytes less are free after 5 turns"));
+    ensure!(lost < 2 * REGION, "{lost} bytes were lost");
+    works_again(&path)
+}
