@@ -3,20 +3,30 @@
 //! What an open file has beside its regions: a queue of transfers, loans, imported buffers.
 
 use crate::{
-    engine::Engine,
+    engine::{
+        Engine,
+        Place,
+        Stopped, //
+    },
     loans::Loans,
     queue::{
         Ended,
+        Job,
         Queue, //
     },
     transfer::Transfer, //
 };
-use core::ops::Deref;
+use core::{
+    cell::Cell,
+    ops::Deref, //
+};
 use kernel::{
     bindings,
     fs::File,
+    impl_has_work,
     new_mutex,
     new_poll_condvar,
+    new_work,
     prelude::*,
     sync::{
         atomic::{
@@ -29,6 +39,10 @@ use kernel::{
         },
         Arc,
         Mutex, //
+    },
+    workqueue::{
+        Work,
+        WorkItem, //
     }, //
 };
 use mapwright_session::Device;
@@ -38,6 +52,8 @@ use mapwright_session::Device;
 pub(crate) struct Channel {
     pub(crate) engine: Arc<Engine>,
     pub(crate) device: Arc<Device>,
+    /// In the order of those who wait for the engine.
+    pub(crate) place: Place,
     /// The file is closed: transfers stop.
     closed: Atomic<i32>,
     #[pin]
@@ -47,24 +63,55 @@ pub(crate) struct Channel {
     /// A transfer has ended.
     #[pin]
     changed: PollCondVar,
+    /// Makes what is queued.
+    #[pin]
+    work: Work<Channel>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Channel { self.work }
 }
 
 impl Channel {
-    /// Makes a transfer. `stopped` says when to give up.
-    pub(crate) fn run(&self, transfer: &Transfer, stopped: &dyn Fn() -> bool) -> Result {
+    /// Makes a transfer, and counts the bytes that were moved. `stopped` says when to give up.
+    pub(crate) fn run(
+        &self,
+        transfer: &Transfer,
+        stopped: &Stopped<'_>,
+        moved: &Cell<usize>,
+    ) -> Result {
         let device = self.device.dma();
-        device.in_use(|device| transfer.run(self, device, stopped))?
+        device.in_use(|device| transfer.run(self, device, stopped, moved))?
     }
 
-    /// Whether the file is closed.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Relaxed) != 0
+    /// Has a transfer made later. `EAGAIN` if there are too many, `ENODEV` if the device is gone.
+    pub(crate) fn enqueue(self: &Arc<Self>, job: Job) -> Result {
+        self.queue.lock().push(job)?;
+        self.engine.enqueue(self.clone())
     }
 
-    /// A queued transfer has ended.
-    pub(crate) fn ended(&self, ended: Ended) {
-        self.queue.lock().push(ended);
+    /// Makes a queued transfer.
+    fn make(&self, job: Job) {
+        let Job {
+            transfer,
+            cookie,
+            eventfd,
+        } = job;
+        let stopped = || match self.closed.load(Relaxed) {
+            0 => Ok(()),
+            _ => Err(EINTR),
+        };
+        let result = self.run(&transfer, &stopped, &Cell::new(0));
+        // Who hears of its end finds that it holds no region any more.
+        drop(transfer);
+        self.queue.lock().end(Ended {
+            cookie,
+            error: result.map_or_else(|err| err.to_errno().unsigned_abs(), |()| 0),
+        });
         self.changed.notify_all();
+        if let Some(eventfd) = eventfd {
+            eventfd.signal();
+        }
     }
 
     /// `poll(2)`.
@@ -83,6 +130,20 @@ impl Channel {
     }
 }
 
+impl WorkItem for Channel {
+    type Pointer = Arc<Self>;
+
+    fn run(channel: Arc<Self>) {
+        loop {
+            let next = channel.queue.lock().begin();
+            match next {
+                Some(job) => channel.make(job),
+                None => return,
+            }
+        }
+    }
+}
+
 /// A file's channel. Dropping it ends all that the file began.
 pub(crate) struct Opened(Arc<Channel>);
 
@@ -90,12 +151,14 @@ impl Opened {
     pub(crate) fn new(engine: Arc<Engine>, device: Arc<Device>) -> Result<Self> {
         let channel = Arc::pin_init(
             try_pin_init!(Channel {
+                place: engine.place(device.new_id()),
                 engine,
                 device,
                 closed: Atomic::new(0),
                 loans <- new_mutex!(Loans::new()),
                 queue <- new_mutex!(Queue::EMPTY),
                 changed <- new_poll_condvar!(),
+                work <- new_work!("mapwright_dma::Channel"),
             }? Error),
             GFP_KERNEL_ACCOUNT,
         )?;
@@ -116,10 +179,13 @@ impl Drop for Opened {
         self.0.closed.store(1, Relaxed);
         self.0.engine.look_again();
         let mut queue = self.0.queue.lock();
+        let cancelled = queue.cancel();
+        // For the piece that is being moved, if it is this file's.
         while !queue.is_idle() {
             self.0.changed.wait(&mut queue);
         }
         drop(queue);
+        drop(cancelled);
         let loans = core::mem::replace(&mut *self.0.loans.lock(), Loans::new());
         // With the lock released.
         drop(loans);

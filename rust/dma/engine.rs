@@ -29,6 +29,10 @@ use kernel::{
     new_poll_condvar,
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         poll::{
             PollCondVar,
             PollTable, //
@@ -39,7 +43,8 @@ use kernel::{
     time::{
         msecs_to_jiffies,
         Delta, //
-    }, //
+    },
+    workqueue::RawWorkItem, //
 };
 use mapkit::{
     completion::Announcement,
@@ -50,7 +55,7 @@ use mapkit::{
     },
     pci::BusMaster,
     power::Sleeper,
-    workqueue::OrderedQueue, //
+    workqueue::OwnQueue, //
 };
 
 /// The device's registers, as long as it has its driver.
@@ -78,13 +83,20 @@ pub(crate) struct Engine {
     free: PollCondVar,
     /// What is done later, until the device is gone.
     #[pin]
-    queue: Mutex<Option<OrderedQueue>>,
+    queue: Mutex<Option<OwnQueue>>,
 }
 
 /// Who may use the engine.
 struct State {
     /// Somebody has it.
     taken: bool,
+    /// Those who wait for it.
+    waiting: KVec<Waiter>,
+    /// Those who may wait at the same time, for whom `waiting` has room.
+    entered: usize,
+    /// Turns that it was taken for.
+    turns: u64,
+    last_waiter: u64,
     /// It moves a piece.
     moving: bool,
     /// The system sleeps, or is about to: no piece is begun.
@@ -92,6 +104,38 @@ struct State {
     /// Why nobody can have it any more.
     gone: Option<Error>,
 }
+
+/// Somebody who waits for the engine.
+struct Waiter {
+    number: u64,
+    /// For which file.
+    file: u64,
+    /// The last turn of that file.
+    last_turn: u64,
+}
+
+impl State {
+    /// Whose turn is next: of the file that had none for the longest time, who waits for the longest time.
+    fn next(&self) -> Option<u64> {
+        let next = self.waiting.iter().min_by_key(|waiter| waiter.last_turn);
+        next.map(|waiter| waiter.number)
+    }
+
+    /// Waits no more.
+    fn leave(&mut self, number: u64) {
+        self.waiting.retain(|waiter| waiter.number != number);
+    }
+}
+
+/// A file, in the order of those who wait for the engine.
+pub(crate) struct Place {
+    file: u64,
+    /// The last turn that it had.
+    last_turn: Atomic<u64>,
+}
+
+/// Whether somebody is to give up, and with which error.
+pub(crate) type Stopped<'a> = dyn Fn() -> Result + 'a;
 
 /// A way to go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,7 +150,7 @@ impl Engine {
     /// The engine behind `registers`, which may use the bus as long as it answers.
     pub(crate) fn new(registers: Registers, master: Devres<BusMaster>) -> Result<Arc<Self>> {
         let stats = Arc::new(Stats::new()?, GFP_KERNEL)?;
-        let queue = OrderedQueue::new(c"mapwright_dma")?;
+        let queue = OwnQueue::new(c"mapwright_dma")?;
         Arc::pin_init(
             try_pin_init!(Self {
                 registers,
@@ -116,6 +160,10 @@ impl Engine {
                 tested <- Announcement::new(),
                 state <- new_mutex!(State {
                     taken: false,
+                    waiting: KVec::new(),
+                    entered: 0,
+                    turns: 0,
+                    last_waiter: 0,
                     moving: false,
                     asleep: false,
                     gone: None,
@@ -127,22 +175,23 @@ impl Engine {
         )
     }
 
-    /// Waits until nobody else has the engine, and takes it. `stopped` says when to give up.
-    ///
-    /// `EINTR` if that or a signal comes first, `ENODEV` if the device goes first, `EIO` if it did not
-    /// answer once.
-    pub(crate) fn take(&self, stopped: &dyn Fn() -> bool) -> Result<Turn<'_>> {
+    /// Makes room for one more who waits for the engine, so that [`take`](Self::take) need not fail for lack
+    /// of memory.
+    pub(crate) fn enter(&self) -> Result<Entered<'_>> {
         let mut state = self.state.lock();
-        while state.taken {
-            if stopped() || self.free.wait_interruptible(&mut state) {
-                return Err(EINTR);
-            }
+        let entered = state.entered.wrapping_add(1);
+        let more = entered.saturating_sub(state.waiting.len());
+        state.waiting.reserve(more, GFP_KERNEL)?;
+        state.entered = entered;
+        Ok(Entered(self))
+    }
+
+    /// The place of the file with this number, which has just been opened: those who wait already go first.
+    pub(crate) fn place(&self, file: u64) -> Place {
+        Place {
+            file,
+            last_turn: Atomic::new(self.state.lock().turns),
         }
-        if let Some(why) = state.gone {
-            return Err(why);
-        }
-        state.taken = true;
-        Ok(Turn(self))
     }
 
     /// Has those who wait for the engine see whether they are to give up.
@@ -157,11 +206,11 @@ impl Engine {
     pub(crate) fn close(&self, why: Error) {
         let mut state = self.state.lock();
         state.gone = state.gone.or(Some(why));
+        self.free.notify_all();
         while state.taken {
             self.free.wait(&mut state);
         }
         drop(state);
-        self.free.notify_all();
         // Idle or not: no byte is moved from here on.
         self.forbid();
         let queue = self.queue.lock().take();
@@ -177,11 +226,12 @@ impl Engine {
         }
     }
 
-    /// Has `put` put something into the queue; `ENODEV` if the device is gone.
-    pub(crate) fn enqueue(&self, put: impl FnOnce(&OrderedQueue)) -> Result {
+    /// Has `work` done by some other thread; `ENODEV` if the device is gone.
+    pub(crate) fn enqueue<W: RawWorkItem<0> + Send + 'static>(&self, work: W) -> Result {
         self.check()?;
         let queue = self.queue.lock();
-        put(queue.as_ref().ok_or(ENODEV)?);
+        // Nothing is to be done if it is there already.
+        let _ = queue.as_ref().ok_or(ENODEV)?.enqueue(work);
         Ok(())
     }
 
@@ -245,14 +295,27 @@ impl Engine {
         }
     }
 
-    /// As [`move_awake`](Self::move_awake), once the system is awake. `EINTR` if a signal comes first.
-    fn move_piece(&self, way: Way, bus: u32, offset: u32, bytes: u32) -> Result {
+    /// As [`move_awake`](Self::move_awake), once the system is awake. Fails as `stopped` does, and as
+    /// [`check`](Self::check).
+    fn move_piece(
+        &self,
+        stopped: &Stopped<'_>,
+        way: Way,
+        bus: u32,
+        offset: u32,
+        bytes: u32,
+    ) -> Result {
         let mut state = self.state.lock();
-        while state.asleep {
-            // A task that is frozen for the sleep waits here meanwhile.
-            if self.free.wait_interruptible_freezable(&mut state) {
-                return Err(EINTR);
+        loop {
+            if let Some(why) = state.gone {
+                return Err(why);
             }
+            stopped()?;
+            if !state.asleep {
+                break;
+            }
+            // A signal also freezes a program, which begins again when it is thawed.
+            let _ = self.free.wait_interruptible(&mut state);
         }
         state.moving = true;
         drop(state);
@@ -353,6 +416,67 @@ impl irq::Handler for Engine {
     }
 }
 
+/// The right to wait for the engine, given back when dropped.
+pub(crate) struct Entered<'a>(&'a Engine);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.entered = state.entered.wrapping_sub(1);
+    }
+}
+
+impl Entered<'_> {
+    /// Waits until it is the turn of the file `place`, and takes the engine. Files take turns, however many
+    /// of each wait.
+    ///
+    /// Fails as `stopped` does, which is asked when a signal comes and when somebody says
+    /// [`look_again`](Engine::look_again), and as [`check`](Engine::check).
+    pub(crate) fn take(&self, place: &Place, stopped: &Stopped<'_>) -> Result<Turn<'_>> {
+        let engine = self.0;
+        let mut state = engine.state.lock();
+        state.last_waiter = state.last_waiter.wrapping_add(1);
+        let number = state.last_waiter;
+        let waiter = Waiter {
+            number,
+            file: place.file,
+            last_turn: place.last_turn.load(Relaxed),
+        };
+        // There is room for it.
+        let _ = state.waiting.push_within_capacity(waiter);
+        let result = loop {
+            if let Some(why) = state.gone {
+                break Err(why);
+            }
+            if let Err(why) = stopped() {
+                break Err(why);
+            }
+            if !state.taken && !state.asleep && state.next() == Some(number) {
+                break Ok(());
+            }
+            // A signal also freezes a program. It must not be frozen here, where others would wait for it.
+            let _ = engine.free.wait_interruptible(&mut state);
+        };
+        state.leave(number);
+        if let Err(why) = result {
+            drop(state);
+            // Somebody else may be the next one.
+            engine.free.notify_all();
+            return Err(why);
+        }
+        state.turns = state.turns.wrapping_add(1);
+        let turn = state.turns;
+        for waiter in state.waiting.iter_mut() {
+            if waiter.file == place.file {
+                waiter.last_turn = turn;
+            }
+        }
+        place.last_turn.store(turn, Relaxed);
+        state.taken = true;
+        Ok(Turn(engine))
+    }
+}
+
 /// The right to use the engine, given back when dropped.
 pub(crate) struct Turn<'a>(&'a Engine);
 
@@ -366,9 +490,11 @@ impl Deref for Turn<'_> {
 
 impl Turn<'_> {
     /// Moves `bytes` bytes between memory, of which `at` tells the bus address of each byte and how
-    /// many follow there, and byte `offset` of the device's buffer. They must fit into it.
+    /// many follow there, and byte `offset` of the device's buffer. They must fit into it. `stopped` says when
+    /// to give up, between two pieces.
     pub(crate) fn transfer(
         &self,
+        stopped: &Stopped<'_>,
         way: Way,
         at: &dyn Fn(usize) -> Option<(u64, usize)>,
         offset: usize,
@@ -376,7 +502,6 @@ impl Turn<'_> {
     ) -> Result {
         let mut done = 0usize;
         while done < bytes {
-            self.check()?;
             let (bus, contiguous) = at(done).ok_or(EINVAL)?;
             let piece = min(contiguous, bytes.wrapping_sub(done));
             let within = offset.checked_add(done).ok_or(EINVAL)?;
@@ -388,7 +513,7 @@ impl Turn<'_> {
             }
             // The mask that was set makes it fit.
             let bus = u32::try_from(bus).map_err(|_| EIO)?;
-            self.move_piece(way, bus, within as u32, piece as u32)?;
+            self.move_piece(stopped, way, bus, within as u32, piece as u32)?;
             done = done.wrapping_add(piece);
         }
         Ok(())
@@ -398,7 +523,7 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.0.state.lock().taken = false;
-        // Those who wait take turns, or all give up.
+        // Those who wait see whose turn it is, or all give up.
         self.0.free.notify_all();
     }
 }

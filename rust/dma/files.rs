@@ -19,6 +19,10 @@ use crate::{
     },
     MODULE, //
 };
+use core::{
+    cell::Cell,
+    ops::Range, //
+};
 use kernel::{
     prelude::*,
     seq_file::SeqFile,
@@ -72,7 +76,7 @@ impl Driver for Files {
         match cmd {
             uapi::IOCTL_DMA_INFO => reply(arg, |info| file.driver().info(info)),
             uapi::IOCTL_TRANSFER => transfer(file, arg),
-            uapi::IOCTL_DONE => reply(arg, |done| tell_ended(file, done)),
+            uapi::IOCTL_DONE => done(file, arg),
             uapi::IOCTL_LEND => lend(file, arg),
             uapi::IOCTL_GIVE_BACK => give_back(file, arg),
             uapi::IOCTL_IMPORT => import(file, arg),
@@ -81,8 +85,8 @@ impl Driver for Files {
         }
     }
 
-    fn sync(file: &File<Self>, region: u64, flags: u32) -> Result {
-        file.per_file().loans.lock().sync(region, flags)
+    fn sync(file: &File<Self>, region: u64, bytes: Range<u64>, flags: u32) -> Result {
+        file.per_file().loans.lock().sync(region, &bytes, flags)
     }
 
     const POLLS: bool = true;
@@ -114,7 +118,7 @@ impl Files {
 
 /// A program asks for a transfer.
 fn transfer(file: &File<Files>, arg: UserPtr) -> Result<u32> {
-    let (_, request) = read::<uapi::Transfer>(arg)?;
+    let (user, mut request) = read::<uapi::Transfer>(arg)?;
     let known = uapi::TRANSFER_RAW_TARGET | uapi::TRANSFER_QUEUE | uapi::TRANSFER_EVENTFD;
     let queue = request.flags & uapi::TRANSFER_QUEUE != 0;
     let has_eventfd = request.flags & uapi::TRANSFER_EVENTFD != 0;
@@ -132,11 +136,28 @@ fn transfer(file: &File<Files>, arg: UserPtr) -> Result<u32> {
             )?),
             false => None,
         };
-        enqueue(channel, transfer, request.cookie, eventfd)?;
-    } else {
-        channel.run(&transfer, &|| kernel::current!().signal_pending())?;
+        channel.enqueue(Job {
+            transfer,
+            cookie: request.cookie,
+            eventfd,
+        })?;
+        return Ok(0);
     }
-    Ok(0)
+    let stopped = || match kernel::current!().signal_pending() {
+        true => Err(ERESTARTSYS),
+        false => Ok(()),
+    };
+    let moved = Cell::new(0);
+    let result = channel.run(&transfer, &stopped, &moved);
+    if result == Err(ERESTARTSYS) && moved.get() > 0 {
+        // The kernel begins the call again, which is to move the rest, or the program is told of that.
+        let moved = moved.get() as u64;
+        request.bytes = request.bytes.wrapping_sub(moved);
+        request.source_offset = request.source_offset.wrapping_add(moved);
+        request.target_offset = request.target_offset.wrapping_add(moved);
+        user.write(&request)?;
+    }
+    result.map(|()| 0)
 }
 
 /// The transfer that `request` describes, if it can be made.
@@ -172,24 +193,6 @@ fn checked(session: &Session, channel: &Channel, request: &uapi::Transfer) -> Re
         bytes: usize::try_from(bytes).map_err(|_| EINVAL)?,
         shape: shape(request.lending)?,
     })
-}
-
-fn enqueue(
-    channel: &Arc<Channel>,
-    transfer: Transfer,
-    cookie: u64,
-    eventfd: Option<EventFd>,
-) -> Result {
-    let job = Job::new(channel.clone(), transfer, cookie, eventfd)?;
-    channel.queue.lock().reserve()?;
-    let put = |queue: &mapkit::workqueue::OrderedQueue| {
-        // It was never put in before.
-        let _ = queue.enqueue(job);
-    };
-    channel
-        .engine
-        .enqueue(put)
-        .inspect_err(|_| channel.queue.lock().cancel())
 }
 
 fn lend(file: &File<Files>, arg: UserPtr) -> Result<u32> {
@@ -255,11 +258,16 @@ fn import(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     told.map(|()| 0)
 }
 
-fn tell_ended(file: &File<Files>, done: &mut uapi::Done) -> Result {
+fn done(file: &File<Files>, arg: UserPtr) -> Result<u32> {
+    let (user, mut done) = read::<uapi::Done>(arg)?;
     expect_zero(&[done.flags])?;
-    let ended = file.per_file().queue.lock().pop()?;
+    let channel: &Arc<Channel> = file.per_file();
+    let ended = channel.queue.lock().tell()?;
     done.cookie = ended.cookie;
     done.error = ended.error;
     done.reserved = 0;
-    Ok(())
+    let told = user.write(&done);
+    // A program that cannot be told of it now is told the next time.
+    channel.queue.lock().told(ended, told.is_ok());
+    told.map(|()| 0)
 }

@@ -207,14 +207,15 @@ impl Loan {
         state.memory.as_ref().map_or((0, 0), AnyWay::count)
     }
 
-    /// Passes it from one side to the other; `EBUSY` if a transfer uses it.
-    fn sync(&self, flags: u32) -> Result {
+    /// Whether a transfer uses it.
+    fn is_used(&self) -> bool {
+        self.state.lock().users > 0
+    }
+
+    /// Passes it from one side to the other.
+    fn sync(&self, flags: u32) {
         let mut state = self.state.lock();
-        if state.users > 0 {
-            return Err(EBUSY);
-        }
         state.memory = state.memory.take().map(|memory| memory.synced(flags));
-        Ok(())
     }
 
     /// Where the device finds byte `offset` of the region.
@@ -405,20 +406,27 @@ impl Loans {
         Ok(Some(Used(loan.clone())))
     }
 
-    /// Passes the loans of a region from one side to the other.
-    pub(crate) fn sync(&self, region: u64, flags: u32) -> Result {
-        let mut of_region = self.loans.iter().filter(|loan| loan.part.region == region);
-        of_region.try_for_each(|loan| loan.sync(flags))
+    /// Passes the loans that have some of the bytes `bytes` of a region from one side to the other. `EBUSY` if a
+    /// transfer uses one of them: then none is.
+    pub(crate) fn sync(&self, region: u64, bytes: &Range<u64>, flags: u32) -> Result {
+        // As a region they fit.
+        let bytes = bytes.start as usize..bytes.end as usize;
+        let meant = |loan: &&Arc<Loan>| loan.part.overlaps(region, &bytes);
+        // Nobody begins to use one meanwhile, as `find` wants `self`, which is locked.
+        if self.loans.iter().filter(meant).any(|loan| loan.is_used()) {
+            return Err(EBUSY);
+        }
+        self.loans
+            .iter()
+            .filter(meant)
+            .for_each(|loan| loan.sync(flags));
+        Ok(())
     }
 
     /// Takes out the loan or imported buffer `id`, to be dropped with no lock held.
     pub(crate) fn take(&mut self, id: u64) -> Result<Taken> {
         if let Some(at) = self.loans.iter().position(|loan| loan.id == id) {
-            let used = self
-                .loans
-                .get(at)
-                .is_some_and(|loan| loan.state.lock().users > 0);
-            if used {
+            if self.loans.get(at).is_some_and(|loan| loan.is_used()) {
                 return Err(EBUSY);
             }
             let loan = self.loans.remove(at).map_err(|_| ENOENT)?;

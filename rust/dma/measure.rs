@@ -14,6 +14,7 @@ use mapkit::{
     dma::{
         lend,
         BothWays,
+        DmaDevice,
         InUse,
         Shape, //
     },
@@ -73,7 +74,9 @@ fn measure_in_use(
         // As it is not too large.
         let nr_pages = (request.bytes as usize).div_ceil(PAGE_SIZE);
         let _reserved = file.session().reserve(request.bytes)?;
-        return repeat(request.turns, &clock, || allocate(&clock, device, nr_pages));
+        return repeat(device, request.turns, &clock, || {
+            allocate(&clock, device, nr_pages)
+        });
     }
     let shape = crate::transfer::shape(request.lending)?;
     let region = file.session().by_id(request.region)?;
@@ -90,13 +93,14 @@ fn measure_in_use(
     let loans = channel.loans.lock();
     let both = uapi::LEND_TO_DEVICE | uapi::LEND_FROM_DEVICE;
     loans.check_room(region.number(), &range, both)?;
-    repeat(request.turns, &clock, || {
+    repeat(device, request.turns, &clock, || {
         lend_once(&clock, device, region.memory(), &range, shape)
     })
 }
 
 /// The least cost of each phase in several turns, without what reading the clock costs.
 fn repeat(
+    device: &DmaDevice,
     turns: u32,
     clock: &impl Fn() -> u64,
     mut turn: impl FnMut() -> Result<Times>,
@@ -105,8 +109,9 @@ fn repeat(
     let mut nothing = [u64::MAX; PHASES];
     for _ in 0..turns {
         if kernel::current!().signal_pending() {
-            return Err(EINTR);
+            return Err(ERESTARTSYS);
         }
+        device.check()?;
         note(&mut least, &turn()?);
         note(&mut nothing, &[clock(), clock(), clock(), clock(), clock()]);
     }

@@ -5,6 +5,8 @@
 use crate::{
     channel::Channel,
     engine::{
+        Entered,
+        Stopped,
         Turn,
         Way, //
     },
@@ -16,6 +18,7 @@ use crate::{
     stats::Counter, //
 };
 use core::{
+    cell::Cell,
     cmp::min,
     ops::Range, //
 };
@@ -112,47 +115,50 @@ pub(crate) fn shape(lending: u32) -> Result<Shape> {
 }
 
 impl Transfer {
-    /// Moves the bytes. `stopped` says when to give up, between two pieces.
+    /// Moves the bytes, and counts those that are where they are to be. `stopped` says when to give up, between
+    /// two pieces.
     pub(crate) fn run(
         &self,
         channel: &Channel,
         device: &InUse<'_>,
-        stopped: &dyn Fn() -> bool,
+        stopped: &Stopped<'_>,
+        moved: &Cell<usize>,
     ) -> Result {
-        let turn = channel.engine.take(stopped)?;
+        let entered = channel.engine.enter()?;
         self.source
             .lent::<ToDevice, _>(channel, device, self.shape, |source| {
                 self.target
                     .lent::<FromDevice, _>(channel, device, self.shape, |target| {
-                        self.move_between(&turn, source, target, stopped)
+                        self.move_between(channel, &entered, source, target, stopped, moved)
                     })?
             })??;
-        turn.stats.inc(Counter::Transfers);
+        channel.engine.stats.inc(Counter::Transfers);
         Ok(())
     }
 
-    /// Moves the bytes from one side to the other, piece by piece.
+    /// Moves the bytes from one side to the other, a turn of the engine for as many as its buffer has.
     fn move_between(
         &self,
-        turn: &Turn<'_>,
+        channel: &Channel,
+        entered: &Entered<'_>,
         source: &Lent<'_, ToDevice>,
         target: &Lent<'_, FromDevice>,
-        stopped: &dyn Fn() -> bool,
+        stopped: &Stopped<'_>,
+        moved: &Cell<usize>,
     ) -> Result {
         let mut done = 0usize;
         while done < self.bytes {
-            if stopped() {
-                return Err(EINTR);
-            }
+            let turn = entered.take(&channel.place, stopped)?;
             let bytes = min(BUFFER_BYTES, self.bytes.wrapping_sub(done));
             // Where in the device's buffer these bytes are.
             let buffer = match (source, target) {
                 (Lent::Buffer(start), _) | (_, Lent::Buffer(start)) => *start,
                 _ => 0,
             };
-            source.transfer(turn, Way::FromMemory, buffer, done, bytes)?;
-            target.transfer(turn, Way::ToMemory, buffer, done, bytes)?;
+            source.transfer(&turn, stopped, Way::FromMemory, buffer, done, bytes)?;
+            target.transfer(&turn, stopped, Way::ToMemory, buffer, done, bytes)?;
             done = done.wrapping_add(bytes);
+            moved.set(done);
         }
         Ok(())
     }
@@ -234,6 +240,7 @@ impl<D: InWords> Lent<'_, D> {
     fn transfer(
         &self,
         turn: &Turn<'_>,
+        stopped: &Stopped<'_>,
         way: Way,
         buffer: usize,
         done: usize,
@@ -252,7 +259,7 @@ impl<D: InWords> Lent<'_, D> {
         };
         match self {
             Self::Buffer(_) => Ok(()),
-            _ => turn.transfer(way, &at, buffer, bytes),
+            _ => turn.transfer(stopped, way, &at, buffer, bytes),
         }
     }
 }

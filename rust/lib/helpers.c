@@ -13,6 +13,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
 #include <linux/fs.h>
+#include <linux/jiffies.h>
 #include <linux/iommu-dma.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -112,6 +113,11 @@ unsigned int mapkit_num_possible_cpus(void)
 void *mapkit_first_cpu_ptr(void __percpu *object)
 {
 	return per_cpu_ptr(object, cpumask_first(cpu_possible_mask));
+}
+
+unsigned int mapkit_jiffies_to_msecs(unsigned long jiffies)
+{
+	return jiffies_to_msecs(jiffies);
 }
 
 u64 mapkit_get_cycles(void)
@@ -336,9 +342,9 @@ void mapkit_dcache_clean_inval_poc(void *addr, size_t bytes)
 }
 #endif
 
-struct workqueue_struct *mapkit_alloc_ordered_workqueue(const char *name)
+struct workqueue_struct *mapkit_alloc_workqueue(const char *name)
 {
-	return alloc_ordered_workqueue("%s", 0, name);
+	return alloc_workqueue("%s", WQ_UNBOUND, 0, name);
 }
 
 void mapkit_raw_spin_lock_init(raw_spinlock_t *lock)

@@ -128,8 +128,11 @@ unsigned long mapkit_raw_spin_lock_irqsave(raw_spinlock_t *lock);
 /** `raw_spin_unlock_irqrestore()`. */
 void mapkit_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags);
 
-/** `alloc_ordered_workqueue()`. */
-struct workqueue_struct *mapkit_alloc_ordered_workqueue(const char *name);
+/** `alloc_workqueue()` with `WQ_UNBOUND`. */
+struct workqueue_struct *mapkit_alloc_workqueue(const char *name);
+
+/** `jiffies_to_msecs()`. */
+unsigned int mapkit_jiffies_to_msecs(unsigned long jiffies);
 
 /** `dma_mapping_error()`, for what it tells the checker of the DMA API. */
 void mapkit_dma_mapping_error(struct device *dev, dma_addr_t bus);

@@ -13,27 +13,27 @@ use kernel::{
     }, //
 };
 
-/// A queue whose work is done one after the other. Dropping it waits until all that was put in is done,
-/// so that a module whose queue is gone runs no work any more. That is not true of delayed work, whose
-/// timer would find the queue gone; so it takes none.
+/// A queue whose work is done by threads of the kernel, as much at a time as there is. Dropping it waits until
+/// all that was put in is done, so that a module whose queue is gone runs no work any more. That is not true of
+/// delayed work, whose timer would find the queue gone; so it takes none.
 ///
 /// # Invariants
 ///
-/// `queue` was made by `alloc_ordered_workqueue()`, and is owned.
-pub struct OrderedQueue {
+/// `queue` was made by `alloc_workqueue()`, and is owned.
+pub struct OwnQueue {
     queue: NonNull<bindings::workqueue_struct>,
 }
 
 // SAFETY: A workqueue is not tied to a thread.
-unsafe impl Send for OrderedQueue {}
+unsafe impl Send for OwnQueue {}
 // SAFETY: Work may be put in by several threads at once.
-unsafe impl Sync for OrderedQueue {}
+unsafe impl Sync for OwnQueue {}
 
-impl OrderedQueue {
+impl OwnQueue {
     /// An empty queue called `name`. `ENOMEM` without memory.
     pub fn new(name: &CStr) -> Result<Self> {
         // SAFETY: The name is a string, which is copied.
-        let queue = unsafe { ffi::mapkit_alloc_ordered_workqueue(name.as_char_ptr()) };
+        let queue = unsafe { ffi::mapkit_alloc_workqueue(name.as_char_ptr()) };
         // INVARIANT: It was just made.
         Ok(Self {
             queue: NonNull::new(queue).ok_or(ENOMEM)?,
@@ -53,7 +53,7 @@ impl OrderedQueue {
     }
 }
 
-impl Drop for OrderedQueue {
+impl Drop for OwnQueue {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; nobody puts anything in any more, as that borrows `self`. What
         // was put in may not be waiting for this, as it would do so in vain.

@@ -8,6 +8,7 @@ use crate::{
     region::Live,
     session::Session, //
 };
+use core::ops::Range;
 use kernel::{
     iov::{
         IovIterDest,
@@ -59,8 +60,8 @@ pub trait Driver: Sized + Send + Sync + 'static {
     /// An ioctl that sessions do not know: `ENOTTY` if the module does not know it either.
     fn ioctl(file: &File<Self>, cmd: u32, arg: UserPtr) -> Result<u32>;
 
-    /// Passes bytes of a region from one side to the other, as far as `SYNC` does not do it anyway.
-    fn sync(_file: &File<Self>, _region: u64, _flags: u32) -> Result {
+    /// Passes the bytes `_bytes` of a region from one side to the other, as far as `SYNC` does not do it anyway.
+    fn sync(_file: &File<Self>, _region: u64, _bytes: Range<u64>, _flags: u32) -> Result {
         Ok(())
     }
 
@@ -141,7 +142,7 @@ impl<D: Driver> CharDevice for File<D> {
     }
 
     fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<u32> {
-        let sync = |region, flags| D::sync(self, region, flags);
+        let sync = |region, bytes, flags| D::sync(self, region, bytes, flags);
         let done =
             self.check()
                 .and_then(|()| match ioctl::dispatch(&self.session, cmd, arg, &sync) {

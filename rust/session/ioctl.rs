@@ -8,7 +8,10 @@ use crate::{
     session::Session,
     stats::RegionCounter, //
 };
-use core::cmp::min;
+use core::{
+    cmp::min,
+    ops::Range, //
+};
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
@@ -27,12 +30,15 @@ use mapkit::{
 use mapwright_uapi as uapi;
 use uapi::Request;
 
+/// Passes bytes of what is lent of a region on, see [`Driver::sync`](crate::Driver::sync).
+type SyncLoans<'a> = dyn Fn(u64, Range<u64>, u32) -> Result + 'a;
+
 /// Does what `cmd` asks for. `ENOTTY` for a number that is not of this interface.
 pub(crate) fn dispatch(
     session: &Session,
     cmd: u32,
     arg: UserPtr,
-    sync_loans: &dyn Fn(u64, u32) -> Result,
+    sync_loans: &SyncLoans<'_>,
 ) -> Result<u32> {
     match cmd {
         uapi::IOCTL_INFO => reply(arg, |info| get_info(session, info)),
@@ -149,7 +155,7 @@ fn query_region(session: &Session, query: &mut uapi::Query) -> Result {
     Ok(())
 }
 
-fn sync(session: &Session, arg: UserPtr, sync_loans: &dyn Fn(u64, u32) -> Result) -> Result<u32> {
+fn sync(session: &Session, arg: UserPtr, sync_loans: &SyncLoans<'_>) -> Result<u32> {
     let (_, sync) = read::<uapi::Sync>(arg)?;
     let known = uapi::SYNC_FOR_CPU | uapi::SYNC_FOR_DEVICE;
     if sync.flags == 0 || sync.flags & !known != 0 || sync.bytes == 0 {
@@ -161,7 +167,7 @@ fn sync(session: &Session, arg: UserPtr, sync_loans: &dyn Fn(u64, u32) -> Result
         return Err(EINVAL);
     }
     barrier::mb();
-    sync_loans(region.id, sync.flags)?;
+    sync_loans(region.id, sync.first..end, sync.flags)?;
     Ok(0)
 }
 

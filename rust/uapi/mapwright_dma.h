@@ -129,13 +129,20 @@ struct mapwright_dma_info {
  * that buffer, in as many pieces as that takes. It belongs to nobody: what a transfer leaves there
  * lasts until the next one, of whichever program.
  *
+ * The engine is used by one file at a time, for as many bytes as its buffer has; the files that want it
+ * take turns. Closing a file ends its transfers after the piece that is being moved.
+ *
+ * A signal, which may also be a stop or a freeze, interrupts the call. Then `bytes` and the offsets are of what is
+ * left to move, and the kernel begins the call again when the program goes on: it ends when all is moved. Only
+ * after a handler without `SA_RESTART` the program is told `EINTR`, and may begin it again itself.
+ *
  * Errors: `EINVAL` (`bytes` is 0; a range is not inside its region or the device's buffer; both sides
  * are that buffer; unknown flags or `lending`; a range lent as a page that is not in one), `ENOENT`
  * (this file has no such region or imported buffer), `EACCES` (the target is a buffer that can only be
  * read), `EBUSY` (the region is lent, but not these bytes in this direction, or the CPU has them now),
  * `EAGAIN` ([`MAX_QUEUED`] are queued), `EBADF` (no eventfd), `EOPNOTSUPP` (the region cannot be lent
  * that way), `EADDRNOTAVAIL` (see [`Lend`]), `EPERM` (see [`TRANSFER_RAW_TARGET`]), `ENODEV` (the device
- * is gone), `EINTR` (a signal came; some of the bytes may have been moved), `EIO` (the device has not
+ * is gone), `EINTR` (a signal came, see above), `EIO` (the device has not
  * answered for 5 s: it is kept from memory then, and answers nobody until its driver is unbound and
  * bound again), `ENOMEM`.
  */
@@ -183,11 +190,11 @@ struct mapwright_dma_transfer {
 };
 
 /**
- * [`IOCTL_DONE`]: how a queued transfer ended. They are done one after the other, and told in that
- * order, each once. `poll(2)` says `POLLIN` when there is one to tell, and `POLLERR` when the device
+ * [`IOCTL_DONE`]: how a queued transfer ended. Those of a file are done one after the other, and told in that
+ * order, each once; if telling fails (`EFAULT`), the next time. `poll(2)` says `POLLIN` when there is one to tell, and `POLLERR` when the device
  * is gone.
  *
- * Errors: `EAGAIN` (none has ended), `EINVAL` (flags).
+ * Errors: `EAGAIN` (none has ended), `EINVAL` (flags), `ENODEV` (the device is gone).
  */
 struct mapwright_dma_done {
         /**
@@ -214,7 +221,7 @@ struct mapwright_dma_done {
 
 /**
  * [`IOCTL_LEND`]: lends a range of a region to the device, until it is given back. Transfers of these
- * bytes use the loan. Between them, `SYNC` of the region passes all of the loan to the CPU and back to
+ * bytes use the loan. Between them, `SYNC` of some of it passes all of the loan to the CPU and back to
  * the device, which is where a device that cannot reach the memory sees what the CPU wrote.
  *
  * Errors: `EINVAL` (the range is empty or not inside the region; unknown direction, `lending` or

@@ -7,6 +7,7 @@ use crate::{
     alloc_budget::available,
     cells::Cell,
     child,
+    dma::wait_until,
     runner::{skip, Case, Context, Suite},
 };
 use anyhow::{ensure, Context as _, Result};
@@ -14,6 +15,7 @@ use mapwright::{page_size, Backing, Method, Session};
 use nix::{
     errno::Errno,
     mount::{mount, MsFlags},
+    unistd::Pid,
 };
 use std::{
     fs,
@@ -77,10 +79,10 @@ fn beside() -> u64 {
 }
 
 /// A control group with a limit of its own, removed when dropped.
-struct Group(PathBuf);
+pub struct Group(PathBuf);
 
 impl Group {
-    fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         Self::with_limit(limit())
     }
 
@@ -114,6 +116,21 @@ impl Group {
         child::run(|| {
             fs::write(self.0.join("cgroup.procs"), "0")?;
             f()
+        })
+    }
+
+    /// Makes process `pid` one of the group.
+    pub fn add(&self, pid: Pid) -> Result<()> {
+        Ok(fs::write(self.0.join("cgroup.procs"), pid.to_string())?)
+    }
+
+    /// Freezes its processes, or thaws them, and waits until that is so.
+    pub fn freeze(&self, freeze: bool) -> Result<()> {
+        let word = if freeze { "1" } else { "0" };
+        fs::write(self.0.join("cgroup.freeze"), word)?;
+        wait_until("it is frozen", || {
+            let events = fs::read_to_string(self.0.join("cgroup.events"))?;
+            Ok(events.contains(&format!("frozen {word}")))
         })
     }
 

@@ -28,6 +28,7 @@ mod dma_driver;
 mod dma_failing;
 mod dma_revoke;
 mod dma_sleep;
+mod dma_turns;
 mod examples;
 mod failing;
 mod faults;
@@ -110,6 +111,7 @@ const SUITES: &[Suite] = &[
     dma_failing::SUITE,
     dma_revoke::SUITE,
     dma_sleep::SUITE,
+    dma_turns::SUITE,
     module::SUITE,
     failing::SUITE,
     // After it, no module can be inserted.

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Who gets the engine of `/dev/mapwright-dma0` when several want it, and what becomes of a transfer whose program
+//! is stopped, frozen, traced, signalled or killed.
+
+use crate::{
+    cgroup::Group,
+    child,
+    dma::{
+        device, from_to, nothing_is_left, tables, wait_until, Bench, BUFFER, COHERENT, PAGES,
+        VMALLOC,
+    },
+    raw::Map,
+    runner::{suite, Context},
+};
+use anyhow::{bail, ensure, Context as _, Result};
+use mapwright::{
+    page_size, uapi, uapi::Request as _, Direction, Lending, Region, Session, Side as Owner,
+    TransferSide as Side,
+};
+use nix::{
+    errno::Errno,
+    libc,
+    sys::{
+        mman::ProtFlags,
+        signal::{kill, sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal},
+        wait::{waitpid, WaitPidFlag, WaitStatus},
+    },
+    unistd::{pipe, read, write, Pid},
+};
+use std::{
+    os::fd::{AsFd as _, AsRawFd as _},
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+suite! { "dma.turns":
+    files_take_turns,
+    killed_behind_a_long_queue,
+    closed_behind_a_long_queue,
+    stopped_and_continued,
+    traced,
+    frozen,
+    interrupted_by_a_handler,
+    handlers_that_restart,
+    told_when_it_can_be,
+    passed_on_by_the_byte,
+}
+
+/// A second, and two pieces of the engine.
+const SOON: Duration = Duration::from_millis(1300);
+
+/// Sixteen turns, each of which takes a piece to the device and one back: 3.2 s.
+const BYTES: u64 = 16 * BUFFER;
+
+fn pieces(path: &Path) -> Result<u64> {
+    Ok(tables(path)?.counter("pieces_started"))
+}
+
+/// A child process with minutes of work in its queue, which has begun.
+fn busy(path: &Path) -> Result<Pid> {
+    let (ready, tell) = pipe()?;
+    let before = pieces(path)?;
+    let pid = child::spawn(|| {
+        let session = Session::open_at(path)?;
+        let region = session.create(VMALLOC.0, VMALLOC.1, 1 << 20)?;
+        let target = session.create(COHERENT.0, COHERENT.1, 1 << 20)?;
+        for cookie in 0..16 {
+            let transfer = from_to(Side::Region(region, 0), Side::Region(target, 0), 1 << 20);
+            session.queue(&transfer, cookie, None)?;
+        }
+        ensure!(write(&tell, &[1])? == 1);
+        sleep(Duration::from_secs(10_000));
+        Ok(())
+    })?;
+    drop(tell);
+    ensure!(read(&ready, &mut [0])? == 1);
+    wait_until("it is at work", || Ok(pieces(path)? > before))?;
+    Ok(pid)
+}
+
+fn end(pid: Pid) -> Result<()> {
+    let began = Instant::now();
+    kill(pid, Signal::SIGKILL)?;
+    waitpid(pid, None)?;
+    ensure!(began.elapsed() < SOON, "it took {:?}", began.elapsed());
+    Ok(())
+}
+
+/// Each of two gets half of the engine, whatever the other has queued.
+fn files_take_turns(context: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let other = busy(&bench.path)?;
+    let (source, target) = (bench.create(PAGES, BYTES)?, bench.create(VMALLOC, BYTES)?);
+    let before = pieces(&bench.path)?;
+    bench.session.transfer(&from_to(
+        Side::Region(source, 0),
+        Side::Region(target, 0),
+        BYTES,
+    ))?;
+    let all = pieces(&bench.path)? - before;
+    let own = 2 * BYTES / BUFFER;
+    context.note(format!("{own} pieces were moved among {all}"));
+    ensure!(all <= 2 * own + 4, "it had to wait for {all} pieces");
+    ensure!(all >= 2 * own - 4, "the other one waited: {all} pieces");
+    end(other)?;
+    bench.close()
+}
+
+fn killed_behind_a_long_queue(_: &Context) -> Result<()> {
+    let path = device()?;
+    let others = [busy(&path)?, busy(&path)?];
+    let mine = busy(&path)?;
+    end(mine)?;
+    let before = pieces(&path)?;
+    wait_until("the others go on", || Ok(pieces(&path)? > before + 4))?;
+    others.into_iter().try_for_each(end)?;
+    nothing_is_left(&path)
+}
+
+fn closed_behind_a_long_queue(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let other = busy(&bench.path)?;
+    let mine = Session::open_at(&bench.path)?;
+    let region = mine.create(COHERENT.0, COHERENT.1, BYTES)?;
+    for cookie in 0..4 {
+        mine.queue(
+            &from_to(Side::Region(region, 0), Side::Region(region, 0), BYTES),
+            cookie,
+            None,
+        )?;
+    }
+    let began = Instant::now();
+    drop(mine);
+    ensure!(began.elapsed() < SOON, "it took {:?}", began.elapsed());
+    end(other)?;
+    bench.close()
+}
+
+/// What a child process moves, and how it finds out that all of it arrived.
+struct Work {
+    session: Session,
+    source: Region,
+    target: Region,
+    contents: Vec<u8>,
+}
+
+impl Work {
+    fn new(path: &Path) -> Result<Self> {
+        let session = Session::open_at(path)?;
+        let source = session.create(VMALLOC.0, VMALLOC.1, BYTES)?;
+        let target = session.create(PAGES.0, PAGES.1, BYTES)?;
+        let contents: Vec<u8> = (0..BYTES).map(|i| (i % 251) as u8).collect();
+        session.write_at(&source, 0, &contents)?;
+        Ok(Self {
+            session,
+            source,
+            target,
+            contents,
+        })
+    }
+
+    fn request(&self) -> uapi::Transfer {
+        from_to(
+            Side::Region(self.source, 0),
+            Side::Region(self.target, 0),
+            BYTES,
+        )
+        .request()
+    }
+
+    fn check(&self) -> Result<()> {
+        let mut seen = vec![0; self.contents.len()];
+        self.session.read_at(&self.target, 0, &mut seen)?;
+        ensure!(seen == self.contents, "a byte was lost");
+        Ok(())
+    }
+}
+
+/// Has a child process transfer, and `disturb` it meanwhile; it must end well, with no more pieces than it takes,
+/// beside `others`.
+fn disturbed(others: u64, disturb: impl FnOnce(&Path, Pid) -> Result<()>) -> Result<()> {
+    let path = device()?;
+    let before = pieces(&path)?;
+    let pid = child::spawn(|| {
+        let work = Work::new(&path)?;
+        let mut request = work.request();
+        work.session.request(&mut request)?;
+        work.check()
+    })?;
+    wait_until("the transfer begins", || Ok(pieces(&path)? > before + 4))?;
+    disturb(&path, pid)?;
+    let ended = waitpid(pid, None)?;
+    ensure!(matches!(ended, WaitStatus::Exited(_, 0)), "{ended:?}");
+    let (made, needed) = (pieces(&path)? - before - others, 2 * BYTES / BUFFER);
+    // The first of two pieces is moved once more if the signal came between them.
+    ensure!((needed..=needed + 2).contains(&made), "{made} pieces");
+    nothing_is_left(&path)
+}
+
+/// Makes sure that no piece is moved any more, and that others are served.
+fn rests(path: &Path) -> Result<()> {
+    sleep(Duration::from_millis(500));
+    let before = pieces(path)?;
+    sleep(Duration::from_millis(500));
+    ensure!(pieces(path)? == before, "it goes on");
+    Ok(())
+}
+
+fn stopped_and_continued(_: &Context) -> Result<()> {
+    disturbed(0, |path, pid| {
+        kill(pid, Signal::SIGSTOP)?;
+        waitpid(pid, Some(WaitPidFlag::WUNTRACED))?;
+        rests(path)?;
+        kill(pid, Signal::SIGCONT)?;
+        Ok(())
+    })
+}
+
+/// As `strace -p` does.
+fn traced(_: &Context) -> Result<()> {
+    disturbed(0, |path, pid| {
+        let ptrace = |request: libc::c_uint| -> Result<()> {
+            // SAFETY: These requests use no memory.
+            let ret = unsafe { libc::ptrace(request as _, pid.as_raw(), 0, 0) };
+            Errno::result(ret)?;
+            Ok(())
+        };
+        ptrace(libc::PTRACE_ATTACH)?;
+        waitpid(pid, Some(WaitPidFlag::__WALL))?;
+        rests(path)?;
+        ptrace(libc::PTRACE_DETACH)
+    })
+}
+
+fn frozen(_: &Context) -> Result<()> {
+    let group = Group::new()?;
+    // Two pieces are the other's.
+    disturbed(2, |path, pid| {
+        group.add(pid)?;
+        group.freeze(true)?;
+        rests(path)?;
+        // Nobody waits for a program that is frozen.
+        let bench = Session::open_at(path)?;
+        let region = bench.create(COHERENT.0, COHERENT.1, page_size())?;
+        bench.transfer(&from_to(
+            Side::Region(region, 0),
+            Side::Region(region, 100),
+            50,
+        ))?;
+        group.freeze(false)
+    })
+}
+
+extern "C" fn handler(_: libc::c_int) {}
+
+fn handle(flags: SaFlags) -> Result<()> {
+    let action = SigAction::new(SigHandler::Handler(handler), flags, SigSet::empty());
+    // SAFETY: The handler does nothing.
+    unsafe { sigaction(Signal::SIGALRM, &action) }?;
+    Ok(())
+}
+
+/// Has `SIGALRM` come every `milliseconds`, or no more.
+fn every(milliseconds: i64) -> Result<()> {
+    let time = libc::timeval {
+        tv_sec: 0,
+        tv_usec: (milliseconds * 1000) as _,
+    };
+    let timer = libc::itimerval {
+        it_interval: time,
+        it_value: time,
+    };
+    // SAFETY: The structure is valid.
+    let ret = unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
+    Errno::result(ret)?;
+    Ok(())
+}
+
+/// The program is told how far it came, and goes on from there.
+fn interrupted_by_a_handler(context: &Context) -> Result<()> {
+    let path = device()?;
+    let before = pieces(&path)?;
+    let work = Work::new(&path)?;
+    let mut request = work.request();
+    handle(SaFlags::empty())?;
+    every(700)?;
+    let mut interrupted = 0;
+    loop {
+        let left = request.bytes;
+        match work.session.request(&mut request) {
+            Ok(()) => break,
+            Err(Errno::EINTR) => interrupted += 1,
+            Err(err) => bail!("{err}"),
+        }
+        ensure!(request.bytes < left, "it does not get on");
+        let moved = BYTES - request.bytes;
+        ensure!(request.source_offset == moved && request.target_offset == moved);
+        let mut seen = vec![0; moved as usize];
+        work.session.read_at(&work.target, 0, &mut seen)?;
+        ensure!(work.contents.starts_with(&seen), "not all was moved");
+    }
+    every(0)?;
+    ensure!(interrupted > 2, "interrupted {interrupted} times");
+    work.check()?;
+    context.note(format!(
+        "interrupted {interrupted} times, {} pieces",
+        pieces(&path)? - before
+    ));
+    drop(work);
+    nothing_is_left(&path)
+}
+
+fn handlers_that_restart(context: &Context) -> Result<()> {
+    let path = device()?;
+    let before = pieces(&path)?;
+    let work = Work::new(&path)?;
+    handle(SaFlags::SA_RESTART)?;
+    every(450)?;
+    let done = work.session.request(&mut work.request());
+    every(0)?;
+    ensure!(done == Ok(()), "{done:?}");
+    work.check()?;
+    context.note(format!("{} pieces", pieces(&path)? - before));
+    drop(work);
+    nothing_is_left(&path)
+}
+
+/// A program that cannot be told how a transfer ended is told later.
+fn told_when_it_can_be(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let region = bench.create(COHERENT, page_size())?;
+    for cookie in [5, 6] {
+        let transfer = from_to(Side::Region(region, 0), Side::Buffer(0), 1);
+        bench.session.queue(&transfer, cookie, None)?;
+    }
+    let ended = || -> Result<bool> {
+        let transfers = bench.tables()?.counter("transfers");
+        Ok(transfers >= 2)
+    };
+    wait_until("both have ended", ended)?;
+    sleep(Duration::from_millis(200));
+    let page = Map::anonymous(
+        page_size() as usize,
+        ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+    )?;
+    for (at, byte) in (uapi::Done::new().size)
+        .to_ne_bytes()
+        .into_iter()
+        .enumerate()
+    {
+        page.store(at, byte);
+    }
+    page.protect(ProtFlags::PROT_READ)?;
+    for _ in 0..3 {
+        // SAFETY: The kernel may be asked for anything.
+        let ret = unsafe {
+            libc::ioctl(
+                bench.session.as_fd().as_raw_fd(),
+                uapi::IOCTL_DONE as _,
+                page.addr,
+            )
+        };
+        ensure!(
+            Errno::result(ret) == Err(Errno::EFAULT),
+            "it returned {ret}"
+        );
+    }
+    for cookie in [5, 6] {
+        let told = bench.session.done();
+        ensure!(told == Ok((cookie, Ok(()))), "{told:?}");
+    }
+    ensure!(bench.session.done() == Err(Errno::EAGAIN));
+    bench.close()
+}
+
+/// `SYNC` passes on the loans of the bytes that it names, all of them or none.
+fn passed_on_by_the_byte(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let (session, each) = (&bench.session, 8 * page_size());
+    let region = bench.create(VMALLOC, 3 * each)?;
+    let loans = [0, 1].map(|at| {
+        session.lend(
+            &region,
+            (at * each, each),
+            Lending::Scatter,
+            Direction::BothWays,
+        )
+    });
+    let loans = loans.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let moves = |at: u64| session.transfer(&from_to(Side::Region(region, at), Side::Buffer(0), 1));
+    session.sync(&region, 2 * each, each, Owner::Cpu)?;
+    ensure!(moves(0) == Ok(()) && moves(each) == Ok(()));
+    session.sync(&region, 0, 1, Owner::Cpu)?;
+    ensure!(moves(0) == Err(Errno::EBUSY) && moves(each) == Ok(()));
+    session.sync(&region, each - 1, 2, Owner::Device)?;
+    ensure!(moves(0) == Ok(()) && moves(each) == Ok(()));
+
+    // One of them is used for some time: neither is passed on.
+    let target = bench.create(COHERENT, each)?;
+    let before = pieces(&bench.path)?;
+    let transfer = from_to(Side::Region(region, each), Side::Region(target, 0), each);
+    session.queue(&transfer, 1, None)?;
+    wait_until("it is used", || Ok(pieces(&bench.path)? > before))?;
+    let refused = session.sync(&region, 0, 2 * each, Owner::Cpu);
+    let errno = refused.err().and_then(|err| err.errno());
+    ensure!(session.done() == Err(Errno::EAGAIN), "it was over too soon");
+    ensure!(errno == Some(Errno::EBUSY), "{errno:?}");
+    ensure!(moves(0) == Ok(()), "the other loan was passed on");
+    wait_until("it ends", || Ok(session.done() != Err(Errno::EAGAIN)))?;
+    for loan in loans {
+        session.give_back(loan.id)?;
+    }
+    bench.close().context("closing")
+}
