@@ -47,13 +47,10 @@ use kernel::{
         Arc,
         CondVarTimeoutResult,
         Mutex, //
-    },
-    time::{
-        msecs_to_jiffies,
-        Jiffies, //
     }, //
 };
 use mapkit::{
+    deadline::Deadline,
     errno::eopnotsupp,
     irq_lock::IrqLock,
     register_page::RegisterPage, //
@@ -482,41 +479,37 @@ impl Bank {
         table.register_wait(file, &self.edge);
     }
 
-    /// Sleeps until `line` has one of `which` edges, for up to `timeout` milliseconds if that is not
-    /// 0; how many it had.
-    pub(crate) fn wait(&self, line: u32, which: u32, timeout: u32) -> Result<u32> {
+    /// Sleeps until `line` has one of `which` edges; how many it had. `ETIMEDOUT` after `deadline`,
+    /// `ERESTARTSYS` if a signal comes, by which a program is also stopped or frozen.
+    pub(crate) fn wait(&self, line: u32, which: u32, deadline: &Deadline) -> Result<u32> {
         mask(line)?;
         if which == 0 || which & !(uapi::EDGE_RISING | uapi::EDGE_FALLING) != 0 {
             return Err(EINVAL);
         }
         self.expect_edges()?;
         self.block.revision()?;
-        let left = match timeout {
-            0 => Jiffies::MAX,
-            ms => msecs_to_jiffies(ms),
-        };
         let before = self.watch(line, which, true)?;
-        let result = self.wait_since(line, which, &before, left);
+        let result = self.wait_since(line, which, &before, deadline);
         // A device that is gone detects nothing anyway.
         let _ = self.watch(line, which, false);
         result
     }
 
-    fn wait_since(&self, line: u32, which: u32, before: &Seen, mut left: Jiffies) -> Result<u32> {
+    fn wait_since(&self, line: u32, which: u32, before: &Seen, deadline: &Deadline) -> Result<u32> {
         let mut waiting = self.waiting.lock();
         loop {
             let seen = self.seen(line)?.since(before, which);
             if seen != 0 {
                 return Ok(seen);
             }
+            let left = deadline.left();
             if left == 0 {
                 return Err(ETIMEDOUT);
             }
-            left = match self.edge.wait_interruptible_timeout(&mut waiting, left) {
-                CondVarTimeoutResult::Woken { jiffies } => jiffies,
-                CondVarTimeoutResult::Timeout => 0,
-                CondVarTimeoutResult::Signal { .. } => return Err(EINTR),
-            };
+            let woken = self.edge.wait_interruptible_timeout(&mut waiting, left);
+            if let CondVarTimeoutResult::Signal { .. } = woken {
+                return Err(ERESTARTSYS);
+            }
         }
     }
 }

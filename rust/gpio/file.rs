@@ -30,6 +30,7 @@ use kernel::{
 use mapkit::{
     capability,
     chardev::CharDevice,
+    deadline::Deadline,
     lockdown,
     param,
     uaccess::UserStruct,
@@ -49,7 +50,21 @@ pub(crate) struct File {
     bank: Arc<Bank>,
     #[pin]
     watch: Mutex<Watch>,
+    /// Until when those waited whom a signal has interrupted, and who may go on. The oldest is the first.
+    #[pin]
+    interrupted: Mutex<KVec<Interrupted>>,
 }
+
+/// A wait that begins again with these arguments.
+struct Interrupted {
+    line: u32,
+    edges: u32,
+    timeout: u32,
+    deadline: Deadline,
+}
+
+/// More than that are forgotten, and begin again with the time that they had left.
+const MAX_INTERRUPTED: usize = 64;
 
 #[pinned_drop]
 impl PinnedDrop for File {
@@ -129,16 +144,72 @@ impl File {
         watched.set(&self.bank, watch.rising, watch.falling)
     }
 
-    fn events(&self, events: &mut uapi::Events) -> Result {
-        (events.rising, events.falling) = self.watch.lock().take(&self.bank)?;
+    fn events(&self, arg: UserPtr) -> Result<u32> {
+        let user = UserStruct::new(arg, uapi::Events::MIN_SIZE)?;
+        let mut events = uapi::Events::new();
+        user.read(&mut events)?;
+        let taken = self.watch.lock().take(&self.bank)?;
         events.levels = self.bank.levels()?;
-        Ok(())
+        (events.rising, events.falling) = (taken.rising, taken.falling);
+        // A program that cannot be told of them now is told the next time.
+        let told = user.write(&events);
+        if told.is_err() {
+            self.watch.lock().put_back(taken);
+        }
+        told.map(|()| 0)
     }
 
-    fn wait(&self, wait: &mut uapi::Wait) -> Result {
-        wait.seen = self.bank.wait(wait.line, wait.edges, wait.timeout)?;
+    fn wait(&self, arg: UserPtr) -> Result<u32> {
+        let user = UserStruct::new(arg, uapi::Wait::MIN_SIZE)?;
+        let mut wait = uapi::Wait::new();
+        user.read(&mut wait)?;
+        let deadline = self.deadline(&wait);
+        match self.bank.wait(wait.line, wait.edges, &deadline) {
+            Ok(seen) => wait.seen = seen,
+            Err(err) if err == ERESTARTSYS => {
+                // The kernel begins the call again, or the program is told that it may.
+                if let Some(left) = deadline.milliseconds_left() {
+                    wait.timeout = left.max(1);
+                    user.write(&wait)?;
+                    self.interrupt(&wait, deadline);
+                }
+                return Err(err);
+            }
+            Err(err) => return Err(err),
+        }
         wait.level = self.bank.levels()?.checked_shr(wait.line).unwrap_or(0) & 1;
-        Ok(())
+        user.write(&wait)?;
+        Ok(0)
+    }
+
+    /// Until when to wait: that of the wait that was interrupted, if it begins again.
+    fn deadline(&self, wait: &uapi::Wait) -> Deadline {
+        if wait.timeout == 0 {
+            return Deadline::NEVER;
+        }
+        let mut interrupted = self.interrupted.lock();
+        let is_it = |known: &Interrupted| {
+            (known.line, known.edges, known.timeout) == (wait.line, wait.edges, wait.timeout)
+        };
+        let known = interrupted.iter().position(is_it);
+        let known = known.and_then(|at| interrupted.remove(at).ok());
+        known.map_or_else(|| Deadline::after(wait.timeout), |known| known.deadline)
+    }
+
+    fn interrupt(&self, wait: &uapi::Wait, deadline: Deadline) {
+        let mut interrupted = self.interrupted.lock();
+        if interrupted.len() >= MAX_INTERRUPTED {
+            // There is a first.
+            let _ = interrupted.remove(0);
+        }
+        let new = Interrupted {
+            line: wait.line,
+            edges: wait.edges,
+            timeout: wait.timeout,
+            deadline,
+        };
+        // Without memory, the time that is left counts from when it begins again.
+        let _ = interrupted.push(new, GFP_KERNEL_ACCOUNT);
     }
 }
 
@@ -150,6 +221,7 @@ impl CharDevice for File {
         let file = pin_init!(Self {
             bank: bank.clone(),
             watch <- new_mutex!(Watch::new()),
+            interrupted <- new_mutex!(KVec::new()),
         });
         Arc::pin_init(file, GFP_KERNEL)
     }
@@ -184,9 +256,9 @@ impl CharDevice for File {
             uapi::IOCTL_OUTPUTS => reply(arg, |outputs| self.outputs(outputs)),
             uapi::IOCTL_DIRECTION => reply(arg, |direction| self.direction(direction)),
             uapi::IOCTL_BLINK => reply(arg, |blink| self.blink(blink)),
-            uapi::IOCTL_WAIT => reply(arg, |wait| self.wait(wait)),
+            uapi::IOCTL_WAIT => self.wait(arg),
             uapi::IOCTL_WATCH => reply(arg, |watch| self.watch(watch)),
-            uapi::IOCTL_EVENTS => reply(arg, |events| self.events(events)),
+            uapi::IOCTL_EVENTS => self.events(arg),
             _ => Err(ENOTTY),
         }
     }

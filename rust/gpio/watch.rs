@@ -16,6 +16,14 @@ pub(crate) struct Watch {
     before: [Seen; uapi::LINES as usize],
 }
 
+/// Lines that had edges.
+pub(crate) struct Taken {
+    pub(crate) rising: u32,
+    pub(crate) falling: u32,
+    /// What was watched, and how many edges there were before.
+    watched: (u32, u32, [Seen; uapi::LINES as usize]),
+}
+
 /// The edges of `line` in these masks.
 fn kinds(rising: u32, falling: u32, line: u32) -> u32 {
     let of = |mask: u32, kind| match mask.checked_shr(line).unwrap_or(0) & 1 {
@@ -70,7 +78,8 @@ impl Watch {
     }
 
     /// The lines that had rising and falling edges since this was last called.
-    pub(crate) fn take(&mut self, bank: &Bank) -> Result<(u32, u32)> {
+    pub(crate) fn take(&mut self, bank: &Bank) -> Result<Taken> {
+        let watched = (self.rising, self.falling, self.before);
         let (mut rose, mut fell) = (0, 0);
         for (line, before) in (0..uapi::LINES).zip(&mut self.before) {
             let which = kinds(self.rising, self.falling, line);
@@ -87,7 +96,19 @@ impl Watch {
             }
             *before = now;
         }
-        Ok((rose, fell))
+        Ok(Taken {
+            rising: rose,
+            falling: fell,
+            watched,
+        })
+    }
+
+    /// As if that had not been taken, if the same edges are still watched.
+    pub(crate) fn put_back(&mut self, taken: Taken) {
+        let (rising, falling, before) = taken.watched;
+        if (rising, falling) == (self.rising, self.falling) {
+            self.before = before;
+        }
     }
 
     /// Whether [`take`](Self::take) would tell of some.

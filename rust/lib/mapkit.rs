@@ -15,7 +15,7 @@
 //! - [`claim`]: a line of `/proc/iomem`; [`power`]: a bus that has to stay on, and the system's sleep;
 //! - [`led`]: LED class devices; [`gpio_chip`]: controllers of GPIO lines and their interrupts;
 //! - [`mmio`]: a device's registers; [`irq`]: its interrupts; [`irq_lock`]: a lock that interrupt handlers take, too;
-//! - [`completion`]: waiting for an interrupt, with a timeout; [`workqueue`]: doing things later;
+//! - [`completion`], [`deadline`]: waiting for an interrupt, with a timeout; [`workqueue`]: doing things later;
 //!   [`eventfd`]: telling a program;
 //! - [`dma_buf`]: memory that drivers share;
 //! - [`debugfs`]: read-only text tables, safe against `rmmod`;
@@ -49,6 +49,7 @@ pub mod chardev;
 pub mod claim;
 pub mod coherent;
 pub mod completion;
+pub mod deadline;
 pub mod debugfs;
 mod direct_map;
 pub mod dma;

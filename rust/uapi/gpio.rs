@@ -152,6 +152,11 @@ pub struct Blink {
 
 /// [`IOCTL_WAIT`]: sleeps until a line has an edge.
 ///
+/// A signal, which may also be a stop or a freeze, interrupts the call. Then `timeout` is what was left, and the
+/// kernel begins the call again when the program goes on, which ends at the time that was meant in the beginning. Edges
+/// between are not seen; [`IOCTL_WATCH`] counts them. Only after a handler without `SA_RESTART` the program is
+/// told `EINTR`, and may begin it again itself.
+///
 /// `ETIMEDOUT`; `EINTR`; `EBUSY` if it was requested through gpiolib; `EOPNOTSUPP` in [`MODE_HOG`] and
 /// where the device has no interrupt.
 #[repr(C)]
@@ -192,7 +197,7 @@ pub struct Watch {
     pub reserved: u32,
 }
 
-/// [`IOCTL_EVENTS`]: which of the watched edges there were since this was last asked. Never sleeps.
+/// [`IOCTL_EVENTS`]: which of the watched edges there were since this was last asked, successfully. Never sleeps.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,

@@ -173,6 +173,11 @@ struct mapwright_gpio_blink {
 /**
  * [`IOCTL_WAIT`]: sleeps until a line has an edge.
  *
+ * A signal, which may also be a stop or a freeze, interrupts the call. Then `timeout` is what was left, and the
+ * kernel begins the call again when the program goes on, which ends at the time that was meant in the beginning. Edges
+ * between are not seen; [`IOCTL_WATCH`] counts them. Only after a handler without `SA_RESTART` the program is
+ * told `EINTR`, and may begin it again itself.
+ *
  * `ETIMEDOUT`; `EINTR`; `EBUSY` if it was requested through gpiolib; `EOPNOTSUPP` in [`MODE_HOG`] and
  * where the device has no interrupt.
  */
@@ -229,7 +234,7 @@ struct mapwright_gpio_watch {
 };
 
 /**
- * [`IOCTL_EVENTS`]: which of the watched edges there were since this was last asked. Never sleeps.
+ * [`IOCTL_EVENTS`]: which of the watched edges there were since this was last asked, successfully. Never sleeps.
  */
 struct mapwright_gpio_events {
         /**

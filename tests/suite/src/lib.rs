@@ -34,6 +34,7 @@ mod failing;
 mod faults;
 mod gpio;
 mod gpio_lines;
+mod gpio_waits;
 mod inject;
 mod inspect;
 mod kill;
@@ -94,6 +95,7 @@ const SUITES: &[Suite] = &[
     board::hog::SUITE,
     board::sleep::SUITE,
     gpio_lines::SUITE,
+    gpio_waits::SUITE,
     // The last of its tests removes the module.
     gpio::SUITE,
     tracing::SUITE,
