@@ -84,7 +84,7 @@ impl Recorder {
         self.records.len() >= self.room
     }
 
-    fn record_pages(&mut self, span: &Span) {
+    fn record_pages(&mut self, span: &Span<'_>) {
         for page in span.pages() {
             if self.is_full() {
                 return;
@@ -103,7 +103,7 @@ impl Recorder {
     }
 
     /// What all records of an object have in common.
-    fn outline(&self, span: &Span) -> uapi::Record {
+    fn outline(&self, span: &Span<'_>) -> uapi::Record {
         uapi::Record {
             dma_addr: span.dma_addr().unwrap_or(uapi::NO_DMA_ADDR),
             actual_bytes: span.actual_bytes() as u64,
@@ -113,7 +113,7 @@ impl Recorder {
         }
     }
 
-    fn record_object(&mut self, span: &Span, flags: u32) {
+    fn record_object(&mut self, span: &Span<'_>, flags: u32) {
         let mut record = uapi::Record {
             address: span.address() as u64,
             flags,
@@ -146,12 +146,11 @@ impl Watch for Recorder {
 
     fn allocated<S: Source>(&mut self, mut fresh: Fresh<'_, S>) {
         if !self.is_full() {
-            let span = fresh.span();
             match self.each_page {
-                true => self.record_pages(&span),
+                true => self.record_pages(&fresh.span()),
                 false => {
                     let flags = contents(&mut fresh, self.fill);
-                    self.record_object(&span, flags);
+                    self.record_object(&fresh.span(), flags);
                 }
             }
         }
@@ -190,7 +189,7 @@ fn zone(zone: Zone) -> uapi::Zone {
     }
 }
 
-fn address_class(span: &Span) -> mapwright_uapi::AddressClass {
+fn address_class(span: &Span<'_>) -> mapwright_uapi::AddressClass {
     match span.address_class() {
         AddressClass::DirectMap => mapwright_uapi::AddressClass::DirectMap,
         AddressClass::Vmalloc => mapwright_uapi::AddressClass::Vmalloc,

@@ -141,7 +141,7 @@ unsafe impl Source for Cache {
         unsafe { bindings::kmem_cache_free(self.cache.as_ptr(), object.as_ptr().cast::<c_void>()) };
     }
 
-    unsafe fn span(&self, object: NonNull<u8>) -> Span {
+    unsafe fn span(&self, object: NonNull<u8>) -> Span<'_> {
         // SAFETY: By the requirement of this function.
         let actual = unsafe { bindings::ksize(object.as_ptr().cast::<c_void>()) };
         // SAFETY: As above.
@@ -181,7 +181,7 @@ unsafe impl Source for CacheOnNode {
         unsafe { self.cache.free(object) };
     }
 
-    unsafe fn span(&self, object: NonNull<u8>) -> Span {
+    unsafe fn span(&self, object: NonNull<u8>) -> Span<'_> {
         // SAFETY: By the requirement of this function.
         unsafe { self.cache.span(object) }
     }

@@ -74,7 +74,7 @@ unsafe impl Source for CoherentSource {
         clippy::unnecessary_cast,
         reason = "`dma_addr_t` has 32 bits on some machines"
     )]
-    unsafe fn span(&self, (addr, dma_handle): Self::Object) -> Span {
+    unsafe fn span(&self, (addr, dma_handle): Self::Object) -> Span<'_> {
         // SAFETY: By the requirement of this function.
         let span = unsafe { Span::of(addr, self.bytes, span::whole_pages(self.bytes)) };
         span.with_dma_addr(dma_handle as u64)

@@ -72,7 +72,7 @@ unsafe impl Source for Kmalloc {
         unsafe { bindings::kfree(ptr::null()) };
     }
 
-    unsafe fn span(&self, object: NonNull<u8>) -> Span {
+    unsafe fn span(&self, object: NonNull<u8>) -> Span<'_> {
         // SAFETY: By the requirement of this function.
         unsafe { Span::of(object, self.bytes, actual_bytes(object, self.bytes)) }
     }
@@ -114,7 +114,7 @@ unsafe impl Source for KmallocOnNode {
         self.of.free_null();
     }
 
-    unsafe fn span(&self, object: NonNull<u8>) -> Span {
+    unsafe fn span(&self, object: NonNull<u8>) -> Span<'_> {
         // SAFETY: By the requirement of this function.
         unsafe { self.of.span(object) }
     }
@@ -197,7 +197,7 @@ unsafe impl Source for Krealloc {
         self.new.free_null();
     }
 
-    unsafe fn span(&self, object: NonNull<u8>) -> Span {
+    unsafe fn span(&self, object: NonNull<u8>) -> Span<'_> {
         // SAFETY: By the requirement of this function.
         unsafe { self.new.span(object) }
     }
@@ -242,7 +242,7 @@ unsafe impl Source for Kvmalloc {
         unsafe { bindings::kvfree(ptr::null()) };
     }
 
-    unsafe fn span(&self, object: NonNull<u8>) -> Span {
+    unsafe fn span(&self, object: NonNull<u8>) -> Span<'_> {
         // SAFETY: Any pointer may be asked about.
         let actual = match unsafe { bindings::is_vmalloc_addr(object.as_ptr().cast::<c_void>()) } {
             true => super::span::whole_pages(self.bytes),

@@ -92,8 +92,8 @@ pub unsafe trait Source: Send + Sync + 'static {
     ///
     /// # Safety
     ///
-    /// It must be from this source and not have been taken back yet.
-    unsafe fn span(&self, object: Self::Object) -> Span;
+    /// It must be from this source, and not be taken back as long as what is returned is used.
+    unsafe fn span(&self, object: Self::Object) -> Span<'_>;
 }
 
 /// What became of an object that was there before.
@@ -115,8 +115,8 @@ pub struct Fresh<'a, S: Source> {
 
 impl<S: Source> Fresh<'_, S> {
     /// What it is.
-    pub fn span(&self) -> Span {
-        // SAFETY: It was allocated from this source, and is not freed before this is gone.
+    pub fn span(&self) -> Span<'_> {
+        // SAFETY: It was allocated from this source, and is not freed before this is gone, which is borrowed.
         unsafe { self.source.span(self.object) }
     }
 

@@ -28,7 +28,7 @@ unsafe impl Source for Nothing {
         hidden(object.as_ptr());
     }
 
-    unsafe fn span(&self, object: NonNull<u8>) -> Span {
+    unsafe fn span(&self, object: NonNull<u8>) -> Span<'_> {
         Span::nothing(object)
     }
 }

@@ -46,7 +46,7 @@ impl PageBlocks {
     /// # Safety
     ///
     /// `block` must be such a block.
-    unsafe fn span_of(&self, block: Block) -> Span {
+    unsafe fn span_of(&self, block: Block) -> Span<'_> {
         // SAFETY: By the requirement of this function, and the block has so many pages.
         unsafe {
             Span::of_pages(
@@ -78,7 +78,7 @@ unsafe impl Source for PageBlocks {
         unsafe { bindings::__free_pages(object.as_ptr(), self.order) };
     }
 
-    unsafe fn span(&self, object: Block) -> Span {
+    unsafe fn span(&self, object: Block) -> Span<'_> {
         // SAFETY: By the requirement of this function.
         unsafe { self.span_of(object) }
     }
@@ -117,7 +117,7 @@ unsafe impl Source for PageBlocksOnNode {
         unsafe { self.of.free(object) };
     }
 
-    unsafe fn span(&self, object: Block) -> Span {
+    unsafe fn span(&self, object: Block) -> Span<'_> {
         // SAFETY: By the requirement of this function.
         unsafe { self.of.span(object) }
     }
@@ -172,7 +172,7 @@ unsafe impl<S: Source<Object = Block>> Source for SplitBlocks<S> {
         }
     }
 
-    unsafe fn span(&self, object: Block) -> Span {
+    unsafe fn span(&self, object: Block) -> Span<'_> {
         // SAFETY: By the requirement of this function.
         unsafe { self.0.span(object) }
     }

@@ -67,7 +67,7 @@ unsafe impl Source for PerCpu {
         unsafe { bindings::free_percpu(ptr::null_mut()) };
     }
 
-    unsafe fn span(&self, object: NonNull<c_void>) -> Span {
+    unsafe fn span(&self, object: NonNull<c_void>) -> Span<'_> {
         // SAFETY: By the requirement of this function.
         let first = unsafe { ffi::mapkit_first_cpu_ptr(object.as_ptr()) };
         match NonNull::new(first.cast::<u8>()) {

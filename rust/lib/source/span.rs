@@ -9,7 +9,10 @@ use crate::{
     },
     ffi, //
 };
-use core::ptr::NonNull;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::{
     bindings,
     ffi::c_void,
@@ -20,13 +23,30 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// Where it is was allocated when this was made. Whoever has one does not use it after that was freed.
+/// Where it is stays allocated for `'a`.
+///
+/// It cannot be kept for longer than the object that it is of:
+///
+/// ```compile_fail
+/// # use mapkit::source::{Fresh, Source, Span};
+/// fn keep<'a, S: Source>(fresh: Fresh<'a, S>) -> Span<'a> {
+///     fresh.span()
+/// }
+/// ```
+///
+/// ```
+/// # use mapkit::source::{Fresh, Source, Span};
+/// fn look<'a, S: Source>(fresh: &'a Fresh<'_, S>) -> Span<'a> {
+///     fresh.span()
+/// }
+/// ```
 #[derive(Clone, Copy)]
-pub struct Span {
+pub struct Span<'a> {
     place: Place,
     asked: usize,
     actual: usize,
     dma_addr: Option<u64>,
+    _object: PhantomData<&'a ()>,
 }
 
 #[derive(Clone, Copy)]
@@ -92,7 +112,7 @@ pub(super) fn whole_pages(bytes: usize) -> usize {
     bytes.checked_next_multiple_of(PAGE_SIZE).unwrap_or(bytes)
 }
 
-impl Span {
+impl Span<'_> {
     /// Of no bytes, with an address that means so.
     pub(super) fn nothing(at: NonNull<u8>) -> Self {
         Self {
@@ -100,6 +120,7 @@ impl Span {
             asked: 0,
             actual: 0,
             dma_addr: None,
+            _object: PhantomData,
         }
     }
 
@@ -107,8 +128,8 @@ impl Span {
     ///
     /// # Safety
     ///
-    /// At `addr` must be so many bytes, allocated, in the direct map or the vmalloc area. The span must
-    /// not be used after they were freed.
+    /// At `addr` must be so many bytes, allocated, in the direct map or the vmalloc area, as long as the
+    /// span is used.
     pub(super) unsafe fn of(addr: NonNull<u8>, asked: usize, actual: usize) -> Self {
         if asked == 0 {
             return Self::nothing(addr);
@@ -118,6 +139,7 @@ impl Span {
             asked,
             actual,
             dma_addr: None,
+            _object: PhantomData,
         }
     }
 
@@ -125,8 +147,7 @@ impl Span {
     ///
     /// # Safety
     ///
-    /// From `page` on must be the `struct page`s of so many pages, allocated. The span must not be used
-    /// after they were freed.
+    /// From `page` on must be the `struct page`s of so many pages, allocated as long as the span is used.
     pub(super) unsafe fn of_pages(page: StructPage, nr_pages: usize) -> Self {
         let bytes = nr_pages.wrapping_mul(PAGE_SIZE);
         Self {
@@ -134,6 +155,7 @@ impl Span {
             asked: bytes,
             actual: bytes,
             dma_addr: None,
+            _object: PhantomData,
         }
     }
 

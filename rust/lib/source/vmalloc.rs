@@ -70,7 +70,7 @@ unsafe impl Source for Vmalloc {
         unsafe { ffi::vfree(ptr::null()) };
     }
 
-    unsafe fn span(&self, object: NonNull<u8>) -> Span {
+    unsafe fn span(&self, object: NonNull<u8>) -> Span<'_> {
         // SAFETY: By the requirement of this function.
         unsafe { Span::of(object, self.bytes, span::whole_pages(self.bytes)) }
     }
@@ -118,7 +118,7 @@ unsafe impl Source for VmallocOnNode {
         unsafe { ffi::vfree(ptr::null()) };
     }
 
-    unsafe fn span(&self, object: NonNull<u8>) -> Span {
+    unsafe fn span(&self, object: NonNull<u8>) -> Span<'_> {
         // SAFETY: By the requirement of this function.
         unsafe { Span::of(object, self.bytes, span::whole_pages(self.bytes)) }
     }
