@@ -97,7 +97,10 @@ fn a_stopped_wait_keeps_its_deadline(_: &Context) -> Result<()> {
     let took = began.elapsed();
     ensure!(took >= WAITS, "it was over after {took:?}");
     // With each stop, it would be 0.9 s longer.
-    ensure!(took < WAITS + Duration::from_millis(700), "it took {took:?}");
+    ensure!(
+        took < WAITS + Duration::from_millis(700),
+        "it took {took:?}"
+    );
     Ok(())
 }
 
@@ -120,20 +123,23 @@ fn edges_are_told_when_they_can_be(_: &Context) -> Result<()> {
         mapwright::page_bytes(),
         ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
     )?;
-    for (at, byte) in uapi::Events::new().size.to_ne_bytes().into_iter().enumerate() {
+    for (at, byte) in uapi::Events::new()
+        .size
+        .to_ne_bytes()
+        .into_iter()
+        .enumerate()
+    {
         page.store(at, byte);
     }
     page.protect(ProtFlags::PROT_READ)?;
     for _ in 0..3 {
         // SAFETY: The kernel may be asked for anything.
-        let ret = unsafe {
-            libc::ioctl(
-                bank.as_fd().as_raw_fd(),
-                uapi::IOCTL_EVENTS as _,
-                page.addr,
-            )
-        };
-        ensure!(Errno::result(ret) == Err(Errno::EFAULT), "it returned {ret}");
+        let ret =
+            unsafe { libc::ioctl(bank.as_fd().as_raw_fd(), uapi::IOCTL_EVENTS as _, page.addr) };
+        ensure!(
+            Errno::result(ret) == Err(Errno::EFAULT),
+            "it returned {ret}"
+        );
     }
     ensure!(bank.events()? == (bit, 0), "the edge was lost");
     ensure!(bank.events()? == (0, 0), "it was told twice");
