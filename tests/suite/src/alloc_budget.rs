@@ -47,12 +47,18 @@ fn after(text: &str, name: &str) -> Option<u64> {
     rest.split_whitespace().next()?.parse().ok()
 }
 
+/// A skip where the kernel keeps something of each object for its checkers, for which nobody is charged: it would hide
+/// what is to be seen.
+pub fn needs_a_kernel_without_checkers() -> Result<()> {
+    match Path::new("/sys/kernel/debug/kmemleak").exists() {
+        true => skip("this kernel has checkers that take memory for each object"),
+        false => Ok(()),
+    }
+}
+
 /// Fails if memory fell, at any time while `f` ran, by more than `budget` and a twentieth of it.
 fn within(budget: u64, what: &str, f: impl FnOnce() -> Result<()>) -> Result<u64> {
-    // What the kernel keeps for tools, for which nobody is charged, would hide what is to be seen.
-    if Path::new("/sys/kernel/debug/kmemleak").exists() {
-        return skip("this kernel has checkers that take memory for each object");
-    }
+    needs_a_kernel_without_checkers()?;
     let before = available()?;
     let (least, over) = (AtomicU64::new(before), AtomicBool::new(false));
     let ran = thread::scope(|scope| {

@@ -4,7 +4,7 @@
 //! killed for a region that does not fit.
 
 use crate::{
-    alloc_budget::available,
+    alloc_budget::{available, needs_a_kernel_without_checkers},
     cells::Cell,
     child,
     dma::wait_until,
@@ -190,6 +190,7 @@ fn counts_a_region(cell: Cell) -> Result<()> {
 fn small_regions_are_charged(context: &Context, backing: Backing, method: Method) -> Result<()> {
     const LIMIT: u64 = 64 << 20;
     const MOST: usize = 100_000;
+    needs_a_kernel_without_checkers()?;
     let group = Group::with_limit(LIMIT)?;
     group.run(|| {
         let (before, charged_before) = (available()?, group.current()?);

@@ -88,8 +88,10 @@ fn cases() -> Vec<Case> {
             sound().map(|cell| case(format!("{name}__{}", cell.name()), move || call(cell))),
         );
     }
-    // Others get at the pages of what is exported.
-    let exported = |cell: &Cell| !matches!(cell.backing, Backing::Kmalloc | Backing::Coherent);
+    // Others get at the pages of what is exported, which are refcounted, and write-back for that.
+    let exported = |cell: &Cell| {
+        cell.is_ordinary() && !matches!(cell.backing, Backing::Kmalloc | Backing::Coherent)
+    };
     cases.extend(
         sound()
             .filter(exported)

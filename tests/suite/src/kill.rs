@@ -96,17 +96,18 @@ const PIECE: usize = 1 << 20;
 
 fn read_of_much_memory(context: &Context) -> Result<()> {
     let bytes = much()?;
+    // Of this process, so that the one that is killed frees nothing.
+    let session = Session::open()?;
+    let region = session.create(Backing::Vmalloc, Method::Insert, bytes)?;
     let prepare = || {
-        let session = Session::open()?;
-        let region = session.create(Backing::Vmalloc, Method::Insert, bytes)?;
         let buffer = Map::anonymous(PIECE, RW)?;
         buffer.store(0, 1);
-        Ok((session, region, buffer))
+        Ok(buffer)
     };
-    ends_early(context, prepare, |(session, region, buffer)| {
+    ends_early(context, prepare, |buffer| {
         let times = usize::try_from(bytes)? / PIECE;
         let offset = i64::try_from(region.offset)?;
-        let read = raw::pread_again(session, buffer.addr, PIECE, times, offset)?;
+        let read = raw::pread_again(&session, buffer.addr, PIECE, times, offset)?;
         ensure!(read == times.min(1000) * PIECE, "{read} bytes");
         Ok(())
     })
