@@ -265,7 +265,7 @@ impl Revocable {
                 Ok(Ok(0)) => return Ok(done),
                 Ok(Ok(bytes)) => {
                     done = done.wrapping_add(bytes);
-                    continue;
+                    check_not_killed()
                 }
                 Ok(Err(_)) if fault_in(iov) => check_not_killed(),
                 Ok(Err(err)) | Err(err) => Err(err),
