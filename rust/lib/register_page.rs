@@ -7,7 +7,7 @@
 //! device is still there, and it is taken out of all VMAs [when the driver is unbound](crate::revoke).
 //!
 //! The lock of a page is taken with that of an address space held, and before that of a
-//! [`Space`](crate::space::Space).
+//! [`Space`].
 
 use crate::{
     ffi,

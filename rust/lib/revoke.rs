@@ -12,7 +12,7 @@
 //! mapped for it. [`Revocable`] is memory that can be taken back while programs have it mapped.
 //!
 //! The lock of a [`Revocable`] is taken with that of an address space held, and before that of a
-//! [`Space`](crate::space::Space).
+//! [`Space`].
 
 use crate::{
     backing::Backing,

@@ -10,7 +10,7 @@ pub fn mapped<'a>() -> Mapped<'a> {
 }
 
 pub fn new_vma<'a>(vma: *mut bindings::vm_area_struct) -> NewVma<'a> {
-    NewVma::from_raw(vma) //~ E0624
+    NewVma::from_raw(vma, None) //~ E0624
 }
 
 pub fn kinds<T>(filling: T) {

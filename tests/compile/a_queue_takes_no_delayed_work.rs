@@ -6,9 +6,9 @@ use kernel::{
     sync::Arc,
     workqueue::{HasDelayedWork, RawDelayedWorkItem, WorkItem},
 };
-use mapkit::workqueue::OrderedQueue;
+use mapkit::workqueue::OwnQueue;
 
-pub fn later<T>(queue: &OrderedQueue, work: Arc<T>)
+pub fn later<T>(queue: &OwnQueue, work: Arc<T>)
 where
     T: WorkItem<1, Pointer = Arc<T>> + HasDelayedWork<T, 1> + Send + Sync + 'static,
     Arc<T>: RawDelayedWorkItem<1>,

@@ -2,10 +2,14 @@
 
 //! A page of registers is that of a device which the driver has. It cannot be any physical address.
 
-use kernel::{page::PAGE_SIZE, prelude::*};
+use kernel::{
+    device::{Core, Device},
+    page::PAGE_SIZE,
+    prelude::*,
+};
 use mapkit::register_page::RegisterPage;
 
-pub fn any_page() -> Result {
-    let _ = RegisterPage::new(0x100_0000, PAGE_SIZE as _)?; //~ E0624
+pub fn any_page(device: &Device<Core<'_>>) -> Result {
+    let _ = RegisterPage::new(device, 0x100_0000, PAGE_SIZE as _)?; //~ E0624
     Ok(())
 }
