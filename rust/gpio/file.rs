@@ -55,8 +55,10 @@ pub(crate) struct File {
     interrupted: Mutex<KVec<Interrupted>>,
 }
 
-/// A wait that begins again with these arguments.
+/// A wait that its thread begins again with these arguments.
 struct Interrupted {
+    /// The number of the thread.
+    thread: i32,
     line: u32,
     edges: u32,
     timeout: u32,
@@ -182,18 +184,21 @@ impl File {
         Ok(0)
     }
 
-    /// Until when to wait: that of the wait that was interrupted, if it begins again.
+    /// Until when to wait: that of this thread's wait that was interrupted, if it is that which begins again. Any
+    /// other wait of the thread shows that it does not.
     fn deadline(&self, wait: &uapi::Wait) -> Deadline {
-        if wait.timeout == 0 {
-            return Deadline::NEVER;
-        }
+        let thread = kernel::current!().pid();
         let mut interrupted = self.interrupted.lock();
+        let known = interrupted.iter().position(|known| known.thread == thread);
+        let known = known.and_then(|at| interrupted.remove(at).ok());
         let is_it = |known: &Interrupted| {
             (known.line, known.edges, known.timeout) == (wait.line, wait.edges, wait.timeout)
         };
-        let known = interrupted.iter().position(is_it);
-        let known = known.and_then(|at| interrupted.remove(at).ok());
-        known.map_or_else(|| Deadline::after(wait.timeout), |known| known.deadline)
+        match (wait.timeout, known.filter(is_it)) {
+            (0, _) => Deadline::NEVER,
+            (_, Some(known)) => known.deadline,
+            (timeout, None) => Deadline::after(timeout),
+        }
     }
 
     fn interrupt(&self, wait: &uapi::Wait, deadline: Deadline) {
@@ -203,6 +208,7 @@ impl File {
             let _ = interrupted.remove(0);
         }
         let new = Interrupted {
+            thread: kernel::current!().pid(),
             line: wait.line,
             edges: wait.edges,
             timeout: wait.timeout,

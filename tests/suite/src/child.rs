@@ -2,21 +2,18 @@
 
 //! Child processes.
 
-use anyhow::{bail, Result};
+use anyhow::{bail, ensure, Result};
 use nix::{
     sys::{
-        signal::Signal,
-        wait::{waitpid, WaitStatus},
+        signal::{kill, Signal},
+        wait::{waitpid, WaitPidFlag, WaitStatus},
     },
     unistd::{fork, setgroups, setresgid, setresuid, ForkResult, Gid, Pid, Uid},
 };
 
 /// Runs `f` in a forked child and fails if it does, or dies.
 pub fn run(f: impl FnOnce() -> Result<()>) -> Result<()> {
-    match waitpid(spawn(f)?, None)? {
-        WaitStatus::Exited(_, 0) => Ok(()),
-        status => bail!("the child process failed: {status:?}"),
-    }
+    ends_well(spawn(f)?)
 }
 
 /// Runs `f` in a forked child and returns the signal that killed it, if one did.
@@ -44,6 +41,30 @@ pub fn spawn(f: impl FnOnce() -> Result<()>) -> Result<Pid> {
             unsafe { nix::libc::_exit(status) }
         }
     }
+}
+
+/// Fails unless a child process ends by itself, with success.
+pub fn ends_well(child: Pid) -> Result<()> {
+    match waitpid(child, None)? {
+        WaitStatus::Exited(_, 0) => Ok(()),
+        status => bail!("the child process failed: {status:?}"),
+    }
+}
+
+/// Stops a child process, and returns when it has stopped.
+pub fn stop(child: Pid) -> Result<()> {
+    kill(child, Signal::SIGSTOP)?;
+    let status = waitpid(child, Some(WaitPidFlag::WUNTRACED))?;
+    ensure!(
+        matches!(status, WaitStatus::Stopped(_, Signal::SIGSTOP)),
+        "{status:?}"
+    );
+    Ok(())
+}
+
+/// Lets a child process go on that was stopped.
+pub fn go_on(child: Pid) -> Result<()> {
+    Ok(kill(child, Signal::SIGCONT)?)
 }
 
 /// Gives up all privileges.

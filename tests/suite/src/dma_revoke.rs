@@ -20,7 +20,7 @@ use nix::{
     errno::Errno,
     poll::{poll, PollFd, PollFlags, PollTimeout},
     sys::{
-        signal::{kill, Signal},
+        signal::Signal,
         wait::{waitpid, WaitPidFlag, WaitStatus},
     },
     unistd::{pipe, read, write, Pid},
@@ -217,9 +217,7 @@ impl Elsewhere {
 
     fn looks(self) -> Result<()> {
         write(&self.go, &[1])?;
-        let ended = waitpid(self.pid, None)?;
-        ensure!(matches!(ended, WaitStatus::Exited(_, 0)), "{ended:?}");
-        Ok(())
+        child::ends_well(self.pid)
     }
 }
 
@@ -250,8 +248,7 @@ fn from_a_program_that_runs(_: &Context) -> Result<()> {
 fn from_a_program_that_is_stopped(context: &Context) -> Result<()> {
     let (path, name) = (device()?, name_in_sysfs()?);
     let holder = Elsewhere::new(&path)?;
-    kill(holder.pid, Signal::SIGSTOP)?;
-    waitpid(holder.pid, Some(WaitPidFlag::WUNTRACED))?;
+    child::stop(holder.pid)?;
     let before = free_bytes()?;
     unbind_soon(|| write_unbind(&name))?;
     let freed = free_bytes()?.saturating_sub(before);
@@ -263,7 +260,7 @@ fn from_a_program_that_is_stopped(context: &Context) -> Result<()> {
     );
     bind(&path, &name)?;
     works_again(&path)?;
-    kill(holder.pid, Signal::SIGCONT)?;
+    child::go_on(holder.pid)?;
     holder.looks()?;
     works_again(&path)
 }
@@ -284,10 +281,9 @@ fn from_the_program_that_unbinds(_: &Context) -> Result<()> {
 fn from_a_program_when_the_device_is_pulled_out(_: &Context) -> Result<()> {
     let (path, sysfs) = (device()?, in_sysfs()?);
     let holder = Elsewhere::new(&path)?;
-    kill(holder.pid, Signal::SIGSTOP)?;
-    waitpid(holder.pid, Some(WaitPidFlag::WUNTRACED))?;
+    child::stop(holder.pid)?;
     unbind_soon(|| Ok(fs::write(sysfs.join("remove"), "1")?))?;
-    kill(holder.pid, Signal::SIGCONT)?;
+    child::go_on(holder.pid)?;
     holder.looks()?;
     fs::write("/sys/bus/pci/rescan", "1")?;
     wait_until("the device node appears", || Ok(path.exists()))?;

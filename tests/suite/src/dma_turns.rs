@@ -4,13 +4,14 @@
 //! is stopped, frozen, traced, signalled or killed.
 
 use crate::{
+    alarms,
     cgroup::Group,
     child,
     dma::{
         device, from_to, nothing_is_left, tables, wait_until, Bench, BUFFER, COHERENT, PAGES,
         VMALLOC,
     },
-    raw::Map,
+    raw,
     runner::{suite, Context},
 };
 use anyhow::{bail, ensure, Context as _, Result};
@@ -22,14 +23,12 @@ use nix::{
     errno::Errno,
     libc,
     sys::{
-        mman::ProtFlags,
-        signal::{kill, sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal},
-        wait::{waitpid, WaitPidFlag, WaitStatus},
+        signal::{kill, SaFlags, Signal},
+        wait::{waitpid, WaitPidFlag},
     },
     unistd::{pipe, read, write, Pid},
 };
 use std::{
-    os::fd::{AsFd as _, AsRawFd as _},
     path::Path,
     thread::sleep,
     time::{Duration, Instant},
@@ -191,8 +190,7 @@ fn disturbed(others: u64, disturb: impl FnOnce(&Path, Pid) -> Result<()>) -> Res
     })?;
     wait_until("the transfer begins", || Ok(pieces(&path)? > before + 4))?;
     disturb(&path, pid)?;
-    let ended = waitpid(pid, None)?;
-    ensure!(matches!(ended, WaitStatus::Exited(_, 0)), "{ended:?}");
+    child::ends_well(pid)?;
     let (made, needed) = (pieces(&path)? - before - others, 2 * BYTES / BUFFER);
     // The first of two pieces is moved once more if the signal came between them.
     ensure!((needed..=needed + 2).contains(&made), "{made} pieces");
@@ -210,11 +208,9 @@ fn rests(path: &Path) -> Result<()> {
 
 fn stopped_and_continued(_: &Context) -> Result<()> {
     disturbed(0, |path, pid| {
-        kill(pid, Signal::SIGSTOP)?;
-        waitpid(pid, Some(WaitPidFlag::WUNTRACED))?;
+        child::stop(pid)?;
         rests(path)?;
-        kill(pid, Signal::SIGCONT)?;
-        Ok(())
+        child::go_on(pid)
     })
 }
 
@@ -253,39 +249,14 @@ fn frozen(_: &Context) -> Result<()> {
     })
 }
 
-extern "C" fn handler(_: libc::c_int) {}
-
-fn handle(flags: SaFlags) -> Result<()> {
-    let action = SigAction::new(SigHandler::Handler(handler), flags, SigSet::empty());
-    // SAFETY: The handler does nothing.
-    unsafe { sigaction(Signal::SIGALRM, &action) }?;
-    Ok(())
-}
-
-/// Has `SIGALRM` come every `milliseconds`, or no more.
-fn every(milliseconds: i64) -> Result<()> {
-    let time = libc::timeval {
-        tv_sec: 0,
-        tv_usec: (milliseconds * 1000) as _,
-    };
-    let timer = libc::itimerval {
-        it_interval: time,
-        it_value: time,
-    };
-    // SAFETY: The structure is valid.
-    let ret = unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
-    Errno::result(ret)?;
-    Ok(())
-}
-
 /// The program is told how far it came, and goes on from there.
 fn interrupted_by_a_handler(context: &Context) -> Result<()> {
     let path = device()?;
     let before = pieces(&path)?;
     let work = Work::new(&path)?;
     let mut request = work.request();
-    handle(SaFlags::empty())?;
-    every(700)?;
+    alarms::handle(SaFlags::empty())?;
+    alarms::every(700)?;
     let mut interrupted = 0;
     loop {
         let left = request.bytes;
@@ -301,7 +272,7 @@ fn interrupted_by_a_handler(context: &Context) -> Result<()> {
         work.session.read_at(&work.target, 0, &mut seen)?;
         ensure!(work.contents.starts_with(&seen), "not all was moved");
     }
-    every(0)?;
+    alarms::every(0)?;
     ensure!(interrupted > 2, "interrupted {interrupted} times");
     work.check()?;
     context.note(format!(
@@ -316,10 +287,10 @@ fn handlers_that_restart(context: &Context) -> Result<()> {
     let path = device()?;
     let before = pieces(&path)?;
     let work = Work::new(&path)?;
-    handle(SaFlags::SA_RESTART)?;
-    every(450)?;
+    alarms::handle(SaFlags::SA_RESTART)?;
+    alarms::every(450)?;
     let done = work.session.request(&mut work.request());
-    every(0)?;
+    alarms::every(0)?;
     ensure!(done == Ok(()), "{done:?}");
     work.check()?;
     context.note(format!("{} pieces", pieces(&path)? - before));
@@ -341,31 +312,9 @@ fn told_when_it_can_be(_: &Context) -> Result<()> {
     };
     wait_until("both have ended", ended)?;
     sleep(Duration::from_millis(200));
-    let page = Map::anonymous(
-        page_size() as usize,
-        ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-    )?;
-    for (at, byte) in (uapi::Done::new().size)
-        .to_ne_bytes()
-        .into_iter()
-        .enumerate()
-    {
-        page.store(at, byte);
-    }
-    page.protect(ProtFlags::PROT_READ)?;
     for _ in 0..3 {
-        // SAFETY: The kernel may be asked for anything.
-        let ret = unsafe {
-            libc::ioctl(
-                bench.session.as_fd().as_raw_fd(),
-                uapi::IOCTL_DONE as _,
-                page.addr,
-            )
-        };
-        ensure!(
-            Errno::result(ret) == Err(Errno::EFAULT),
-            "it returned {ret}"
-        );
+        let told = raw::ioctl_read_only(&bench.session, uapi::IOCTL_DONE, uapi::Done::new().size);
+        ensure!(told == Err(Errno::EFAULT), "{told:?}");
     }
     for cookie in [5, 6] {
         let told = bench.session.done();

@@ -3,27 +3,18 @@
 //! Programs that wait for an edge, and are stopped meanwhile or cannot be told of it.
 
 use crate::{
-    child,
+    alarms, child,
     gpio::{armed, line, press, rig, settled, wait_for},
-    raw::Map,
+    raw,
     runner::{suite, Context},
 };
 use anyhow::{anyhow, ensure, Result};
 use gpio_model::Level;
 use mapwright::gpio::{Bank, EDGE_RISING};
 use mapwright::uapi::{gpio as uapi, Request as _};
-use nix::{
-    errno::Errno,
-    libc,
-    sys::{
-        mman::ProtFlags,
-        signal::{kill, Signal},
-        wait::{waitpid, WaitPidFlag, WaitStatus},
-    },
-    unistd::Pid,
-};
+use nix::{errno::Errno, sys::signal::SaFlags, unistd::Pid};
 use std::{
-    os::fd::{AsFd as _, AsRawFd as _},
+    os::fd::AsFd as _,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -31,21 +22,14 @@ use std::{
 suite! { "gpio.waits":
     a_stopped_wait_goes_on,
     a_stopped_wait_keeps_its_deadline,
+    a_wait_that_is_given_up_leaves_no_deadline,
     edges_are_told_when_they_can_be,
 }
 
 fn stop_and_continue(pid: Pid, after: Duration) -> Result<()> {
-    kill(pid, Signal::SIGSTOP)?;
-    waitpid(pid, Some(WaitPidFlag::WUNTRACED))?;
+    child::stop(pid)?;
     sleep(after);
-    kill(pid, Signal::SIGCONT)?;
-    Ok(())
-}
-
-fn ends_well(pid: Pid) -> Result<()> {
-    let ended = waitpid(pid, None)?;
-    ensure!(matches!(ended, WaitStatus::Exited(_, 0)), "{ended:?}");
-    Ok(())
+    child::go_on(pid)
 }
 
 fn a_stopped_wait_goes_on(_: &Context) -> Result<()> {
@@ -71,7 +55,7 @@ fn a_stopped_wait_goes_on(_: &Context) -> Result<()> {
         // It begins again.
         waits(2)?;
         press(&mut model, &bank, button.number(), Level::High)?;
-        ends_well(pid)?;
+        child::ends_well(pid)?;
         press(&mut model, &bank, button.number(), Level::Low)?;
     }
     Ok(())
@@ -93,7 +77,7 @@ fn a_stopped_wait_keeps_its_deadline(_: &Context) -> Result<()> {
         sleep(Duration::from_millis(100));
         stop_and_continue(pid, Duration::from_millis(300))?;
     }
-    ends_well(pid)?;
+    child::ends_well(pid)?;
     let took = began.elapsed();
     ensure!(took >= WAITS, "it was over after {took:?}");
     // With each stop, it would be 0.9 s longer.
@@ -102,6 +86,38 @@ fn a_stopped_wait_keeps_its_deadline(_: &Context) -> Result<()> {
         "it took {took:?}"
     );
     Ok(())
+}
+
+/// A handler ends a wait, and the program waits for something else: what it waits for later, with the time that
+/// was left, has all of that time.
+fn a_wait_that_is_given_up_leaves_no_deadline(_: &Context) -> Result<()> {
+    let (_model, bank) = rig()?;
+    let button = line(7);
+    bank.set_direction(button, false)?;
+    child::run(|| {
+        let bank = Bank::open(0)?;
+        let wait = |timeout| uapi::Wait {
+            line: button.number(),
+            edges: EDGE_RISING,
+            timeout,
+            ..uapi::Wait::new()
+        };
+        alarms::handle(SaFlags::empty())?;
+        alarms::every(200)?;
+        let mut given_up = wait(2000);
+        let ended = bank.request(&mut given_up);
+        alarms::every(0)?;
+        ensure!(ended == Err(Errno::EINTR), "{ended:?}");
+        let left = given_up.timeout;
+        ensure!((1000..2000).contains(&left), "{left} ms are left");
+        ensure!(bank.request(&mut wait(1)) == Err(Errno::ETIMEDOUT));
+        sleep(Duration::from_millis(500));
+        let began = Instant::now();
+        ensure!(bank.request(&mut wait(left)) == Err(Errno::ETIMEDOUT));
+        let took = began.elapsed();
+        ensure!(took >= Duration::from_millis(left.into()), "{took:?}");
+        Ok(())
+    })
 }
 
 /// A program that cannot be told of edges is told later.
@@ -119,27 +135,9 @@ fn edges_are_told_when_they_can_be(_: &Context) -> Result<()> {
     )];
     let ready = nix::poll::poll(&mut fds, 10_000u16)?;
     ensure!(ready == 1, "there was no edge");
-    let page = Map::anonymous(
-        mapwright::page_bytes(),
-        ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-    )?;
-    for (at, byte) in uapi::Events::new()
-        .size
-        .to_ne_bytes()
-        .into_iter()
-        .enumerate()
-    {
-        page.store(at, byte);
-    }
-    page.protect(ProtFlags::PROT_READ)?;
     for _ in 0..3 {
-        // SAFETY: The kernel may be asked for anything.
-        let ret =
-            unsafe { libc::ioctl(bank.as_fd().as_raw_fd(), uapi::IOCTL_EVENTS as _, page.addr) };
-        ensure!(
-            Errno::result(ret) == Err(Errno::EFAULT),
-            "it returned {ret}"
-        );
+        let told = raw::ioctl_read_only(&bank, uapi::IOCTL_EVENTS, uapi::Events::new().size);
+        ensure!(told == Err(Errno::EFAULT), "{told:?}");
     }
     ensure!(bank.events()? == (bit, 0), "the edge was lost");
     ensure!(bank.events()? == (0, 0), "it was told twice");

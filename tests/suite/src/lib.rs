@@ -7,6 +7,7 @@
 
 mod advice;
 mod aio;
+mod alarms;
 mod alloc;
 mod alloc_budget;
 mod alloc_life;

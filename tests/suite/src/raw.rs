@@ -287,6 +287,16 @@ pub fn ioctl(fd: &impl AsFd, number: u32, argument: usize) -> Result<(), Errno> 
     Errno::result(unsafe { libc::ioctl(fd, number, argument) }).map(drop)
 }
 
+/// The same with a structure that begins with `size` and that the kernel cannot write to.
+pub fn ioctl_read_only(fd: &impl AsFd, number: u32, size: u32) -> Result<(), Errno> {
+    let page = Map::anonymous(page_bytes(), RW)?;
+    for (at, byte) in size.to_ne_bytes().into_iter().enumerate() {
+        page.store(at, byte);
+    }
+    page.protect(ProtFlags::PROT_READ)?;
+    ioctl(fd, number, page.addr)
+}
+
 /// `write(fd, address, length)`: all of it.
 pub fn write(fd: &impl AsFd, address: usize, length: usize) -> Result<(), Errno> {
     let fd = fd.as_fd().as_raw_fd();
