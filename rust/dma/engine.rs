@@ -220,7 +220,7 @@ impl Engine {
 
     /// Has the device move nothing any more.
     fn forbid(&self) {
-        // Without, it has lost its driver, and may not anyway.
+        // A device that has lost its driver may not use the bus anyway.
         if let Some(master) = self.master.try_access() {
             master.forbid();
         }

@@ -122,8 +122,8 @@ pub trait CharDevice: Sized + Send + Sync + 'static {
     /// not touch the caller's memory, nor wait for a lock under which somebody does.
     fn mmap<'a>(&self, vma: NewVma<'a>) -> Result<Mapped<'a>>;
 
-    /// Whether an ioctl changes something that others see: memory, a device. Then the file has to be open for writing, or
-    /// it fails with `EBADF`, as `write(2)` does.
+    /// Whether an ioctl changes something that others see: memory, a device. Then the file has to be open for
+    /// writing, or it fails with `EBADF`, as `write(2)` does.
     fn changes(_cmd: u32) -> bool {
         false
     }

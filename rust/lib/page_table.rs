@@ -62,7 +62,8 @@ impl AddressSpace {
     /// That of the process with the number `pid`, in the caller's pid namespace; 0 for the caller's
     /// own.
     ///
-    /// `EPERM` for that of a number if the caller lacks `CAP_SYS_PTRACE`, `ESRCH` if there is none or it is exiting, `EINVAL` for a kernel thread.
+    /// `EPERM` for that of another process if the caller lacks `CAP_SYS_PTRACE`, `ESRCH` if there is none or it is
+    /// exiting, `EINVAL` for a kernel thread.
     pub fn of_process(pid: u32) -> Result<Self> {
         if pid != 0 && !capability::is_sys_ptrace() {
             return Err(EPERM);

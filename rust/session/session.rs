@@ -185,8 +185,8 @@ impl Session {
     pub(crate) fn destroy(&self, id: u64) -> Result {
         let mut regions = self.regions.lock();
         let region = regions.find_id(id).ok_or(ENOENT)?;
-        // This file's `mmap(2)` maps it or marks it as busy with the lock held, or finds no region. A DMA-buf of the region may
-        // be mapped meanwhile, as it may be later: it holds a reference of its own.
+        // This file's `mmap(2)` maps it or marks it as busy with the lock held, or finds no region. A DMA-buf of
+        // the region may be mapped meanwhile, as it may be later: it holds a reference of its own.
         if region.is_busy() {
             return Err(EBUSY);
         }
