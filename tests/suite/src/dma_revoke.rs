@@ -44,13 +44,13 @@ suite! { "dma.revoke":
 }
 
 /// A second, and a piece of the engine.
-const SOON: Duration = Duration::from_millis(1200);
+pub(crate) const SOON: Duration = Duration::from_millis(1200);
 /// Coherent memory that a program holds.
 const REGIONS: usize = 8;
 const REGION: u64 = 1 << 20;
 
 /// All that a program can hold of a device.
-struct Holder {
+pub(crate) struct Holder {
     session: Session,
     coherent: Vec<(Region, Mapping)>,
     ordinary: (Region, Mapping),
@@ -58,7 +58,7 @@ struct Holder {
 }
 
 impl Holder {
-    fn new(path: &Path) -> Result<Self> {
+    pub(crate) fn new(path: &Path) -> Result<Self> {
         let session = Session::open_at(path)?;
         let coherent = (0..REGIONS).map(|_| {
             let region = session.create(Backing::Coherent, Method::Dma, REGION)?;
@@ -98,8 +98,26 @@ impl Holder {
         })
     }
 
+    /// What it finds when the device has slept: all that it left, and its transfers on their way.
+    fn finds_everything(&self) -> Result<()> {
+        for (region, mapping) in &self.coherent[2..] {
+            for at in [0, REGION as usize - 8] {
+                let mut seen = [0; 8];
+                mapping.read(at, &mut seen);
+                ensure!(&seen == b"coherent", "{seen:?}");
+            }
+            self.session.query(region)?;
+        }
+        let mut seen = [0; 8];
+        self.ordinary.1.read(0, &mut seen);
+        ensure!(&seen == b"ordinary", "{seen:?}");
+        let done = self.session.done();
+        ensure!(done == Err(Errno::EAGAIN), "a transfer ended: {done:?}");
+        Ok(())
+    }
+
     /// What it finds when the device is gone.
-    fn finds_nothing(&self) -> Result<()> {
+    pub(crate) fn finds_nothing(&self) -> Result<()> {
         let Self {
             session,
             coherent,
@@ -156,7 +174,7 @@ impl Holder {
 }
 
 /// Takes the device from its driver, in a child process, so that it is told if that takes too long.
-fn unbind_soon(take: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(crate) fn unbind_soon(take: impl FnOnce() -> Result<()>) -> Result<()> {
     let began = Instant::now();
     let pid = child::spawn(take)?;
     loop {
@@ -195,34 +213,44 @@ fn free_bytes() -> Result<u64> {
 }
 
 /// A holder in a child process, and how to have it look.
-struct Elsewhere {
-    pid: Pid,
+pub(crate) struct Elsewhere {
+    pub(crate) pid: Pid,
     go: OwnedFd,
 }
 
 impl Elsewhere {
-    fn new(path: &Path) -> Result<Self> {
+    /// It will find nothing.
+    pub(crate) fn new(path: &Path) -> Result<Self> {
+        Self::that_finds(path, Holder::finds_nothing)
+    }
+
+    /// It will find all that it left.
+    pub(crate) fn that_stays(path: &Path) -> Result<Self> {
+        Self::that_finds(path, Holder::finds_everything)
+    }
+
+    fn that_finds(path: &Path, finds: fn(&Holder) -> Result<()>) -> Result<Self> {
         let (ready, tell) = pipe()?;
         let (wait, go) = pipe()?;
         let pid = child::spawn(|| {
             let holder = Holder::new(path)?;
             ensure!(write(&tell, &[1])? == 1);
             read(&wait, &mut [0])?;
-            holder.finds_nothing()
+            finds(&holder)
         })?;
         drop(tell);
         ensure!(read(&ready, &mut [0])? == 1, "the child holds nothing");
         Ok(Self { pid, go })
     }
 
-    fn looks(self) -> Result<()> {
+    pub(crate) fn looks(self) -> Result<()> {
         write(&self.go, &[1])?;
         child::ends_well(self.pid)
     }
 }
 
 /// The device works, with a driver of its own again.
-fn works_again(path: &Path) -> Result<()> {
+pub(crate) fn works_again(path: &Path) -> Result<()> {
     round_trips(COHERENT, Lending::Scatter, &[BUFFER + 1])?;
     round_trips(PAGES, Lending::Single, &[BUFFER + 1])?;
     nothing_is_left(path)

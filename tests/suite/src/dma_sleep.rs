@@ -3,18 +3,27 @@
 //! The system sleeps while the device has memory, and while it moves some.
 
 use crate::{
-    dma::{each_piece_interrupted, from_to, tables, wait_until, Bench, COHERENT, PAGES, VMALLOC},
+    child,
+    dma::{
+        device, each_piece_interrupted, from_to, nothing_is_left, tables, wait_until, Bench,
+        COHERENT, PAGES, VMALLOC,
+    },
+    dma_revoke::{Elsewhere, SOON},
     runner::{suite, Context},
     sleep::rehearse,
 };
 use anyhow::{ensure, Result};
 use mapwright::{page_size, Direction, Lending, TransferSide as Side};
 use nix::errno::Errno;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 suite! { "dma.sleep":
     transfers_go_on_after_sleep,
+    programs_keep_nothing_awake,
 }
+
+/// How long the system sleeps.
+const NIGHT: Duration = Duration::from_secs(1);
 
 /// Sixteen pieces, each of which takes a tenth of a second to the device and one back.
 const BYTES: u64 = 64 << 10;
@@ -41,7 +50,7 @@ fn transfers_go_on_after_sleep(context: &Context) -> Result<()> {
     let before = pieces()?;
     wait_until("a piece is on its way", || Ok(pieces()? > before))?;
     ensure!(session.done() == Err(Errno::EAGAIN), "it is over already");
-    rehearse(Duration::from_secs(1))?;
+    rehearse(NIGHT)?;
     let mut done = Err(Errno::EAGAIN);
     wait_until("the transfer ends", || {
         done = session.done();
@@ -64,4 +73,20 @@ fn transfers_go_on_after_sleep(context: &Context) -> Result<()> {
     let pieces = each_piece_interrupted(&bench.path)?;
     context.note(format!("{pieces} pieces, each with its interrupt"));
     bench.close()
+}
+
+/// The system falls asleep while one program waits and another is stopped, each with hours of work queued.
+fn programs_keep_nothing_awake(context: &Context) -> Result<()> {
+    let path = device()?;
+    let (waits, stopped) = (Elsewhere::that_stays(&path)?, Elsewhere::that_stays(&path)?);
+    child::stop(stopped.pid)?;
+    let began = Instant::now();
+    rehearse(NIGHT)?;
+    let awake = began.elapsed().saturating_sub(NIGHT);
+    context.note(format!("{} ms beside the sleep itself", awake.as_millis()));
+    ensure!(awake < SOON, "it took {awake:?} to fall asleep and wake");
+    child::go_on(stopped.pid)?;
+    waits.looks()?;
+    stopped.looks()?;
+    nothing_is_left(&path)
 }

@@ -30,11 +30,13 @@ mod dma_failing;
 mod dma_revoke;
 mod dma_sleep;
 mod dma_turns;
+mod dma_unplug;
 mod examples;
 mod failing;
 mod faults;
 mod gpio;
 mod gpio_lines;
+mod gpio_unplug;
 mod gpio_waits;
 mod inject;
 mod inspect;
@@ -45,6 +47,7 @@ mod lockdown;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod memory_types;
 mod module;
+mod monitor;
 #[cfg(target_pointer_width = "32")]
 mod narrow;
 mod pairs;
@@ -97,6 +100,7 @@ const SUITES: &[Suite] = &[
     board::sleep::SUITE,
     gpio_lines::SUITE,
     gpio_waits::SUITE,
+    gpio_unplug::SUITE,
     // The last of its tests removes the module.
     gpio::SUITE,
     tracing::SUITE,
@@ -115,6 +119,7 @@ const SUITES: &[Suite] = &[
     dma_revoke::SUITE,
     dma_sleep::SUITE,
     dma_turns::SUITE,
+    dma_unplug::SUITE,
     module::SUITE,
     failing::SUITE,
     // After it, no module can be inserted.

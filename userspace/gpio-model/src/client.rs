@@ -16,7 +16,7 @@ pub struct Client {
 impl Client {
     /// Opens the serial port, if this machine has one to a model. It can be opened once at a time.
     pub fn connect() -> io::Result<Option<Self>> {
-        let Some(port) = port() else {
+        let Some(port) = virtio_port(PORT) else {
             return Ok(None);
         };
         let file = OpenOptions::new().read(true).write(true).open(port)?;
@@ -106,11 +106,12 @@ fn unexpected(reply: &Reply) -> io::Error {
     io::Error::other(format!("the model of the GPIO bank says {reply:?}"))
 }
 
-fn port() -> Option<PathBuf> {
+/// The virtio port of this machine that has this name.
+pub fn virtio_port(name: &str) -> Option<PathBuf> {
     let ports = fs::read_dir("/sys/class/virtio-ports").ok()?;
     let found = ports.flatten().find(|port| {
-        let name = fs::read_to_string(port.path().join("name")).unwrap_or_default();
-        name.trim() == PORT
+        let its = fs::read_to_string(port.path().join("name")).unwrap_or_default();
+        its.trim() == name
     })?;
     Some(Path::new("/dev").join(found.file_name()))
 }

@@ -22,7 +22,7 @@ mod waveform;
 
 pub use bank::{Bank, Drive, Unclocked, Width, LINES, SIZE};
 pub use bench::Bench;
-pub use client::Client;
+pub use client::{virtio_port, Client};
 pub use clocks::Clocks;
 pub use control::listen;
 pub use record::{Operation, Record};

@@ -139,6 +139,10 @@ pub struct GuestArgs {
     /// say that they do (dma-coherent)
     #[arg(long)]
     pub non_coherent: bool,
+    /// Give the guest a port to QEMU's monitor, by which it can unplug its own devices: QMP, at the virtio
+    /// port mapwright.monitor
+    #[arg(long)]
+    pub monitor: bool,
     /// Who drives the bank GPIO1 in the machine virt
     #[arg(long, default_value_t = GpioMode::Bank, value_enum)]
     pub gpio_mode: GpioMode,
@@ -171,6 +175,7 @@ impl GuestArgs {
             gpio: None,
             gpio_mode: GpioMode::Bank,
             non_coherent: false,
+            monitor: false,
             programs: None,
             own_program: false,
             verbose: false,

@@ -80,7 +80,9 @@ fn pci_function(device: &Path) -> [String; 2] {
     let socket = device.to_string_lossy().replace(['\\', '"'], "");
     [
         "-device".into(),
-        format!(r#"{{"driver":"vfio-user-pci","socket":{{"type":"unix","path":"{socket}"}}}}"#),
+        format!(
+            r#"{{"driver":"vfio-user-pci","id":"bank","socket":{{"type":"unix","path":"{socket}"}}}}"#
+        ),
     ]
 }
 

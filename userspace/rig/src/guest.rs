@@ -21,6 +21,8 @@ pub const TINY_KERNEL_MODULES: &str = "/modules/kernel";
 pub const PORT_CONTROL: &str = "mapwright.ctl";
 pub const PORT_OUT: &str = "mapwright.out";
 pub const PORT_ERR: &str = "mapwright.err";
+/// QEMU's monitor.
+pub const PORT_MONITOR: &str = "mapwright.monitor";
 pub const TAG_REPOSITORY: &str = "mapwright.repo";
 pub const TAG_KERNEL: &str = "mapwright.kernel";
 pub const TAG_RESULTS: &str = "mapwright.results";

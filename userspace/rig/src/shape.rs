@@ -25,6 +25,8 @@ pub struct Build {
     pub gpio_mode: GpioMode,
     /// Whether its devices do not see what the processors' caches hold.
     pub non_coherent: bool,
+    /// Whether it can reach QEMU's monitor.
+    pub monitor: bool,
 }
 
 /// What `make test` boots.
@@ -41,6 +43,7 @@ pub const USUAL: Build = Build {
     gpio: false,
     gpio_mode: GpioMode::Bank,
     non_coherent: false,
+    monitor: false,
 };
 
 /// The device takes a tenth of a second for each transfer. Where QEMU counts instructions, the clock
@@ -55,6 +58,16 @@ pub const EDU: Build = Build {
     append: "mapwright.clock=jumps",
     // QEMU counts instructions with one processor.
     cpus: 1,
+    ..USUAL
+};
+
+/// Of a bus that devices can be pulled out of.
+pub const EDU_UNPLUG: Build = Build {
+    shape: Shape::Edu,
+    about: "the edu device, in a slot that it can be pulled out of",
+    memory: "256M",
+    qemu: "-M pc -device edu,id=edu",
+    monitor: true,
     ..USUAL
 };
 
@@ -100,6 +113,12 @@ pub const GPIO: Build = Build {
     qemu: DISPLAY,
     gpio: true,
     ..USUAL
+};
+
+pub const GPIO_UNPLUGGED: Build = Build {
+    qemu: "-M pc",
+    monitor: true,
+    ..GPIO
 };
 
 /// Tests read registers without the driver, which the kernel forbids otherwise.
@@ -295,6 +314,7 @@ impl Build {
             gpio: self.gpio.then(|| results.join("gpio")),
             gpio_mode: self.gpio_mode,
             non_coherent: self.non_coherent,
+            monitor: self.monitor,
             ..GuestArgs::plain(self.machine, self.memory)
         }
     }

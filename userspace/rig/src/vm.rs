@@ -25,7 +25,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// A guest whose kernel has panicked, or which said that it has ended, is gone after this.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(30);
 /// What a guest wrote before it died has arrived after this.
 const DRAIN: Duration = Duration::from_secs(2);
 /// So many lines of the log are shown where no report says what happened.
@@ -95,6 +95,9 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
     if command.is_none() && machine.terminal().is_none() {
         bail!("a {machine} has no second line for a shell: use --machine virt");
     }
+    if args.monitor && (command.is_none() || !machine.has_virtio()) {
+        bail!("--monitor takes a command, and a machine with virtio ports");
+    }
     if args.non_coherent && machine != Machine::Arm64 {
         bail!("a {machine} has no device tree without coherence: use --machine arm64");
     }
@@ -150,6 +153,7 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
         gpio_mode: args.gpio_mode,
         has_9p,
         non_coherent: args.non_coherent,
+        monitor: args.monitor,
         programs,
         own_program: args.own_program,
         append: shell_words::split(&args.append).context("--append has an open quote")?,
@@ -398,6 +402,7 @@ fn boot(guest: &Guest, timeout: Duration, sink: &mut Sink) -> Result<Ended> {
         out: Tail::new(&token),
         err: Tail::new(&token),
         answered: false,
+        gone: false,
         open: 3,
         log_open: true,
     };
@@ -407,7 +412,20 @@ fn boot(guest: &Guest, timeout: Duration, sink: &mut Sink) -> Result<Ended> {
     let how = how?;
     // Output and log that were on their way when the guest ended.
     run.drain(&received, sink)?;
-    let reports = judge(&run.log);
+    let mut reports = judge(&run.log);
+    if run.stays_on() && !matches!(how, How::Interrupted(_)) {
+        reports.push(Report {
+            title: format!("it did not power off within {} s", GRACE.as_secs()),
+            lines: run
+                .log
+                .iter()
+                .rev()
+                .take(LAST_LINES)
+                .rev()
+                .cloned()
+                .collect(),
+        });
+    }
     Ok(Ended {
         how,
         stage: run.patience.stage(),
@@ -635,6 +653,8 @@ struct Run {
     out: Tail,
     err: Tail,
     answered: bool,
+    /// Its virtual machine has ended.
+    gone: bool,
     /// Ports whose end was not seen yet.
     open: usize,
     log_open: bool,
@@ -656,6 +676,7 @@ impl Run {
                 Ok(Event::Signal(SIGINT)) if self.interactive => {}
                 Ok(Event::Signal(signal)) => return Ok(How::Interrupted(signal)),
                 Ok(Event::Child(status)) => {
+                    self.gone = true;
                     // What it said last may still be on its way.
                     self.drain(received, sink)?;
                     return Ok(match self.end() {
@@ -679,6 +700,11 @@ impl Run {
             None if self.panicked() => How::Died("its kernel panicked".to_owned()),
             None => How::TimedOut,
         }
+    }
+
+    /// Whether it was let go, should have powered off, and has not.
+    fn stays_on(&self) -> bool {
+        self.has_ports && self.answered && !self.gone && !self.panicked()
     }
 
     fn panicked(&self) -> bool {

@@ -28,6 +28,8 @@ pub struct Guest {
     /// It can mount directories of the host.
     pub has_9p: bool,
     pub non_coherent: bool,
+    /// Whether it can reach QEMU's monitor.
+    pub monitor: bool,
     /// The directory of the project's programs.
     pub programs: PathBuf,
     pub own_program: bool,
@@ -80,6 +82,10 @@ impl Sockets {
     pub fn log(&self) -> PathBuf {
         self.dir.join("log")
     }
+
+    pub fn monitor(&self) -> PathBuf {
+        self.dir.join("monitor")
+    }
 }
 
 /// QEMU takes a comma in a value doubled.
@@ -112,6 +118,24 @@ fn port_args(name: &str, socket: &Path) -> Vec<String> {
     ]
 }
 
+/// QEMU listens for its monitor, and connects the guest's port to itself.
+fn monitor_args(socket: &Path) -> Vec<String> {
+    let listener = format!(
+        "socket,id=monitor,path={},server=on,wait=off",
+        value(socket)
+    );
+    let mut args = [
+        "-chardev",
+        &listener,
+        "-mon",
+        "chardev=monitor,mode=control",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    args.extend(port_args(guest::PORT_MONITOR, socket));
+    args
+}
+
 /// The ports to the rig, the results directory, and what the user asked for.
 fn common_args(guest: &Guest, sockets: &Sockets) -> Vec<String> {
     let mut args = Vec::new();
@@ -123,6 +147,9 @@ fn common_args(guest: &Guest, sockets: &Sockets) -> Vec<String> {
         args.extend(port_args(guest::PORT_CONTROL, &sockets.control()));
         args.extend(port_args(guest::PORT_OUT, &sockets.out()));
         args.extend(port_args(guest::PORT_ERR, &sockets.err()));
+    }
+    if guest.monitor {
+        args.extend(monitor_args(&sockets.monitor()));
     }
     if let Some(dir) = &guest.results {
         args.extend(share_args(guest::TAG_RESULTS, dir, false));
@@ -177,6 +204,7 @@ pub mod tests {
             gpio_mode: GpioMode::Bank,
             has_9p: true,
             non_coherent: false,
+            monitor: false,
             programs: "/re,po/build/bin".into(),
             own_program: false,
             append: vec!["nokaslr".into()],
@@ -198,6 +226,21 @@ pub mod tests {
         let args = share_args("mapwright.repo", Path::new("/a,b"), true).join(" ");
         assert!(args.contains("path=/a,,b,"), "{args}");
         assert!(args.contains("readonly=on"), "{args}");
+    }
+
+    #[test]
+    fn the_monitor_is_a_port_of_the_guest() {
+        let mut guest = guest(Boot::Tiny);
+        guest.monitor = true;
+        let args = common_args(&guest, &sockets()).join(" ");
+        for part in [
+            "-chardev socket,id=monitor,path=/tmp/mapwright-x/monitor,server=on,wait=off",
+            "-mon chardev=monitor,mode=control",
+            "path=/tmp/mapwright-x/monitor -device virtserialport",
+            "name=mapwright.monitor",
+        ] {
+            assert!(args.contains(part), "no {part} in {args}");
+        }
     }
 
     #[test]

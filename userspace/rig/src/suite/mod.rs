@@ -59,7 +59,9 @@ fn stock_runs(args: &TestArgs) -> Result<Vec<Run>> {
             } else {
                 machine.cpus
             },
+            module_params: join(&machine.module_params, &args.guest.module_params),
             gpio: machine.gpio,
+            monitor: machine.monitor,
             own_program: machine.own_program,
             ..args.guest.clone()
         };

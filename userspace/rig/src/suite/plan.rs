@@ -6,7 +6,8 @@ use crate::machine::Machine;
 use crate::place::Kernel;
 use crate::shape::{
     Build, ARM64, ARM64_EDU, ARM64_EDU_BOUNCE, ARM64_EDU_IOMMU, ARM64_EDU_NON_COHERENT, ARM64_GPIO,
-    ARM64_MAX, EDU, EDU_BOUNCE, EDU_IOMMU, EDU_PASSTHROUGH, GPIO, GPIO_ARM, USUAL,
+    ARM64_MAX, EDU, EDU_BOUNCE, EDU_IOMMU, EDU_PASSTHROUGH, EDU_UNPLUG, GPIO, GPIO_ARM,
+    GPIO_UNPLUGGED, USUAL,
 };
 use anyhow::{bail, Result};
 use std::path::Path;
@@ -20,6 +21,9 @@ const BANKS_TESTS: &str = "gpio.banks.";
 const SLEEP_TESTS: &str = "gpio.sleep.";
 /// Of those that need a device for DMA.
 const DMA_TESTS: &str = "dma.";
+/// Of those that pull their device out.
+const DMA_UNPLUG: &str = "dma.unplug.";
+const GPIO_UNPLUG: &str = "gpio.unplug.";
 /// Of those that fail allocations, which takes a debug kernel; and of a device's.
 const FAILING: &str = "failing.";
 const DMA_FAILING: &str = "dma.failing.";
@@ -57,7 +61,16 @@ const ALL: Plan = Plan {
 
 const DMA: Plan = Plan {
     tests: &[DMA_TESTS],
-    without: &[DMA_SLEEP],
+    without: &[DMA_SLEEP, DMA_UNPLUG],
+    ..ALL
+};
+
+/// A device that can be pulled out. The clock is the host's, as its monitor is.
+const DMA_PULLED: Plan = Plan {
+    name: "edu-unplug",
+    build: EDU_UNPLUG,
+    tests: &[DMA_UNPLUG],
+    without: &[],
     ..ALL
 };
 
@@ -66,7 +79,13 @@ const GPIO_PCI: Plan = Plan {
     name: "gpio",
     build: GPIO,
     tests: &[GPIO_TESTS],
-    without: &[BOARD_TESTS, HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
+    without: &[
+        BOARD_TESTS,
+        HOG_TESTS,
+        BANKS_TESTS,
+        SLEEP_TESTS,
+        GPIO_UNPLUG,
+    ],
     ..ALL
 };
 
@@ -114,7 +133,15 @@ pub const STOCK: &[Plan] = &[
         without: &[],
         ..DMA
     },
+    DMA_PULLED,
     GPIO_PCI,
+    Plan {
+        name: "gpio-unplug",
+        build: GPIO_UNPLUGGED,
+        tests: &[GPIO_UNPLUG],
+        without: &[],
+        ..ALL
+    },
     Plan {
         name: "lockdown",
         build: GPIO,
@@ -159,7 +186,7 @@ const BOUNCE_CHECKED: Plan = Plan {
         ..EDU_BOUNCE
     },
     append: EVERYTHING_AND_POISON,
-    without: &[DMA_FAILING, DMA_SLEEP],
+    without: &[DMA_FAILING, DMA_SLEEP, DMA_UNPLUG],
     ..DMA
 };
 
@@ -215,6 +242,15 @@ pub const DEBUG: &[Plan] = &[
     },
     IOMMU_CHECKED,
     Plan {
+        name: "edu-unplug-checked",
+        build: Build {
+            memory: CHECKED.memory,
+            ..EDU_UNPLUG
+        },
+        append: EVERYTHING_AND_POISON,
+        ..DMA_PULLED
+    },
+    Plan {
         name: "edu-bounce-failing",
         append: FAILING_EVERYTHING,
         tests: &[DMA_FAILING],
@@ -235,7 +271,7 @@ const GPIO_BOARD: Plan = Plan {
     name: "arm-gpio",
     build: GPIO_ARM,
     tests: &[GPIO_TESTS],
-    without: &[HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
+    without: &[HOG_TESTS, BANKS_TESTS, SLEEP_TESTS, GPIO_UNPLUG],
     ..ALL
 };
 
@@ -286,7 +322,13 @@ pub const ARM: &[Plan] = &[
             gpio_mode: GpioMode::Pci,
             ..GPIO_ARM
         },
-        without: &[BOARD_TESTS, HOG_TESTS, BANKS_TESTS, SLEEP_TESTS],
+        without: &[
+            BOARD_TESTS,
+            HOG_TESTS,
+            BANKS_TESTS,
+            SLEEP_TESTS,
+            GPIO_UNPLUG,
+        ],
         ..GPIO_BOARD
     },
     Plan {
@@ -463,6 +505,7 @@ mod tests {
             ]
         );
         assert_eq!(runs_of(STOCK, "dma.sleep"), ["edu-sleep"]);
+        assert_eq!(runs_of(STOCK, "dma.unplug"), ["edu-unplug"]);
         assert_eq!(runs_of(STOCK, "life.fork"), ["virtme", "tiny"]);
         assert_eq!(runs_of(STOCK, "lockdown."), ["lockdown"]);
         assert_eq!(runs_of(DEBUG, "failing.mmap"), ["fail-nth"]);
