@@ -24,20 +24,22 @@ use kernel::{
     }, //
 };
 use mapkit::{
-    budget::Budget,
-    debugfs::{
+    base::{
+        budget::Budget,
+        sysinfo::{
+            self,
+            OnlineNode, //
+        },
+        text::Decimal, //
+    },
+    dma::device::DmaDevice,
+    memory::pages::MAX_BLOCK_PAGES,
+    observe::debugfs::{
         Show,
         Tables,
         WhichSwitch, //
     },
-    dma::DmaDevice,
-    pages::MAX_BLOCK_PAGES,
-    source,
-    sysinfo::{
-        self,
-        OnlineNode, //
-    },
-    text::Decimal, //
+    source, //
 };
 use mapwright_uapi::alloc as uapi;
 

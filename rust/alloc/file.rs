@@ -28,16 +28,18 @@ use kernel::{
     uaccess::UserPtr, //
 };
 use mapkit::{
-    budget::Taken,
-    chardev::CharDevice,
-    gfp::GFP_FOR_CALLER,
+    base::{
+        budget::Taken,
+        gfp::GFP_FOR_CALLER, //
+    },
+    device::chardev::CharDevice,
+    map::vma::{
+        Mapped,
+        NewVma, //
+    },
     source::{
         Slots,
         Source, //
-    },
-    vma::{
-        Mapped,
-        NewVma, //
     }, //
 };
 use mapwright_uapi::alloc::Allocator;

@@ -10,7 +10,7 @@ use kernel::{
     prelude::*,
     uaccess::UserPtr, //
 };
-use mapkit::{
+use mapkit::base::{
     capability,
     lockdown,
     uaccess::{

@@ -13,9 +13,9 @@ use kernel::{
     sync::Arc, //
 };
 use mapkit::{
-    chardev::Registration,
-    debugfs::Directory,
-    param, //
+    base::param,
+    device::chardev::Registration,
+    observe::debugfs::Directory, //
 };
 
 mod device;

@@ -5,14 +5,16 @@
 use core::ops::Range;
 use kernel::prelude::*;
 use mapkit::{
+    base::{
+        sysinfo,
+        task, //
+    },
     source::{
         self,
         Slots,
         Source,
         Watch, //
-    },
-    sysinfo,
-    task, //
+    }, //
 };
 use mapwright_uapi::alloc as uapi;
 

@@ -28,8 +28,12 @@ use kernel::{
     sync::Arc, //
 };
 use mapkit::{
-    budget::Taken,
-    gfp::GFP_FOR_CALLER,
+    base::{
+        budget::Taken,
+        gfp::GFP_FOR_CALLER,
+        sysinfo::OnlineNode,
+        task, //
+    },
     source::{
         Cache,
         CacheFlags,
@@ -52,9 +56,7 @@ use mapkit::{
         Vmalloc,
         VmallocOnNode,
         Watch, //
-    },
-    sysinfo::OnlineNode,
-    task, //
+    }, //
 };
 use mapwright_uapi::alloc as uapi;
 use uapi::{

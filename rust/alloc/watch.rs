@@ -4,16 +4,18 @@
 
 use kernel::prelude::*;
 use mapkit::{
-    backing::AddressClass,
-    gfp::GFP_FOR_CALLER,
+    base::{
+        gfp::GFP_FOR_CALLER,
+        sysinfo, //
+    },
+    memory::backing::AddressClass,
     source::{
         Fresh,
         Source,
         Span,
         Watch,
         Zone, //
-    },
-    sysinfo, //
+    }, //
 };
 use mapwright_uapi::alloc as uapi;
 

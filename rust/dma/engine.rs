@@ -47,15 +47,19 @@ use kernel::{
     workqueue::RawWorkItem, //
 };
 use mapkit::{
-    completion::Announcement,
-    irq,
-    mmio::{
-        self,
-        Window, //
+    device::{
+        irq,
+        mmio::{
+            self,
+            Window, //
+        },
+        pci::BusMaster,
+        power::Sleeper, //
     },
-    pci::BusMaster,
-    power::Sleeper,
-    workqueue::OwnQueue, //
+    sync::{
+        completion::Announcement,
+        workqueue::OwnQueue, //
+    }, //
 };
 
 /// The device's registers, as long as it has its driver.

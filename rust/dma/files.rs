@@ -33,9 +33,9 @@ use kernel::{
     uaccess::UserPtr, //
 };
 use mapkit::{
-    capability,
-    dma_buf::Import,
-    eventfd::EventFd, //
+    base::capability,
+    dma::import::Import,
+    sync::eventfd::EventFd, //
 };
 use mapwright_session::{
     ioctl::{

@@ -19,23 +19,29 @@ use kernel::{
     }, //
 };
 use mapkit::{
+    base::errno,
     dma::{
-        cache_lines,
-        lend,
-        BothWays,
-        CpuOwned,
-        Direction,
-        DmaDevice,
-        FromDevice,
-        InUse,
-        Lent,
-        Segment,
-        Shape,
-        Streaming,
-        ToDevice, //
-    },
-    dma_buf::Import,
-    errno, //
+        device::{
+            DmaDevice,
+            InUse, //
+        },
+        direction::{
+            BothWays,
+            Direction,
+            FromDevice,
+            ToDevice, //
+        },
+        import::Import,
+        mapping::Shape,
+        segment::Segment,
+        streaming::{
+            cache_lines,
+            lend,
+            CpuOwned,
+            Lent,
+            Streaming, //
+        }, //
+    }, //
 };
 use mapwright_session::Region;
 use mapwright_uapi as uapi;

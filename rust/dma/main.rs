@@ -27,20 +27,22 @@ use kernel::{
     }, //
 };
 use mapkit::{
-    dma::DmaDevice,
-    irq::{
-        Registration,
-        Request,
-        Signal, //
+    base::param,
+    device::{
+        irq::{
+            Registration,
+            Request,
+            Signal, //
+        },
+        mmio::Window,
+        pci::{
+            device_id,
+            BusMaster,
+            Matched, //
+        },
+        power::SleepNotifier, //
     },
-    mmio::Window,
-    param,
-    pci::{
-        device_id,
-        BusMaster,
-        Matched, //
-    },
-    power::SleepNotifier, //
+    dma::device::DmaDevice, //
 };
 use mapwright_session::{
     DefaultRegion,

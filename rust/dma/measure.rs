@@ -9,16 +9,18 @@ use kernel::{
     prelude::*, //
 };
 use mapkit::{
-    backing::Backing,
-    coherent::allocate_for,
+    base::sysinfo,
     dma::{
-        lend,
-        BothWays,
-        DmaDevice,
-        InUse,
-        Shape, //
+        coherent::allocate_for,
+        device::{
+            DmaDevice,
+            InUse, //
+        },
+        direction::BothWays,
+        mapping::Shape,
+        streaming::lend, //
     },
-    sysinfo, //
+    memory::backing::Backing, //
 };
 use mapwright_session::File;
 use mapwright_uapi as uapi;
@@ -82,7 +84,7 @@ fn measure_in_use(
     let region = file.session().by_id(request.region)?;
     let end = request.first.checked_add(request.bytes).ok_or(EINVAL)?;
     if region.memory().is_dma() {
-        return Err(mapkit::errno::eopnotsupp());
+        return Err(mapkit::base::errno::eopnotsupp());
     }
     if end > region.memory().len() as u64 {
         return Err(EINVAL);

@@ -4,7 +4,7 @@
 
 use crate::transfer::Transfer;
 use kernel::prelude::*;
-use mapkit::eventfd::EventFd;
+use mapkit::sync::eventfd::EventFd;
 use mapwright_uapi as uapi;
 
 /// How a transfer ended.

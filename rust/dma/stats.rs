@@ -8,11 +8,11 @@ use kernel::{
     seq_print, //
 };
 use mapkit::{
-    percpu::{
+    base::text::Decimal,
+    observe::percpu::{
         CounterNames,
         PerCpuCounters, //
-    },
-    text::Decimal, //
+    }, //
 };
 
 /// The counters of an engine.

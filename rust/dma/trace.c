@@ -2,4 +2,4 @@
 /* The same trace events as those of mapwright.ko, in a group of their own. */
 
 #define MAPKIT_TRACE_SYSTEM mapwright_dma
-#include "../lib/trace.c"
+#include "../lib/observe/trace.c"

@@ -26,19 +26,19 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use mapkit::{
-    dma::{
-        self,
+use mapkit::dma::{
+    device::InUse,
+    direction::{
         Direction,
         FromDevice,
-        InUse,
-        Shape,
         ToDevice, //
     },
-    dma_buf::{
+    import::{
         Import,
         MappedImport, //
-    }, //
+    },
+    mapping::Shape,
+    streaming, //
 };
 use mapwright_session::{
     Region,
@@ -186,7 +186,7 @@ enum Lent<'a, D: Direction> {
     /// A region that the program has lent, from this byte of it on.
     Loan(Used, usize),
     /// A region lent for this transfer, whose first byte is that of the transfer.
-    ForNow(&'a dma::Lent<'a, D>),
+    ForNow(&'a streaming::Lent<'a, D>),
     /// An imported buffer, from this byte on.
     Import(&'a MappedImport<'a, D>, usize),
 }

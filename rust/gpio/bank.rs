@@ -50,10 +50,12 @@ use kernel::{
     }, //
 };
 use mapkit::{
-    deadline::Deadline,
-    errno::eopnotsupp,
-    irq_lock::IrqLock,
-    register_page::RegisterPage, //
+    base::errno::eopnotsupp,
+    map::register_page::RegisterPage,
+    sync::{
+        deadline::Deadline,
+        irq_lock::IrqLock, //
+    }, //
 };
 use mapwright_uapi::gpio as uapi;
 

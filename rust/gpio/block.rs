@@ -21,12 +21,14 @@ use kernel::{
     }, //
 };
 use mapkit::{
-    irq_lock::IrqLock,
-    mmio::Window,
-    power::{
-        self,
-        Sleeper, //
-    }, //
+    device::{
+        mmio::Window,
+        power::{
+            self,
+            Sleeper, //
+        }, //
+    },
+    sync::irq_lock::IrqLock, //
 };
 
 /// Outputs to be made high and low, which have no line in common.

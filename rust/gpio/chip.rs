@@ -17,7 +17,7 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use mapkit::gpio_chip::{
+use mapkit::device::gpio_chip::{
     Detect,
     GpioChip,
     Lines,

@@ -33,14 +33,16 @@ use kernel::{
     }, //
 };
 use mapkit::{
-    chardev::Registration,
-    debugfs::Directory,
-    gpio_chip::{
-        GpioChip,
-        Names, //
+    device::{
+        chardev::Registration,
+        gpio_chip::{
+            GpioChip,
+            Names, //
+        },
+        irq,
+        led::Led, //
     },
-    irq,
-    led::Led, //
+    observe::debugfs::Directory, //
 };
 
 /// The device nodes belong to root, who may give them away.

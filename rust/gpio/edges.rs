@@ -32,7 +32,7 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use mapkit::{
+use mapkit::device::{
     gpio_chip::{
         Detect,
         GpioChip, //

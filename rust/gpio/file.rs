@@ -28,16 +28,18 @@ use kernel::{
     uaccess::UserPtr, //
 };
 use mapkit::{
-    capability,
-    chardev::CharDevice,
-    deadline::Deadline,
-    lockdown,
-    param,
-    uaccess::UserStruct,
-    vma::{
+    base::{
+        capability,
+        lockdown,
+        param,
+        uaccess::UserStruct, //
+    },
+    device::chardev::CharDevice,
+    map::vma::{
         Mapped,
         NewVma, //
-    }, //
+    },
+    sync::deadline::Deadline, //
 };
 use mapwright_uapi::{
     gpio as uapi,

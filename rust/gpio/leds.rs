@@ -10,7 +10,7 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use mapkit::led::{
+use mapkit::device::led::{
     Led,
     Switch, //
 };

@@ -17,21 +17,23 @@ use kernel::{
     sync::Arc, //
 };
 use mapkit::{
-    gpio_chip::{
-        Names,
-        LINES, //
+    base::param,
+    device::{
+        gpio_chip::{
+            Names,
+            LINES, //
+        },
+        irq::{
+            Request,
+            Signal, //
+        },
+        mmio::Window,
+        pci::{
+            device_id,
+            Matched, //
+        }, //
     },
-    irq::{
-        Request,
-        Signal, //
-    },
-    mmio::Window,
-    param,
-    pci::{
-        device_id,
-        Matched, //
-    },
-    register_page::RegisterPage, //
+    map::register_page::RegisterPage, //
 };
 use mapwright_uapi::gpio as uapi;
 

@@ -19,15 +19,17 @@ use kernel::{
     sync::Arc, //
 };
 use mapkit::{
-    claim::Claim,
-    irq::Request,
-    mmio::Window,
-    param,
-    power::{
-        ActiveParent,
-        SleepNotifier, //
+    base::param,
+    device::{
+        claim::Claim,
+        irq::Request,
+        mmio::Window,
+        power::{
+            ActiveParent,
+            SleepNotifier, //
+        }, //
     },
-    register_page::RegisterPage, //
+    map::register_page::RegisterPage, //
 };
 
 /// What `/proc/iomem` calls it.

@@ -6,7 +6,7 @@ use kernel::io::{
     register,
     Io, //
 };
-use mapkit::mmio;
+use mapkit::device::mmio;
 
 /// Bytes of a bank's registers.
 pub(crate) const SIZE: usize = 0x1000;

@@ -14,7 +14,7 @@ use kernel::{
     seq_file::SeqFile,
     seq_print, //
 };
-use mapkit::debugfs::{
+use mapkit::observe::debugfs::{
     Show,
     Tables,
     WhichSwitch, //

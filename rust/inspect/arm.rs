@@ -22,7 +22,7 @@ use crate::{
         Format, //
     }, //
 };
-use mapkit::page_table::{
+use mapkit::inspect::page_table::{
     self,
     linux, //
 };

@@ -23,7 +23,7 @@ use crate::{
     }, //
 };
 use kernel::page::PAGE_SHIFT;
-use mapkit::page_table::{
+use mapkit::inspect::page_table::{
     self,
     linux,
     Halves, //

@@ -4,7 +4,7 @@
 
 use crate::uapi;
 use kernel::prelude::*;
-use mapkit::frame::{
+use mapkit::inspect::frame::{
     Frame,
     MigrateType, //
 };

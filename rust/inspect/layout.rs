@@ -7,7 +7,7 @@ use crate::uapi::{
     AreaRange, //
 };
 use kernel::prelude::*;
-use mapkit::{
+use mapkit::inspect::{
     area::{
         Area,
         Areas, //

@@ -19,14 +19,16 @@ use kernel::{
     uaccess::UserPtr, //
 };
 use mapkit::{
-    capability,
-    chardev::{
+    base::{
+        capability,
+        lockdown,
+        uaccess::UserStruct, //
+    },
+    device::chardev::{
         CharDevice,
         Registration, //
     },
-    lockdown,
-    uaccess::UserStruct,
-    vma::{
+    map::vma::{
         Mapped,
         NewVma, //
     }, //

@@ -23,7 +23,7 @@ use kernel::{
     page::PAGE_SHIFT,
     prelude::*, //
 };
-use mapkit::{
+use mapkit::inspect::{
     frame,
     page_table::{
         self,

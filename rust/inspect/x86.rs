@@ -17,7 +17,7 @@ use crate::{
         Format, //
     }, //
 };
-use mapkit::page_table::{
+use mapkit::inspect::page_table::{
     self,
     linux,
     Halves, //

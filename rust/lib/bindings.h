@@ -18,7 +18,7 @@
 #include <linux/vmalloc.h>
 #include "mapkit.h"
 #include "series/names.h"
-#include "trace.h"
+#include "observe/trace.h"
 
 /* A macro that bindgen cannot evaluate, as a number of that type and that name. */
 #define CONSTANT(type, name) const type RUST_CONST_HELPER_##name = name

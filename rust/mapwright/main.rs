@@ -10,8 +10,8 @@ use kernel::{
     uaccess::UserPtr, //
 };
 use mapkit::{
-    dma::DmaDevice,
-    param, //
+    base::param,
+    dma::device::DmaDevice, //
 };
 use mapwright_session::{
     DefaultRegion,

@@ -8,20 +8,20 @@ use crate::{
 };
 use kernel::prelude::*;
 use mapkit::{
-    backing::{
-        AddressClass,
-        Backing, //
-    },
-    caching::{
-        Caching,
-        Recached, //
-    },
-    coherent::Coherent,
-    folios::Folios,
-    gfp::GFP_FOR_CALLER,
-    pages::Pages,
-    slab::SlabObject,
-    vmalloc::Vmalloc, //
+    base::gfp::GFP_FOR_CALLER,
+    dma::coherent::Coherent,
+    memory::{
+        backing::{
+            AddressClass,
+            Backing, //
+        },
+        caching::Caching,
+        folios::Folios,
+        pages::Pages,
+        recached::Recached,
+        slab::SlabObject,
+        vmalloc::Vmalloc, //
+    }, //
 };
 use mapwright_uapi as uapi;
 

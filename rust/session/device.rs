@@ -29,10 +29,10 @@ use kernel::{
     }, //
 };
 use mapkit::{
-    capability,
-    dma::DmaDevice,
-    fault,
-    histogram::Switch, //
+    base::capability,
+    dma::device::DmaDevice,
+    map::fault,
+    observe::histogram::Switch, //
 };
 use mapwright_uapi::Caching;
 

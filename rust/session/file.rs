@@ -23,21 +23,21 @@ use kernel::{
     uaccess::UserPtr, //
 };
 use mapkit::{
-    chardev::{
+    base::gfp::GFP_FOR_CALLER,
+    device::chardev::{
         CharDevice,
         Registration, //
     },
-    debugfs::{
+    map::vma::{
+        Mapped,
+        NewVma, //
+    },
+    observe::debugfs::{
         Directory,
         Lines,
         Show,
         Tables,
         WhichSwitch, //
-    },
-    gfp::GFP_FOR_CALLER,
-    vma::{
-        Mapped,
-        NewVma, //
     }, //
 };
 

@@ -18,14 +18,16 @@ use kernel::{
     uaccess::UserPtr, //
 };
 use mapkit::{
-    barrier,
-    capability,
-    lockdown,
-    task::between_pieces,
-    uaccess::{
-        UserArray,
-        UserStruct, //
-    }, //
+    base::{
+        capability,
+        lockdown,
+        task::between_pieces,
+        uaccess::{
+            UserArray,
+            UserStruct, //
+        }, //
+    },
+    sync::barrier, //
 };
 use mapwright_uapi as uapi;
 use uapi::Request;
@@ -193,7 +195,7 @@ fn export(session: &Session, arg: UserPtr) -> Result<u32> {
     }
     // As a region they fit.
     let pages = (export.first / page) as usize..(end / page) as usize;
-    let file = mapkit::dma_buf::export(region, pages, writable)?;
+    let file = mapkit::dma::export::export(region, pages, writable)?;
     let reservation = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
     export.fd = reservation.reserved_fd();
     // A program that cannot be told of its file does not get one.

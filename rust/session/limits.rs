@@ -13,10 +13,12 @@ use kernel::{
     sync::Arc, //
 };
 use mapkit::{
-    budget::Budget,
-    gfp::GFP_FOR_CALLER,
-    percpu::PerCpuCounters,
-    sysinfo, //
+    base::{
+        budget::Budget,
+        gfp::GFP_FOR_CALLER,
+        sysinfo, //
+    },
+    observe::percpu::PerCpuCounters, //
 };
 use mapwright_uapi::Backing;
 

@@ -38,20 +38,24 @@ use kernel::{
     }, //
 };
 use mapkit::{
-    backing::{
+    base::{
+        errno,
+        gfp::GFP_FOR_CALLER,
+        text::Decimal, //
+    },
+    dma::device::DmaDevice,
+    map::vma::{
+        Mapped,
+        NewVma, //
+    },
+    memory::mappable::{
         Mappable,
         MappingEvents, //
     },
-    dma::DmaDevice,
-    errno,
-    gfp::GFP_FOR_CALLER,
-    histogram::Start,
-    percpu::PerCpuCounters,
-    text::Decimal,
-    trace,
-    vma::{
-        Mapped,
-        NewVma, //
+    observe::{
+        histogram::Start,
+        percpu::PerCpuCounters,
+        trace, //
     }, //
 };
 use mapwright_uapi as uapi;
@@ -276,7 +280,7 @@ impl MappingEvents for Owned {
 }
 
 #[cfg(CONFIG_DMA_SHARED_BUFFER)]
-impl mapkit::dma_buf::Exportable for Owned {
+impl mapkit::dma::export::Exportable for Owned {
     const NAME: &'static CStr = c"mapwright";
 
     fn module(&self) -> &'static ThisModule {

@@ -37,13 +37,17 @@ use kernel::{
     sync::{Arc, Mutex}, //
 };
 use mapkit::{
-    chardev,
-    fault::PMD_PAGES,
-    gfp::GFP_FOR_CALLER,
-    text::Decimal,
-    vma::{
-        Mapped,
-        NewVma, //
+    base::{
+        gfp::GFP_FOR_CALLER,
+        text::Decimal, //
+    },
+    device::chardev,
+    map::{
+        fault::PMD_PAGES,
+        vma::{
+            Mapped,
+            NewVma, //
+        }, //
     }, //
 };
 use mapwright_uapi as uapi;

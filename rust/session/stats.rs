@@ -8,16 +8,20 @@ use kernel::{
     seq_print, //
 };
 use mapkit::{
-    errno,
-    histogram::{
-        Histograms,
-        BUCKETS, //
+    base::{
+        errno,
+        text::Decimal, //
     },
-    percpu::{
-        CounterNames,
-        PerCpuCounters, //
-    },
-    text::Decimal, //
+    observe::{
+        histogram::{
+            Histograms,
+            BUCKETS, //
+        },
+        percpu::{
+            CounterNames,
+            PerCpuCounters, //
+        }, //
+    }, //
 };
 
 macro_rules! names {

@@ -2,7 +2,7 @@
 
 //! Who frees gives the memory away, and cannot free it again.
 
-use mapkit::pages::Pages;
+use mapkit::memory::pages::Pages;
 
 pub fn double_free(pages: Pages) {
     drop(pages);

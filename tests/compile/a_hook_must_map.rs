@@ -6,8 +6,8 @@
 
 use kernel::{prelude::*, sync::Arc};
 use mapkit::{
-    backing::{Mappable, MappingEvents},
-    vma::{Mapped, NewVma},
+    map::vma::{Mapped, NewVma},
+    memory::mappable::{Mappable, MappingEvents},
 };
 
 pub fn nothing<'a>(_: NewVma<'a>) -> Result<Mapped<'a>> {

@@ -3,7 +3,7 @@
 //! What a lock guards is reached only while it is held, and a value of one thread is none for a lock of
 //! several.
 
-use mapkit::irq_lock::IrqLock;
+use mapkit::sync::irq_lock::IrqLock;
 
 pub fn keep(lock: &IrqLock<u32>) -> &mut u32 {
     lock.with(|value| value) //~ lifetime may not live long enough

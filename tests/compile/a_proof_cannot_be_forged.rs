@@ -3,7 +3,11 @@
 //! The types that prove something have private fields, and functions that need proof are not public.
 
 use kernel::bindings;
-use mapkit::vma::{Mapped, MixedMapVma, NewVma, PfnMapVma};
+use mapkit::map::{
+    mixedmap::MixedMapVma,
+    pfnmap::PfnMapVma,
+    vma::{Mapped, NewVma},
+};
 
 pub fn mapped<'a>() -> Mapped<'a> {
     Mapped {} //~ cannot construct `Mapped<'_>` with struct literal syntax due to private fields

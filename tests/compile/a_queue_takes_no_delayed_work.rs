@@ -6,7 +6,7 @@ use kernel::{
     sync::Arc,
     workqueue::{HasDelayedWork, RawDelayedWorkItem, WorkItem},
 };
-use mapkit::workqueue::OwnQueue;
+use mapkit::sync::workqueue::OwnQueue;
 
 pub fn later<T>(queue: &OwnQueue, work: Arc<T>)
 where

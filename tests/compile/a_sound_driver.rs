@@ -11,11 +11,13 @@ use kernel::{
     uaccess::UserPtr,
 };
 use mapkit::{
-    backing::{Mappable, MappingEvents},
-    chardev::{CharDevice, Registration},
-    histogram::Start,
-    pages::Pages,
-    vma::{Mapped, NewVma},
+    device::chardev::{CharDevice, Registration},
+    map::vma::{Mapped, NewVma},
+    memory::{
+        mappable::{Mappable, MappingEvents},
+        pages::Pages,
+    },
+    observe::histogram::Start,
 };
 
 module! {

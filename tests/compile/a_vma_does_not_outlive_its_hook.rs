@@ -5,8 +5,8 @@
 
 use kernel::{prelude::*, sync::Arc};
 use mapkit::{
-    backing::{Mappable, MappingEvents},
-    vma::{Mapped, NewVma},
+    map::vma::{Mapped, NewVma},
+    memory::mappable::{Mappable, MappingEvents},
 };
 
 pub struct Later {

@@ -4,8 +4,8 @@
 
 use kernel::{prelude::*, sync::Arc};
 use mapkit::{
-    backing::{Mappable, MappingEvents},
-    vma::{Mapped, NewVma},
+    map::vma::{Mapped, NewVma},
+    memory::mappable::{Mappable, MappingEvents},
 };
 
 pub fn both<'a>(vma: NewVma<'a>, buffer: Arc<Mappable<impl MappingEvents>>) -> Result<Mapped<'a>> {

@@ -4,7 +4,7 @@
 //! allowed.
 
 use kernel::prelude::*;
-use mapkit::vma::{Mapped, NewVma};
+use mapkit::map::vma::{Mapped, NewVma};
 
 pub fn pages<'a>(vma: NewVma<'a>) -> Result<Mapped<'a>> {
     vma.vm_insert_pages() //~ E0599

@@ -2,7 +2,7 @@
 
 //! A set of counters is counted with its own names only: there is no number that could be wrong.
 
-use mapkit::percpu::{CounterNames, PerCpuCounters};
+use mapkit::observe::percpu::{CounterNames, PerCpuCounters};
 
 #[derive(Clone, Copy)]
 pub struct Mine;

@@ -3,7 +3,7 @@
 //! VMAs open, fault and close in any thread: who is told must be able to live with that.
 
 use core::{cell::Cell, ops::Range};
-use mapkit::{backing::MappingEvents, histogram::Start};
+use mapkit::{memory::mappable::MappingEvents, observe::histogram::Start};
 
 pub struct Counts(Cell<usize>);
 

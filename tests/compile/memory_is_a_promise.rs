@@ -3,8 +3,8 @@
 //! That memory may be seen by programs is an unsafe promise, and how it answers page faults is mapkit's.
 
 use mapkit::{
-    backing::{AddressClass, Backing, KernelRange, Run},
-    fault,
+    map::fault,
+    memory::backing::{AddressClass, Backing, KernelRange, Run},
 };
 
 pub struct Anything;

@@ -3,8 +3,8 @@
 //! What can be mapped cannot be taken out, changed or freed by who shares it.
 
 use kernel::{prelude::*, sync::Arc};
-use mapkit::{
-    backing::{Mappable, MappingEvents},
+use mapkit::memory::{
+    mappable::{Mappable, MappingEvents},
     pages::Pages,
 };
 
@@ -19,6 +19,6 @@ pub fn change<T: MappingEvents>(buffer: &mut Mappable<T>) -> Result {
 
 pub fn outlive<T: MappingEvents>(
     buffer: Arc<Mappable<T>>,
-) -> &'static dyn mapkit::backing::Backing {
+) -> &'static dyn mapkit::memory::backing::Backing {
     buffer.memory() //~ E0515
 }

@@ -7,7 +7,7 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*,
 };
-use mapkit::register_page::RegisterPage;
+use mapkit::map::register_page::RegisterPage;
 
 pub fn any_page(device: &Device<Core<'_>>) -> Result {
     let _ = RegisterPage::new(device, 0x100_0000, PAGE_SIZE as _)?; //~ E0624

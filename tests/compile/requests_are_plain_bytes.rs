@@ -4,7 +4,7 @@
 //! references, and no values that it must not choose.
 
 use kernel::prelude::*;
-use mapkit::uaccess::{UserArray, UserStruct};
+use mapkit::base::uaccess::{UserArray, UserStruct};
 
 #[repr(C)]
 pub struct Padded {

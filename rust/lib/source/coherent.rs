@@ -8,7 +8,7 @@ use super::{
     Source,
     Span, //
 };
-use crate::dma::DmaDevice;
+use crate::dma::device::DmaDevice;
 use core::ptr::NonNull;
 use kernel::{
     bindings,

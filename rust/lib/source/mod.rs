@@ -48,7 +48,7 @@ pub use vmalloc::{
     VmallocOnNode, //
 };
 
-use crate::gfp::GFP_FOR_CALLER;
+use crate::base::gfp::GFP_FOR_CALLER;
 use core::ops::Range;
 use kernel::{
     bindings,
@@ -303,7 +303,7 @@ impl<S: Source> Drop for Slots<S> {
         while start < self.len() {
             let end = start.wrapping_add(4096).min(self.len());
             self.drain(start..end, &mut Unwatched);
-            crate::task::let_others_run();
+            crate::base::task::let_others_run();
             start = end;
         }
     }

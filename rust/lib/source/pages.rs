@@ -8,10 +8,10 @@ use super::{
     Span, //
 };
 use crate::{
-    backing::StructPage,
+    base::sysinfo::OnlineNode,
     ffi,
-    series::page_alloc::alloc_pages_node,
-    sysinfo::OnlineNode, //
+    memory::backing::StructPage,
+    series::page_alloc::alloc_pages_node, //
 };
 use core::ptr::NonNull;
 use kernel::{

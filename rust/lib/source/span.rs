@@ -3,11 +3,11 @@
 //! What an allocator gave: address, bytes, and the page frames behind them.
 
 use crate::{
-    backing::{
+    ffi,
+    memory::backing::{
         AddressClass,
         StructPage, //
-    },
-    ffi, //
+    }, //
 };
 use core::{
     marker::PhantomData,

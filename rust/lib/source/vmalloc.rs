@@ -9,8 +9,8 @@ use super::{
     Span, //
 };
 use crate::{
-    ffi,
-    sysinfo::OnlineNode, //
+    base::sysinfo::OnlineNode,
+    ffi, //
 };
 use core::{
     ptr,

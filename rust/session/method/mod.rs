@@ -7,7 +7,7 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use mapkit::vma::{
+use mapkit::map::vma::{
     Mapped,
     NewVma, //
 };

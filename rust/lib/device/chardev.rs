@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A misc character device that may be unloaded only when nobody uses it.
+//!
+//! The `kernel` crate's `miscdevice` leaves `file_operations.owner` empty: its module can be removed
+//! while a file is open, and closing that file crashes. Here the owner is set, so an open file
+//! holds the module, and so does a mapping, which holds its file.
+
+use crate::{
+    map::vma::{
+        Mapped,
+        NewVma, //
+    },
+    revoke::space::Space, //
+};
+use core::marker::PhantomData;
+use kernel::{
+    bindings,
+    error::to_result,
+    ffi::{
+        c_int,
+        c_long,
+        c_uint,
+        c_ulong, //
+    },
+    fs::{
+        file::flags,
+        File, //
+    },
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    prelude::*,
+    seq_file::SeqFile,
+    sync::{
+        poll::PollTable,
+        Arc, //
+    },
+    types::Opaque,
+    uaccess::UserPtr, //
+};
+
+/// An open file of a character device.
+///
+/// The methods may run at the same time in several threads. None of them but
+/// [`mmap`](Self::mmap) is called with the lock of the caller's address space held.
+///
+/// # Examples
+///
+/// A file that reads as what was last written to it, a byte:
+///
+/// ```
+/// use kernel::{
+///     fs::File,
+///     iov::{IovIterDest, IovIterSource},
+///     prelude::*,
+///     seq_file::SeqFile,
+///     sync::{
+///         atomic::{Atomic, Relaxed},
+///         Arc,
+///     },
+///     uaccess::UserPtr,
+/// };
+/// use mapkit::{device::chardev::{CharDevice, Registration}, map::vma::{Mapped, NewVma}};
+///
+/// # // SAFETY: Null stands for what is built in.
+/// # static THIS_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
+/// struct LastByte(Atomic<i32>);
+///
+/// impl CharDevice for LastByte {
+///     type Shared = ();
+///
+///     const MODULE: &'static ThisModule = &THIS_MODULE;
+///
+///     fn open(_: &Arc<()>, _: &File) -> Result<Arc<Self>> {
+///         Ok(Arc::new(Self(Atomic::new(0)), GFP_KERNEL)?)
+///     }
+///
+///     fn mmap<'a>(&self, _: NewVma<'a>) -> Result<Mapped<'a>> {
+///         Err(ENODEV)
+///     }
+///
+///     fn ioctl(&self, _: u32, _: UserPtr) -> Result<u32> {
+///         Err(ENOTTY)
+///     }
+///
+///     fn read(&self, _: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
+///         Ok(iov.copy_to_iter(&[self.0.load(Relaxed) as u8]))
+///     }
+///
+///     fn write(&self, _: u64, iov: &mut IovIterSource<'_>) -> Result<usize> {
+///         let mut byte = [0];
+///         let taken = iov.copy_from_iter(&mut byte);
+///         self.0.store(byte[0].into(), Relaxed);
+///         Ok(taken)
+///     }
+///
+///     fn show_fdinfo(&self, _: &SeqFile) {}
+/// }
+///
+/// /// `/dev/last-byte` exists until this is dropped.
+/// fn register() -> Result<Pin<KBox<Registration<LastByte>>>> {
+///     let shared = Arc::new((), GFP_KERNEL)?;
+///     KBox::pin_init(Registration::new(c"last-byte", 0o600, shared), GFP_KERNEL)
+/// }
+/// ```
+pub trait CharDevice: Sized + Send + Sync + 'static {
+    /// What all open files share.
+    type Shared: Send + Sync + 'static;
+
+    /// The module whose code this is: [`this_module!`](crate::this_module).
+    const MODULE: &'static ThisModule;
+
+    /// `open(2)`.
+    fn open(shared: &Arc<Self::Shared>, file: &File) -> Result<Arc<Self>>;
+
+    /// `mmap(2)`. Called with the lock of the caller's address space held for writing, so it must
+    /// not touch the caller's memory, nor wait for a lock under which somebody does.
+    fn mmap<'a>(&self, vma: NewVma<'a>) -> Result<Mapped<'a>>;
+
+    /// Whether an ioctl changes something that others see: memory, a device. Then the file has to be open for
+    /// writing, or it fails with `EBADF`, as `write(2)` does.
+    fn changes(_cmd: u32) -> bool {
+        false
+    }
+
+    /// `ioctl(2)`.
+    fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<u32>;
+
+    /// `read(2)` at `pos`: fills `iov` and returns the bytes read, 0 at the end.
+    fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize>;
+
+    /// `write(2)` at `pos`: takes from `iov` and returns the bytes written.
+    fn write(&self, pos: u64, iov: &mut IovIterSource<'_>) -> Result<usize>;
+
+    /// What `/proc/PID/fdinfo/FD` tells beside the usual.
+    fn show_fdinfo(&self, m: &SeqFile);
+
+    /// Whether [`poll`](Self::poll) is to be asked. Without it, the file is always ready.
+    const POLLS: bool = false;
+
+    /// `poll(2)`: the `EPOLL…` bits of what is ready, after registering with `table` what announces a
+    /// change.
+    fn poll(&self, _file: &File, _table: &PollTable<'_>) -> u32 {
+        0
+    }
+}
+
+/// Whether a file was opened for writing.
+pub fn may_write(file: &File) -> bool {
+    matches!(
+        file.flags() & flags::O_ACCMODE,
+        flags::O_WRONLY | flags::O_RDWR
+    )
+}
+
+/// A character device of the files `T`, registered until dropped.
+///
+/// It must not be leaked: the module's code would be gone, and the device still there.
+///
+/// # Invariants
+///
+/// `misc` is a registered `struct miscdevice` whose operations are those of `T`, and the first field,
+/// so that a pointer to it is one to this structure.
+#[repr(C)]
+#[pin_data(PinnedDrop)]
+pub struct Registration<T: CharDevice> {
+    #[pin]
+    misc: Opaque<bindings::miscdevice>,
+    shared: Arc<T::Shared>,
+}
+
+// SAFETY: A misc device may be deregistered by any thread.
+unsafe impl<T: CharDevice> Send for Registration<T> {}
+// SAFETY: It has no methods that take `&self`.
+unsafe impl<T: CharDevice> Sync for Registration<T> {}
+
+impl<T: CharDevice> Registration<T> {
+    /// Registers the device node `/dev/NAME` with the permission bits `mode`.
+    pub fn new(
+        name: &'static CStr,
+        mode: u16,
+        shared: Arc<T::Shared>,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // Last in time though first in place: files may be opened at once, and need `shared`.
+            shared,
+            misc <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
+                let misc = bindings::miscdevice {
+                    minor: bindings::MISC_DYNAMIC_MINOR as c_int,
+                    name: kernel::str::as_char_ptr_in_const_context(name),
+                    fops: Operations::<T>::TABLE,
+                    mode,
+                    ..pin_init::zeroed()
+                };
+                // SAFETY: The initializer may write to the slot.
+                unsafe { slot.write(misc) };
+                // SAFETY: The slot is initialized and stays in place until `drop` deregisters it.
+                // INVARIANT: If this succeeds, it is registered.
+                to_result(unsafe { bindings::misc_register(slot) })
+            }),
+        })
+    }
+}
+
+#[pinned_drop]
+impl<T: CharDevice> PinnedDrop for Registration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant it is registered.
+        unsafe { bindings::misc_deregister(self.misc.get()) };
+    }
+}
+
+/// What the private data of an open file points to.
+struct Opened<T> {
+    file: Arc<T>,
+    /// Where its VMAs are found.
+    space: Arc<Space>,
+}
+
+impl<T: CharDevice> Opened<T> {
+    /// # Safety
+    ///
+    /// `file` must be a file of `inode` that is being opened, to which what is returned belongs then.
+    unsafe fn new(
+        shared: &Arc<T::Shared>,
+        inode: *mut bindings::inode,
+        file: *mut bindings::file,
+    ) -> Result<KBox<Self>> {
+        // SAFETY: The file is valid during this call, and is not in a table of files yet.
+        let opened = T::open(shared, unsafe { File::from_raw_file(file) })?;
+        let opened = KBox::new(
+            Self {
+                file: opened,
+                space: Space::new()?,
+            },
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        // SAFETY: By the requirement of this function. Nothing fails any more.
+        unsafe { opened.space.adopt(inode, file) };
+        Ok(opened)
+    }
+}
+
+/// The `file_operations` of the files `T`.
+struct Operations<T>(PhantomData<T>);
+
+impl<T: CharDevice> Operations<T> {
+    const TABLE: &'static bindings::file_operations = &bindings::file_operations {
+        owner: T::MODULE.as_ptr(),
+        // Without it, 32-bit kernels refuse to map what is beyond 4 GiB. `transfer` is fine with it.
+        fop_flags: bindings::FOP_UNSIGNED_OFFSET,
+        open: Some(Self::open),
+        release: Some(Self::release),
+        llseek: Some(bindings::no_seek_end_llseek),
+        read_iter: Some(Self::read_iter),
+        write_iter: Some(Self::write_iter),
+        mmap: Some(Self::mmap),
+        // Large mappings at addresses that huge pages fit.
+        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+        get_unmapped_area: Some(bindings::thp_get_unmapped_area),
+        unlocked_ioctl: Some(Self::ioctl),
+        // Structures have the same layout for 32-bit callers; only the pointer needs care.
+        compat_ioctl: bindings::compat_ptr_ioctl,
+        show_fdinfo: Some(Self::show_fdinfo),
+        poll: match T::POLLS {
+            true => Some(Self::poll),
+            false => None,
+        },
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// `file` must be an open file of these operations, which is not released during `'a`.
+    unsafe fn opened<'a>(file: *mut bindings::file) -> &'a T {
+        // SAFETY: By the requirement of this function.
+        unsafe { &Self::whole(file).file }
+    }
+
+    /// # Safety
+    ///
+    /// As of [`opened`](Self::opened).
+    unsafe fn whole<'a>(file: *mut bindings::file) -> &'a Opened<T> {
+        // SAFETY: `open` stored a pointer of `KBox::into_raw()`, which `release` drops.
+        unsafe { &*(*file).private_data.cast::<Opened<T>>() }
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this for a new file of a misc device that was registered by `Registration<T>`.
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: The pointers are valid and for a file being opened.
+        let ret = unsafe { bindings::generic_file_open(inode, file) };
+        if ret != 0 {
+            return ret;
+        }
+        // SAFETY: `misc_open()` set the private data to the registered `miscdevice`, which is the
+        // first field of a `Registration<T>`, and keeps it from being deregistered during this
+        // call. Only the field `shared` is borrowed, which nobody changes.
+        let shared = unsafe { &(*(*file).private_data.cast::<Registration<T>>()).shared };
+        // SAFETY: The file is being opened, and not shared yet.
+        match unsafe { Opened::<T>::new(shared, inode, file) } {
+            Ok(opened) => {
+                // SAFETY: As above.
+                unsafe { (*file).private_data = KBox::into_raw(opened).cast() };
+                0
+            }
+            Err(err) => err.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this once, for the last reference to a file that `open` saw.
+    unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: `open` stored a pointer of `KBox::into_raw()`, and nobody uses the file any more.
+        drop(unsafe { KBox::from_raw((*file).private_data.cast::<Opened<T>>()) });
+        0
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this with a valid iterator for an open file of these operations.
+    unsafe extern "C" fn read_iter(
+        kiocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: By the requirement of this function.
+        unsafe {
+            Self::transfer(kiocb, |opened, pos| {
+                opened.read(pos, IovIterDest::from_raw(iter))
+            })
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this with a valid iterator for an open file of these operations.
+    unsafe extern "C" fn write_iter(
+        kiocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: By the requirement of this function.
+        unsafe {
+            Self::transfer(kiocb, |opened, pos| {
+                opened.write(pos, IovIterSource::from_raw(iter))
+            })
+        }
+    }
+
+    /// Calls `f` with the file and its position, which is then moved on by what `f` returns.
+    ///
+    /// # Safety
+    ///
+    /// `kiocb` must be valid and of an open file of these operations.
+    unsafe fn transfer(
+        kiocb: *mut bindings::kiocb,
+        f: impl FnOnce(&T, u64) -> Result<usize>,
+    ) -> isize {
+        // SAFETY: By the requirement of this function; nobody else uses the `kiocb`.
+        let (file, pos) = unsafe { ((*kiocb).ki_filp, &mut (*kiocb).ki_pos) };
+        let Ok(start) = u64::try_from(*pos) else {
+            return EINVAL.to_errno() as isize;
+        };
+        // SAFETY: By the requirement of this function; the file stays open during this call.
+        match f(unsafe { Self::opened(file) }, start) {
+            Ok(bytes) => {
+                *pos = pos.saturating_add(bytes as i64);
+                bytes as isize
+            }
+            Err(err) => err.to_errno() as isize,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this with a new VMA for an open file of these operations.
+    unsafe extern "C" fn mmap(
+        file: *mut bindings::file,
+        vma: *mut bindings::vm_area_struct,
+    ) -> c_int {
+        // SAFETY: By the requirement of this function; the file stays open during this call.
+        let opened = unsafe { Self::whole(file) };
+        // SAFETY: By the requirement of this function, and it is used in no other way here.
+        let vma = unsafe { NewVma::from_raw(vma, Some(&opened.space)) };
+        match opened.file.mmap(vma) {
+            Ok(mapped) => {
+                mapped.commit();
+                0
+            }
+            Err(err) => err.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this for an open file of these operations.
+    unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
+        // SAFETY: By the requirement of this function; the file stays open during this call.
+        let opened = unsafe { Self::opened(file) };
+        // SAFETY: As above. No `fdget_pos()` call of this thread is under way.
+        if T::changes(cmd) && !may_write(unsafe { File::from_raw_file(file) }) {
+            return EBADF.to_errno() as c_long;
+        }
+        match opened.ioctl(cmd, UserPtr::from_addr(arg)) {
+            // Fits: a result of `ioctl(2)` is a positive `int`.
+            Ok(ret) => (ret & c_int::MAX as u32) as c_long,
+            Err(err) => err.to_errno() as c_long,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this for an open file of these operations, with a valid `seq_file`.
+    unsafe extern "C" fn show_fdinfo(m: *mut bindings::seq_file, file: *mut bindings::file) {
+        // SAFETY: By the requirement of this function; the file stays open during this call.
+        let opened = unsafe { Self::opened(file) };
+        // SAFETY: By the requirement of this function.
+        opened.show_fdinfo(unsafe { SeqFile::from_raw(m) });
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this for an open file of these operations, with a table that is null or valid.
+    unsafe extern "C" fn poll(
+        file: *mut bindings::file,
+        table: *mut bindings::poll_table_struct,
+    ) -> bindings::__poll_t {
+        // SAFETY: By the requirement of this function; the file stays open during this call.
+        let opened = unsafe { Self::opened(file) };
+        // SAFETY: By the requirement of this function. No `fdget_pos()` call of this thread is under way.
+        let (file, table) = unsafe { (File::from_raw_file(file), PollTable::from_raw(table)) };
+        opened.poll(file, &table)
+    }
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a driver is made of: a character device, registers and interrupts, GPIO lines and LEDs, power.
+
+pub mod chardev;
+pub mod claim;
+pub mod gpio_chip;
+pub mod irq;
+pub mod led;
+pub mod mmio;
+#[cfg(CONFIG_PCI)]
+pub mod pci;
+pub mod power;

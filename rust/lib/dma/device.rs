@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The device that memory is allocated or mapped for.
+
+use crate::{
+    base::errno::to_result,
+    dma::reach::Reach,
+    ffi,
+    revoke::unbind::{
+        at_unbind,
+        Revoke, //
+    }, //
+};
+use core::{
+    ops::Deref,
+    ptr::NonNull, //
+};
+use kernel::{
+    bindings,
+    device::{
+        self,
+        Core, //
+    },
+    dma::DmaMask,
+    error::from_err_ptr,
+    ffi::c_int,
+    new_condvar,
+    new_mutex,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNodeReservation, //
+    },
+    sync::{
+        aref::ARef,
+        Arc,
+        CondVar,
+        Mutex, //
+    }, //
+};
+
+/// A device that memory is allocated or mapped for.
+///
+/// If it has a driver, what was allocated and mapped for it is taken back when it loses that:
+/// [`revoke`](crate::revoke::unbind) has it revoked, which
+///
+/// 1. lets nobody [use](Self::in_use) it any more, which is `ENODEV` from then on;
+/// 2. has the driver stop it, by the function that [`of`](Self::of) was given;
+/// 3. waits for those who use it now, whom the driver has stopped;
+/// 4. frees and unmaps what is there.
+///
+/// # Invariants
+///
+/// `raw` is a valid device. It may be used for DMA, by its driver or because it has none and is owned, while it is
+/// [`in_use`](Self::in_use), and until `Driven::revoke` has revoked what is registered.
+pub struct DmaDevice {
+    raw: *mut bindings::device,
+    kind: Kind,
+    pub(super) reach: Reach,
+}
+
+enum Kind {
+    /// A registered platform device, which is owned.
+    Own(NonNull<bindings::platform_device>),
+    /// A device with a driver.
+    Driven(Pin<KBox<Driven>>),
+}
+
+// SAFETY: A platform device may be used and unregistered by any thread.
+unsafe impl Send for DmaDevice {}
+// SAFETY: The DMA functions that are called with `&self` may be called by several threads at once.
+unsafe impl Sync for DmaDevice {}
+
+impl DmaDevice {
+    /// Registers a platform device `name` of one's own, with no hardware behind it. It can reach all
+    /// memory.
+    pub fn new(name: &'static CStr) -> Result<Self> {
+        let info = bindings::platform_device_info {
+            name: name.as_char_ptr(),
+            id: bindings::PLATFORM_DEVID_NONE as c_int,
+            dma_mask: u64::MAX,
+            ..Default::default()
+        };
+        // SAFETY: `info` is valid and its name a string, both of which are copied.
+        let device = from_err_ptr(unsafe { bindings::platform_device_register_full(&info) })?;
+        let device = NonNull::new(device).ok_or(ENOMEM)?;
+        // SAFETY: It is valid; no reference is made.
+        let raw = unsafe { &raw mut (*device.as_ptr()).dev };
+        // SAFETY: It was just registered, with a mask.
+        let reach = unsafe { Reach::of(raw) };
+        // INVARIANT: It was just registered.
+        Ok(Self {
+            raw,
+            kind: Kind::Own(device),
+            reach,
+        })
+    }
+
+    /// The device that a driver is being bound to, which reaches the addresses of `mask`.
+    ///
+    /// When it loses the driver, `stop` is called: after it, the device moves no byte, nobody who uses it waits
+    /// for it to do so, and nobody makes it begin. It may be called more than once.
+    ///
+    /// `EBUSY` if this was called before while the device is bound, `EIO` if memory that the device
+    /// reaches cannot be had.
+    pub fn of<'a>(
+        device: &impl kernel::dma::Device<'a>,
+        mask: DmaMask,
+        stop: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Arc<Self>> {
+        let bound: &device::Device<Core<'a>> = device.as_ref();
+        let raw = core::ptr::from_ref::<device::Device<Core<'a>>>(bound);
+        let raw: *mut bindings::device = raw.cast_mut().cast();
+        // SAFETY: A `Device` is a transparent wrapper, and this one is bound.
+        to_result(unsafe { ffi::mapkit_claim_dma(raw) })?;
+        // SAFETY: Nobody uses the device for DMA yet: its driver is only being bound to it, and what
+        // this crate allocates and maps for it needs what is returned, which is made once, as was just
+        // made sure of.
+        unsafe {
+            device.dma_set_mask_and_coherent(mask)?;
+            // What it is told of is cut into pieces by its driver.
+            device.dma_set_max_seg_size(u32::MAX);
+        }
+        let driven = Driven::new(ARef::from(&**bound), KBox::new(stop, GFP_KERNEL)?);
+        // INVARIANT: It is bound, and stays so until `at_unbind` has had it revoked.
+        let this = Self {
+            raw,
+            kind: Kind::Driven(KBox::pin_init(driven, GFP_KERNEL)?),
+            // SAFETY: It is bound, and its mask is set.
+            reach: unsafe { Reach::of(raw) },
+        };
+        let this = Arc::new(this, GFP_KERNEL)?;
+        at_unbind(bound, this.clone())?;
+        Ok(this)
+    }
+
+    #[inline]
+    pub(crate) fn as_raw(&self) -> *mut bindings::device {
+        self.raw
+    }
+
+    /// Whether it is a device with a driver, which it may lose.
+    pub(crate) fn has_driver(&self) -> bool {
+        matches!(self.kind, Kind::Driven(_))
+    }
+
+    /// `ENODEV` if it has lost its driver.
+    pub fn check(&self) -> Result {
+        match &self.kind {
+            Kind::Driven(driven) if driven.state.lock().gone => Err(ENODEV),
+            _ => Ok(()),
+        }
+    }
+
+    /// Calls `f`, during which the device does not lose its driver, and returns what it does. Whoever
+    /// takes the driver away waits for it: `f` must not wait for a program, nor for the device when it was
+    /// stopped. `ENODEV` if it has lost the driver.
+    pub fn in_use<R>(&self, f: impl FnOnce(&InUse<'_>) -> R) -> Result<R> {
+        if let Kind::Driven(driven) = &self.kind {
+            let mut state = driven.state.lock();
+            if state.gone {
+                return Err(ENODEV);
+            }
+            state.users = state.users.wrapping_add(1);
+        }
+        // Its owner never has it, and so cannot forget it.
+        let in_use = InUse(self);
+        Ok(f(&in_use))
+    }
+
+    /// Whether an IOMMU translates the device's addresses: it then reaches nothing but what is
+    /// allocated or mapped for it.
+    pub fn is_translated(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { ffi::mapkit_use_dma_iommu(self.as_raw()) }
+    }
+
+    /// Whether the device sees what is in the CPU's caches. For one that does not, the DMA API writes them back
+    /// and invalidates them.
+    pub fn is_coherent(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { ffi::mapkit_dma_is_coherent(self.as_raw()) }
+    }
+}
+
+impl Drop for DmaDevice {
+    fn drop(&mut self) {
+        if let Kind::Own(device) = &self.kind {
+            // SAFETY: By the type invariant it is registered; whoever has memory of it holds a
+            // reference to `self`.
+            unsafe { bindings::platform_device_unregister(device.as_ptr()) };
+        }
+    }
+}
+
+impl Revoke for DmaDevice {
+    fn revoke(&self) {
+        if let Kind::Driven(driven) = &self.kind {
+            driven.revoke();
+        }
+    }
+}
+
+/// A device that does not lose its driver for as long as this is borrowed: see [`DmaDevice::in_use`].
+///
+/// # Invariants
+///
+/// It was counted as one of the device's users.
+pub struct InUse<'a>(&'a DmaDevice);
+
+impl Deref for InUse<'_> {
+    type Target = DmaDevice;
+
+    #[inline]
+    fn deref(&self) -> &DmaDevice {
+        self.0
+    }
+}
+
+impl InUse<'_> {
+    /// Has `holding` revoked when the device, which is `device`, loses its driver, until what is returned is
+    /// dropped.
+    pub(crate) fn register<T: Revoke>(
+        &self,
+        device: &Arc<DmaDevice>,
+        holding: Arc<T>,
+    ) -> Result<Registered> {
+        let mut key = 0;
+        if let Kind::Driven(driven) = &self.0.kind {
+            let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+            let mut state = driven.state.lock();
+            // 2^64 of them last for longer than any machine.
+            state.last_key = state.last_key.wrapping_add(1);
+            key = state.last_key;
+            let holding: Arc<dyn Revoke> = holding;
+            state.holdings.insert(node.into_node(key, holding));
+        }
+        let device = device.clone();
+        Ok(Registered { device, key })
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        if let Kind::Driven(driven) = &self.0.kind {
+            let mut state = driven.state.lock();
+            // By the type invariant it was counted.
+            state.users = state.users.wrapping_sub(1);
+            if state.users == 0 {
+                driven.idle.notify_all();
+            }
+        }
+    }
+}
+
+/// Something that is revoked when a device loses its driver, as long as this exists. It must be revoked before
+/// this is dropped.
+pub(crate) struct Registered {
+    device: Arc<DmaDevice>,
+    key: u64,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if let Kind::Driven(driven) = &self.device.kind {
+            let removed = driven.state.lock().holdings.remove(&self.key);
+            // With the lock released.
+            drop(removed);
+        }
+    }
+}
+
+/// What a device with a driver has beside the device.
+#[pin_data]
+struct Driven {
+    _device: ARef<device::Device>,
+    stop: KBox<dyn Fn() + Send + Sync>,
+    #[pin]
+    state: Mutex<State>,
+    /// Nobody uses it.
+    #[pin]
+    idle: CondVar,
+}
+
+struct State {
+    /// It loses its driver, or has lost it.
+    gone: bool,
+    /// Those who use it now.
+    users: usize,
+    /// What is to be revoked.
+    holdings: RBTree<u64, Arc<dyn Revoke>>,
+    last_key: u64,
+}
+
+impl Driven {
+    fn new(device: ARef<device::Device>, stop: KBox<dyn Fn() + Send + Sync>) -> impl PinInit<Self> {
+        pin_init!(Self {
+            _device: device,
+            stop,
+            state <- new_mutex!(State {
+                gone: false,
+                users: 0,
+                holdings: RBTree::new(),
+                last_key: 0,
+            }),
+            idle <- new_condvar!(),
+        })
+    }
+
+    fn revoke(&self) {
+        let mut state = self.state.lock();
+        if core::mem::replace(&mut state.gone, true) {
+            return;
+        }
+        drop(state);
+        (self.stop)();
+        let mut state = self.state.lock();
+        while state.users > 0 {
+            self.idle.wait(&mut state);
+        }
+        let holdings = core::mem::replace(&mut state.holdings, RBTree::new());
+        drop(state);
+        // What is being dropped at this moment is either here, so that this waits for it, or over.
+        for holding in holdings.values() {
+            holding.revoke();
+        }
+    }
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Buffers that drivers share: a `struct dma_buf` that somebody exported.
+
+use crate::{
+    dma::{
+        device::{
+            DmaDevice,
+            InUse,
+            Registered, //
+        },
+        direction::Direction,
+        scatter::Segments,
+        segment::Segment, //
+    },
+    ffi,
+    revoke::unbind::Revoke,
+    series::dma_direction, //
+};
+use core::{
+    cmp::min,
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    bindings,
+    error::from_err_ptr,
+    ffi::c_int,
+    fs::File,
+    new_mutex,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
+};
+
+/// A buffer that somebody exported, with a device attached to it until that loses its driver.
+pub struct Import {
+    attached: Arc<Attached>,
+    device: Arc<DmaDevice>,
+    bytes: usize,
+    writable: bool,
+    _registered: Registered,
+}
+
+impl Import {
+    /// Attaches `device` to the buffer of the calling program's file descriptor `fd`.
+    ///
+    /// `EBADF` if there is none, `EINVAL` if it is no buffer; what its exporter says. `ENODEV` if the device has
+    /// lost its driver.
+    pub fn new(fd: c_int, device: &Arc<DmaDevice>) -> Result<Self> {
+        device.in_use(|in_use| {
+            let attachment = Attachment::new(fd, in_use)?;
+            let buffer = attachment.buffer.as_ptr();
+            // SAFETY: It is valid; its size and its file never change.
+            let (bytes, file) = unsafe { ((*buffer).size, File::from_raw_file((*buffer).file)) };
+            let writable = file.flags() & bindings::O_ACCMODE != bindings::O_RDONLY;
+            let attached = Arc::pin_init(
+                pin_init!(Attached { attachment <- new_mutex!(Some(attachment)) }),
+                GFP_KERNEL_ACCOUNT,
+            )?;
+            Ok(Self {
+                _registered: in_use.register(device, attached.clone())?,
+                attached,
+                device: device.clone(),
+                bytes,
+                writable,
+            })
+        })?
+    }
+
+    /// Size in bytes.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether it is empty, which it never is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether its file was opened for writing.
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Maps it for the device, which moves data in direction `D` and may move any part of it, while `f` runs,
+    /// and returns what that does. `EINVAL` if it is another device.
+    pub fn map<D: Direction, R>(
+        &self,
+        device: &InUse<'_>,
+        f: impl FnOnce(&MappedImport<'_, D>) -> R,
+    ) -> Result<R> {
+        if !core::ptr::eq(&*self.device, &**device) {
+            return Err(EINVAL);
+        }
+        let attached = self.attached.attachment.lock();
+        let attachment = attached.as_ref().ok_or(ENODEV)?.attachment;
+        // Nobody detaches it meanwhile: the device has its driver, and `self` is borrowed.
+        drop(attached);
+        // SAFETY: It is attached.
+        let table = from_err_ptr(unsafe {
+            bindings::dma_buf_map_attachment_unlocked(
+                attachment.as_ptr(),
+                MappedImport::<D>::DIRECTION,
+            )
+        })?;
+        // INVARIANT: It was just mapped, and stays attached as said above.
+        let mapped = MappedImport {
+            device,
+            attachment,
+            table: NonNull::new(table).ok_or(ENOMEM)?,
+            _direction: PhantomData,
+        };
+        mapped.sync(ffi::mapkit_dma_sync_single_for_device);
+        Ok(f(&mapped))
+    }
+}
+
+impl Drop for Import {
+    fn drop(&mut self) {
+        self.attached.revoke();
+    }
+}
+
+/// An attachment until it is revoked.
+#[pin_data]
+struct Attached {
+    #[pin]
+    attachment: Mutex<Option<Attachment>>,
+}
+
+impl Revoke for Attached {
+    fn revoke(&self) {
+        // With the lock held: who drops it the usual way waits until it is gone, too.
+        *self.attachment.lock() = None;
+    }
+}
+
+/// # Invariants
+///
+/// `attachment` was made by `dma_buf_attach()` for `buffer`, of which a reference is held, and nothing of it is
+/// mapped when this is dropped.
+struct Attachment {
+    buffer: NonNull<bindings::dma_buf>,
+    attachment: NonNull<bindings::dma_buf_attachment>,
+}
+
+// SAFETY: An attachment is not tied to a thread.
+unsafe impl Send for Attachment {}
+
+impl Attachment {
+    fn new(fd: c_int, device: &InUse<'_>) -> Result<Self> {
+        // SAFETY: Any number may be asked for.
+        let buffer = from_err_ptr(unsafe { bindings::dma_buf_get(fd) })?;
+        // SAFETY: The buffer is valid, as is the device, which may be used for DMA.
+        let attaching = from_err_ptr(unsafe { bindings::dma_buf_attach(buffer, device.as_raw()) });
+        let attachment = attaching.inspect_err(|_| {
+            // SAFETY: The reference that `dma_buf_get()` gave.
+            unsafe { bindings::dma_buf_put(buffer) };
+        })?;
+        // INVARIANT: It was just attached.
+        Ok(Self {
+            buffer: NonNull::new(buffer).ok_or(EINVAL)?,
+            attachment: NonNull::new(attachment).ok_or(EINVAL)?,
+        })
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe {
+            bindings::dma_buf_detach(self.buffer.as_ptr(), self.attachment.as_ptr());
+            bindings::dma_buf_put(self.buffer.as_ptr());
+        }
+    }
+}
+
+/// An imported buffer that the device has during a call of [`Import::map`].
+///
+/// # Invariants
+///
+/// `table` was made by `dma_buf_map_attachment_unlocked()` for `attachment`, which is attached, and `DIRECTION`,
+/// and is owned.
+pub struct MappedImport<'a, D: Direction> {
+    device: &'a DmaDevice,
+    attachment: NonNull<bindings::dma_buf_attachment>,
+    table: NonNull<bindings::sg_table>,
+    _direction: PhantomData<fn(D)>,
+}
+
+/// `dma_sync_single_for_cpu()` or its counterpart.
+type SyncSingleFn = unsafe extern "C" fn(
+    *mut bindings::device,
+    bindings::dma_addr_t,
+    usize,
+    bindings::dma_data_direction,
+);
+
+impl<D: Direction> MappedImport<'_, D> {
+    /// What the exporter is told. What a device writes to is read, too, where it is copied: what the
+    /// device does not write stays as it is.
+    const DIRECTION: bindings::dma_data_direction = match D::RAW {
+        dma_direction::TO_DEVICE => D::RAW,
+        _ => dma_direction::BOTH_WAYS,
+    };
+
+    /// Passes all of it to one side. Some exporters (udmabuf, for one) leave that to others when they map
+    /// and unmap a buffer, so that what is in a bounce buffer would be lost.
+    fn sync(&self, sync: SyncSingleFn) {
+        let device = self.device.as_raw();
+        // SAFETY: By the type invariant.
+        for segment in unsafe { Segments::new(self.table.as_ptr()) } {
+            let (mut bus, mut left) = (segment.bus, segment.bytes);
+            // Page by page: what an IOMMU has put together is contiguous for the device only.
+            while left > 0 {
+                let within = (bus as usize) & (PAGE_SIZE - 1);
+                let bytes = min(left, PAGE_SIZE - within);
+                // The cast is to the type of the DMA API's own addresses.
+                // SAFETY: By the type invariant this is mapped for the device in this direction.
+                unsafe { sync(device, bus as bindings::dma_addr_t, bytes, Self::DIRECTION) };
+                bus = bus.wrapping_add(bytes as u64);
+                left = left.wrapping_sub(bytes);
+            }
+        }
+    }
+
+    /// Where the device finds byte `offset`, and how many bytes follow there.
+    pub fn segment_at(&self, offset: usize) -> Option<Segment> {
+        // SAFETY: By the type invariant.
+        unsafe { Segments::new(self.table.as_ptr()) }.at(offset)
+    }
+}
+
+impl<D: Direction> Drop for MappedImport<'_, D> {
+    fn drop(&mut self) {
+        self.sync(ffi::mapkit_dma_sync_single_for_cpu);
+        // SAFETY: By the type invariant; it is used no more.
+        unsafe {
+            bindings::dma_buf_unmap_attachment_unlocked(
+                self.attachment.as_ptr(),
+                self.table.as_ptr(),
+                Self::DIRECTION,
+            );
+        }
+    }
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Memory that a device reads and writes by itself.
+//!
+//! There are two kinds. [`Coherent`](coherent::Coherent) memory is allocated for a device, and both sides see
+//! each other's stores at once. A [`Streaming`](streaming::Streaming) mapping gives a device memory that is there
+//! already, for a while and in one direction. It belongs to one side at a time: its type says to which, and only
+//! the owner's type has the owner's methods.
+
+pub mod coherent;
+pub mod device;
+pub mod direction;
+#[cfg(CONFIG_DMA_SHARED_BUFFER)]
+pub mod export;
+#[cfg(CONFIG_DMA_SHARED_BUFFER)]
+pub mod import;
+pub mod mapping;
+mod reach;
+mod scatter;
+pub mod segment;
+pub mod streaming;

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Page faults in VMAs that are filled when they are touched.
+//!
+//! A fault maps not only the page that was touched but the pages around it, as the page cache does:
+//! the aligned window of [`MappingEvents::fault_around`] pages, as far as the VMA and the memory go.
+
+use crate::{
+    map::batch::Batch,
+    memory::{
+        backing::Runs,
+        mappable::{
+            Mappable,
+            MappingEvents, //
+        }, //
+    },
+    observe::histogram::Start, //
+};
+use core::{
+    cmp::{
+        max,
+        min, //
+    },
+    ops::Range, //
+};
+use kernel::{
+    bindings,
+    ffi::c_uint,
+    page::PAGE_SIZE,
+    sync::ArcBorrow, //
+};
+
+/// The most pages that a fault may map one by one: those of 2 MiB, whatever the size of a page. With
+/// pages of 4 KiB a page table has entries for so many.
+pub const MAX_FAULT_AROUND: usize = (2 << 20) / PAGE_SIZE;
+
+/// The window for a wish of `kib` KiB: the largest power of two of pages within it, at least one and
+/// at most [`MAX_FAULT_AROUND`].
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::map::fault;
+///
+/// // 100 KiB are no power of two: with pages of 4 KiB the window has 16 pages, as for 64 KiB.
+/// assert_eq!(fault::window(100), fault::window(64));
+/// assert_eq!(fault::window(0), 1);
+/// assert_eq!(fault::window(u32::MAX), fault::MAX_FAULT_AROUND);
+/// ```
+pub fn window(kib: u32) -> usize {
+    let wish = (kib as usize).saturating_mul(1024) / PAGE_SIZE;
+    let mut pages = MAX_FAULT_AROUND;
+    while pages > max(wish, 1) {
+        pages /= 2;
+    }
+    pages
+}
+
+/// Bits of `vm_fault_t`.
+type FaultResult = bindings::vm_fault_t;
+
+const NOPAGE: FaultResult = bindings::vm_fault_reason_VM_FAULT_NOPAGE;
+const FALLBACK: FaultResult = bindings::vm_fault_reason_VM_FAULT_FALLBACK;
+const SIGBUS: FaultResult = bindings::vm_fault_reason_VM_FAULT_SIGBUS;
+const OOM: FaultResult = bindings::vm_fault_reason_VM_FAULT_OOM;
+/// All bits that mean failure.
+const ERROR: FaultResult = SIGBUS | OOM | bindings::vm_fault_reason_VM_FAULT_SIGSEGV;
+
+/// Pages of a block, which is what an entry of the middle level of page tables maps: 512 with pages of
+/// 4 KiB, 2048 with pages of 16 KiB. A page table, of as many entries, fills a page with 8 bytes for each.
+///
+/// `helpers.c` checks it: `bindings` has no `PMD_SHIFT` on arm64, where it is a macro with arguments.
+pub const PMD_PAGES: usize = PAGE_SIZE / 8;
+
+/// A page fault in a VMA of a `Mappable<T>`.
+///
+/// # Invariants
+///
+/// For the duration of `'a`, `vmf` is the argument of a fault handler. Its VMA is one that
+/// `vma::Filling::finish` gave the operations of `T`, or a copy of one, and is locked for reading.
+struct Fault<'a, T: MappingEvents> {
+    vmf: *mut bindings::vm_fault,
+    mappable: ArcBorrow<'a, Mappable<T>>,
+    start: Start,
+}
+
+impl<T: MappingEvents> Fault<'_, T> {
+    /// # Safety
+    ///
+    /// The type invariants, for as long as the result is used.
+    unsafe fn from_raw(vmf: *mut bindings::vm_fault) -> Self {
+        // SAFETY: By the requirement of this function the private data is a pointer of
+        // `Arc::into_raw()`, kept alive by the reference of the VMA.
+        let mappable: ArcBorrow<'_, Mappable<T>> =
+            unsafe { ArcBorrow::from_raw((*(*vmf).__bindgen_anon_1.vma).vm_private_data.cast()) };
+        // INVARIANT: By the requirement of this function.
+        Self {
+            vmf,
+            start: mappable.fault_begins(),
+            mappable,
+        }
+    }
+
+    fn vma(&self) -> *mut bindings::vm_area_struct {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.vmf).__bindgen_anon_1.vma }
+    }
+
+    /// The address that was touched, at the start of its page.
+    fn address(&self) -> usize {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.vmf).__bindgen_anon_1.address }
+    }
+
+    /// The offset in the file of the page that was touched, in pages. Unlike the distance from the
+    /// start of the VMA, it stays right when a VMA is split or moved.
+    fn pgoff(&self) -> usize {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.vmf).__bindgen_anon_1.pgoff }
+    }
+
+    /// Whether the touch was a store.
+    fn is_write(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.vmf).flags & bindings::fault_flag_FAULT_FLAG_WRITE != 0 }
+    }
+
+    /// The page of the backing that was touched, if the memory reaches that far.
+    fn page(&self) -> Option<usize> {
+        self.mappable.page_at(self.pgoff())
+    }
+
+    /// The pages of the aligned window of `window` pages around `page` that the VMA and the memory
+    /// have.
+    fn around(&self, page: usize, window: usize) -> Range<usize> {
+        // SAFETY: By the type invariant; the bounds do not change while the VMA is locked.
+        let (start, end) = unsafe {
+            let bounds = (*self.vma()).__bindgen_anon_1.__bindgen_anon_1;
+            (bounds.vm_start, bounds.vm_end)
+        };
+        let before = self.address().saturating_sub(start) / PAGE_SIZE;
+        let after = end.saturating_sub(self.address()) / PAGE_SIZE;
+        let aligned = page & !window.wrapping_sub(1);
+        let first = max(aligned, page.saturating_sub(before));
+        let last = min(aligned.saturating_add(window), page.saturating_add(after));
+        first..min(last, self.mappable.nr_pages())
+    }
+
+    /// The user address of a page of the backing, which must be one of [`around`](Self::around).
+    fn address_of(&self, page: usize, touched: usize) -> usize {
+        let distance = page.wrapping_sub(touched).wrapping_mul(PAGE_SIZE);
+        self.address().wrapping_add(distance)
+    }
+
+    /// Tells the owner, and passes the result on.
+    #[inline(always)]
+    fn done(&self, result: FaultResult, nr_pages: usize) -> FaultResult {
+        let answered = result & (ERROR | FALLBACK) == 0;
+        let (start, address, write) = (self.start, self.address(), self.is_write());
+        self.mappable
+            .faulted(start, address, write, answered, nr_pages);
+        result
+    }
+
+    /// Inserts counted pages. The VMA must have `VM_MIXEDMAP`.
+    fn insert_pages(&self) -> FaultResult {
+        let Some(touched) = self.page() else {
+            return self.done(SIGBUS, 0);
+        };
+        let window = self.around(touched, self.mappable.fault_around());
+        let mut batch = Batch::new();
+        let mut next = window.start;
+        let mut inserted = 0usize;
+        let err = loop {
+            let (err, nr_pages) = self.insert_batch(&mut batch, next..window.end, touched);
+            next = next.wrapping_add(nr_pages);
+            inserted = inserted.wrapping_add(nr_pages);
+            if err != 0 && next < touched {
+                // Some of the window was there already: what was touched matters, and what follows.
+                next = touched;
+            } else if err != 0 || nr_pages == 0 || next >= window.end {
+                break err;
+            }
+        };
+        let result = match err {
+            // With what was touched, whatever has become of those behind it.
+            _ if next > touched => NOPAGE,
+            // Another thread was faster, or took the page table away: then this happens again.
+            EBUSY_RET | EFAULT_RET => NOPAGE,
+            ENOMEM_RET => OOM,
+            _ => SIGBUS,
+        };
+        self.done(result, inserted)
+    }
+
+    /// Inserts the first of the pages `range`, as many as a batch takes, until one fails: the C error,
+    /// and how many were inserted.
+    #[inline]
+    fn insert_batch(&self, batch: &mut Batch, range: Range<usize>, touched: usize) -> (i32, usize) {
+        let addr = self.address_of(range.start, touched);
+        batch.fill(self.mappable.memory(), range);
+        // SAFETY: The VMA is locked for reading, has `VM_MIXEDMAP`, so that its flags are not changed,
+        // and holds a reference to the memory.
+        unsafe { batch.insert(self.vma(), addr) }
+    }
+
+    /// Inserts page frame numbers. The VMA must have `VM_PFNMAP` and not be copy-on-write.
+    fn insert_pfns(&self) -> FaultResult {
+        let Some(touched) = self.page() else {
+            return self.done(SIGBUS, 0);
+        };
+        let window = self.around(touched, self.mappable.fault_around());
+        let page = window.start;
+        self.insert_runs(self.mappable.runs(window), page, touched)
+    }
+
+    /// The same of memory that can be taken back, if it was not. What takes it back waits, and then takes out
+    /// what this inserted.
+    fn insert_held_pfns(&self) -> FaultResult {
+        let (Some(touched), Ok(held)) = (self.page(), self.mappable.hold()) else {
+            return self.done(SIGBUS, 0);
+        };
+        let window = self.around(touched, self.mappable.fault_around());
+        self.insert_runs(held.runs(window.start, window.end), window.start, touched)
+    }
+
+    /// Inserts page frame numbers of runs of the memory, the first of which begins with page `page`. The VMA must
+    /// have `VM_PFNMAP` and not be copy-on-write, and they must be of pages of [`around`](Self::around) that stay
+    /// until the VMA ends or they are taken out of it.
+    #[inline]
+    fn insert_runs(&self, runs: Runs<'_>, mut page: usize, touched: usize) -> FaultResult {
+        let mut inserted = 0usize;
+        let mut result = SIGBUS;
+        for run in runs {
+            for frame in 0..run.nr_pages {
+                let inserting = self.insert_pfn(page, touched, run.pfn.wrapping_add(frame));
+                if page == touched {
+                    result = inserting;
+                }
+                if inserting & ERROR == 0 {
+                    inserted = inserted.wrapping_add(1);
+                }
+                page = page.wrapping_add(1);
+            }
+        }
+        self.done(result, inserted)
+    }
+
+    /// Inserts the frame `pfn` of a page of [`around`](Self::around). The VMA must have `VM_PFNMAP` and
+    /// not be copy-on-write.
+    #[inline]
+    fn insert_pfn(&self, page: usize, touched: usize, pfn: usize) -> FaultResult {
+        // SAFETY: The VMA is locked for reading, has `VM_PFNMAP` and is not copy-on-write, and
+        // `around` made sure that the address is inside it. The frame may be shown to programs and
+        // stays allocated while the VMA holds its reference, or until it is taken out of it.
+        unsafe { bindings::vmf_insert_pfn(self.vma(), self.address_of(page, touched), pfn) }
+    }
+
+    /// Inserts the huge page that was touched, if the memory and the VMA have all of it.
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    fn insert_pmd(&self) -> FaultResult {
+        let Some(pfn) = self.huge_pfn() else {
+            return FALLBACK;
+        };
+        // SAFETY: The VMA is locked for reading, has `VM_PFNMAP` and is not copy-on-write, and
+        // `huge_pfn` made sure that all of the huge page is inside it, and that the frames are an
+        // aligned block of the backing. They may be shown to programs and stay allocated while the
+        // VMA holds its reference.
+        let result = unsafe { bindings::vmf_insert_pfn_pmd(self.vmf, pfn, self.is_write()) };
+        let is_mapped = result & (ERROR | FALLBACK) == 0;
+        self.done(result, if is_mapped { PMD_PAGES } else { 0 })
+    }
+
+    /// The first frame of the aligned block of frames for the huge page that was touched.
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    fn huge_pfn(&self) -> Option<usize> {
+        const BYTES: usize = PMD_PAGES * PAGE_SIZE;
+        let from = self.address() & !(BYTES - 1);
+        let last = from | (BYTES - 1);
+        // SAFETY: By the type invariant; the bounds do not change while the VMA is locked.
+        let (start, end) = unsafe {
+            let bounds = (*self.vma()).__bindgen_anon_1.__bindgen_anon_1;
+            (bounds.vm_start, bounds.vm_end)
+        };
+        if from < start || last >= end {
+            return None;
+        }
+        let within = self.address().wrapping_sub(from) / PAGE_SIZE;
+        let first = self.page()?.checked_sub(within)?;
+        let run = self.mappable.memory().run_at(first)?;
+        (run.nr_pages >= PMD_PAGES && run.pfn % PMD_PAGES == 0).then_some(run.pfn)
+    }
+}
+
+const EBUSY_RET: i32 = -(bindings::EBUSY as i32);
+const EFAULT_RET: i32 = -(bindings::EFAULT as i32);
+const ENOMEM_RET: i32 = -(bindings::ENOMEM as i32);
+
+/// A `vm_operations_struct.fault`.
+type FaultFn = unsafe extern "C" fn(*mut bindings::vm_fault) -> FaultResult;
+/// A `vm_operations_struct.huge_fault`.
+type HugeFaultFn = unsafe extern "C" fn(*mut bindings::vm_fault, c_uint) -> FaultResult;
+
+/// How a VMA of a `Mappable<T>` is filled after `mmap(2)`.
+///
+/// The functions may be called for VMAs that `vma::Filling::finish` gave the operations of `T` and of
+/// this filler, in the kind of VMA that it names.
+pub(crate) trait Filler<T> {
+    /// What answers a fault of a page.
+    const FAULT: Option<FaultFn> = None;
+    /// What answers a fault where a huge page could be.
+    const HUGE_FAULT: Option<HugeFaultFn> = None;
+}
+
+/// Not at all: everything is there.
+pub(crate) struct Eager;
+
+impl<T> Filler<T> for Eager {}
+
+/// With counted pages, in a VMA with `VM_MIXEDMAP`.
+pub(crate) struct WithPages;
+
+impl<T: MappingEvents> Filler<T> for WithPages {
+    const FAULT: Option<FaultFn> = Some(fault_with_pages::<T>);
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    const HUGE_FAULT: Option<HugeFaultFn> = Some(fault_with_pages_of_a_table::<T>);
+}
+
+/// With page frame numbers, in a VMA with `VM_PFNMAP` that is not copy-on-write.
+pub(crate) struct WithPfns;
+
+impl<T: MappingEvents> Filler<T> for WithPfns {
+    const FAULT: Option<FaultFn> = Some(fault_with_pfns::<T>);
+}
+
+/// With page frame numbers of memory that can be taken back, in such a VMA.
+pub(crate) struct WithHeldPfns;
+
+impl<T: MappingEvents> Filler<T> for WithHeldPfns {
+    const FAULT: Option<FaultFn> = Some(fault_with_held_pfns::<T>);
+}
+
+/// With huge pages where possible and page frame numbers elsewhere, in a VMA with `VM_PFNMAP` that
+/// is not copy-on-write.
+pub(crate) struct WithHugePages;
+
+impl<T: MappingEvents> Filler<T> for WithHugePages {
+    const FAULT: Option<FaultFn> = Some(fault_with_pfns::<T>);
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    const HUGE_FAULT: Option<HugeFaultFn> = Some(fault_with_huge_pages::<T>);
+}
+
+/// # Safety
+///
+/// See [`Filler`].
+unsafe extern "C" fn fault_with_pages<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+) -> FaultResult {
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_pages()
+}
+
+/// Where a huge page could be, there is no page table yet. Before it asked for a page, the kernel would
+/// allocate one, which the insertion does, too.
+///
+/// # Safety
+///
+/// See [`Filler`].
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+unsafe extern "C" fn fault_with_pages_of_a_table<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+    order: c_uint,
+) -> FaultResult {
+    if 1usize.checked_shl(order) != Some(PMD_PAGES) {
+        return FALLBACK;
+    }
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_pages()
+}
+
+/// # Safety
+///
+/// See [`Filler`].
+unsafe extern "C" fn fault_with_pfns<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+) -> FaultResult {
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_pfns()
+}
+
+/// # Safety
+///
+/// See [`Filler`].
+unsafe extern "C" fn fault_with_held_pfns<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+) -> FaultResult {
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_held_pfns()
+}
+
+/// # Safety
+///
+/// See [`Filler`].
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+unsafe extern "C" fn fault_with_huge_pages<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+    order: c_uint,
+) -> FaultResult {
+    if 1usize.checked_shl(order) != Some(PMD_PAGES) {
+        return FALLBACK;
+    }
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_pmd()
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A VMA of refcounted pages: `VM_MIXEDMAP`.
+
+use crate::{
+    base::task::between_pieces,
+    map::{
+        batch::Batch,
+        fault::{
+            Eager,
+            WithPages, //
+        },
+        filling::Filling,
+        vma::{
+            Mapped,
+            NewVma, //
+        }, //
+    },
+    memory::mappable::{
+        Mappable,
+        MappingEvents, //
+    }, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::Arc, //
+};
+
+impl<'a> NewVma<'a> {
+    /// Makes it a VMA of counted pages, to be filled from `mappable`.
+    ///
+    /// `EINVAL` if these pages have no reference count of their own, as memory has none that is not cached as
+    /// usual, or it reaches beyond the memory.
+    pub fn into_mixedmap<T: MappingEvents>(
+        self,
+        mappable: Arc<Mappable<T>>,
+    ) -> Result<MixedMapVma<'a, T>> {
+        if !mappable.refcounted() {
+            return Err(EINVAL);
+        }
+        self.vma.set_mixedmap();
+        self.vma.set_dontexpand();
+        self.vma.set_dontdump();
+        Ok(MixedMapVma(Filling::new(self, mappable)?))
+    }
+}
+
+/// A VMA of counted pages.
+pub struct MixedMapVma<'a, T: MappingEvents>(Filling<'a, T>);
+
+impl<'a, T: MappingEvents> MixedMapVma<'a, T> {
+    /// Maps all of it now, with a call of `vm_insert_pages()` for a batch of pages.
+    ///
+    /// `ENOMEM` if a page table could not be allocated, `EINTR` if the caller is killed meanwhile.
+    pub fn vm_insert_pages(self) -> Result<Mapped<'a>> {
+        let Self(mut filling) = self;
+        let mut batch = Batch::new();
+        let mut pages = filling.pages.clone();
+        while !pages.is_empty() {
+            between_pieces()?;
+            batch.fill(filling.mappable.memory(), pages.clone());
+            if batch.is_empty() {
+                return Err(EINVAL);
+            }
+            filling.insert(&mut batch)?;
+            pages.start = pages.start.saturating_add(batch.len());
+        }
+        Ok(filling.finish::<Eager>())
+    }
+
+    /// Maps all of it now, with a call of `remap_vmalloc_range()`.
+    ///
+    /// `EINVAL` if the memory is not vmalloc memory for user space.
+    pub fn remap_vmalloc_range(self) -> Result<Mapped<'a>> {
+        let Self(filling) = self;
+        let (vma, first) = (filling.vma(), filling.pages.start);
+        // SAFETY: The VMA is undergoing initialization, and `filling.pages` are pages of the backing,
+        // as many as the VMA has.
+        let mapped = unsafe { filling.mappable.memory().remap_vmalloc_range(vma, first) };
+        to_result(mapped.ok_or(EINVAL)?)?;
+        Ok(filling.finish::<Eager>())
+    }
+
+    /// Maps a page when it is touched, and those around it.
+    pub fn insert_pages_on_fault(self) -> Result<Mapped<'a>> {
+        let Self(filling) = self;
+        Ok(filling.finish::<WithPages>())
+    }
+}

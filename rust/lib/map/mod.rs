@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The VMA of an `mmap(2)` call, as types that only allow what is sound for it.
+//!
+//! A driver gets a [`NewVma`](vma::NewVma) and turns it into one of two kinds:
+//!
+//! - [`PfnMapVma`](pfnmap::PfnMapVma) takes page frames by number, without looking at their `struct page`
+//!   (`VM_PFNMAP`). It has no page insertion, and cannot be had for a copy-on-write mapping, where
+//!   the kernel would have to copy pages it must not look at.
+//! - [`MixedMapVma`](mixedmap::MixedMapVma) takes pages that have a reference count (`VM_MIXEDMAP`). The kernel
+//!   counts and finds these, so that `O_DIRECT`, pins and copy-on-write work.
+//!
+//! Both are filled from a [`Mappable`](crate::memory::mappable::Mappable), which the VMA keeps alive until it
+//! ends: its `open` and `close` operations count the references of forked, split and moved VMAs.
+//!
+//! # Examples
+//!
+//! An `mmap` hook that gives a buffer to programs, by its frame numbers where that can be:
+//!
+//! ```
+//! use kernel::{prelude::*, sync::Arc};
+//! use mapkit::{map::vma::{Mapped, NewVma}, memory::mappable::{Mappable, MappingEvents}};
+//!
+//! fn mmap<'a>(vma: NewVma<'a>, buffer: &Arc<Mappable<impl MappingEvents>>) -> Result<Mapped<'a>> {
+//!     vma.deny_exec()?;
+//!     if vma.is_copy_on_write() {
+//!         // The kernel must be able to copy a page when it is written to.
+//!         vma.into_mixedmap(buffer.clone())?.insert_pages_on_fault()
+//!     } else {
+//!         vma.into_pfnmap(buffer.clone())?.remap_pfn_range()
+//!     }
+//! }
+//! ```
+//!
+//! A VMA of frame numbers has no way to take a page:
+//!
+//! ```compile_fail,E0599
+//! # use kernel::{prelude::*, sync::Arc};
+//! # use mapkit::{map::vma::{Mapped, NewVma}, memory::mappable::{Mappable, MappingEvents}};
+//! fn mmap<'a>(vma: NewVma<'a>, buffer: Arc<Mappable<impl MappingEvents>>) -> Result<Mapped<'a>> {
+//!     vma.into_pfnmap(buffer)?.vm_insert_pages()
+//! }
+//! ```
+
+mod batch;
+pub mod fault;
+mod filling;
+pub mod mixedmap;
+pub mod pfnmap;
+pub mod register_page;
+pub mod vma;

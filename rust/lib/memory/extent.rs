@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Pages at consecutive kernel addresses.
+
+use crate::memory::backing::KernelRange;
+use core::ptr::NonNull;
+use kernel::{
+    ffi::c_void,
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+/// Whole pages, one after the other from an address on.
+#[derive(Clone, Copy)]
+pub(crate) struct Extent {
+    addr: NonNull<u8>,
+    nr_pages: usize,
+}
+
+impl Extent {
+    /// `nr_pages` pages from `addr` on. `ENOMEM` if that is null, as after an allocation that failed.
+    pub(crate) fn new(addr: *mut c_void, nr_pages: usize) -> Result<Self> {
+        let addr = NonNull::new(addr.cast()).ok_or(ENOMEM)?;
+        Ok(Self { addr, nr_pages })
+    }
+
+    /// The first address.
+    pub(crate) fn as_ptr(&self) -> *mut c_void {
+        self.addr.as_ptr().cast()
+    }
+
+    /// How many pages.
+    pub(crate) fn nr_pages(&self) -> usize {
+        self.nr_pages
+    }
+
+    /// How many bytes: that many were allocated.
+    pub(crate) fn bytes(&self) -> usize {
+        self.nr_pages.wrapping_mul(PAGE_SIZE)
+    }
+
+    /// The address of page `page`, and how many pages there are from there on, if it is one of them.
+    #[inline]
+    pub(crate) fn locate(&self, page: usize) -> Option<(NonNull<u8>, usize)> {
+        let left = self.nr_pages.checked_sub(page).filter(|left| *left > 0)?;
+        let within = page.wrapping_mul(PAGE_SIZE);
+        let addr = NonNull::new(self.addr.as_ptr().wrapping_add(within))?;
+        Some((addr, left))
+    }
+
+    /// The addresses from page `page` on, if it is one of them.
+    pub(crate) fn range_at(&self, page: usize) -> Option<KernelRange> {
+        let (addr, left) = self.locate(page)?;
+        let len = left.wrapping_mul(PAGE_SIZE);
+        Some(KernelRange { addr, len })
+    }
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Compound pages, as a [`Backing`](crate::memory::backing::Backing).
+
+use crate::{
+    ffi,
+    memory::blocks::{
+        Allocator,
+        Blocks,
+        GFP_FOR_PROGRAMS,
+        MAX_BLOCK_PAGES, //
+    }, //
+};
+use core::ptr::NonNull;
+use kernel::ffi::c_void;
+
+/// Zeroed folios: as many of the largest order as fit, then one of each smaller order that the rest
+/// takes. They are charged to the caller's memory cgroup.
+///
+/// Whoever maps or pins a page of a folio holds all of it.
+pub type Folios = Blocks<CompoundPages>;
+
+/// Blocks that are folios.
+pub enum CompoundPages {}
+
+// SAFETY: A reference to a page of a folio is one to the folio, of which `free` only drops its own.
+// `GFP_KERNEL` memory is in the direct map.
+unsafe impl Allocator for CompoundPages {
+    /// The largest power of two that fits.
+    #[inline]
+    fn block_pages(left: usize) -> usize {
+        let mut pages = MAX_BLOCK_PAGES;
+        while pages > left {
+            pages /= 2;
+        }
+        pages
+    }
+
+    fn alloc(nr_pages: usize) -> Option<NonNull<c_void>> {
+        // SAFETY: Any order up to the largest and these flags are fine; the function may sleep, as
+        // may its callers.
+        NonNull::new(unsafe {
+            ffi::mapkit_folio_alloc(GFP_FOR_PROGRAMS, nr_pages.trailing_zeros())
+        })
+    }
+
+    unsafe fn free(block: NonNull<c_void>, _nr_pages: usize) {
+        // SAFETY: By the requirement of this function. If somebody else still holds a reference (a
+        // pin), the folio is only freed with the last one.
+        unsafe { ffi::mapkit_folio_put(block.as_ptr()) };
+    }
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Memory that can be mapped into programs, and what it is made of.
+
+pub mod backing;
+pub mod blocks;
+pub mod caching;
+mod copy;
+mod direct_map;
+pub(crate) mod extent;
+pub mod folios;
+pub mod mappable;
+pub mod pages;
+pub mod recached;
+pub mod slab;
+pub mod vmalloc;

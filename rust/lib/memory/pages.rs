@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Physically contiguous pages of the page allocator, as a [`Backing`](crate::memory::backing::Backing).
+
+use crate::memory::blocks::{
+    Allocator,
+    Blocks,
+    GFP_FOR_PROGRAMS, //
+};
+use core::{
+    cmp::min,
+    ptr::NonNull, //
+};
+use kernel::{
+    bindings,
+    ffi::c_void,
+    page::PAGE_SIZE, //
+};
+
+pub use crate::memory::blocks::MAX_BLOCK_PAGES;
+
+/// Zeroed pages: one physically contiguous block, or several of [`MAX_BLOCK_PAGES`] and one for the
+/// rest.
+///
+/// The blocks come from `alloc_pages_exact()`, which splits them: each page has its own reference
+/// count, and exactly the pages asked for are kept. They are charged to the caller's memory cgroup.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::memory::{backing::Backing, pages::Pages};
+///
+/// /// The first frame of 16 pages.
+/// fn frame() -> Result<usize> {
+///     let pages = Pages::new(16)?;
+///     let run = pages.run_at(0).ok_or(EINVAL)?;
+///     // One block: all of its frames follow each other.
+///     assert!(run.nr_pages == 16);
+///     Ok(run.pfn)
+/// }
+/// ```
+pub type Pages = Blocks<ExactPages>;
+
+/// Blocks of single pages.
+pub enum ExactPages {}
+
+// SAFETY: `alloc_pages_exact()` splits what it allocates, so that each page has its own reference count,
+// of which `free_pages_exact()` drops one. `GFP_KERNEL` memory is in the direct map.
+unsafe impl Allocator for ExactPages {
+    #[inline]
+    fn block_pages(left: usize) -> usize {
+        min(left, MAX_BLOCK_PAGES)
+    }
+
+    fn alloc(nr_pages: usize) -> Option<NonNull<c_void>> {
+        let bytes = nr_pages.wrapping_mul(PAGE_SIZE);
+        // SAFETY: Any size and these flags are fine; the function may sleep, as may its callers.
+        NonNull::new(unsafe { bindings::alloc_pages_exact_noprof(bytes, GFP_FOR_PROGRAMS) })
+    }
+
+    unsafe fn free(block: NonNull<c_void>, nr_pages: usize) {
+        // SAFETY: By the requirement of this function.
+        unsafe { bindings::free_pages_exact(block.as_ptr(), nr_pages.wrapping_mul(PAGE_SIZE)) };
+    }
+}

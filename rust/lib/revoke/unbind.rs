@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The moment at which a device loses its driver.
+
+use crate::ffi;
+use kernel::{
+    bindings,
+    device::{
+        Core,
+        Device, //
+    },
+    devres,
+    error::to_result,
+    ffi::{
+        c_int,
+        c_ulong,
+        c_void, //
+    },
+    prelude::*,
+    sync::Arc,
+    types::Opaque, //
+};
+
+/// What can be taken back from programs.
+pub trait Revoke: Send + Sync + 'static {
+    /// Takes it back, for good. It must not wait for a program; it may be called more than once.
+    fn revoke(&self);
+}
+
+/// Has `what` revoked when `device` loses its driver, or does not get it after all.
+///
+/// `EINVAL` if the device is of no bus.
+pub fn at_unbind<T: Revoke>(device: &Device<Core<'_>>, what: Arc<T>) -> Result {
+    devres::register(device, Notifier::new(device, what), GFP_KERNEL)
+}
+
+/// Hears of what the bus does with a device, until dropped.
+///
+/// # Invariants
+///
+/// `block` is registered with `bus`, and the first field, so that a pointer to it is one to this structure.
+#[repr(C)]
+#[pin_data(PinnedDrop)]
+struct Notifier<T: Revoke> {
+    #[pin]
+    block: Opaque<bindings::notifier_block>,
+    bus: *const bindings::bus_type,
+    /// Only compared.
+    device: *const bindings::device,
+    what: Arc<T>,
+}
+
+// SAFETY: A notifier may be unregistered by any thread.
+unsafe impl<T: Revoke> Send for Notifier<T> {}
+
+impl<T: Revoke> Notifier<T> {
+    fn new(device: &Device<Core<'_>>, what: Arc<T>) -> impl PinInit<Self, Error> {
+        let device = core::ptr::from_ref(device).cast::<bindings::device>();
+        // SAFETY: A `Device` is a transparent wrapper of a valid `struct device`, whose bus stays the same.
+        let of = unsafe { (*device).bus };
+        try_pin_init!(Self {
+            // Before it is registered: it may be called at once.
+            bus: of,
+            device,
+            what,
+            block <- Opaque::try_ffi_init(move |slot: *mut bindings::notifier_block| {
+                if of.is_null() {
+                    return Err(EINVAL);
+                }
+                // SAFETY: The slot may be written to, and stays where it is until `drop` unregisters it. A bus
+                // that has a device is registered.
+                unsafe {
+                    slot.write(pin_init::zeroed());
+                    (*slot).notifier_call = Some(Self::notified);
+                    to_result(bindings::bus_register_notifier(of, slot))
+                }
+            }),
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `block` must be the first field of a `Self` that is registered, and `device` the device that the event
+    /// is about.
+    unsafe extern "C" fn notified(
+        block: *mut bindings::notifier_block,
+        event: c_ulong,
+        device: *mut c_void,
+    ) -> c_int {
+        // SAFETY: By the requirement of this function and the type invariant.
+        let this = unsafe { &*block.cast::<Self>() };
+        let is_it = core::ptr::eq(device.cast::<bindings::device>(), this.device);
+        if is_it
+            && [
+                ffi::BUS_NOTIFY_UNBIND_DRIVER,
+                ffi::BUS_NOTIFY_DRIVER_NOT_BOUND,
+            ]
+            .contains(&event)
+        {
+            this.what.revoke();
+        }
+        ffi::NOTIFY_DONE
+    }
+}
+
+#[pinned_drop]
+impl<T: Revoke> PinnedDrop for Notifier<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant. It cannot fail for what is registered, and waits until nobody is
+        // being told by it.
+        unsafe { bindings::bus_unregister_notifier(self.bus, self.block.get()) };
+        // The bus has said so before, unless the device could not be probed.
+        self.what.revoke();
+    }
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Locks that interrupt handlers take, waiting with a timeout, doing things later, and telling programs.
+
+pub mod barrier;
+pub mod completion;
+pub mod deadline;
+#[cfg(CONFIG_EVENTFD)]
+pub mod eventfd;
+pub mod irq_lock;
+pub mod workqueue;
