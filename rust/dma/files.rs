@@ -13,7 +13,7 @@ use crate::{
     queue::Job,
     registers::BUFFER_BYTES,
     transfer::{
-        shape,
+        map_call,
         Side,
         Transfer, //
     },
@@ -191,14 +191,14 @@ fn checked(session: &Session, channel: &Channel, request: &uapi::Transfer) -> Re
         source,
         target,
         bytes: usize::try_from(bytes).map_err(|_| EINVAL)?,
-        shape: shape(request.lending)?,
+        call: map_call(request.lending)?,
     })
 }
 
 fn lend(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     let (user, mut lend) = read::<uapi::Lend>(arg)?;
     expect_zero(&[lend.flags])?;
-    let shape = shape(lend.lending)?;
+    let call = map_call(lend.lending)?;
     let channel: &Arc<Channel> = file.per_file();
     let device = channel.device.dma();
     let region = file.session().by_id(lend.region)?;
@@ -214,7 +214,7 @@ fn lend(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     loans.check_room(region.number(), &range, lend.direction)?;
     let (id, stats) = (lend.id, &channel.engine.stats);
     let start = range.start;
-    let loan = Loan::new(device, stats, id, &region, range, shape, lend.direction)?;
+    let loan = Loan::new(device, stats, id, &region, range, call, lend.direction)?;
     (lend.entries, lend.segments) = loan.count();
     lend.bus = match loan.segment_at(start) {
         Some(first) if capability::may_see_addresses() => first.bus,

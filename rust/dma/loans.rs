@@ -25,125 +25,73 @@ use mapkit::{
             DmaDevice,
             InUse, //
         },
-        direction::{
-            BothWays,
-            Direction,
-            FromDevice,
-            ToDevice, //
-        },
+        direction::Direction,
         import::Import,
-        mapping::Shape,
+        mapping::MapCall,
         segment::Segment,
         streaming::{
             cache_lines,
-            lend,
-            CpuOwned,
-            Lent,
-            Streaming, //
+            map_for_call,
+            ScopedMapping,
+            StreamingMapping,
+            SyncedForCpu, //
         }, //
     }, //
 };
 use mapwright_session::Region;
 use mapwright_uapi as uapi;
 
-/// Memory lent in one direction, and to whom it belongs now.
-enum Held<D: Direction> {
-    Device(Streaming<Arc<Region>, D>),
-    Cpu(Streaming<Arc<Region>, D, CpuOwned>),
+/// A mapping, and who has the memory now.
+enum Held {
+    Device(StreamingMapping<Arc<Region>>),
+    Cpu(SyncedForCpu<Arc<Region>>),
 }
 
-impl<D: Direction> Held<D> {
+impl Held {
     fn synced(self, flags: u32) -> Self {
         let mut held = self;
         if flags & uapi::SYNC_FOR_CPU != 0 {
             held = match held {
-                Self::Device(lent) => Self::Cpu(lent.sync_for_cpu()),
+                Self::Device(mapping) => Self::Cpu(mapping.sync_for_cpu()),
                 cpu => cpu,
             };
         }
         if flags & uapi::SYNC_FOR_DEVICE != 0 {
             held = match held {
-                Self::Cpu(back) => Self::Device(back.sync_for_device()),
+                Self::Cpu(synced) => Self::Device(synced.sync_for_device()),
                 device => device,
             };
         }
         held
     }
 
-    fn lent(&self) -> Option<&Streaming<Arc<Region>, D>> {
+    /// The mapping, if the device has the memory.
+    fn of_device(&self) -> Option<&StreamingMapping<Arc<Region>>> {
         match self {
-            Self::Device(lent) => Some(lent),
+            Self::Device(mapping) => Some(mapping),
             Self::Cpu(_) => None,
-        }
-    }
-}
-
-/// Memory that is lent in a direction that the program chose.
-enum AnyWay {
-    To(Held<ToDevice>),
-    From(Held<FromDevice>),
-    Both(Held<BothWays>),
-}
-
-impl AnyWay {
-    fn new(
-        device: &Arc<DmaDevice>,
-        region: &Arc<Region>,
-        range: Range<usize>,
-        shape: Shape,
-        direction: u32,
-    ) -> Result<Self> {
-        const BOTH: u32 = uapi::LEND_TO_DEVICE | uapi::LEND_FROM_DEVICE;
-        let region = region.clone();
-        Ok(match direction {
-            uapi::LEND_TO_DEVICE => {
-                Self::To(Held::Device(Streaming::map(device, region, range, shape)?))
-            }
-            uapi::LEND_FROM_DEVICE => {
-                Self::From(Held::Device(Streaming::map(device, region, range, shape)?))
-            }
-            BOTH => Self::Both(Held::Device(Streaming::map(device, region, range, shape)?)),
-            _ => return Err(EINVAL),
-        })
-    }
-
-    fn synced(self, flags: u32) -> Self {
-        match self {
-            Self::To(held) => Self::To(held.synced(flags)),
-            Self::From(held) => Self::From(held.synced(flags)),
-            Self::Both(held) => Self::Both(held.synced(flags)),
-        }
-    }
-
-    /// Where the device finds byte `offset`; `None` if the CPU has it.
-    fn segment_at(&self, offset: usize) -> Option<Segment> {
-        match self {
-            Self::To(held) => held.lent()?.segment_at(offset),
-            Self::From(held) => held.lent()?.segment_at(offset),
-            Self::Both(held) => held.lent()?.segment_at(offset),
         }
     }
 
     /// Entries of the list, and stretches of the device's addresses.
     fn count(&self) -> (u32, u32) {
-        let mut segments = 0u32;
-        let mut count = |_| segments = segments.wrapping_add(1);
-        let entries = match self {
-            Self::To(Held::Device(lent)) => {
-                lent.for_each_segment(&mut count);
-                lent.entries()
-            }
-            Self::From(Held::Device(lent)) => {
-                lent.for_each_segment(&mut count);
-                lent.entries()
-            }
-            Self::Both(Held::Device(lent)) => {
-                lent.for_each_segment(&mut count);
-                lent.entries()
-            }
-            _ => 0,
+        let Some(mapping) = self.of_device() else {
+            return (0, 0);
         };
-        (entries as u32, segments)
+        let mut segments = 0u32;
+        mapping.for_each_segment(|_| segments = segments.wrapping_add(1));
+        (mapping.entries() as u32, segments)
+    }
+}
+
+/// The direction that a program chose.
+pub(crate) fn direction_of(flags: u32) -> Result<Direction> {
+    const BOTH: u32 = uapi::LEND_TO_DEVICE | uapi::LEND_FROM_DEVICE;
+    match flags {
+        uapi::LEND_TO_DEVICE => Ok(Direction::ToDevice),
+        uapi::LEND_FROM_DEVICE => Ok(Direction::FromDevice),
+        BOTH => Ok(Direction::Bidirectional),
+        _ => Err(EINVAL),
     }
 }
 
@@ -174,7 +122,7 @@ pub(crate) struct Loan {
 
 struct State {
     /// `None` only while it passes from one side to the other.
-    memory: Option<AnyWay>,
+    held: Option<Held>,
     /// Transfers that use it.
     users: u32,
 }
@@ -187,19 +135,21 @@ impl Loan {
         id: u64,
         region: &Arc<Region>,
         range: Range<usize>,
-        shape: Shape,
+        call: MapCall,
         direction: u32,
     ) -> Result<Arc<Self>> {
         if region.memory().is_dma() {
             return Err(errno::eopnotsupp());
         }
-        let memory = AnyWay::new(device, region, range.clone(), shape, direction)?;
+        let way = direction_of(direction)?;
+        let mapping = StreamingMapping::map(device, region.clone(), range.clone(), call, way)?;
+        let held = Some(Held::Device(mapping));
         let loan = Arc::pin_init(
             try_pin_init!(Self {
                 id,
                 part: Part { region: region.number(), range, direction },
                 stats: stats.clone(),
-                state <- new_mutex!(State { memory: Some(memory), users: 0 }),
+                state <- new_mutex!(State { held, users: 0 }),
             }? Error),
             GFP_KERNEL_ACCOUNT,
         )?;
@@ -210,7 +160,7 @@ impl Loan {
     /// Entries of its list, and stretches of the device's addresses.
     pub(crate) fn count(&self) -> (u32, u32) {
         let state = self.state.lock();
-        state.memory.as_ref().map_or((0, 0), AnyWay::count)
+        state.held.as_ref().map_or((0, 0), Held::count)
     }
 
     /// Whether a transfer uses it.
@@ -221,13 +171,14 @@ impl Loan {
     /// Passes it from one side to the other.
     fn sync(&self, flags: u32) {
         let mut state = self.state.lock();
-        state.memory = state.memory.take().map(|memory| memory.synced(flags));
+        state.held = state.held.take().map(|held| held.synced(flags));
     }
 
     /// Where the device finds byte `offset` of the region.
     pub(crate) fn segment_at(&self, offset: usize) -> Option<Segment> {
         let within = offset.checked_sub(self.part.range.start)?;
-        self.state.lock().memory.as_ref()?.segment_at(within)
+        let state = self.state.lock();
+        state.held.as_ref()?.of_device()?.segment_at(within)
     }
 }
 
@@ -255,23 +206,24 @@ impl Drop for Used {
     }
 }
 
-/// Lends a part of a region for as long as `f` runs, which nobody else can lend meanwhile.
+/// Maps a part of a region for as long as `f` runs, which nobody else can map meanwhile.
 ///
-/// `EBUSY` if somebody has lent some of these bytes; else what [`lend`] fails with.
-pub(crate) fn lend_for_now<D: Direction, R>(
+/// `EBUSY` if somebody has mapped some of these bytes; else what [`map_for_call`] fails with.
+pub(crate) fn map_for_transfer<R>(
     channel: &Channel,
     device: &InUse<'_>,
     region: &Region,
     range: Range<usize>,
-    shape: Shape,
+    call: MapCall,
     direction: u32,
-    f: impl for<'a> FnOnce(&mut Lent<'a, D>) -> R,
+    f: impl for<'a> FnOnce(&mut ScopedMapping<'a>) -> R,
 ) -> Result<R> {
     let stats = &channel.engine.stats;
+    let way = direction_of(direction)?;
     let _reserved = Reserved::new(channel, region.number(), range.clone(), direction)?;
-    let result = lend(device, region.memory(), range, shape, |lent| {
+    let result = map_for_call(device, region.memory(), range, call, way, |mapping| {
         stats.inc(Counter::Lent);
-        f(lent)
+        f(mapping)
     })?;
     stats.inc(Counter::TakenBack);
     Ok(result)
@@ -400,10 +352,8 @@ impl Loans {
         let part = &loan.part;
         let all = part.range.start <= range.start && range.end <= part.range.end;
         let mut state = loan.state.lock();
-        let there = state
-            .memory
-            .as_ref()
-            .is_some_and(|memory| memory.segment_at(0).is_some());
+        let mapping = state.held.as_ref().and_then(Held::of_device);
+        let there = mapping.is_some_and(|mapping| mapping.segment_at(0).is_some());
         if !all || !there || part.direction & direction != direction {
             return Err(EBUSY);
         }

@@ -16,9 +16,9 @@ use mapkit::{
             DmaDevice,
             InUse, //
         },
-        direction::BothWays,
-        mapping::Shape,
-        streaming::lend, //
+        direction::Direction,
+        mapping::MapCall,
+        streaming::map_for_call, //
     },
     memory::backing::Backing, //
 };
@@ -80,7 +80,7 @@ fn measure_in_use(
             allocate(&clock, device, nr_pages)
         });
     }
-    let shape = crate::transfer::shape(request.lending)?;
+    let call = crate::transfer::map_call(request.lending)?;
     let region = file.session().by_id(request.region)?;
     let end = request.first.checked_add(request.bytes).ok_or(EINVAL)?;
     if region.memory().is_dma() {
@@ -96,7 +96,7 @@ fn measure_in_use(
     let both = uapi::LEND_TO_DEVICE | uapi::LEND_FROM_DEVICE;
     loans.check_room(region.number(), &range, both)?;
     repeat(device, request.turns, &clock, || {
-        lend_once(&clock, device, region.memory(), &range, shape)
+        lend_once(&clock, device, region.memory(), &range, call)
     })
 }
 
@@ -136,16 +136,14 @@ fn lend_once(
     device: &InUse<'_>,
     memory: &dyn Backing,
     range: &Range<usize>,
-    shape: Shape,
+    call: MapCall,
 ) -> Result<Times> {
-    let range = range.clone();
+    let (range, both_ways) = (range.clone(), Direction::Bidirectional);
     let begun = clock();
     let [mapped, with_cpu, with_device] =
-        lend::<BothWays, _>(device, memory, range, shape, |lent| {
+        map_for_call(device, memory, range, call, both_ways, |mapping| {
             let mapped = clock();
-            let back = lent.borrow_for_cpu();
-            let with_cpu = clock();
-            drop(back);
+            let with_cpu = mapping.with_cpu_access(|_| clock());
             [mapped, with_cpu, clock()]
             // Unmapped after this.
         })?;

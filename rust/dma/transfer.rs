@@ -11,7 +11,8 @@ use crate::{
         Way, //
     },
     loans::{
-        lend_for_now,
+        direction_of,
+        map_for_transfer,
         Used, //
     },
     registers::BUFFER_BYTES,
@@ -28,17 +29,12 @@ use kernel::{
 };
 use mapkit::dma::{
     device::InUse,
-    direction::{
-        Direction,
-        FromDevice,
-        ToDevice, //
-    },
     import::{
         Import,
         MappedImport, //
     },
-    mapping::Shape,
-    streaming, //
+    mapping::MapCall,
+    streaming::ScopedMapping, //
 };
 use mapwright_session::{
     Region,
@@ -101,16 +97,16 @@ pub(crate) struct Transfer {
     pub(crate) source: Side,
     pub(crate) target: Side,
     pub(crate) bytes: usize,
-    pub(crate) shape: Shape,
+    pub(crate) call: MapCall,
 }
 
-/// What the program calls a shape.
-pub(crate) fn shape(lending: u32) -> Result<Shape> {
+/// The call of the DMA API that a program chose.
+pub(crate) fn map_call(lending: u32) -> Result<MapCall> {
     Ok(match uapi::Lending::from_number(lending).ok_or(EINVAL)? {
-        uapi::Lending::Scatter => Shape::Scatter,
-        uapi::Lending::ScatterPages => Shape::ScatterPages,
-        uapi::Lending::Single => Shape::Single,
-        uapi::Lending::Page => Shape::Page,
+        uapi::Lending::Scatter => MapCall::Sgtable,
+        uapi::Lending::ScatterPages => MapCall::SgtableOfPages,
+        uapi::Lending::Single => MapCall::Single,
+        uapi::Lending::Page => MapCall::Page,
     })
 }
 
@@ -125,13 +121,21 @@ impl Transfer {
         moved: &Cell<usize>,
     ) -> Result {
         let entered = channel.engine.enter()?;
-        self.source
-            .lent::<ToDevice, _>(channel, device, self.shape, |source| {
-                self.target
-                    .lent::<FromDevice, _>(channel, device, self.shape, |target| {
-                        self.move_between(channel, &entered, source, target, stopped, moved)
-                    })?
-            })??;
+        self.source.with_mapping(
+            channel,
+            device,
+            self.call,
+            uapi::LEND_TO_DEVICE,
+            |source| {
+                self.target.with_mapping(
+                    channel,
+                    device,
+                    self.call,
+                    uapi::LEND_FROM_DEVICE,
+                    |target| self.move_between(channel, &entered, source, target, stopped, moved),
+                )?
+            },
+        )??;
         channel.engine.stats.inc(Counter::Transfers);
         Ok(())
     }
@@ -141,8 +145,8 @@ impl Transfer {
         &self,
         channel: &Channel,
         entered: &Entered<'_>,
-        source: &Lent<'_, ToDevice>,
-        target: &Lent<'_, FromDevice>,
+        source: &Mapped<'_>,
+        target: &Mapped<'_>,
         stopped: &Stopped<'_>,
         moved: &Cell<usize>,
     ) -> Result {
@@ -152,7 +156,7 @@ impl Transfer {
             let bytes = min(BUFFER_BYTES, self.bytes.wrapping_sub(done));
             // Where in the device's buffer these bytes are.
             let buffer = match (source, target) {
-                (Lent::Buffer(start), _) | (_, Lent::Buffer(start)) => *start,
+                (Mapped::Buffer(start), _) | (_, Mapped::Buffer(start)) => *start,
                 _ => 0,
             };
             source.transfer(&turn, stopped, Way::FromMemory, buffer, done, bytes)?;
@@ -164,77 +168,68 @@ impl Transfer {
     }
 }
 
-/// Says which direction of a loan this is.
-trait InWords: Direction {
-    const WORD: u32;
-}
-
-impl InWords for ToDevice {
-    const WORD: u32 = uapi::LEND_TO_DEVICE;
-}
-
-impl InWords for FromDevice {
-    const WORD: u32 = uapi::LEND_FROM_DEVICE;
-}
-
 /// A side that the device has now.
-enum Lent<'a, D: Direction> {
+enum Mapped<'a> {
     /// The device's buffer, from this byte on.
     Buffer(usize),
     /// Coherent memory, from this address on.
     Coherent(u64),
-    /// A region that the program has lent, from this byte of it on.
-    Loan(Used, usize),
-    /// A region lent for this transfer, whose first byte is that of the transfer.
-    ForNow(&'a streaming::Lent<'a, D>),
+    /// A region that the program has mapped, from this byte of it on.
+    ByProgram(Used, usize),
+    /// A region mapped for this transfer, whose first byte is that of the transfer.
+    ForTransfer(&'a ScopedMapping<'a>),
     /// An imported buffer, from this byte on.
-    Import(&'a MappedImport<'a, D>, usize),
+    Import(&'a MappedImport<'a>, usize),
 }
 
 impl Side {
     /// Calls `f` while the device has this side, and returns what it does.
-    fn lent<D: InWords, R>(
+    fn with_mapping<R>(
         &self,
         channel: &Channel,
         device: &InUse<'_>,
-        shape: Shape,
-        f: impl FnOnce(&Lent<'_, D>) -> R,
+        call: MapCall,
+        direction: u32,
+        f: impl FnOnce(&Mapped<'_>) -> R,
     ) -> Result<R> {
-        let lent = match self {
-            Self::Buffer(range) => Lent::Buffer(range.start),
-            Self::Raw(bus) => Lent::Coherent(*bus),
+        let mapped = match self {
+            Self::Buffer(range) => Mapped::Buffer(range.start),
+            Self::Raw(bus) => Mapped::Coherent(*bus),
             Self::Import(import, range) => {
-                return import.map(device, |mapped| f(&Lent::Import(mapped, range.start)));
+                let way = direction_of(direction)?;
+                return import.map(device, way, |mapped| {
+                    f(&Mapped::Import(mapped, range.start))
+                });
             }
-            Self::Region(region, range) => match region.memory().is_dma() {
-                true => {
-                    // Valid as long as the device is in use.
-                    let bus = region.memory().dma_addr(0).ok_or(ENODEV)?;
-                    Lent::Coherent(bus.checked_add(range.start as u64).ok_or(EINVAL)?)
-                }
-                false => {
-                    let used = channel.loans.lock().find(region.number(), range, D::WORD)?;
-                    let Some(used) = used else {
-                        let range = range.clone();
-                        return lend_for_now(
-                            channel,
-                            device,
-                            region,
-                            range,
-                            shape,
-                            D::WORD,
-                            |lent| f(&Lent::ForNow(lent)),
-                        );
-                    };
-                    Lent::Loan(used, range.start)
-                }
-            },
+            Self::Region(region, range) if region.memory().is_dma() => {
+                // Valid as long as the device is in use.
+                let bus = region.memory().dma_addr(0).ok_or(ENODEV)?;
+                Mapped::Coherent(bus.checked_add(range.start as u64).ok_or(EINVAL)?)
+            }
+            Self::Region(region, range) => {
+                let loans = channel.loans.lock();
+                let used = loans.find(region.number(), range, direction)?;
+                drop(loans);
+                let Some(used) = used else {
+                    let range = range.clone();
+                    return map_for_transfer(
+                        channel,
+                        device,
+                        region,
+                        range,
+                        call,
+                        direction,
+                        |mapping| f(&Mapped::ForTransfer(mapping)),
+                    );
+                };
+                Mapped::ByProgram(used, range.start)
+            }
         };
-        Ok(f(&lent))
+        Ok(f(&mapped))
     }
 }
 
-impl<D: InWords> Lent<'_, D> {
+impl Mapped<'_> {
     /// Moves the bytes of this side from byte `done` of the transfer on. The device's buffer is where
     /// it is.
     fn transfer(
@@ -251,8 +246,8 @@ impl<D: InWords> Lent<'_, D> {
             let segment = match self {
                 Self::Buffer(_) => return None,
                 Self::Coherent(bus) => return Some((bus.checked_add(offset as u64)?, bytes)),
-                Self::Loan(loan, start) => loan.segment_at(start.checked_add(offset)?)?,
-                Self::ForNow(lent) => lent.segment_at(offset)?,
+                Self::ByProgram(used, start) => used.segment_at(start.checked_add(offset)?)?,
+                Self::ForTransfer(mapping) => mapping.segment_at(offset)?,
                 Self::Import(mapped, start) => mapped.segment_at(start.checked_add(offset)?)?,
             };
             Some((segment.bus, segment.bytes))

@@ -1,29 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Which way a device moves data: `enum dma_data_direction`.
+//!
+//! C header: `include/linux/dma-direction.h`.
 
 use crate::series::dma_direction;
 use kernel::bindings;
 
-/// Which way a device moves data.
-pub trait Direction: Send + Sync + 'static {
-    #[doc(hidden)]
-    const RAW: bindings::dma_data_direction;
+/// Which way a device moves data. There is no `DMA_NONE`, with which the DMA API ends in a `BUG`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The device reads the memory.
+    ToDevice,
+    /// The device writes to the memory.
+    FromDevice,
+    /// The device does both.
+    Bidirectional,
 }
 
-/// The device reads the memory.
-pub enum ToDevice {}
-/// The device writes to the memory.
-pub enum FromDevice {}
-/// The device does both.
-pub enum BothWays {}
-
-impl Direction for ToDevice {
-    const RAW: bindings::dma_data_direction = dma_direction::TO_DEVICE;
-}
-impl Direction for FromDevice {
-    const RAW: bindings::dma_data_direction = dma_direction::FROM_DEVICE;
-}
-impl Direction for BothWays {
-    const RAW: bindings::dma_data_direction = dma_direction::BOTH_WAYS;
+impl Direction {
+    #[inline]
+    pub(super) fn as_raw(self) -> bindings::dma_data_direction {
+        match self {
+            Self::ToDevice => dma_direction::TO_DEVICE,
+            Self::FromDevice => dma_direction::FROM_DEVICE,
+            Self::Bidirectional => dma_direction::BIDIRECTIONAL,
+        }
+    }
 }

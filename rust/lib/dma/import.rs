@@ -14,12 +14,10 @@ use crate::{
         segment::Segment, //
     },
     ffi,
-    revoke::unbind::Revoke,
-    series::dma_direction, //
+    revoke::unbind::Revoke, //
 };
 use core::{
     cmp::min,
-    marker::PhantomData,
     ptr::NonNull, //
 };
 use kernel::{
@@ -86,12 +84,13 @@ impl Import {
         self.writable
     }
 
-    /// Maps it for the device, which moves data in direction `D` and may move any part of it, while `f` runs,
-    /// and returns what that does. `EINVAL` if it is another device.
-    pub fn map<D: Direction, R>(
+    /// Maps it for the device, which moves data in direction `direction` and may move any part of it, while `f`
+    /// runs, and returns what that does. `EINVAL` if it is another device.
+    pub fn map<R>(
         &self,
         device: &InUse<'_>,
-        f: impl FnOnce(&MappedImport<'_, D>) -> R,
+        direction: Direction,
+        f: impl FnOnce(&MappedImport<'_>) -> R,
     ) -> Result<R> {
         if !core::ptr::eq(&*self.device, &**device) {
             return Err(EINVAL);
@@ -100,19 +99,21 @@ impl Import {
         let attachment = attached.as_ref().ok_or(ENODEV)?.attachment;
         // Nobody detaches it meanwhile: the device has its driver, and `self` is borrowed.
         drop(attached);
+        // What a device writes to is read, too, where it is copied: what the device does not write stays as it is.
+        let direction = match direction {
+            Direction::ToDevice => direction.as_raw(),
+            _ => Direction::Bidirectional.as_raw(),
+        };
         // SAFETY: It is attached.
         let table = from_err_ptr(unsafe {
-            bindings::dma_buf_map_attachment_unlocked(
-                attachment.as_ptr(),
-                MappedImport::<D>::DIRECTION,
-            )
+            bindings::dma_buf_map_attachment_unlocked(attachment.as_ptr(), direction)
         })?;
         // INVARIANT: It was just mapped, and stays attached as said above.
         let mapped = MappedImport {
             device,
             attachment,
             table: NonNull::new(table).ok_or(ENOMEM)?,
-            _direction: PhantomData,
+            direction,
         };
         mapped.sync(ffi::mapkit_dma_sync_single_for_device);
         Ok(f(&mapped))
@@ -183,13 +184,13 @@ impl Drop for Attachment {
 ///
 /// # Invariants
 ///
-/// `table` was made by `dma_buf_map_attachment_unlocked()` for `attachment`, which is attached, and `DIRECTION`,
-/// and is owned.
-pub struct MappedImport<'a, D: Direction> {
+/// `table` was made by `dma_buf_map_attachment_unlocked()` for `attachment`, which is attached, and
+/// `direction`, and is owned.
+pub struct MappedImport<'a> {
     device: &'a DmaDevice,
     attachment: NonNull<bindings::dma_buf_attachment>,
     table: NonNull<bindings::sg_table>,
-    _direction: PhantomData<fn(D)>,
+    direction: bindings::dma_data_direction,
 }
 
 /// `dma_sync_single_for_cpu()` or its counterpart.
@@ -200,14 +201,7 @@ type SyncSingleFn = unsafe extern "C" fn(
     bindings::dma_data_direction,
 );
 
-impl<D: Direction> MappedImport<'_, D> {
-    /// What the exporter is told. What a device writes to is read, too, where it is copied: what the
-    /// device does not write stays as it is.
-    const DIRECTION: bindings::dma_data_direction = match D::RAW {
-        dma_direction::TO_DEVICE => D::RAW,
-        _ => dma_direction::BOTH_WAYS,
-    };
-
+impl MappedImport<'_> {
     /// Passes all of it to one side. Some exporters (udmabuf, for one) leave that to others when they map
     /// and unmap a buffer, so that what is in a bounce buffer would be lost.
     fn sync(&self, sync: SyncSingleFn) {
@@ -221,7 +215,7 @@ impl<D: Direction> MappedImport<'_, D> {
                 let bytes = min(left, PAGE_SIZE - within);
                 // The cast is to the type of the DMA API's own addresses.
                 // SAFETY: By the type invariant this is mapped for the device in this direction.
-                unsafe { sync(device, bus as bindings::dma_addr_t, bytes, Self::DIRECTION) };
+                unsafe { sync(device, bus as bindings::dma_addr_t, bytes, self.direction) };
                 bus = bus.wrapping_add(bytes as u64);
                 left = left.wrapping_sub(bytes);
             }
@@ -235,7 +229,7 @@ impl<D: Direction> MappedImport<'_, D> {
     }
 }
 
-impl<D: Direction> Drop for MappedImport<'_, D> {
+impl Drop for MappedImport<'_> {
     fn drop(&mut self) {
         self.sync(ffi::mapkit_dma_sync_single_for_cpu);
         // SAFETY: By the type invariant; it is used no more.
@@ -243,7 +237,7 @@ impl<D: Direction> Drop for MappedImport<'_, D> {
             bindings::dma_buf_unmap_attachment_unlocked(
                 self.attachment.as_ptr(),
                 self.table.as_ptr(),
-                Self::DIRECTION,
+                self.direction,
             );
         }
     }

@@ -19,39 +19,36 @@ use crate::{
         Backing, //
     }, //
 };
-use core::{
-    marker::PhantomData,
-    ops::Range, //
-};
+use core::ops::Range;
 use kernel::{
     bindings,
     page::PAGE_SIZE,
     prelude::*, //
 };
 
-/// How memory is described to the DMA API.
+/// By which call of the DMA API memory is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum MapCall {
     /// One stretch of the direct map: `dma_map_single()`.
     Single,
     /// A piece of a page: `dma_map_page()`.
     Page,
     /// A list of pieces, neighbours in one entry: `dma_map_sgtable()`.
-    Scatter,
-    /// A list of pieces, each page an entry of its own.
-    ScatterPages,
+    Sgtable,
+    /// The same, each page an entry of its own.
+    SgtableOfPages,
 }
 
-/// What is mapped, whoever owns it.
+/// What is mapped, whoever has it.
 ///
 /// # Invariants
 ///
-/// `handle` was made by the DMA API for `device` and the direction `D`, and is owned. The device may be used for
+/// `handle` was made by the DMA API for `device` and `direction`, and is owned. The device may be used for
 /// DMA, and what is mapped stays, as long as this exists.
-pub(super) struct Mapped<D: Direction> {
+pub(super) struct Mapping {
     device: *mut bindings::device,
     handle: Handle,
-    _direction: PhantomData<fn(D)>,
+    direction: bindings::dma_data_direction,
 }
 
 enum Handle {
@@ -63,12 +60,12 @@ enum Handle {
 }
 
 // SAFETY: A mapping is not tied to a thread.
-unsafe impl<D: Direction> Send for Mapped<D> {}
+unsafe impl Send for Mapping {}
 // SAFETY: What takes `&self` reads what does not change, or calls functions of the DMA API that may be
 // called by several threads at once.
-unsafe impl<D: Direction> Sync for Mapped<D> {}
+unsafe impl Sync for Mapping {}
 
-impl<D: Direction> Mapped<D> {
+impl Mapping {
     /// # Safety
     ///
     /// What is returned must be dropped before `memory` goes, and while the device may still be used for DMA.
@@ -78,14 +75,16 @@ impl<D: Direction> Mapped<D> {
         device: &InUse<'_>,
         memory: &dyn Backing,
         range: Range<usize>,
-        shape: Shape,
+        call: MapCall,
+        direction: Direction,
     ) -> Result<Self> {
-        let handle = Handle::new(device, memory, range, shape, D::RAW)?;
+        let direction = direction.as_raw();
+        let handle = Handle::new(device, memory, range, call, direction)?;
         // INVARIANT: It was just made for these, and by the requirement of this function.
         Ok(Self {
             device: device.as_raw(),
             handle,
-            _direction: PhantomData,
+            direction,
         })
     }
 
@@ -120,10 +119,14 @@ impl<D: Direction> Mapped<D> {
         unsafe {
             match &self.handle {
                 Handle::One { bus, bytes } => {
-                    ffi::mapkit_dma_sync_single_for_cpu(self.device, *bus, *bytes, D::RAW);
+                    ffi::mapkit_dma_sync_single_for_cpu(self.device, *bus, *bytes, self.direction);
                 }
                 Handle::List(list) => {
-                    ffi::mapkit_dma_sync_sgtable_for_cpu(self.device, list.as_raw(), D::RAW);
+                    ffi::mapkit_dma_sync_sgtable_for_cpu(
+                        self.device,
+                        list.as_raw(),
+                        self.direction,
+                    );
                 }
             }
         }
@@ -135,28 +138,37 @@ impl<D: Direction> Mapped<D> {
         unsafe {
             match &self.handle {
                 Handle::One { bus, bytes } => {
-                    ffi::mapkit_dma_sync_single_for_device(self.device, *bus, *bytes, D::RAW);
+                    ffi::mapkit_dma_sync_single_for_device(
+                        self.device,
+                        *bus,
+                        *bytes,
+                        self.direction,
+                    );
                 }
                 Handle::List(list) => {
-                    ffi::mapkit_dma_sync_sgtable_for_device(self.device, list.as_raw(), D::RAW);
+                    ffi::mapkit_dma_sync_sgtable_for_device(
+                        self.device,
+                        list.as_raw(),
+                        self.direction,
+                    );
                 }
             }
         }
     }
 }
 
-impl<D: Direction> Drop for Mapped<D> {
+impl Drop for Mapping {
     #[inline]
     fn drop(&mut self) {
-        let device = self.device;
+        let (device, direction) = (self.device, self.direction);
         match &mut self.handle {
             // SAFETY: By the type invariant this is a mapping of the device, with this size and
             // direction, which is owned and used no more.
             Handle::One { bus, bytes } => unsafe {
-                bindings::dma_unmap_phys(device, *bus, *bytes, D::RAW, 0);
+                bindings::dma_unmap_phys(device, *bus, *bytes, direction, 0);
             },
             // SAFETY: As above.
-            Handle::List(list) => unsafe { list.unmap(device, D::RAW) },
+            Handle::List(list) => unsafe { list.unmap(device, direction) },
         }
     }
 }
@@ -169,7 +181,7 @@ impl Handle {
         device: &DmaDevice,
         memory: &dyn Backing,
         range: Range<usize>,
-        shape: Shape,
+        call: MapCall,
         direction: bindings::dma_data_direction,
     ) -> Result<Self> {
         if range.is_empty() {
@@ -179,11 +191,11 @@ impl Handle {
         if cfg!(CONFIG_ARM64) && memory.is_aliased() {
             return Err(errno::eopnotsupp());
         }
-        match shape {
-            Shape::Single => map_single(device, memory, range, direction),
-            Shape::Page => map_page(device, memory, range, direction),
-            Shape::Scatter => map_list(device, memory, range, usize::MAX, direction),
-            Shape::ScatterPages => map_list(device, memory, range, PAGE_SIZE, direction),
+        match call {
+            MapCall::Single => map_single(device, memory, range, direction),
+            MapCall::Page => map_page(device, memory, range, direction),
+            MapCall::Sgtable => map_list(device, memory, range, usize::MAX, direction),
+            MapCall::SgtableOfPages => map_list(device, memory, range, PAGE_SIZE, direction),
         }
     }
 }

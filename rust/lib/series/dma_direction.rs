@@ -8,7 +8,7 @@ use kernel::bindings::dma_data_direction;
 mod raw {
     use super::dma_data_direction;
 
-    pub(crate) const BOTH_WAYS: dma_data_direction = dma_data_direction::DMA_BIDIRECTIONAL;
+    pub(crate) const BIDIRECTIONAL: dma_data_direction = dma_data_direction::DMA_BIDIRECTIONAL;
     pub(crate) const TO_DEVICE: dma_data_direction = dma_data_direction::DMA_TO_DEVICE;
     pub(crate) const FROM_DEVICE: dma_data_direction = dma_data_direction::DMA_FROM_DEVICE;
 }
@@ -18,7 +18,8 @@ mod raw {
     use super::dma_data_direction;
     use kernel::bindings;
 
-    pub(crate) const BOTH_WAYS: dma_data_direction = bindings::dma_data_direction_DMA_BIDIRECTIONAL;
+    pub(crate) const BIDIRECTIONAL: dma_data_direction =
+        bindings::dma_data_direction_DMA_BIDIRECTIONAL;
     pub(crate) const TO_DEVICE: dma_data_direction = bindings::dma_data_direction_DMA_TO_DEVICE;
     pub(crate) const FROM_DEVICE: dma_data_direction = bindings::dma_data_direction_DMA_FROM_DEVICE;
 }
