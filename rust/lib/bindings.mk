@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Makes rust/lib/bindings_generated.rs of rust/lib/bindings.h, in the way that Linux makes its own:
-# rust/Makefile, which packages of kernel headers lack. For Kbuild to include.
+# Makes bindings_generated.rs of bindings.h, in the way that Linux makes its own: rust/Makefile, which packages
+# of kernel headers lack. For mapkit.mk to include.
 
 ifdef CONFIG_CC_IS_CLANG
 bindgen-cflags = $(c_flags)
@@ -34,7 +34,7 @@ bindgen-target-arm   := arm-linux-gnueabi
 bindgen-cflags = $(filter-out $(bindgen-unknown-flags),$(c_flags)) -w --target=$(bindgen-target-$(SRCARCH))
 endif
 
-bindgen-parameters = $(shell grep -Ev '^\#|^$$' $(src)/rust/lib/bindgen_parameters)
+bindgen-parameters = $(shell grep -Ev '^\#|^$$' $(mapkit-dir)bindgen_parameters)
 
 # The prefix keeps a constant apart from the macro that it is made of, until it is in Rust. The text is not
 # formatted, so that rustfmt is not needed: all of it may be a single line.
@@ -44,10 +44,10 @@ quiet_cmd_bindgen = BINDGEN $@
 		$(filter-out $(if $(CONFIG_LTO),$(CC_FLAGS_LTO)),$(bindgen-cflags)); \
 	sed -i 's/pub const RUST_CONST_HELPER_/pub const /g' $@
 
-targets += rust/lib/bindings_generated.rs
-$(obj)/rust/lib/bindings_generated.rs: $(src)/rust/lib/bindings.h $(src)/rust/lib/bindgen_parameters FORCE
+targets += mapkit/bindings_generated.rs
+$(obj)/mapkit/bindings_generated.rs: $(mapkit-dir)bindings.h $(mapkit-dir)bindgen_parameters FORCE
 	$(call if_changed_dep,bindgen)
 
 # ffi.rs includes it, by this name.
-$(obj)/rust/lib/mapkit.o: $(obj)/rust/lib/bindings_generated.rs
-$(obj)/rust/lib/mapkit.o: private export MAPKIT_BINDINGS := $(abspath $(obj)/rust/lib/bindings_generated.rs)
+$(obj)/mapkit/mapkit.o: $(obj)/mapkit/bindings_generated.rs
+$(obj)/mapkit/mapkit.o: private export MAPKIT_BINDINGS := $(abspath $(obj)/mapkit/bindings_generated.rs)
