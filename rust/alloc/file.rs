@@ -13,10 +13,6 @@ use crate::{
 };
 use kernel::{
     fs::File,
-    iov::{
-        IovIterDest,
-        IovIterSource, //
-    },
     new_mutex,
     prelude::*,
     seq_file::SeqFile,
@@ -33,10 +29,6 @@ use mapkit::{
         gfp::GFP_FOR_CALLER, //
     },
     device::chardev::CharDevice,
-    map::vma::{
-        Mapped,
-        NewVma, //
-    },
     source::{
         Slots,
         Source, //
@@ -125,6 +117,7 @@ impl PinnedDrop for OpenFile {
     }
 }
 
+#[vtable]
 impl CharDevice for OpenFile {
     type Shared = Device;
 
@@ -144,18 +137,6 @@ impl CharDevice for OpenFile {
 
     fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<u32> {
         ioctl::dispatch(self, cmd, arg)
-    }
-
-    fn mmap<'a>(&self, _: NewVma<'a>) -> Result<Mapped<'a>> {
-        Err(ENODEV)
-    }
-
-    fn read(&self, _: u64, _: &mut IovIterDest<'_>) -> Result<usize> {
-        Err(EINVAL)
-    }
-
-    fn write(&self, _: u64, _: &mut IovIterSource<'_>) -> Result<usize> {
-        Err(EINVAL)
     }
 
     fn show_fdinfo(&self, m: &SeqFile) {

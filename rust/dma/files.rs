@@ -89,8 +89,6 @@ impl Driver for Files {
         file.per_file().loans.lock().sync(region, &bytes, flags)
     }
 
-    const POLLS: bool = true;
-
     fn poll(file: &File<Self>, opened: &kernel::fs::File, table: &PollTable<'_>) -> u32 {
         file.per_file().poll(opened, table)
     }

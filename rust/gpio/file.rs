@@ -221,6 +221,7 @@ impl File {
     }
 }
 
+#[vtable]
 impl CharDevice for File {
     type Shared = Bank;
     const MODULE: &'static ThisModule = crate::MODULE;
@@ -281,8 +282,6 @@ impl CharDevice for File {
     fn write(&self, _pos: u64, _iov: &mut IovIterSource<'_>) -> Result<usize> {
         Err(EINVAL)
     }
-
-    const POLLS: bool = true;
 
     fn poll(&self, file: &fs::File, table: &PollTable<'_>) -> u32 {
         self.bank.register_poll(file, table);

@@ -9,12 +9,7 @@
 
 use kernel::{
     fs::File,
-    iov::{
-        IovIterDest,
-        IovIterSource, //
-    },
     prelude::*,
-    seq_file::SeqFile,
     sync::Arc,
     uaccess::UserPtr, //
 };
@@ -27,10 +22,6 @@ use mapkit::{
     device::chardev::{
         CharDevice,
         Registration, //
-    },
-    map::vma::{
-        Mapped,
-        NewVma, //
     }, //
 };
 use mapwright_uapi::{
@@ -78,6 +69,7 @@ impl kernel::Module for Inspect {
 /// An open file, which has no state.
 struct Session;
 
+#[vtable]
 impl CharDevice for Session {
     type Shared = ();
 
@@ -85,10 +77,6 @@ impl CharDevice for Session {
 
     fn open(_shared: &Arc<()>, _file: &File) -> Result<Arc<Self>> {
         Ok(Arc::new(Self, GFP_KERNEL)?)
-    }
-
-    fn mmap<'a>(&self, _vma: NewVma<'a>) -> Result<Mapped<'a>> {
-        Err(ENODEV)
     }
 
     fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<u32> {
@@ -99,16 +87,6 @@ impl CharDevice for Session {
             _ => Err(ENOTTY),
         }
     }
-
-    fn read(&self, _pos: u64, _iov: &mut IovIterDest<'_>) -> Result<usize> {
-        Err(EINVAL)
-    }
-
-    fn write(&self, _pos: u64, _iov: &mut IovIterSource<'_>) -> Result<usize> {
-        Err(EINVAL)
-    }
-
-    fn show_fdinfo(&self, _m: &SeqFile) {}
 }
 
 /// Reads the request at `arg`, lets `f` answer it and writes it back.

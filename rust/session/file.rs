@@ -10,6 +10,7 @@ use crate::{
 };
 use core::ops::Range;
 use kernel::{
+    bindings,
     iov::{
         IovIterDest,
         IovIterSource, //
@@ -65,12 +66,9 @@ pub trait Driver: Sized + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Whether [`poll`](Self::poll) is to be asked. Without it, a file is always ready.
-    const POLLS: bool = false;
-
-    /// `poll(2)`, see [`CharDevice::poll`].
+    /// `poll(2)`, see [`CharDevice::poll`]. Without it, a file is always ready.
     fn poll(_file: &File<Self>, _opened: &kernel::fs::File, _table: &PollTable<'_>) -> u32 {
-        0
+        bindings::POLLIN | bindings::POLLRDNORM | bindings::POLLOUT | bindings::POLLWRNORM
     }
 
     /// More lines of the table `stats`.
@@ -114,6 +112,7 @@ impl<D: Driver> File<D> {
     }
 }
 
+#[vtable]
 impl<D: Driver> CharDevice for File<D> {
     type Shared = Host<D>;
 
@@ -165,8 +164,6 @@ impl<D: Driver> CharDevice for File<D> {
     fn show_fdinfo(&self, m: &SeqFile) {
         self.session.show_fdinfo(m);
     }
-
-    const POLLS: bool = D::POLLS;
 
     fn poll(&self, opened: &kernel::fs::File, table: &PollTable<'_>) -> u32 {
         D::poll(self, opened, table)

@@ -40,3 +40,6 @@ pub use file::{
 pub use limits::Reserved;
 pub use region::Region;
 pub use session::Session;
+
+#[allow(dead_code, reason = "`#[vtable]` of some kernels does not ask for it")]
+type LocalModule = mapkit::device::chardev::NoModule;

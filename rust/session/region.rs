@@ -49,6 +49,7 @@ use mapkit::{
         NewVma, //
     },
     memory::mappable::{
+        FaultEvent,
         Mappable,
         MappingEvents, //
     },
@@ -239,21 +240,22 @@ impl MappingEvents for Owned {
     }
 
     #[inline]
-    fn faulted(&self, start: Start, address: usize, write: bool, answered: bool, nr_pages: usize) {
+    fn faulted(&self, fault: FaultEvent) {
         let stats = &self.device.stats;
-        self.counters.add(RegionCounter::PagesFaulted, nr_pages);
-        stats.add(Counter::PagesFaulted, nr_pages);
-        if !answered {
+        self.counters
+            .add(RegionCounter::PagesFaulted, fault.nr_pages);
+        stats.add(Counter::PagesFaulted, fault.nr_pages);
+        if !fault.answered {
             return stats.inc(Counter::FaultsFailed);
         }
-        let (of_region, of_all) = match write {
+        let (of_region, of_all) = match fault.write {
             true => (RegionCounter::FaultsWrite, Counter::FaultsWrite),
             false => (RegionCounter::FaultsRead, Counter::FaultsRead),
         };
         self.counters.inc(of_region);
         stats.inc(of_all);
-        stats.latency.stop(Timed::Fault, start);
-        trace::fault(self.id, address, write, nr_pages);
+        stats.latency.stop(Timed::Fault, fault.start);
+        trace::fault(self.id, fault.address, fault.write, fault.nr_pages);
     }
 
     fn free_begins(&self) -> Start {

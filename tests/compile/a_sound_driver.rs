@@ -6,18 +6,12 @@ use kernel::{
     fs::File,
     iov::{IovIterDest, IovIterSource},
     prelude::*,
-    seq_file::SeqFile,
     sync::Arc,
-    uaccess::UserPtr,
 };
 use mapkit::{
     device::chardev::{CharDevice, Registration},
     map::vma::{Mapped, NewVma},
-    memory::{
-        mappable::{Mappable, MappingEvents},
-        pages::Pages,
-    },
-    observe::histogram::Start,
+    memory::{mappable::Mappable, pages::Pages},
 };
 
 module! {
@@ -41,29 +35,11 @@ impl kernel::Module for Driver {
     }
 }
 
-/// Does not care.
-struct Quiet;
-
-impl MappingEvents for Quiet {
-    fn vma_opened(&self, _: core::ops::Range<usize>) {}
-    fn vma_closed(&self, _: core::ops::Range<usize>) {}
-    fn faulted(&self, _: Start, _: usize, _: bool, _: bool, _: usize) {}
-    fn free_begins(&self) -> Start {
-        Start::default()
-    }
-    fn freed(&self, _: Start) {}
-    fn fault_begins(&self) -> Start {
-        Start::default()
-    }
-    fn fault_around(&self) -> usize {
-        16
-    }
-}
-
 struct Session {
-    buffer: Arc<Mappable<Quiet>>,
+    buffer: Arc<Mappable<()>>,
 }
 
+#[vtable]
 impl CharDevice for Session {
     type Shared = ();
 
@@ -71,7 +47,7 @@ impl CharDevice for Session {
 
     fn open(_: &Arc<()>, _: &File) -> Result<Arc<Self>> {
         let pages = KBox::new(Pages::new(16)?, GFP_KERNEL)?;
-        let buffer = Arc::new(Mappable::new(pages, 0, Quiet), GFP_KERNEL)?;
+        let buffer = Arc::new(Mappable::new(pages, 0, ()), GFP_KERNEL)?;
         Ok(Arc::new(Self { buffer }, GFP_KERNEL)?)
     }
 
@@ -89,10 +65,6 @@ impl CharDevice for Session {
         }
     }
 
-    fn ioctl(&self, _: u32, _: UserPtr) -> Result<u32> {
-        Err(ENOTTY)
-    }
-
     fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
         let offset = usize::try_from(pos).map_err(|_| EINVAL)?;
         self.buffer.memory().copy_to_iter(offset, iov)
@@ -102,6 +74,4 @@ impl CharDevice for Session {
         let offset = usize::try_from(pos).map_err(|_| EINVAL)?;
         self.buffer.memory().copy_from_iter(offset, iov)
     }
-
-    fn show_fdinfo(&self, _: &SeqFile) {}
 }

@@ -41,7 +41,12 @@ use kernel::{
     uaccess::UserPtr, //
 };
 
+pub use crate::series::module::NoModule;
+
 /// An open file of a character device.
+///
+/// A method that an implementation does not have is an operation that its files do not have: the kernel refuses
+/// it, or does what it does for all files.
 ///
 /// The methods may run at the same time in several threads. None of them but
 /// [`mmap`](Self::mmap) is called with the lock of the caller's address space held.
@@ -55,19 +60,20 @@ use kernel::{
 ///     fs::File,
 ///     iov::{IovIterDest, IovIterSource},
 ///     prelude::*,
-///     seq_file::SeqFile,
 ///     sync::{
 ///         atomic::{Atomic, Relaxed},
 ///         Arc,
 ///     },
-///     uaccess::UserPtr,
 /// };
-/// use mapkit::{device::chardev::{CharDevice, Registration}, map::vma::{Mapped, NewVma}};
+/// use mapkit::device::chardev::{CharDevice, Registration};
 ///
+/// # type LocalModule = mapkit::device::chardev::NoModule;
+/// # fn main() {}
 /// # // SAFETY: Null stands for what is built in.
 /// # static THIS_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
 /// struct LastByte(Atomic<i32>);
 ///
+/// #[vtable]
 /// impl CharDevice for LastByte {
 ///     type Shared = ();
 ///
@@ -75,14 +81,6 @@ use kernel::{
 ///
 ///     fn open(_: &Arc<()>, _: &File) -> Result<Arc<Self>> {
 ///         Ok(Arc::new(Self(Atomic::new(0)), GFP_KERNEL)?)
-///     }
-///
-///     fn mmap<'a>(&self, _: NewVma<'a>) -> Result<Mapped<'a>> {
-///         Err(ENODEV)
-///     }
-///
-///     fn ioctl(&self, _: u32, _: UserPtr) -> Result<u32> {
-///         Err(ENOTTY)
 ///     }
 ///
 ///     fn read(&self, _: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
@@ -95,8 +93,6 @@ use kernel::{
 ///         self.0.store(byte[0].into(), Relaxed);
 ///         Ok(taken)
 ///     }
-///
-///     fn show_fdinfo(&self, _: &SeqFile) {}
 /// }
 ///
 /// /// `/dev/last-byte` exists until this is dropped.
@@ -105,6 +101,7 @@ use kernel::{
 ///     KBox::pin_init(Registration::new(c"last-byte", 0o600, shared), GFP_KERNEL)
 /// }
 /// ```
+#[vtable]
 pub trait CharDevice: Sized + Send + Sync + 'static {
     /// What all open files share.
     type Shared: Send + Sync + 'static;
@@ -117,7 +114,9 @@ pub trait CharDevice: Sized + Send + Sync + 'static {
 
     /// `mmap(2)`. Called with the lock of the caller's address space held for writing, so it must
     /// not touch the caller's memory, nor wait for a lock under which somebody does.
-    fn mmap<'a>(&self, vma: NewVma<'a>) -> Result<Mapped<'a>>;
+    fn mmap<'a>(&self, _vma: NewVma<'a>) -> Result<Mapped<'a>> {
+        Err(ENODEV)
+    }
 
     /// Whether an ioctl changes something that others see: memory, a device. Then the file has to be open for
     /// writing, or it fails with `EBADF`, as `write(2)` does.
@@ -126,22 +125,25 @@ pub trait CharDevice: Sized + Send + Sync + 'static {
     }
 
     /// `ioctl(2)`.
-    fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<u32>;
+    fn ioctl(&self, _cmd: u32, _arg: UserPtr) -> Result<u32> {
+        Err(ENOTTY)
+    }
 
     /// `read(2)` at `pos`: fills `iov` and returns the bytes read, 0 at the end.
-    fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize>;
+    fn read(&self, _pos: u64, _iov: &mut IovIterDest<'_>) -> Result<usize> {
+        Err(EINVAL)
+    }
 
     /// `write(2)` at `pos`: takes from `iov` and returns the bytes written.
-    fn write(&self, pos: u64, iov: &mut IovIterSource<'_>) -> Result<usize>;
+    fn write(&self, _pos: u64, _iov: &mut IovIterSource<'_>) -> Result<usize> {
+        Err(EINVAL)
+    }
 
     /// What `/proc/PID/fdinfo/FD` tells beside the usual.
-    fn show_fdinfo(&self, m: &SeqFile);
-
-    /// Whether [`poll`](Self::poll) is to be asked. Without it, the file is always ready.
-    const POLLS: bool = false;
+    fn show_fdinfo(&self, _m: &SeqFile) {}
 
     /// `poll(2)`: the `EPOLL…` bits of what is ready, after registering with `table` what announces a
-    /// change.
+    /// change. Without it, a file is always ready.
     fn poll(&self, _file: &File, _table: &PollTable<'_>) -> u32 {
         0
     }
@@ -254,20 +256,37 @@ impl<T: CharDevice> Operations<T> {
         open: Some(Self::open),
         release: Some(Self::release),
         llseek: Some(bindings::no_seek_end_llseek),
-        read_iter: Some(Self::read_iter),
-        write_iter: Some(Self::write_iter),
-        mmap: Some(Self::mmap),
+        read_iter: if T::HAS_READ {
+            Some(Self::read_iter)
+        } else {
+            None
+        },
+        write_iter: if T::HAS_WRITE {
+            Some(Self::write_iter)
+        } else {
+            None
+        },
+        mmap: if T::HAS_MMAP { Some(Self::mmap) } else { None },
         // Large mappings at addresses that huge pages fit.
         #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
         get_unmapped_area: Some(bindings::thp_get_unmapped_area),
-        unlocked_ioctl: Some(Self::ioctl),
-        // Structures have the same layout for 32-bit callers; only the pointer needs care.
-        compat_ioctl: bindings::compat_ptr_ioctl,
-        show_fdinfo: Some(Self::show_fdinfo),
-        poll: match T::POLLS {
-            true => Some(Self::poll),
-            false => None,
+        unlocked_ioctl: if T::HAS_IOCTL {
+            Some(Self::ioctl)
+        } else {
+            None
         },
+        // Structures have the same layout for 32-bit callers; only the pointer needs care.
+        compat_ioctl: if T::HAS_IOCTL {
+            bindings::compat_ptr_ioctl
+        } else {
+            None
+        },
+        show_fdinfo: if T::HAS_SHOW_FDINFO {
+            Some(Self::show_fdinfo)
+        } else {
+            None
+        },
+        poll: if T::HAS_POLL { Some(Self::poll) } else { None },
         ..pin_init::zeroed()
     };
 

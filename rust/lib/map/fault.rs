@@ -10,6 +10,7 @@ use crate::{
     memory::{
         backing::Runs,
         mappable::{
+            FaultEvent,
             Mappable,
             MappingEvents, //
         }, //
@@ -156,9 +157,13 @@ impl<T: MappingEvents> Fault<'_, T> {
     #[inline(always)]
     fn done(&self, result: FaultResult, nr_pages: usize) -> FaultResult {
         let answered = result & (ERROR | FALLBACK) == 0;
-        let (start, address, write) = (self.start, self.address(), self.is_write());
-        self.mappable
-            .faulted(start, address, write, answered, nr_pages);
+        self.mappable.faulted(FaultEvent {
+            start: self.start,
+            address: self.address(),
+            write: self.is_write(),
+            answered,
+            nr_pages,
+        });
         result
     }
 

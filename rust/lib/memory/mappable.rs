@@ -23,34 +23,59 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// Told about the mappings of a [`Mappable`].
+/// A page fault that was answered, or refused.
+pub struct FaultEvent {
+    /// When it began: what [`fault_begins`](MappingEvents::fault_begins) returned.
+    pub start: Start,
+    /// The address that was touched.
+    pub address: usize,
+    /// Whether by a store.
+    pub write: bool,
+    /// Whether it was answered.
+    pub answered: bool,
+    /// How many pages were mapped with it. None, if another thread was faster; of page frame numbers, those that
+    /// are mapped already count, too, as the kernel does not tell.
+    pub nr_pages: usize,
+}
+
+/// Told about the mappings of a [`Mappable`], for statistics. Who wants none takes `()`.
 ///
 /// Called with the lock of an address space held: it must not touch the memory of a program.
 pub trait MappingEvents: Send + Sync + 'static {
     /// A VMA began to map it: `mmap(2)`, `fork(2)`, the split of a VMA, `mremap(2)`.
-    fn vma_opened(&self, addresses: Range<usize>);
+    fn vma_opened(&self, _addresses: Range<usize>) {}
 
     /// Such a VMA ended.
-    fn vma_closed(&self, addresses: Range<usize>);
-
-    /// The page fault that began at `start` was answered, or refused; with it, `nr_pages` pages were mapped.
-    /// None, if another thread was faster; of page frame numbers, those that are mapped already count, too,
-    /// as the kernel does not tell.
-    fn faulted(&self, start: Start, address: usize, write: bool, answered: bool, nr_pages: usize);
-
-    /// The memory is about to be freed.
-    fn free_begins(&self) -> Start;
-
-    /// The memory, whose freeing began at `start`, has been freed.
-    fn freed(&self, start: Start);
+    fn vma_closed(&self, _addresses: Range<usize>) {}
 
     /// A page fault is about to be answered.
-    fn fault_begins(&self) -> Start;
+    #[inline]
+    fn fault_begins(&self) -> Start {
+        Start::default()
+    }
+
+    /// A page fault was answered, or refused.
+    #[inline]
+    fn faulted(&self, _fault: FaultEvent) {}
 
     /// How many pages a page fault maps at most, if they are there: a power of two, at most
-    /// [`MAX_FAULT_AROUND`](crate::map::fault::MAX_FAULT_AROUND).
-    fn fault_around(&self) -> usize;
+    /// [`MAX_FAULT_AROUND`](crate::map::fault::MAX_FAULT_AROUND). 16 by default, as the kernel's own
+    /// `fault_around_bytes` with pages of 4 KiB.
+    #[inline]
+    fn fault_around(&self) -> usize {
+        16
+    }
+
+    /// The memory is about to be freed.
+    fn free_begins(&self) -> Start {
+        Start::default()
+    }
+
+    /// The memory, whose freeing began at `start`, has been freed.
+    fn freed(&self, _start: Start) {}
 }
+
+impl MappingEvents for () {}
 
 /// A backing that can be mapped, and what its owner keeps beside it.
 ///
@@ -60,7 +85,6 @@ pub trait MappingEvents: Send + Sync + 'static {
 /// # Examples
 ///
 /// ```
-/// use core::ops::Range;
 /// use kernel::{
 ///     prelude::*,
 ///     sync::{
@@ -68,43 +92,23 @@ pub trait MappingEvents: Send + Sync + 'static {
 ///         Arc,
 ///     },
 /// };
-/// use mapkit::{
-///     memory::{
-///         mappable::{
-///             Mappable,
-///             MappingEvents,
-///         },
-///         pages::Pages,
-///     },
-///     observe::histogram::Start,
+/// use mapkit::memory::{
+///     mappable::{FaultEvent, Mappable, MappingEvents},
+///     pages::Pages,
 /// };
 ///
-/// /// How many VMAs there are.
-/// struct Vmas(Atomic<i32>);
+/// /// How many page faults there were.
+/// struct Faults(Atomic<i32>);
 ///
-/// impl MappingEvents for Vmas {
-///     fn vma_opened(&self, _: Range<usize>) {
+/// impl MappingEvents for Faults {
+///     fn faulted(&self, _: FaultEvent) {
 ///         self.0.add(1, Relaxed);
-///     }
-///     fn vma_closed(&self, _: Range<usize>) {
-///         self.0.fetch_sub(1, Relaxed);
-///     }
-///     fn faulted(&self, _: Start, _: usize, _: bool, _: bool, _: usize) {}
-///     fn free_begins(&self) -> Start {
-///         Start::default()
-///     }
-///     fn freed(&self, _: Start) {}
-///     fn fault_begins(&self) -> Start {
-///         Start::default()
-///     }
-///     fn fault_around(&self) -> usize {
-///         16
 ///     }
 /// }
 ///
-/// fn buffer() -> Result<Arc<Mappable<Vmas>>> {
+/// fn buffer() -> Result<Arc<Mappable<Faults>>> {
 ///     let pages = KBox::new(Pages::new(16)?, GFP_KERNEL)?;
-///     Ok(Arc::new(Mappable::new(pages, 0, Vmas(Atomic::new(0))), GFP_KERNEL)?)
+///     Ok(Arc::new(Mappable::new(pages, 0, Faults(Atomic::new(0))), GFP_KERNEL)?)
 /// }
 /// ```
 pub struct Mappable<T: MappingEvents> {

@@ -14,7 +14,7 @@ mod device_table;
 pub(crate) mod dma_direction;
 pub(crate) mod irq_return;
 pub(crate) mod mmio;
-mod module;
+pub(crate) mod module;
 pub(crate) mod page_alloc;
 #[cfg(CONFIG_PCI)]
 pub(crate) mod pci;

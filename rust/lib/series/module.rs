@@ -2,6 +2,22 @@
 
 //! How a module names itself: by a constant of its type, or by a static that `module!` makes.
 
+use kernel::{
+    prelude::*,
+    ModuleMetadata, //
+};
+
+/// The `LocalModule` of a crate that is no module: a library, of which `#[vtable]` wants one at its root.
+pub struct NoModule;
+
+impl ModuleMetadata for NoModule {
+    const NAME: &'static CStr = c"none";
+
+    // SAFETY: Null stands for what is built in.
+    #[cfg(kernel_has = "this_module_of_type")]
+    const THIS_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
+}
+
 /// The `&'static ThisModule` of the module whose type, which `module!` was given, is the argument.
 ///
 /// To be used where `module!` is.
