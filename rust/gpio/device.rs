@@ -111,20 +111,19 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// Takes the bank `bank` of `device` over, if it is to be ours, makes LEDs of the lines of the mask
-    /// `leds`, handles its `interrupt`, and publishes it, with gpiolib under these `names`.
+    /// Takes the bank `bank` of `device` over, if it is to be ours, makes LEDs of the lines that the module's
+    /// parameter names, handles its `interrupt`, and publishes it, with gpiolib under these `names`.
     pub(crate) fn new(
         device: &Device<Bound>,
         bank: Arc<Bank>,
         interrupt: Option<irq::Request<'_>>,
-        leds: u32,
         names: Option<&Names>,
     ) -> Result<Self> {
         let before = match bank.mode {
             Mode::Hog => None,
             Mode::Bank => Some(bank.take_over()?),
         };
-        match Self::publish(device, bank.clone(), interrupt, leds, names) {
+        match Self::publish(device, bank.clone(), interrupt, names) {
             Ok(published) => Ok(Self {
                 before,
                 ..published
@@ -143,13 +142,12 @@ impl Published {
         device: &Device<Bound>,
         bank: Arc<Bank>,
         interrupt: Option<irq::Request<'_>>,
-        leds: u32,
         names: Option<&Names>,
     ) -> Result<Self> {
         let (name, text) = Name::take()?;
         let mut tables = Directory::new(bank.clone())?;
         // Before gpiolib, which may give lines away at once.
-        let leds = leds::register(&bank, leds)?;
+        let leds = leds::register(&bank, leds::lines_of(device.name()))?;
         let chip = match bank.mode {
             Mode::Hog => None,
             Mode::Bank => chip::register(device, &bank, text, names)?,

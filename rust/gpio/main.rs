@@ -34,10 +34,6 @@ module! {
     description: "GPIO of the AM335x: outputs, inputs, edges, blinking, and its registers in a program",
     license: "GPL",
     params: {
-        leds: u32 {
-            default: 0,
-            description: "Lines to make LEDs of, a bit each: of 0x01e00000, USR0 to USR3",
-        },
         writable_registers: u8 {
             default: 0,
             description: "Whether programs may map the registers writable (with CAP_SYS_RAWIO)",
@@ -63,10 +59,16 @@ impl InPlaceModule for Gpio {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         let name = <Self as kernel::ModuleMetadata>::NAME;
         try_pin_init!(Self {
+            _: {
+                leds::check_parameter()?;
+            },
             #[cfg(CONFIG_PCI)]
             pci <- driver::Registration::new(name, module),
             #[cfg(CONFIG_OF)]
             platform <- driver::Registration::new(name, module),
+            _: {
+                leds::tell_of_strangers();
+            },
         })
     }
 }

@@ -17,7 +17,6 @@ use kernel::{
     sync::Arc, //
 };
 use mapkit::{
-    base::param,
     device::{
         gpio_chip::{
             Names,
@@ -81,9 +80,8 @@ impl pci::Driver for Driver {
         let page = RegisterPage::of_bar(device, 0)?;
         let bank = Arc::pin_init(Bank::new(block, Mode::Bank, true, page), GFP_KERNEL)?;
         let interrupt = Request::of_pci(device, Signal::Message)?;
-        let leds = param::number(crate::module_parameters::leds.value());
         Ok(Data {
-            published: Published::new(device.as_ref(), bank, Some(interrupt), leds, Some(NAMES))?,
+            published: Published::new(device.as_ref(), bank, Some(interrupt), Some(NAMES))?,
         })
     }
 

@@ -19,7 +19,6 @@ use kernel::{
     sync::Arc, //
 };
 use mapkit::{
-    base::param,
     device::{
         claim::Claim,
         irq::Request,
@@ -114,9 +113,8 @@ impl platform::Driver for Driver {
         };
         let bank = Bank::new(block.clone(), mode, request.is_some(), page);
         let bank = Arc::pin_init(bank, GFP_KERNEL)?;
-        let leds = param::number(crate::module_parameters::leds.value());
         Ok(Data {
-            published: Published::new(device.as_ref(), bank, request, leds, None)?,
+            published: Published::new(device.as_ref(), bank, request, None)?,
             block,
             _sleep: sleep,
             _claim: claim,

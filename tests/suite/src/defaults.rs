@@ -5,6 +5,7 @@
 use crate::{
     cells::Cell,
     limits::with_parameters,
+    log::Log,
     module::{insert, remove},
     raw::{Map, RW},
     runner::{skip, Case, Context, Suite},
@@ -18,7 +19,6 @@ use mapwright::{
 use nix::{errno::Errno, libc, sys::mman::MapFlags};
 use std::{
     fs::{self, File, OpenOptions},
-    io::{Read as _, Seek as _, SeekFrom},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
 };
 
@@ -141,11 +141,7 @@ fn can_be(context: &Context, cell: Cell) -> Result<()> {
 fn expect_refusal(context: &Context, parameters: &str, sentence: &[&str]) -> Result<()> {
     let file = context.module()?;
     remove().context("removing the module")?;
-    let mut log = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open("/dev/kmsg")?;
-    log.seek(SeekFrom::End(0))?;
+    let mut log = Log::from_now()?;
     let inserted = insert(&file, parameters);
     if inserted.is_ok() {
         remove().context("removing the module")?;
@@ -154,11 +150,7 @@ fn expect_refusal(context: &Context, parameters: &str, sentence: &[&str]) -> Res
     let errno = inserted.err().and_then(|err| err.downcast::<Errno>().ok());
     ensure!(errno == Some(Errno::EINVAL), "{errno:?}");
 
-    let mut lines = Vec::new();
-    let mut line = [0; 8192];
-    while let Ok(bytes) = log.read(&mut line) {
-        lines.push(String::from_utf8_lossy(&line[..bytes]).into_owned());
-    }
+    let lines = log.lines();
     ensure!(
         lines
             .iter()

@@ -6,6 +6,7 @@
 
 use crate::{
     child,
+    log::Log,
     rights::{expect_refused, GPIO_CHANGES},
     runner::{skip, suite, Context},
 };
@@ -44,6 +45,7 @@ suite! { "gpio":
     the_page_of_registers_is_read_only,
     a_store_to_the_page_is_an_edge,
     lines_are_leds_with_triggers,
+    leds_of_no_bank_are_refused,
     the_page_goes_with_the_driver,
     unbinding_ends_what_waits,
     removed_while_blinking,
@@ -135,6 +137,11 @@ pub(crate) fn addresses() -> Vec<String> {
     names
         .filter(|name| is_pci(name) || name.ends_with(".mapwright-gpio"))
         .collect()
+}
+
+/// The module's parameter that makes LEDs of the lines `lines` of the first bank.
+pub(crate) fn led_parameter(lines: u32) -> Result<String> {
+    Ok(format!("leds={}:{lines:#010x}", address()?))
 }
 
 /// What the first of them is called.
@@ -580,11 +587,9 @@ fn lines_are_leds_with_triggers(context: &Context) -> Result<()> {
     let led = line(23);
     drop(rig()?);
     context.module_named(MODULE)?;
+    let leds = led_parameter(0x0180_0000)?;
     remove()?;
-    load(context, "leds=1")?;
-    ensure!(!Bank::path(0).exists(), "line 0 was made an LED");
-    remove()?;
-    insert(context, "leds=0x01800000")?;
+    insert(context, &leds)?;
     let _as_usual = AsUsual(context);
     let (mut model, bank) = rig()?;
     let outputs = bank.info()?.outputs;
@@ -624,6 +629,55 @@ fn lines_are_leds_with_triggers(context: &Context) -> Result<()> {
         model.writes(from).is_ok_and(|writes| writes.len() >= 4)
     })?;
     // Removed while the trigger runs, by `AsUsual`.
+    Ok(())
+}
+
+/// The module does not come with a parameter that it cannot follow, and says why. One that names a bank that is
+/// not there makes no LED.
+fn leds_of_no_bank_are_refused(context: &Context) -> Result<()> {
+    let (_, bank) = rig()?;
+    let name = address()?;
+    drop(bank);
+    context.module_named(MODULE)?;
+    remove()?;
+    let _as_usual = AsUsual(context);
+    for (leds, why) in [
+        ("0x01e00000", "it names no bank"),
+        (":0x01e00000", "it names no bank"),
+        (&name, "is no mask of lines"),
+        (&format!("{name}:LED"), "is no mask of lines"),
+        (&format!("{name}:0x1ffffffff"), "is no mask of lines"),
+        (&format!("{name}:1"), "only the lines 21 to 24"),
+        (&format!("{name}:0x00200000,"), "it names no bank"),
+        (&format!("{name}:0x00200000,0x00400000"), "it names no bank"),
+        (
+            &[format!("{name}:0x00200000").as_str(); 5].join(","),
+            "it is one too many",
+        ),
+    ] {
+        let mut log = Log::from_now()?;
+        let refused = load(context, &format!("leds={leds}"));
+        let errno = refused.as_ref().err().and_then(|err| err.downcast_ref());
+        ensure!(errno == Some(&Errno::EINVAL), "leds={leds}: {refused:?}");
+        let lines = log.lines();
+        ensure!(
+            lines
+                .iter()
+                .any(|line| line.contains("leds=") && line.contains(why)),
+            "leds={leds}: {lines:?}"
+        );
+    }
+    let mut log = Log::from_now()?;
+    insert(context, "leds=0000:ff:1f.7:0x01e00000")?;
+    let lines = log.lines();
+    ensure!(
+        lines
+            .iter()
+            .any(|line| line.contains("no such bank so far")),
+        "another bank's LEDs: {lines:?}"
+    );
+    let info = Bank::open(0)?.info()?;
+    ensure!(info.leds == 0 && info.outputs == 0, "{info:?}");
     Ok(())
 }
 
@@ -761,7 +815,8 @@ fn inserted_and_removed_twice(context: &Context) -> Result<()> {
         "with an open file: {in_use:?}"
     );
     drop(bank);
-    let modes = ["", "leds=0x01e00000", "writable_registers=1"];
+    let leds = led_parameter(0x01e0_0000)?;
+    let modes = ["", &leds, "writable_registers=1"];
     for parameters in modes.iter().chain(&modes) {
         remove()?;
         ensure!(!Path::new(DEBUGFS).exists(), "{DEBUGFS} stayed");

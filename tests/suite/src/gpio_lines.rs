@@ -4,8 +4,8 @@
 
 use crate::{
     gpio::{
-        address, armed, expect_untouched, insert, is_pci, last_write, line, load, press, remove,
-        rig, settled, unbind, wait_for, AsUsual, MODULE,
+        address, armed, expect_untouched, insert, is_pci, last_write, led_parameter, line, load,
+        press, remove, rig, settled, unbind, wait_for, AsUsual, MODULE,
     },
     inject::each_failure,
     runner::{skip, suite, Context},
@@ -446,8 +446,9 @@ fn a_line_in_use_is_refused_to_gpiolib(context: &Context) -> Result<()> {
     }
     drop((model, bank));
     context.module_named(MODULE)?;
+    let leds = led_parameter(line(21).mask())?;
     remove()?;
-    insert(context, "leds=0x00200000")?;
+    insert(context, &leds)?;
     let _as_usual = AsUsual(context);
     let told = request(21);
     ensure!(told == Err(Some(Errno::EBUSY)), "an LED: {told:?}");

@@ -44,6 +44,7 @@ mod kill;
 mod life;
 mod limits;
 mod lockdown;
+mod log;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod memory_types;
 mod module;

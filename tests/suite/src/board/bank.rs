@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     child,
-    gpio::{insert, line, remove, settled, unbind, wait_for, MODULE},
+    gpio::{insert, led_parameter, line, remove, settled, unbind, wait_for, MODULE},
     runner::{suite, Context},
 };
 use anyhow::{ensure, Result};
@@ -280,9 +280,10 @@ fn bound_again_while_the_parent_idles(_: &Context) -> Result<()> {
 fn inserted_again(context: &Context) -> Result<()> {
     drop(board("bank")?);
     context.module_named(MODULE)?;
+    let leds = led_parameter(0x01e0_0000)?;
     for _ in 0..2 {
         remove()?;
-        insert(context, "leds=0x01e00000")?;
+        insert(context, &leds)?;
         fs::write("/sys/class/leds/mapwright:usr3/brightness", "1")?;
         Bank::open(0)?.info()?;
     }

@@ -4,7 +4,7 @@
 
 use super::{all_proper_of, board, records, BANKS};
 use crate::{
-    gpio::{addresses, driver, line, wait_for},
+    gpio::{addresses, driver, insert, line, remove, wait_for, AsUsual, MODULE},
     runner::{skip, suite, Context},
 };
 use anyhow::{bail, ensure, Context as _, Result};
@@ -15,6 +15,7 @@ use std::{fs, path::Path};
 suite! { "gpio.banks":
     each_is_a_bank_of_its_own,
     all_blink_at_once,
+    leds_are_of_the_bank_that_is_named,
     each_is_restored,
     all_accesses_were_proper,
 }
@@ -105,6 +106,50 @@ fn all_blink_at_once(context: &Context) -> Result<()> {
         bank.set_direction(line, false)?;
     }
     context.note("at least ten stores to each".to_owned());
+    Ok(())
+}
+
+/// The parameter's bank has LEDs, and no other bank's lines are touched.
+fn leds_are_of_the_bank_that_is_named(context: &Context) -> Result<()> {
+    const NAMED: usize = 2;
+    const LEDS: u32 = 0x0180_0000;
+    let (mut model, banks) = banks()?;
+    drop(banks);
+    context.module_named(MODULE)?;
+    let before = counts(&mut model)?;
+    remove()?;
+    insert(context, &format!("leds=481ac000.mapwright-gpio:{LEDS:#x}"))?;
+    let _as_usual = AsUsual(context);
+    wait_for_all()?;
+    for (name, is_there) in [
+        ("usr0", false),
+        ("usr1", false),
+        ("usr2", true),
+        ("usr3", true),
+    ] {
+        let led = format!("/sys/class/leds/mapwright:{name}");
+        ensure!(Path::new(&led).exists() == is_there, "{led}: {}", !is_there);
+    }
+    fs::write("/sys/class/leds/mapwright:usr3/brightness", "1")?;
+    let mut leds = Vec::new();
+    for bank in 0..BANKS {
+        leds.push(Bank::open(number(bank)?)?.info()?.leds);
+    }
+    leds.sort_unstable();
+    ensure!(leds == [0, 0, 0, LEDS], "LEDs of the banks: {leds:x?}");
+    for of in 0..BANKS {
+        let records = records(&mut model, of)?;
+        let mut stores = records[before[of]..]
+            .iter()
+            .filter(|record| record.operation == Operation::Write);
+        let driven = stores.find(|record| match record.register() {
+            Some(Register::SetDataOut | Register::ClearDataOut) => true,
+            // When the module is removed, all are inputs as before.
+            Some(Register::Oe) => record.value != u32::MAX,
+            _ => false,
+        });
+        ensure!(driven.is_some() == (of == NAMED), "GPIO{of}: {driven:?}");
+    }
     Ok(())
 }
 

@@ -4,7 +4,10 @@
 
 use super::{all_proper, blink_past_idle, board, rebind, OMAP};
 use crate::{
-    gpio::{expect_untouched, insert, line, load, remove, settled, unbind, wait_for, MODULE},
+    gpio::{
+        expect_untouched, insert, led_parameter, line, load, remove, settled, unbind, wait_for,
+        MODULE,
+    },
     runner::{suite, Context},
 };
 use anyhow::{ensure, Context as _, Result};
@@ -68,8 +71,9 @@ fn nothing_but_set_and_clear_is_written(context: &Context) -> Result<()> {
     bank.blink(led, 0)?;
     drop(bank);
     context.module_named(MODULE)?;
+    let leds = led_parameter(0x01e0_0000)?;
     remove()?;
-    insert(context, "leds=0x01e00000")?;
+    insert(context, &leds)?;
     fs::write("/sys/class/leds/mapwright:usr0/brightness", "1")?;
     fs::write("/sys/class/leds/mapwright:usr0/brightness", "0")?;
     remove()?;

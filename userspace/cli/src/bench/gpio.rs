@@ -8,13 +8,16 @@ use super::{
     undisturbed,
 };
 use crate::style;
-use anyhow::{Context as _, Result};
+use anyhow::{bail, Context as _, Result};
 use gpio_model::{Client, Operation, Register};
 use gpiocdev::{
     chip::{chips, Chip},
     line::Value,
 };
-use mapwright::gpio::{Bank, Line, Registers};
+use mapwright::{
+    gpio::{Bank, Line, Registers},
+    uapi::gpio::PCI_ID,
+};
 use serde::Serialize;
 use std::{
     fs::{self, File, OpenOptions},
@@ -31,9 +34,9 @@ const PAGE_LINE: &str = "0";
 const IOCTL_LINE: &str = "1";
 const CDEV_LINE: u32 = 2;
 const SYSFS_LINE: u32 = 3;
-/// USR0.
-const LED_PARAMETER: &str = "writable_registers=1 leds=0x00200000";
+/// USR0, and its line.
 const LED: &str = "/sys/class/leds/mapwright:usr0";
+const LED_MASK: u32 = 1 << 21;
 const LABEL: &str = "mapwright-gpio0";
 
 #[derive(clap::Args)]
@@ -100,9 +103,24 @@ impl Way {
     }
 }
 
+/// What the bank, a PCI function, is called in sysfs.
+fn bank_name() -> Result<String> {
+    let has = |device: &Path, name: &str, id: u16| {
+        fs::read_to_string(device.join(name)).is_ok_and(|text| text.trim() == format!("{id:#06x}"))
+    };
+    let (vendor, device) = PCI_ID;
+    for entry in fs::read_dir("/sys/bus/pci/devices")?.flatten() {
+        if has(&entry.path(), "vendor", vendor) && has(&entry.path(), "device", device) {
+            return Ok(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    bail!("there is no bank on the PCI bus")
+}
+
 pub fn run(args: &Args) -> Result<()> {
     let file = args.modules.join("mapwright_gpio.ko");
-    let _stand_in = StandIn::insert(&GPIO, &file, LED_PARAMETER, file.clone())?;
+    let parameters = format!("writable_registers=1 leds={}:{LED_MASK:#x}", bank_name()?);
+    let _stand_in = StandIn::insert(&GPIO, &file, &parameters, file.clone())?;
     let meter = Meter::new();
     let mut model = Client::connect().context("asking the model of the bank")?;
     let bank = Bank::open(0)?;
