@@ -24,10 +24,7 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
+        atomic::Atomic,
         Arc,
         Mutex, //
     }, //
@@ -84,30 +81,88 @@ impl Drop for Name {
     }
 }
 
-/// What uses the registers, and must not any more when the device goes.
+/// A bank that is ours, which is given back when this is dropped.
+struct TakenOver {
+    bank: Arc<Bank>,
+    before: Before,
+}
+
+impl TakenOver {
+    /// Takes `bank` over, if it is to be ours.
+    fn new(bank: &Arc<Bank>) -> Result<Option<Self>> {
+        if bank.mode == Mode::Hog {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            before: bank.take_over()?,
+            bank: bank.clone(),
+        }))
+    }
+}
+
+impl Drop for TakenOver {
+    fn drop(&mut self) {
+        // A device that was pulled out is what it is, and has been reported.
+        let _ = self.bank.give_back(&self.before);
+    }
+}
+
+/// A bank that nobody changes any more, nor waits for, after this is dropped.
+struct Open(Arc<Bank>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+/// What uses the registers, and must not any more when the device goes. Whatever of it there is when that
+/// happens, or when the device cannot be published, is taken back in the order of the fields.
 struct Users {
+    /// Their triggers use the lines until they are gone.
     leds: KVec<Led<Lamp>>,
+    _open: Open,
+    /// Its handler calls the chip's consumers.
     interrupt: Option<irq::Registration<Interrupt>>,
     chip: Option<Arc<GpioChip<Bank>>>,
+    _taken: Option<TakenOver>,
 }
 
 impl Users {
-    const NONE: Self = Self {
-        leds: KVec::new(),
-        interrupt: None,
-        chip: None,
-    };
+    fn new(
+        device: &Device<Bound>,
+        bank: &Arc<Bank>,
+        interrupt: Option<irq::Request<'_>>,
+        label: &'static CStr,
+        names: Option<&Names>,
+    ) -> Result<Self> {
+        let mut users = Self {
+            leds: KVec::new(),
+            interrupt: None,
+            chip: None,
+            _taken: TakenOver::new(bank)?,
+            _open: Open(bank.clone()),
+        };
+        // Before gpiolib, which may give lines away at once.
+        users.leds = leds::register(bank, leds::lines_of(device.name()))?;
+        if bank.mode == Mode::Bank {
+            users.chip = chip::register(device, bank, label, names)?;
+        }
+        if let Some(request) = interrupt {
+            let handler = Interrupt::new(request, bank.clone(), users.chip.clone())?;
+            users.interrupt = Some(handler);
+        }
+        Ok(users)
+    }
 }
 
-/// A bank that programs can use. Fields are dropped in this order.
+/// A bank that programs can use, until this is dropped: whether the driver is unbound or was not bound after
+/// all. Fields are dropped in this order.
 pub(crate) struct Published {
-    users: Pin<KBox<Mutex<Users>>>,
+    users: Pin<KBox<Mutex<Option<Users>>>>,
     _tables: Directory<Bank>,
     _file: Pin<KBox<Registration<File>>>,
     _name: Name,
-    bank: Arc<Bank>,
-    before: Option<Before>,
-    left: Atomic<bool>,
 }
 
 impl Published {
@@ -119,81 +174,23 @@ impl Published {
         interrupt: Option<irq::Request<'_>>,
         names: Option<&Names>,
     ) -> Result<Self> {
-        let before = match bank.mode {
-            Mode::Hog => None,
-            Mode::Bank => Some(bank.take_over()?),
-        };
-        match Self::publish(device, bank.clone(), interrupt, names) {
-            Ok(published) => Ok(Self {
-                before,
-                ..published
-            }),
-            Err(err) => {
-                if let Some(before) = before {
-                    // The probe fails anyway.
-                    let _ = bank.give_back(&before);
-                }
-                Err(err)
-            }
-        }
-    }
-
-    fn publish(
-        device: &Device<Bound>,
-        bank: Arc<Bank>,
-        interrupt: Option<irq::Request<'_>>,
-        names: Option<&Names>,
-    ) -> Result<Self> {
         let (name, text) = Name::take()?;
         let mut tables = Directory::new(bank.clone())?;
-        // Before gpiolib, which may give lines away at once.
-        let leds = leds::register(&bank, leds::lines_of(device.name()))?;
-        let chip = match bank.mode {
-            Mode::Hog => None,
-            Mode::Bank => chip::register(device, &bank, text, names)?,
-        };
-        let interrupt = match interrupt {
-            None => None,
-            Some(request) => Some(Interrupt::new(request, bank.clone(), chip.clone())?),
-        };
-        let users = Users {
-            leds,
-            interrupt,
-            chip,
-        };
-        let users = KBox::pin_init(new_mutex!(users), GFP_KERNEL)?;
-        let file = KBox::pin_init(Registration::new(text, MODE, bank.clone()), GFP_KERNEL)?;
+        let users = Users::new(device, &bank, interrupt, text, names)?;
+        let users = KBox::pin_init(new_mutex!(Some(users)), GFP_KERNEL)?;
+        let file = KBox::pin_init(Registration::new(text, MODE, bank), GFP_KERNEL)?;
         tables.publish(text);
         Ok(Self {
             users,
             _tables: tables,
             _file: file,
             _name: name,
-            bank,
-            before: None,
-            left: Atomic::new(false),
         })
     }
 
     /// The device goes, while its registers can still be reached.
     pub(crate) fn leave(&self) {
-        if self.left.xchg(true, Relaxed) {
-            return;
-        }
-        let Users {
-            leds,
-            interrupt,
-            chip,
-        } = core::mem::replace(&mut *self.users.lock(), Users::NONE);
-        // Their triggers use the lines until they are gone.
-        drop(leds);
-        self.bank.leave();
-        // Its handler calls the chip's consumers.
-        drop(interrupt);
-        drop(chip);
-        if let Some(before) = &self.before {
-            // A device that was pulled out is what it is, and has been reported.
-            let _ = self.bank.give_back(before);
-        }
+        let users = self.users.lock().take();
+        drop(users);
     }
 }

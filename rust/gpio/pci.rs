@@ -12,6 +12,7 @@ use crate::{
 };
 use kernel::{
     device::Core,
+    devres::Devres,
     pci,
     prelude::*,
     sync::Arc, //
@@ -29,6 +30,7 @@ use mapkit::{
         mmio::Window,
         pci::{
             device_id,
+            BusMaster,
             Matched, //
         }, //
     },
@@ -52,9 +54,10 @@ const NAMES: &Names = &{
 /// The driver.
 pub(crate) struct Driver;
 
-/// A bound device.
+/// A bound device. Fields are dropped in this order.
 pub(crate) struct Data {
     published: Published,
+    _bus_master: Devres<BusMaster>,
 }
 
 mapkit::pci_device_table!(
@@ -75,13 +78,14 @@ impl pci::Driver for Driver {
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
         device.enable_device_mem()?;
         // An MSI is a write of the device's.
-        device.set_master();
+        let bus_master = BusMaster::permit(device)?;
         let block = Block::new(Window::of_bar(device, 0, NAME)?)?;
         let page = RegisterPage::of_bar(device, 0)?;
         let bank = Arc::pin_init(Bank::new(block, Mode::Bank, true, page), GFP_KERNEL)?;
         let interrupt = Request::of_pci(device, Signal::Message)?;
         Ok(Data {
             published: Published::new(device.as_ref(), bank, Some(interrupt), Some(NAMES))?,
+            _bus_master: bus_master,
         })
     }
 

@@ -53,13 +53,22 @@ impl Drop for RunningClock {
     }
 }
 
-/// A bound device. The clock goes last.
+/// Registers that nobody accesses any more after this is dropped.
+struct Reachable(Arc<Block>);
+
+impl Drop for Reachable {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+/// A bound device. Fields are dropped in this order: the clock goes when nobody needs it any more.
 ///
 /// The parent, `ti,sysc`, is held in both modes: it would switch the clock off (`hog`, if gpio-omap is
 /// unbound) or reset the bank (`bank`).
 pub(crate) struct Data {
     published: Published,
-    block: Arc<Block>,
+    _reachable: Reachable,
     _sleep: Option<Pin<KBox<SleepNotifier<Block>>>>,
     _claim: Option<Claim>,
     _clock: Option<RunningClock>,
@@ -98,6 +107,7 @@ impl platform::Driver for Driver {
             Mode::Bank => Some(Claim::of_resource(device, 0, NAME)?),
         };
         let block = Block::new(Window::of_resource(device, 0)?)?;
+        let reachable = Reachable(block.clone());
         let sleep = match mode {
             Mode::Hog => Some(KBox::pin_init(
                 SleepNotifier::new(block.clone()),
@@ -111,11 +121,11 @@ impl platform::Driver for Driver {
             Mode::Hog => None,
             Mode::Bank => Some(Request::of_platform(device, 0)?),
         };
-        let bank = Bank::new(block.clone(), mode, request.is_some(), page);
+        let bank = Bank::new(block, mode, request.is_some(), page);
         let bank = Arc::pin_init(bank, GFP_KERNEL)?;
         Ok(Data {
             published: Published::new(device.as_ref(), bank, request, None)?,
-            block,
+            _reachable: reachable,
             _sleep: sleep,
             _claim: claim,
             _clock: clock,
@@ -125,6 +135,5 @@ impl platform::Driver for Driver {
 
     fn unbind<'bound>(_device: &'bound platform::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>) {
         this.published.leave();
-        this.block.leave();
     }
 }

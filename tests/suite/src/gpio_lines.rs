@@ -55,7 +55,7 @@ suite! { "gpio.lines":
 }
 
 /// The chip that the driver registered with gpiolib.
-fn chip() -> Result<PathBuf> {
+pub(crate) fn chip() -> Result<PathBuf> {
     for path in chips()? {
         if Chip::from_path(&path)?.info()?.label == "mapwright-gpio0" {
             return Ok(path);
@@ -604,7 +604,7 @@ fn poll_tells_of_edges(_: &Context) -> Result<()> {
 }
 
 /// The registers, mapped without a driver.
-struct Unbound {
+pub(crate) struct Unbound {
     address: NonNull<c_void>,
 }
 
@@ -612,7 +612,7 @@ struct Unbound {
 const BYTES: NonZeroUsize = NonZeroUsize::new(gpio_model::SIZE as usize).expect("not 0");
 
 impl Unbound {
-    fn map(device: &str) -> Result<Self> {
+    pub(crate) fn map(device: &str) -> Result<Self> {
         let sysfs = Path::new("/sys/bus/pci/devices").join(device);
         fs::write(sysfs.join("enable"), "1")?;
         let file = OpenOptions::new()
@@ -630,12 +630,12 @@ impl Unbound {
         self.address.as_ptr().wrapping_byte_add(offset).cast()
     }
 
-    fn read(&self, register: Register) -> u32 {
+    pub(crate) fn read(&self, register: Register) -> u32 {
         // SAFETY: Registers are inside of the mapping, which lives as long as `self`.
         unsafe { self.at(register).read_volatile() }
     }
 
-    fn write(&self, register: Register, value: u32) {
+    pub(crate) fn write(&self, register: Register, value: u32) {
         // SAFETY: As in `read`.
         unsafe { self.at(register).write_volatile(value) };
     }

@@ -62,6 +62,19 @@ impl Injector {
 
     /// Does `call` with its `nth` allocation failing. Returns its result, and whether it made so many.
     pub fn fail<T>(&self, nth: u32, call: impl FnOnce() -> T) -> Result<(T, bool)> {
+        let (result, left) = self.count_down(nth, call)?;
+        Ok((result, left == Some(0)))
+    }
+
+    /// Does `call`, and says how many allocations it made.
+    pub fn count<T>(&self, call: impl FnOnce() -> T) -> Result<(T, u32)> {
+        let (result, left) = self.count_down(LIMIT, call)?;
+        let left = left.context("the count itself failed")?;
+        Ok((result, LIMIT - left))
+    }
+
+    /// Does `call`; how many allocations before the `nth` it had left to make, which fails.
+    fn count_down<T>(&self, nth: u32, call: impl FnOnce() -> T) -> Result<(T, Option<u32>)> {
         let text = nth.to_string();
         let mut left = [0; 16];
         self.fail_nth.write_all_at(text.as_bytes(), 0)?;
@@ -75,8 +88,8 @@ impl Injector {
         {
             ensure!(is(failed, Errno::EFAULT), "{FAIL_NTH}: {failed}");
         }
-        let was_done = read.is_ok_and(|length| left[..length].trim_ascii() == b"0");
-        Ok((result, was_done))
+        let text = read.map(|length| String::from_utf8_lossy(&left[..length]).into_owned());
+        Ok((result, text.ok().and_then(|text| text.trim().parse().ok())))
     }
 }
 

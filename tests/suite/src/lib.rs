@@ -35,6 +35,7 @@ mod examples;
 mod failing;
 mod faults;
 mod gpio;
+mod gpio_failing;
 mod gpio_lines;
 mod gpio_unplug;
 mod gpio_waits;
@@ -99,6 +100,7 @@ const SUITES: &[Suite] = &[
     board::banks::SUITE,
     board::hog::SUITE,
     board::sleep::SUITE,
+    gpio_failing::SUITE,
     gpio_lines::SUITE,
     gpio_waits::SUITE,
     gpio_unplug::SUITE,
