@@ -27,6 +27,10 @@ static unsigned int count;
 module_param(count, uint, 0444);
 MODULE_PARM_DESC(count, "How often it has");
 
+static int wake;
+module_param(wake, int, 0444);
+MODULE_PARM_DESC(wake, "What enable_irq_wake() said: 0 or a negative error number");
+
 static struct gpio_device *device;
 static int irq;
 
@@ -57,8 +61,10 @@ static int __init mapwright_level_init(void)
 	irq = err;
 	err = request_threaded_irq(irq, NULL, handle, IRQF_ONESHOT | (high ? IRQF_TRIGGER_HIGH : IRQF_TRIGGER_LOW),
 				   "mapwright_level", &count);
-	if (!err)
-		return 0;
+	if (err)
+		goto put;
+	wake = enable_irq_wake(irq);
+	return 0;
 put:
 	gpio_device_put(device);
 	return err;
@@ -66,6 +72,8 @@ put:
 
 static void __exit mapwright_level_exit(void)
 {
+	if (!wake)
+		disable_irq_wake(irq);
 	free_irq(irq, &count);
 	gpio_device_put(device);
 }

@@ -153,6 +153,7 @@ static int irq_set_type(struct irq_data *d, unsigned int type)
 	return 0;
 }
 
+/* Without irq_set_wake(), as a line wakes nobody: enable_irq_wake() fails. */
 static const struct irq_chip lines = {
 	.name = "mapwright_gpio",
 	.irq_ack = irq_ack,
@@ -161,7 +162,7 @@ static const struct irq_chip lines = {
 	.irq_set_type = irq_set_type,
 	.irq_request_resources = irq_request_resources,
 	.irq_release_resources = irq_release_resources,
-	.flags = IRQCHIP_IMMUTABLE | IRQCHIP_SKIP_SET_WAKE,
+	.flags = IRQCHIP_IMMUTABLE,
 };
 
 static void add_interrupts(struct gpio_chip *gc)

@@ -310,10 +310,11 @@ fn levels_interrupt_for_as_long_as_they_last(_: &Context) -> Result<()> {
     }
     let button = line(11);
     bank.set_direction(button, false)?;
-    let count = || -> Result<u32> {
-        let text = fs::read_to_string("/sys/module/mapwright_level/parameters/count")?;
+    let parameter = |name: &str| -> Result<i32> {
+        let text = fs::read_to_string(format!("/sys/module/mapwright_level/parameters/{name}"))?;
         Ok(text.trim().parse()?)
     };
+    let count = || parameter("count");
     for (high, active, idle, register) in [
         (1, Level::High, Level::Low, Register::LevelDetect1),
         (0, Level::Low, Level::High, Register::LevelDetect0),
@@ -323,6 +324,9 @@ fn levels_interrupt_for_as_long_as_they_last(_: &Context) -> Result<()> {
         finit_module(&File::open(&file)?, &parameters, ModuleInitFlags::empty())?;
         let counted = (|| {
             thread::sleep(Duration::from_millis(50));
+            // A line wakes nobody, and nobody is told that it does.
+            let wake = parameter("wake")?;
+            ensure!(wake == -(Errno::ENXIO as i32), "enable_irq_wake: {wake}");
             ensure!(count()? == 0, "it interrupts before it is {active:?}");
             let detected = last_write(&mut model, register)?;
             ensure!(detected == Some(button.mask()), "{register}: {detected:x?}");
