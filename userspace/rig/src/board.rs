@@ -10,9 +10,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// QEMU puts the initramfs in the middle of so much memory: before the place of GPIO1, which is
-/// 0x804c000 beyond the beginning of the machine's.
-pub const MEMORY: &str = "192M";
+/// QEMU puts the initramfs in the middle of so much memory: 48 MiB before the place of GPIO1, which is
+/// 0x804c000 beyond the beginning of the machine's. One that is larger is overwritten, and the guest says nothing.
+pub const MEMORY: &str = "160M";
 /// The plugin.
 const PLUGIN: &str = "build/bin/libmapwright_gpio_board.so";
 /// What is added to QEMU's own device tree, and what is merged with that.
