@@ -323,9 +323,13 @@ fn while_it_is_used(_: &Context) -> Result<()> {
     let path = device()?;
     for _ in 0..5 {
         let before = tables(&path)?.counter("lent");
-        let users = (0..4).map(|_| child::spawn(|| use_until_it_is_gone(&path)));
+        let (open, tell) = pipe()?;
+        let users = (0..4).map(|_| child::spawn(|| use_until_it_is_gone(&path, &tell)));
         let users = users.collect::<Result<Vec<_>>>()?;
-        wait_until("all are at it", || {
+        for _ in &users {
+            ensure!(read(&open, &mut [0])? == 1, "a child has no session");
+        }
+        wait_until("they are at it", || {
             Ok(tables(&path)?.counter("lent") > before + 40)
         })?;
         let bind = unbind(&path)?;
@@ -343,8 +347,9 @@ fn while_it_is_used(_: &Context) -> Result<()> {
     Ok(())
 }
 
-fn use_until_it_is_gone(path: &Path) -> Result<()> {
+fn use_until_it_is_gone(path: &Path, tell: &OwnedFd) -> Result<()> {
     let session = Session::open_at(path)?;
+    ensure!(write(tell, &[1])? == 1);
     let step = || -> std::result::Result<(), Errno> {
         let errno = |err: mapwright::Error| err.errno().unwrap_or(Errno::EIO);
         let region = session
