@@ -49,9 +49,9 @@ const PER_CPU_BESIDE: u64 = 3;
 /// `struct track` for who allocated and who freed (`SLAB_STORE_USER`).
 const SLAB_TRACKS: u64 = 2 * 40;
 
-/// `struct kmem_cache` with its nodes, sheaves for the CPUs and files in sysfs, and the slabs that are
-/// begun but not full.
-const CACHE: u64 = 64 << 10;
+/// Pages that a cache takes: `struct kmem_cache` with its nodes, sheaves for the CPUs and files in sysfs, and the
+/// slabs that are begun but not full.
+const CACHE_PAGES: u64 = 16;
 
 /// The structures that keep what a plan holds.
 const PLAN: u64 = 512;
@@ -70,7 +70,7 @@ pub fn bytes_needed(run: &Run, info: &Info) -> u64 {
     // The empty loop has as many places again.
     let places = of.kvmalloc(batch.saturating_mul(PLACE)).saturating_mul(2);
     let cache = match Allocator::from_number(run.allocator) {
-        Some(Allocator::KmemCache) => CACHE,
+        Some(Allocator::KmemCache) => of.page.saturating_mul(CACHE_PAGES),
         _ => 0,
     };
     let beside = records
@@ -126,6 +126,8 @@ struct Sizes {
     page: u64,
     /// Largest object of a slab.
     slab_max: u64,
+    /// Largest object of `kmalloc()`.
+    kmalloc_max: u64,
     possible_cpus: u64,
 }
 
@@ -134,6 +136,7 @@ impl Sizes {
         Self {
             page: power_of_two(info.page_size.into()),
             slab_max: info.slab_max_bytes,
+            kmalloc_max: info.kmalloc_max_bytes,
             possible_cpus: u64::from(info.possible_cpus),
         }
     }
@@ -142,10 +145,11 @@ impl Sizes {
         round_up(bytes, self.page)
     }
 
-    /// The next size class, or a block of pages.
+    /// The next size class, or a block of pages. Beyond the largest one there is none.
     fn kmalloc(&self, bytes: u64) -> u64 {
         match bytes {
             0 => 0,
+            _ if bytes > self.kmalloc_max => 0,
             _ if bytes <= self.slab_max => power_of_two(bytes).max(KMALLOC_LEAST),
             _ => power_of_two(self.whole_pages(bytes)),
         }

@@ -3,7 +3,7 @@
 //! Memory that a device reads and writes by itself.
 //!
 //! There are two kinds. [`Coherent`](coherent::Coherent) memory is allocated for a device, and both sides see
-//! each other's stores at once. A [`Streaming`](streaming::Streaming) mapping gives a device memory that is there
+//! each other's stores at once. A [streaming mapping](streaming::StreamingMapping) gives a device memory that is there
 //! already, for a while and in one direction. It belongs to one side at a time: its type says to which, and only
 //! the owner's type has the owner's methods.
 

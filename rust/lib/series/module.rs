@@ -13,9 +13,11 @@ pub struct NoModule;
 impl ModuleMetadata for NoModule {
     const NAME: &'static CStr = c"none";
 
-    // SAFETY: Null stands for what is built in.
     #[cfg(kernel_has = "this_module_of_type")]
-    const THIS_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
+    const THIS_MODULE: ThisModule = {
+        // SAFETY: Null stands for what is built in.
+        unsafe { ThisModule::from_ptr(core::ptr::null_mut()) }
+    };
 }
 
 /// The `&'static ThisModule` of the module whose type, which `module!` was given, is the argument.

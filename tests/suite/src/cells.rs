@@ -14,6 +14,7 @@ use mapwright::{
     uapi::Request as _, Backing, Caching, Method, Region, Session,
 };
 use nix::errno::Errno;
+use std::fs;
 
 pub const SUITE: Suite = Suite {
     name: "cells",
@@ -116,12 +117,25 @@ fn is_refused(cell: Cell) -> Result<()> {
     Ok(())
 }
 
+/// Bytes that are free in the area for contiguous memory (CMA); 0 if there is none.
+fn cma_free() -> Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("CmaFree:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next());
+    Ok(kib.map_or(Ok(0), str::parse::<u64>)? << 10)
+}
+
 /// Zeroed, seen alike from both sides at every page, and faulted as the method says.
 fn works(cell: Cell) -> Result<()> {
     let session = Session::open()?;
     let page = page_size();
     let most = match cell.backing {
-        Backing::Kmalloc | Backing::Coherent => largest_block()?,
+        Backing::Kmalloc => largest_block()?,
+        // Half of what was free when the module was loaded is the limit.
+        Backing::Coherent => match cma_free()? {
+            0 => largest_block()?,
+            free => largest_block()?.min(free / 4),
+        },
         _ => u64::MAX,
     };
     for bytes in [page, 3 * page, 64 * page, most.min(block_size() + page)] {

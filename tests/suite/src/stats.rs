@@ -209,10 +209,11 @@ fn tables_begin_with_their_columns(_: &Context) -> Result<()> {
 }
 
 fn regions_come_and_go_while_their_table_is_read(_: &Context) -> Result<()> {
-    const REGIONS: u64 = 300;
+    // Several pages of lines.
+    let regions = (300 * page_size() / 4096).min(1000);
     let session = Session::open()?;
     let create = || session.create(Backing::Pages, Method::Remap, page_size());
-    let first: Vec<_> = (0..REGIONS).map(|_| create()).collect::<Result<_, _>>()?;
+    let first: Vec<_> = (0..regions).map(|_| create()).collect::<Result<_, _>>()?;
     let mut table = fs::File::open(format!("{DEBUGFS}/regions"))?;
     // No more than a page is written at a time.
     let mut text = vec![0; page_bytes()];
