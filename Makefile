@@ -196,6 +196,14 @@ bench-modules: rig-ready
 check: setup ## rig: Formatting, lints, warnings, shell scripts, house rules
 	@$(IN_ROOT) $(REPO)/scripts/check "$$($(REPO)/scripts/setup --release)"
 
+.PHONY: test-driver
+test-driver: rig-ready ## rig: Write a driver with scripts/new-driver, build it, and run its test in a guest
+	@rm -rf $(BUILD)/driver
+	@$(REPO)/scripts/new-driver net_buffer $(BUILD)/driver
+	@release=$$($(REPO)/scripts/setup --release) && $(IN_ROOT) make --no-print-directory -C $(BUILD)/driver \
+		KDIR=/lib/modules/$$release/build CC=gcc-14
+	@$(REPO)/scripts/vm run --boot tiny --modules $(BUILD)/driver -- $(BUILD)/driver/test
+
 .PHONY: check-real
 check-real: setup ## rig: Follow README's instructions for a real machine in a fresh Debian and a guest that boots it
 	@$(REPO)/tests/real-machine

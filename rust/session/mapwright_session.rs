@@ -7,7 +7,7 @@
 //! it. Like mapkit, this is an rlib linked into each module that uses it.
 //!
 //! How `mmap(2)` gets to `remap_pfn_range()`: `session.rs` finds the region, `method/remap.rs` says
-//! how it is mapped, and mapkit's `vma.rs` calls the kernel.
+//! how it is mapped, and mapkit's chapter `map` calls the kernel.
 //!
 //! Locks, in the order they are taken: the address space of the caller (by the kernel, around
 //! `mmap`), a session's `regions`, the device's `live`. No user memory is touched under the
