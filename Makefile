@@ -196,6 +196,13 @@ bench-modules: rig-ready
 check: setup ## rig: Formatting, lints, warnings, shell scripts, house rules
 	@$(IN_ROOT) $(REPO)/scripts/check "$$($(REPO)/scripts/setup --release)"
 
+.PHONY: doc
+doc: rig-ready ## rig: The pages of mapkit, and whether their examples compile
+	@mkdir -p $(BUILD)/doc
+	@$(IN_ROOT) $(REPO)/tests/compile/docs $(BUILD)/$$($(REPO)/scripts/setup --release) $(BUILD)/doc >$(BUILD)/doc/log 2>&1 || \
+		{ cat $(BUILD)/doc/log; exit 1; }
+	@echo 'Written: $(BUILD)/doc/mapkit/index.html'
+
 .PHONY: test-driver
 test-driver: rig-ready ## rig: Write a driver with scripts/new-driver, build it, and run its test in a guest
 	@rm -rf $(BUILD)/driver
