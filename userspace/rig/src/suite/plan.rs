@@ -242,15 +242,6 @@ pub const DEBUG: &[Plan] = &[
     },
     IOMMU_CHECKED,
     Plan {
-        name: "edu-unplug-checked",
-        build: Build {
-            memory: CHECKED.memory,
-            ..EDU_UNPLUG
-        },
-        append: EVERYTHING_AND_POISON,
-        ..DMA_PULLED
-    },
-    Plan {
         name: "edu-bounce-failing",
         append: FAILING_EVERYTHING,
         tests: &[DMA_FAILING],
@@ -452,6 +443,8 @@ impl Plan {
             Some("this kernel runs no 32-bit programs (CONFIG_COMPAT)")
         } else if self.build.gpio && !kernel.has("GPIOLIB") {
             Some("this kernel has no GPIO lines (CONFIG_GPIOLIB)")
+        } else if self.build.monitor && !kernel.has("HOTPLUG_PCI_ACPI") {
+            Some("this kernel lets no device be pulled out (CONFIG_HOTPLUG_PCI_ACPI)")
         } else {
             None
         }
