@@ -4,7 +4,7 @@
 
 use crate::{
     gpio::{address, driver, is_pci, rig, unbind, wait_for, MODULE},
-    gpio_lines::{chip, Unbound},
+    gpio_lines::{chip, set_by_somebody_else, Unbound},
     inject::Injector,
     runner::{skip, suite, Context},
 };
@@ -67,13 +67,7 @@ fn a_bank_that_is_not_bound_is_given_back(context: &Context) -> Result<()> {
     }
     drop(bank);
     let device = unbind()?;
-    let registers = Unbound::map(&address)?;
-    let original = BEFORE.map(|(register, _)| (register, registers.read(register)));
-    for (register, value) in BEFORE {
-        registers.write(register, value);
-    }
-    registers.write(Register::IrqStatusSet0, ENABLED);
-    drop(registers);
+    let original = set_by_somebody_else(&address, BEFORE, ENABLED)?;
 
     let write = |to: &str| fs::write(driver(&address).join(to), &address);
     let (bound, allocations) = injector.count(|| write("bind"))?;

@@ -652,6 +652,21 @@ impl Drop for Unbound {
     }
 }
 
+/// Sets registers of a bank without a driver, and enables interrupts. Returns what was in the registers.
+pub(crate) fn set_by_somebody_else<const N: usize>(
+    address: &str,
+    values: [(Register, u32); N],
+    interrupts: u32,
+) -> Result<[(Register, u32); N]> {
+    let registers = Unbound::map(address)?;
+    let original = values.map(|(register, _)| (register, registers.read(register)));
+    for (register, value) in values {
+        registers.write(register, value);
+    }
+    registers.write(Register::IrqStatusSet0, interrupts);
+    Ok(original)
+}
+
 /// Whoever had the bank before gets it back as it was, all that the driver changes.
 fn registers_are_restored(_: &Context) -> Result<()> {
     // Events are not enabled whose levels are there: the model would interrupt without end.
@@ -675,13 +690,7 @@ fn registers_are_restored(_: &Context) -> Result<()> {
     }
     drop(bank);
     let device = unbind()?;
-    let registers = Unbound::map(&address)?;
-    let original = BEFORE.map(|(register, _)| (register, registers.read(register)));
-    for (register, value) in BEFORE {
-        registers.write(register, value);
-    }
-    registers.write(Register::IrqStatusSet0, ENABLED);
-    drop(registers);
+    let original = set_by_somebody_else(&address, BEFORE, ENABLED)?;
     device.bind()?;
     let bank = Bank::open(0)?;
     let info = bank.info()?;
