@@ -4,7 +4,8 @@
 # Jobs that take a while: run side by side, with one line of progress, their output in a log each,
 # and a paragraph about what went wrong. To be sourced after common.sh; needs LOGS, a directory.
 
-declare -A JOB_PID=() JOB_TEXT=() JOB_START=()
+# Global, also when a function sources this file.
+declare -gA JOB_PID=() JOB_TEXT=() JOB_START=()
 
 job_log() { echo "$LOGS/$1.log"; }
 
