@@ -242,6 +242,16 @@ pub const DEBUG: &[Plan] = &[
     },
     IOMMU_CHECKED,
     Plan {
+        name: "edu-unplug-checked",
+        build: Build {
+            memory: CHECKED.memory,
+            qemu: "-M pc,max-ram-below-4g=256M -device edu,id=edu",
+            ..EDU_UNPLUG
+        },
+        append: EVERYTHING_AND_POISON,
+        ..DMA_PULLED
+    },
+    Plan {
         name: "edu-bounce-failing",
         append: FAILING_EVERYTHING,
         tests: &[DMA_FAILING],
