@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which tests run in which machines: a line per boot.
 
-use crate::cli::{Boot, GpioMode, GuestArgs};
+use crate::guest::{Boot, GpioMode, GuestArgs};
 use crate::machine::Machine;
 use crate::place::Kernel;
 use crate::shape::{
