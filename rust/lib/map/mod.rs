@@ -44,6 +44,7 @@
 
 mod batch;
 pub mod fault;
+mod filler;
 mod filling;
 pub mod mixedmap;
 pub mod pfnmap;

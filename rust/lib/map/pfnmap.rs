@@ -5,7 +5,7 @@
 use crate::{
     base::task::between_pieces,
     map::{
-        fault::{
+        filler::{
             Eager,
             WithHeldPfns,
             WithHugePages,
