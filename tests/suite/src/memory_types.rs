@@ -357,7 +357,7 @@ fn of_whole_blocks_splits_no_direct_map(context: &Context) -> Result<()> {
     let whole = create(4 * block_size())?;
     let split = direct_map_by_pages()? - before;
     ensure!(split == 0, "{split} bytes are mapped by pages now");
-    drop(whole);
+    session.destroy(&whole)?;
     let _part = create(page_size())?;
     let split = direct_map_by_pages()? - before;
     context.note(format!("{split} bytes for a region of one page"));
