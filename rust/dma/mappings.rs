@@ -86,7 +86,7 @@ impl Mappings {
         {
             return Err(EBUSY);
         }
-        match self.mappings.len() < uapi::MAX_LOANS as usize {
+        match self.mappings.len() < uapi::MAX_MAPPINGS as usize {
             true => Ok(()),
             false => Err(ENOSPC),
         }
@@ -99,7 +99,7 @@ impl Mappings {
         let lines = cache_lines(range);
         let mut all = Iterator::chain(self.parts(), self.reserved.iter());
         let shares_line = all.any(|part| {
-            let both_write = direction & part.direction & uapi::LEND_FROM_DEVICE != 0;
+            let both_write = direction & part.direction & uapi::DMA_FROM_DEVICE != 0;
             both_write && part.overlaps(region, &lines)
         });
         match shares_line || self.parts().any(|part| part.overlaps(region, range)) {
@@ -120,7 +120,7 @@ impl Mappings {
 
     /// Adds an imported buffer; `ENOSPC` if there is no room.
     pub(crate) fn add_import(&mut self, id: u64, import: Arc<Import>) -> Result {
-        if self.imports.len() >= uapi::MAX_LOANS as usize {
+        if self.imports.len() >= uapi::MAX_MAPPINGS as usize {
             return Err(ENOSPC);
         }
         Ok(self.imports.push((id, import), GFP_KERNEL_ACCOUNT)?)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mapwright_twin_dma: what mapwright_dma.ko does to lend memory to its device, written in C.
+ * mapwright_twin_dma: what mapwright_dma.ko does to map memory for its device, written in C.
  *
  * What the Rust module is measured against. It takes the ioctl MEASURE of rust/uapi/dma.rs, maps memory
  * of its own for the same PCI device, checks the same, and holds the same references: none while it
- * lends, as the memory and the device stay. As there, memory is of any backing, which a table of
+ * maps, as the memory and the device stay. As there, memory is of any backing, which a table of
  * operations stands for, and is made of as few blocks as there can be. In place of a region's number it
  * takes that of a backing: pages or vmalloc.
  *
@@ -40,7 +40,7 @@ enum twin_backing {
 	TWIN_VMALLOC = 3,
 };
 
-enum twin_lending {
+enum twin_map_call {
 	TWIN_SCATTER,
 	TWIN_SCATTER_PAGES,
 	TWIN_SINGLE,
@@ -53,7 +53,7 @@ struct twin_measure {
 	u64 region;
 	u64 first;
 	u64 bytes;
-	u32 lending;
+	u32 map_call;
 	u32 turns;
 	u64 phases[TWIN_PHASES];
 };
@@ -61,7 +61,7 @@ struct twin_measure {
 struct twin_device {
 	struct kref ref;
 	struct device *dev;
-	/* There is memory that it does not reach by itself: then nothing is lent. */
+	/* There is memory that it does not reach by itself: then nothing is mapped. */
 	bool limited;
 };
 
@@ -96,7 +96,7 @@ struct twin_memory {
 };
 
 /* Memory that the device has, or the CPU after it. */
-struct twin_loan {
+struct twin_mapping {
 	struct twin_device *device;
 	struct twin_memory *memory;
 	size_t bytes;
@@ -265,14 +265,14 @@ static struct twin_memory *twin_memory_new(u64 backing, size_t bytes)
 	return NULL;
 }
 
-static int twin_map_list(struct twin_loan *loan, size_t first, size_t max_bytes)
+static int twin_map_list(struct twin_mapping *mapping, size_t first, size_t max_bytes)
 {
-	const struct twin_memory *memory = loan->memory;
+	const struct twin_memory *memory = mapping->memory;
 	struct page *few[16], **pages = few;
 	size_t page = first >> PAGE_SHIFT, end, count;
 	int ret;
 
-	if (check_add_overflow(first, loan->bytes, &end) ||
+	if (check_add_overflow(first, mapping->bytes, &end) ||
 	    end > memory->backing->nr_pages(memory) << PAGE_SHIFT)
 		return -EINVAL;
 	count = (PAGE_ALIGN(end) >> PAGE_SHIFT) - page;
@@ -282,56 +282,56 @@ static int twin_map_list(struct twin_loan *loan, size_t first, size_t max_bytes)
 		return -ENOMEM;
 	ret = -EINVAL;
 	if (memory->backing->struct_pages(memory, page, pages, count) == count)
-		ret = sg_alloc_table_from_pages_segment(&loan->table, pages, count, offset_in_page(first),
-							loan->bytes, max_bytes, GFP_KERNEL_ACCOUNT);
+		ret = sg_alloc_table_from_pages_segment(&mapping->table, pages, count, offset_in_page(first),
+							mapping->bytes, max_bytes, GFP_KERNEL_ACCOUNT);
 	if (pages != few)
 		kvfree(pages);
 	if (ret)
 		return ret;
-	loan->list = true;
-	ret = dma_map_sgtable(loan->device->dev, &loan->table, loan->direction, 0);
+	mapping->list = true;
+	ret = dma_map_sgtable(mapping->device->dev, &mapping->table, mapping->direction, 0);
 	if (ret)
-		sg_free_table(&loan->table);
+		sg_free_table(&mapping->table);
 	return ret;
 }
 
-static int twin_map_frames(struct twin_loan *loan, unsigned long pfn, size_t within)
+static int twin_map_frames(struct twin_mapping *mapping, unsigned long pfn, size_t within)
 {
-	struct device *dev = loan->device->dev;
+	struct device *dev = mapping->device->dev;
 
-	loan->bus = dma_map_page(dev, pfn_to_page(pfn), within, loan->bytes, loan->direction);
-	return dma_mapping_error(dev, loan->bus);
+	mapping->bus = dma_map_page(dev, pfn_to_page(pfn), within, mapping->bytes, mapping->direction);
+	return dma_mapping_error(dev, mapping->bus);
 }
 
-static int twin_map_single(struct twin_loan *loan, size_t first)
+static int twin_map_single(struct twin_mapping *mapping, size_t first)
 {
-	const struct twin_memory *memory = loan->memory;
+	const struct twin_memory *memory = mapping->memory;
 	size_t end;
 	struct twin_run run;
 
 	if (!memory->backing->run_at(memory, first >> PAGE_SHIFT, &run) ||
-	    check_add_overflow(offset_in_page(first), loan->bytes, &end))
+	    check_add_overflow(offset_in_page(first), mapping->bytes, &end))
 		return -EINVAL;
 	if (end > run.nr_pages << PAGE_SHIFT || !memory->backing->in_direct_map(memory))
 		return -EOPNOTSUPP;
-	return twin_map_frames(loan, run.pfn, offset_in_page(first));
+	return twin_map_frames(mapping, run.pfn, offset_in_page(first));
 }
 
-static int twin_map_page(struct twin_loan *loan, size_t first)
+static int twin_map_page(struct twin_mapping *mapping, size_t first)
 {
-	const struct twin_memory *memory = loan->memory;
+	const struct twin_memory *memory = mapping->memory;
 	struct twin_run run;
 
-	if (loan->bytes > PAGE_SIZE - offset_in_page(first) ||
+	if (mapping->bytes > PAGE_SIZE - offset_in_page(first) ||
 	    !memory->backing->run_at(memory, first >> PAGE_SHIFT, &run))
 		return -EINVAL;
-	return twin_map_frames(loan, run.pfn, offset_in_page(first));
+	return twin_map_frames(mapping, run.pfn, offset_in_page(first));
 }
 
-static noinline int twin_map(struct twin_loan *loan, struct twin_device *device,
-			     struct twin_memory *memory, size_t first, size_t bytes, u32 lending)
+static noinline int twin_map(struct twin_mapping *mapping, struct twin_device *device,
+			     struct twin_memory *memory, size_t first, size_t bytes, u32 map_call)
 {
-	*loan = (struct twin_loan){
+	*mapping = (struct twin_mapping){
 		.device = device,
 		.memory = memory,
 		.bytes = bytes,
@@ -341,39 +341,39 @@ static noinline int twin_map(struct twin_loan *loan, struct twin_device *device,
 		return -EINVAL;
 	if (device->limited)
 		return -EADDRNOTAVAIL;
-	switch (lending) {
+	switch (map_call) {
 	case TWIN_SINGLE:
-		return twin_map_single(loan, first);
+		return twin_map_single(mapping, first);
 	case TWIN_PAGE:
-		return twin_map_page(loan, first);
+		return twin_map_page(mapping, first);
 	default:
-		return twin_map_list(loan, first, lending == TWIN_SCATTER ? UINT_MAX : PAGE_SIZE);
+		return twin_map_list(mapping, first, map_call == TWIN_SCATTER ? UINT_MAX : PAGE_SIZE);
 	}
 }
 
-static noinline void twin_sync_for_cpu(struct twin_loan *loan)
+static noinline void twin_sync_for_cpu(struct twin_mapping *mapping)
 {
-	if (loan->list)
-		dma_sync_sgtable_for_cpu(loan->device->dev, &loan->table, loan->direction);
+	if (mapping->list)
+		dma_sync_sgtable_for_cpu(mapping->device->dev, &mapping->table, mapping->direction);
 	else
-		dma_sync_single_for_cpu(loan->device->dev, loan->bus, loan->bytes, loan->direction);
+		dma_sync_single_for_cpu(mapping->device->dev, mapping->bus, mapping->bytes, mapping->direction);
 }
 
-static noinline void twin_sync_for_device(struct twin_loan *loan)
+static noinline void twin_sync_for_device(struct twin_mapping *mapping)
 {
-	if (loan->list)
-		dma_sync_sgtable_for_device(loan->device->dev, &loan->table, loan->direction);
+	if (mapping->list)
+		dma_sync_sgtable_for_device(mapping->device->dev, &mapping->table, mapping->direction);
 	else
-		dma_sync_single_for_device(loan->device->dev, loan->bus, loan->bytes, loan->direction);
+		dma_sync_single_for_device(mapping->device->dev, mapping->bus, mapping->bytes, mapping->direction);
 }
 
-static noinline void twin_unmap(struct twin_loan *loan)
+static noinline void twin_unmap(struct twin_mapping *mapping)
 {
-	if (loan->list) {
-		dma_unmap_sgtable(loan->device->dev, &loan->table, loan->direction, 0);
-		sg_free_table(&loan->table);
+	if (mapping->list) {
+		dma_unmap_sgtable(mapping->device->dev, &mapping->table, mapping->direction, 0);
+		sg_free_table(&mapping->table);
 	} else {
-		dma_unmap_page(loan->device->dev, loan->bus, loan->bytes, loan->direction);
+		dma_unmap_page(mapping->device->dev, mapping->bus, mapping->bytes, mapping->direction);
 	}
 }
 
@@ -382,22 +382,22 @@ static __always_inline u64 twin_clock(bool ns)
 	return ns ? ktime_get_mono_fast_ns() : get_cycles();
 }
 
-static __always_inline int twin_lend(const struct twin_measure *measure, struct twin_memory *memory,
+static __always_inline int twin_map(const struct twin_measure *measure, struct twin_memory *memory,
 				     u64 *times, bool ns)
 {
-	struct twin_loan loan;
+	struct twin_mapping mapping;
 	int ret;
 
 	times[0] = twin_clock(ns);
-	ret = twin_map(&loan, twin_device, memory, measure->first, measure->bytes, measure->lending);
+	ret = twin_map(&mapping, twin_device, memory, measure->first, measure->bytes, measure->map_call);
 	if (ret)
 		return ret;
 	times[1] = twin_clock(ns);
-	twin_sync_for_cpu(&loan);
+	twin_sync_for_cpu(&mapping);
 	times[2] = twin_clock(ns);
-	twin_sync_for_device(&loan);
+	twin_sync_for_device(&mapping);
 	times[3] = twin_clock(ns);
-	twin_unmap(&loan);
+	twin_unmap(&mapping);
 	times[4] = twin_clock(ns);
 	return 0;
 }
@@ -443,7 +443,7 @@ static __always_inline int twin_repeat(struct twin_measure *measure, struct twin
 	for (turn = 0; turn < measure->turns; turn++) {
 		if (signal_pending(current))
 			return -EINTR;
-		ret = memory ? twin_lend(measure, memory, times, ns) : twin_allocate(measure, times, ns);
+		ret = memory ? twin_map(measure, memory, times, ns) : twin_allocate(measure, times, ns);
 		if (ret)
 			return ret;
 		twin_note(least, times);
@@ -474,7 +474,7 @@ static long twin_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (copy_from_user(&measure, user, sizeof(measure)))
 		return -EFAULT;
 	if (measure.size != sizeof(measure) || measure.flags & ~(TWIN_COHERENT | TWIN_NS) ||
-	    !measure.turns || measure.turns > TWIN_MAX_TURNS || measure.lending > TWIN_PAGE || !measure.bytes ||
+	    !measure.turns || measure.turns > TWIN_MAX_TURNS || measure.map_call > TWIN_PAGE || !measure.bytes ||
 	    measure.bytes > TWIN_MAX_BYTES || measure.first > TWIN_MAX_BYTES)
 		return -EINVAL;
 	if (!(measure.flags & TWIN_COHERENT)) {
@@ -549,5 +549,5 @@ static void __exit twin_exit(void)
 module_exit(twin_exit);
 
 MODULE_AUTHOR("The mapwright developers");
-MODULE_DESCRIPTION("What mapwright_dma does to lend memory, in C, to measure it against");
+MODULE_DESCRIPTION("What mapwright_dma does to map memory, in C, to measure it against");
 MODULE_LICENSE("GPL");

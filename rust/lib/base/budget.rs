@@ -28,8 +28,8 @@ impl Budget {
         }
     }
 
-    /// Takes `amount`; `ENOSPC` if less is left.
-    pub fn take(&self, amount: i64) -> Result {
+    /// Charges `amount`; `ENOSPC` if less is left.
+    pub fn charge(&self, amount: i64) -> Result {
         let mut used = self.used.load(Relaxed);
         loop {
             let sum = used.checked_add(amount).ok_or(ENOSPC)?;
@@ -43,8 +43,8 @@ impl Budget {
         }
     }
 
-    /// Gives back what was taken.
-    pub fn give_back(&self, amount: i64) {
+    /// Undoes a charge.
+    pub fn uncharge(&self, amount: i64) {
         self.used.fetch_sub(amount, Relaxed);
     }
 
@@ -59,17 +59,17 @@ impl Budget {
     }
 }
 
-/// An amount that was taken, given back when this is dropped.
-pub struct Taken {
+/// An amount that is charged until this is dropped.
+pub struct Charged {
     budget: Arc<Budget>,
     amount: i64,
 }
 
-impl Taken {
-    /// Takes `amount` of `budget`; `ENOSPC` if less is left.
+impl Charged {
+    /// Charges `amount` to `budget`; `ENOSPC` if less is left.
     pub fn new(budget: &Arc<Budget>, amount: u64) -> Result<Self> {
         let amount = i64::try_from(amount).map_err(|_| ENOSPC)?;
-        budget.take(amount)?;
+        budget.charge(amount)?;
         Ok(Self {
             budget: budget.clone(),
             amount,
@@ -77,8 +77,8 @@ impl Taken {
     }
 }
 
-impl Drop for Taken {
+impl Drop for Charged {
     fn drop(&mut self) {
-        self.budget.give_back(self.amount);
+        self.budget.uncharge(self.amount);
     }
 }

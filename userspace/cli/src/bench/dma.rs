@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `mapwright bench dma`: what it costs to lend memory to a device and to take it back, beside memory that
+//! `mapwright bench dma`: what it costs to map memory for a device and to unmap it, beside memory that
 //! both have all the time, and beside the same in C. Nothing is moved.
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
 use crate::style;
 use anyhow::{Context as _, Result};
 use mapwright::{
-    dma_devices, page_size, uapi, uapi::Request as _, Backing, Lending, Method, Session,
+    dma_devices, page_size, uapi, uapi::Request as _, Backing, MapCall, Method, Session,
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -45,8 +45,8 @@ pub struct Args {
 /// A kind of memory for DMA.
 struct Kind {
     name: &'static str,
-    /// What is lent, and how; or memory for DMA is allocated.
-    lent: Option<(Backing, Method, Lending)>,
+    /// What is mapped, and how; or memory for DMA is allocated.
+    mapped: Option<(Backing, Method, MapCall)>,
     /// Only a page of it.
     one_page: bool,
 }
@@ -54,27 +54,27 @@ struct Kind {
 const KINDS: [Kind; 5] = [
     Kind {
         name: "coherent: dma_alloc_coherent()",
-        lent: None,
+        mapped: None,
         one_page: false,
     },
     Kind {
         name: "single: dma_map_single()",
-        lent: Some((Backing::Pages, Method::Remap, Lending::Single)),
+        mapped: Some((Backing::Pages, Method::Remap, MapCall::Single)),
         one_page: false,
     },
     Kind {
         name: "page: dma_map_page()",
-        lent: Some((Backing::Vmalloc, Method::Insert, Lending::Page)),
+        mapped: Some((Backing::Vmalloc, Method::Insert, MapCall::Page)),
         one_page: true,
     },
     Kind {
         name: "list of one entry: dma_map_sgtable()",
-        lent: Some((Backing::Pages, Method::Remap, Lending::Scatter)),
+        mapped: Some((Backing::Pages, Method::Remap, MapCall::Scatter)),
         one_page: false,
     },
     Kind {
         name: "list of pages: dma_map_sgtable()",
-        lent: Some((Backing::Vmalloc, Method::Insert, Lending::ScatterPages)),
+        mapped: Some((Backing::Vmalloc, Method::Insert, MapCall::ScatterPages)),
         one_page: false,
     },
 ];
@@ -206,24 +206,24 @@ fn measure(
     kind: &Kind,
     bytes: u64,
 ) -> Result<Line> {
-    let region = match kind.lent {
+    let region = match kind.mapped {
         Some((backing, method, _)) => Some(ours.create(backing, method, bytes)?),
         None => None,
     };
     let request = uapi::Measure {
-        flags: match (kind.lent, unit) {
+        flags: match (kind.mapped, unit) {
             (None, Unit::Instructions) => uapi::MEASURE_COHERENT,
             (None, Unit::Nanoseconds) => uapi::MEASURE_COHERENT | uapi::MEASURE_NS,
             (Some(_), Unit::Instructions) => 0,
             (Some(_), Unit::Nanoseconds) => uapi::MEASURE_NS,
         },
         bytes,
-        lending: kind.lent.map_or(0, |(_, _, lending)| lending.number()),
+        map_call: kind.mapped.map_or(0, |(_, _, map_call)| map_call.number()),
         turns: TURNS,
         ..uapi::Measure::new()
     };
     // The twin has no regions: it makes memory of such a backing.
-    let backing = kind.lent.map_or(0, |(backing, _, _)| backing.number());
+    let backing = kind.mapped.map_or(0, |(backing, _, _)| backing.number());
     let (mut rust, mut c) = (Cost::MOST, twin.map(|_| Cost::MOST));
     for run in 0..RUNS {
         undisturbed::let_others_work(run);
@@ -263,7 +263,7 @@ impl Found {
             false => "without an IOMMU",
         };
         let title = format!(
-            "What it costs to lend memory to a device, {iommu}, in {}",
+            "What it costs to map memory for a device, {iommu}, in {}",
             self.unit
         );
         anstream::println!("{}", style::paint(style::HEADING, title));

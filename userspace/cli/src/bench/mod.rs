@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `mapwright bench`: what it costs to map memory, to allocate it, to lend it to a device, and to toggle
+//! `mapwright bench`: what it costs to map memory, to allocate it, to map it for a device, and to toggle
 //! an output.
 
 mod alloc;
@@ -51,7 +51,7 @@ enum What {
     ///
     /// Counts what `bench map` counts, and the accesses to registers, where the bank is a model.
     Gpio(gpio::Args),
-    /// Lending memory to a device: map, sync, unmap, by kind and size, beside the same in C
+    /// A streaming DMA mapping: map, sync, unmap, by kind and size, beside the same in C
     ///
     /// Counts what `bench map` counts. Needs QEMU's edu device.
     Dma(dma::Args),

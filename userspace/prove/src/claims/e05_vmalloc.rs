@@ -9,7 +9,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use mapwright::{
-    page_size, uapi::PageInfo, Direction, Error, Lending, Region, Transfer, TransferSide as Side,
+    page_size, uapi::PageInfo, Direction, Error, MapCall, Region, Transfer, TransferSide as Side,
 };
 use nix::errno::Errno;
 
@@ -58,24 +58,24 @@ fn prove(_: &Lab) -> Result<Finding> {
     let all_runs = runs_of(session.query(&source)?.runs, LARGE / page_size());
 
     let range = (first, bytes);
-    let single = session.lend(&source, range, Lending::Single, Direction::ToDevice);
+    let single = session.dma_map(&source, range, MapCall::Single, Direction::ToDevice);
     let mut table = Table::new(
-        format!("{PAGES} pages of vmalloc(), lent to the device"),
+        format!("{PAGES} pages of vmalloc(), mapped for the device"),
         ["as", "entries", "stretches of bus addresses"],
     );
-    for (name, lending) in [
-        ("a list, neighbours in one entry", Lending::Scatter),
-        ("a list, an entry for each page", Lending::ScatterPages),
+    for (name, map_call) in [
+        ("a list, neighbours in one entry", MapCall::Scatter),
+        ("a list, an entry for each page", MapCall::ScatterPages),
     ] {
-        let loan = session
-            .lend(&source, range, lending, Direction::ToDevice)
-            .context("lending a list")?;
+        let mapping = session
+            .dma_map(&source, range, map_call, Direction::ToDevice)
+            .context("mapping a list")?;
         table.row([
             name.into(),
-            loan.entries.to_string(),
-            loan.segments.to_string(),
+            mapping.entries.to_string(),
+            mapping.segments.to_string(),
         ]);
-        session.give_back(loan.id)?;
+        session.dma_unmap(mapping.id)?;
     }
 
     let contents = pattern(bytes as usize);
@@ -84,7 +84,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         source: Side::Region(source, first),
         target: Side::Region(target, 0),
         bytes,
-        lending: Lending::Scatter,
+        map_call: MapCall::Scatter,
     });
     copied.context("a transfer of scattered pages")?;
     ensure_same(
@@ -103,7 +103,7 @@ fn prove(_: &Lab) -> Result<Finding> {
             Verdict::of(single == Err(Errno::EOPNOTSUPP)),
             match single {
                 Err(errno) => format!("{errno}"),
-                Ok(loan) => format!("accepted: {loan:?}"),
+                Ok(mapping) => format!("accepted: {mapping:?}"),
             },
         )
         .statement(
