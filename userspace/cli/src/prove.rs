@@ -174,6 +174,7 @@ fn mark(verdict: Verdict) -> (char, Style) {
     match verdict {
         Verdict::Confirmed => ('✓', GOOD),
         Verdict::Refuted => ('✗', BAD),
+        Verdict::Partly => ('◐', WARN),
         Verdict::Outdated => ('↻', WARN),
         Verdict::Config => ('◦', WARN),
         Verdict::NotTestableHere => ('–', DIM),

@@ -15,6 +15,7 @@ mod cgroup;
 mod claim;
 mod claims;
 pub mod disk;
+mod document;
 mod engine;
 mod faulty;
 mod filler;
@@ -33,6 +34,7 @@ mod watermark;
 
 pub use claim::{Claim, Shape};
 pub use claims::CLAIMS;
+pub use document::Document;
 pub use finding::{not_testable, Finding, NotTestable, Statement, Table};
 pub use lab::Lab;
 pub use machine::Machine;

@@ -6,13 +6,14 @@ use crate::{
     pressure::{self, Seen},
     read::{self, zoneinfo, zoneinfo::Zone},
     watermark::{self, Settings},
-    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 
 pub const CLAIM: Claim = Claim {
     id: "B16",
     title: "Zones and watermarks",
+    documents: &[Document::Walkthrough, Document::Memory, Document::Overview],
     says: "Each zone has three watermarks. Below high, kswapd is woken and reclaims in the background; below \
            low, who allocates must reclaim itself; below min, the OOM killer comes or the allocation \
            fails.",

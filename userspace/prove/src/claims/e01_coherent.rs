@@ -4,7 +4,7 @@
 
 use crate::{
     engine::{address_table, hex, Engine, NEEDS},
-    Claim, Finding, Lab, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Shape, Table, Verdict,
 };
 use anyhow::Result;
 use mapwright::{page_size, MapCall, Protection};
@@ -12,6 +12,7 @@ use mapwright::{page_size, MapCall, Protection};
 pub const CLAIM: Claim = Claim {
     id: "E1",
     title: "Coherent DMA memory",
+    documents: &[Document::Walkthrough, Document::Memory],
     says: "dma_alloc_coherent() gives a pointer for the CPU and an address for the device, of one \
            buffer: each sees at once what the other writes.",
     needs: NEEDS,

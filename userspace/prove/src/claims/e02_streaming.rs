@@ -5,7 +5,7 @@
 use crate::{
     engine::{ensure_same, hex, pattern, Engine, NEEDS},
     read::trace,
-    Claim, Finding, Lab, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Shape, Table, Verdict,
 };
 use anyhow::{Context as _, Result};
 use mapwright::{
@@ -17,6 +17,7 @@ use std::fs;
 pub const CLAIM: Claim = Claim {
     id: "E2",
     title: "Streaming DMA",
+    documents: &[Document::Memory],
     says: "A buffer is mapped for a transfer and unmapped after it; in between it belongs to the \
            device, and the CPU that wants to look must synchronize. It works with one stretch of memory \
            and with a list of pieces, in both directions.",

@@ -4,7 +4,7 @@
 
 use crate::{
     engine::{address_table, hex, Engine, NEEDS},
-    Claim, Finding, Lab, Shape, Verdict,
+    Claim, Document, Finding, Lab, Shape, Verdict,
 };
 use anyhow::{Context as _, Result};
 use mapwright::{page_size, Direction, MapCall, Protection};
@@ -13,6 +13,7 @@ use nix::errno::Errno;
 pub const CLAIM: Claim = Claim {
     id: "E3",
     title: "Three address spaces",
+    documents: &[Document::Memory],
     says:
         "A DMA buffer has a virtual address for the program, a physical one for memory and a bus \
            address for the device. Without an IOMMU the bus address is the physical one.",

@@ -4,8 +4,9 @@
 
 use crate::{
     engine::{ensure_same, hex, pattern, Engine, NEEDS},
+    finding::plural,
     holes::Holes,
-    not_testable, Claim, Finding, Lab, Shape, Table, Verdict,
+    not_testable, Claim, Document, Finding, Lab, Shape, Table, Verdict,
 };
 use anyhow::{Context as _, Result};
 use mapwright::{
@@ -16,6 +17,7 @@ use nix::errno::Errno;
 pub const CLAIM: Claim = Claim {
     id: "E5",
     title: "vmalloc memory and DMA",
+    documents: &[Document::Walkthrough],
     says: "An address of vmalloc() must never be given to a device as if the memory were contiguous; a \
            scatter list of its pages is the right way.",
     needs: NEEDS,
@@ -97,7 +99,11 @@ fn prove(_: &Lab) -> Result<Finding> {
     for (i, page) in pages.iter().take(6).enumerate() {
         frames.row([i.to_string(), hex(page.pfn * page_size())]);
     }
-    Ok(Finding::new(format!("{runs} physical runs of {PAGES} pages, {}", engine.path()))
+    Ok(Finding::new(format!(
+        "{} of {PAGES} pages, {}",
+        plural(runs, "physical run"),
+        engine.path()
+    ))
         .statement(
             "As one stretch, vmalloc memory is refused",
             Verdict::of(single == Err(Errno::EOPNOTSUPP)),
@@ -109,7 +115,10 @@ fn prove(_: &Lab) -> Result<Finding> {
         .statement(
             "Its pages are not next to each other in memory",
             Verdict::of(runs > 1),
-            format!("allocated while memory was full of holes, {all_runs}; those {PAGES}: {runs} runs"),
+            format!(
+                "allocated while memory was full of holes, {all_runs}; those {PAGES}: {}",
+                plural(runs, "run")
+            ),
         )
         .statement(
             "As a scatter list of its pages, a device moves it",
@@ -138,5 +147,8 @@ fn most_scattered(all: &[PageInfo]) -> Option<(u64, &[PageInfo])> {
 }
 
 fn runs_of(runs: u64, pages: u64) -> String {
-    format!("{pages} pages are {runs} physically contiguous runs")
+    format!(
+        "{pages} pages are {}",
+        plural(runs, "physically contiguous run")
+    )
 }
