@@ -60,6 +60,22 @@ impl Budget {
 }
 
 /// An amount that was taken, given back when this is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{prelude::*, sync::Arc};
+/// use mapkit::base::budget::{Budget, Taken};
+///
+/// /// Ten bytes of twelve, which are given back when what is returned is dropped.
+/// fn take() -> Result<Taken> {
+///     let budget = Arc::new(Budget::new(12), GFP_KERNEL)?;
+///     let ten = Taken::new(&budget, 10)?;
+///     assert!(Taken::new(&budget, 3).is_err());
+///     assert_eq!(budget.used(), 10);
+///     Ok(ten)
+/// }
+/// ```
 pub struct Taken {
     budget: Arc<Budget>,
     amount: i64,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! The calling task.
+//!
+//! C headers: [`include/linux/sched.h`](srctree/include/linux/sched.h), [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h)
 
 use crate::ffi;
 use kernel::{
@@ -40,6 +42,30 @@ pub(crate) fn check_not_killed() -> Result {
 
 /// What work over memory of a program's choosing does between two pieces of it: lets other tasks run if it is their
 /// turn. `EINTR` if the calling task is being killed: the work should not go on.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::{
+///     base::task::{between_pieces, PIECE_PAGES},
+///     memory::backing::Backing,
+/// };
+///
+/// /// The highest frame number of memory that may be large.
+/// fn highest(memory: &dyn Backing) -> Result<usize> {
+///     let (mut first, mut highest) = (0, 0);
+///     while first < memory.nr_pages() {
+///         let end = first.saturating_add(PIECE_PAGES);
+///         for run in memory.runs(first, end) {
+///             highest = highest.max(run.pfn.saturating_add(run.nr_pages - 1));
+///         }
+///         first = end;
+///         between_pieces()?;
+///     }
+///     Ok(highest)
+/// }
+/// ```
 pub fn between_pieces() -> Result {
     let_others_run();
     check_not_killed()

@@ -4,6 +4,10 @@
 //!
 //! The rules of `copy_struct_from_user()` in `include/linux/uaccess.h`: programs and kernels that
 //! know different versions of a structure understand each other.
+//!
+//! C header: [`include/linux/uaccess.h`](srctree/include/linux/uaccess.h)
+//!
+//! Documentation: [`Documentation/process/adding-syscalls.rst`](srctree/Documentation/process/adding-syscalls.rst)
 
 use core::cmp::min;
 use kernel::{

@@ -2,9 +2,13 @@
 
 //! A misc character device that may be unloaded only when nobody uses it.
 //!
-//! The `kernel` crate's `miscdevice` leaves `file_operations.owner` empty: its module can be removed
+//! The `kernel` crate's `miscdevice` leaves `file_operations.owner` empty before 7.3: its module can be removed
 //! while a file is open, and closing that file crashes. Here the owner is set, so an open file
 //! holds the module, and so does a mapping, which holds its file.
+//!
+//! C headers: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h), [`include/linux/fs.h`](srctree/include/linux/fs.h)
+//!
+//! Documentation: [`Documentation/filesystems/vfs.rst`](srctree/Documentation/filesystems/vfs.rst)
 
 use crate::{
     map::vma::{

@@ -3,6 +3,10 @@
 //! Interrupts of a device that may lose its driver at any time.
 //!
 //! A [`Request`] names an interrupt of a device, and a [`Registration`] has a [`Handler`] called for it.
+//!
+//! C header: [`include/linux/interrupt.h`](srctree/include/linux/interrupt.h)
+//!
+//! Documentation: [`Documentation/core-api/genericirq.rst`](srctree/Documentation/core-api/genericirq.rst)
 
 use crate::{
     base::errno::to_result,

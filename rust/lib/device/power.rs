@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Power: a bus that has to stay on, and the system's sleep.
+//!
+//! C headers: [`include/linux/suspend.h`](srctree/include/linux/suspend.h), [`include/linux/pm_runtime.h`](srctree/include/linux/pm_runtime.h)
+//!
+//! Documentation: [`Documentation/driver-api/pm/notifiers.rst`](srctree/Documentation/driver-api/pm/notifiers.rst), [`Documentation/power/runtime_pm.rst`](srctree/Documentation/power/runtime_pm.rst)
 
 use crate::ffi;
 use kernel::{
@@ -26,6 +30,18 @@ use kernel::{
 ///
 /// On TI's processors the parent of a device, `ti,sysc`, switches its clock off when none of its
 /// children needs it, and an access without the clock is an external abort.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{device::Core, platform, prelude::*};
+/// use mapkit::device::power::ActiveParent;
+///
+/// /// In `probe`, before a register is accessed.
+/// fn power_on(device: &platform::Device<Core<'_>>) -> Result<ActiveParent> {
+///     ActiveParent::new(device.as_ref())
+/// }
+/// ```
 pub struct ActiveParent(#[cfg_attr(not(CONFIG_PM), expect(dead_code))] Option<ARef<Device>>);
 
 impl ActiveParent {
@@ -101,6 +117,36 @@ pub trait Sleeper: Send + Sync + 'static {
 }
 
 /// Tells a [`Sleeper`] when the system sleeps, until dropped.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     prelude::*,
+///     sync::{
+///         atomic::{Atomic, Relaxed},
+///         Arc,
+///     },
+/// };
+/// use mapkit::device::power::{SleepNotifier, Sleeper};
+///
+/// /// Whether the device may be used now.
+/// struct Awake(Atomic<bool>);
+///
+/// impl Sleeper for Awake {
+///     fn sleep(&self) {
+///         self.0.store(false, Relaxed);
+///     }
+///
+///     fn wake(&self) {
+///         self.0.store(true, Relaxed);
+///     }
+/// }
+///
+/// fn register(awake: Arc<Awake>) -> Result<Pin<KBox<SleepNotifier<Awake>>>> {
+///     KBox::pin_init(SleepNotifier::new(awake), GFP_KERNEL)
+/// }
+/// ```
 #[pin_data(PinnedDrop)]
 pub struct SleepNotifier<T: Sleeper> {
     #[pin]

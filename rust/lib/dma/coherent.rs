@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Coherent DMA memory, as a [`Backing`].
+//!
+//! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
+//!
+//! Documentation: [`Documentation/core-api/dma-api.rst`](srctree/Documentation/core-api/dma-api.rst)
 
 use crate::{
     base::errno,

@@ -5,7 +5,9 @@
 //! The memory belongs to the device, until it is synced for the CPU, and again when it is synced for the device. Its
 //! type says to whom: the CPU cannot touch what the device has, and the device cannot be sent to what the CPU has.
 //!
-//! C header: `include/linux/dma-mapping.h`; documentation: `Documentation/core-api/dma-api.rst`.
+//! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
+//!
+//! Documentation: [`Documentation/core-api/dma-api.rst`](srctree/Documentation/core-api/dma-api.rst)
 
 use crate::{
     dma::{

@@ -18,6 +18,10 @@
 //! So the last line of defence is the reading itself, which trusts no address: it reads only what
 //! the kernel knows as memory, and a fault becomes an error. At worst what is read is no longer a
 //! table; the caller reads a path twice and takes what stays the same.
+//!
+//! C header: [`include/linux/pgtable.h`](srctree/include/linux/pgtable.h)
+//!
+//! Documentation: [`Documentation/mm/page_tables.rst`](srctree/Documentation/mm/page_tables.rst), [`Documentation/mm/process_addrs.rst`](srctree/Documentation/mm/process_addrs.rst)
 
 use crate::{
     base::capability,
@@ -43,6 +47,18 @@ use kernel::{
 /// The address space of a process, kept from going away.
 ///
 /// Dropping it may sleep: when the process has ended meanwhile, it frees the memory.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::inspect::page_table::AddressSpace;
+///
+/// /// The frame that the calling program has at `address`, if it is refcounted.
+/// fn frame_at(address: usize) -> Result<usize> {
+///     AddressSpace::of_process(0)?.counted_pfn(address)
+/// }
+/// ```
 pub struct AddressSpace {
     mm: ARef<MmWithUser>,
 }

@@ -4,6 +4,10 @@
 //!
 //! A fault maps not only the page that was touched but the pages around it, as the page cache does:
 //! the aligned window of [`MappingEvents::fault_around`] pages, as far as the VMA and the memory go.
+//!
+//! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
+//!
+//! Documentation: [`Documentation/mm/process_addrs.rst`](srctree/Documentation/mm/process_addrs.rst)
 
 use crate::{
     map::batch::Batch,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Memory that is mapped, with what its owner keeps beside it, and its statistics.
+//!
+//! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::{
     memory::{

@@ -5,6 +5,10 @@
 //! The `kernel` crate's `debugfs` leaves `file_operations.owner` empty: its module can be removed
 //! while a file is open, and closing that file crashes. Here the owner is set, so an open file
 //! holds the module.
+//!
+//! C headers: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h), [`include/linux/seq_file.h`](srctree/include/linux/seq_file.h)
+//!
+//! Documentation: [`Documentation/filesystems/debugfs.rst`](srctree/Documentation/filesystems/debugfs.rst), [`Documentation/filesystems/seq_file.rst`](srctree/Documentation/filesystems/seq_file.rst)
 
 use crate::observe::histogram::Switch;
 use core::{

@@ -75,6 +75,24 @@ pub struct CacheOptions {
 /// # Invariants
 ///
 /// `cache` is a cache of objects of `bytes` bytes, and owned.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::source::{pairs, Cache, CacheFlags, CacheOptions, Gfp, Unwatched};
+///
+/// /// Objects of a cache of their own, which `/proc/slabinfo` has under this name.
+/// fn exercise() -> Result<usize> {
+///     let options = CacheOptions {
+///         bytes: 200,
+///         align: 64,
+///         flags: CacheFlags::NO_MERGE | CacheFlags::ACCOUNT,
+///     };
+///     let cache = Cache::new(c"example", options, Gfp::KERNEL)?;
+///     Ok(pairs(&cache, 100, &mut Unwatched))
+/// }
+/// ```
 pub struct Cache {
     cache: NonNull<bindings::kmem_cache>,
     bytes: usize,

@@ -121,6 +121,17 @@ unsafe impl Source for KmallocOnNode {
 }
 
 /// `krealloc()` of an object of `kmalloc()`.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::source::{pairs, Gfp, Krealloc, Unwatched};
+///
+/// /// Each object has 64 bytes at first and 4096 then.
+/// fn grow() -> usize {
+///     pairs(&Krealloc::new(64, 4096, Gfp::KERNEL), 100, &mut Unwatched)
+/// }
+/// ```
 pub struct Krealloc {
     old: Kmalloc,
     new: Kmalloc,

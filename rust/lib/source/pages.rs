@@ -28,6 +28,19 @@ use kernel::{
 pub(super) type Block = NonNull<bindings::page>;
 
 /// `alloc_pages()`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::source::{pairs, Gfp, PageBlocks, Unwatched};
+///
+/// /// Blocks of 2^3 pages.
+/// fn exercise() -> Result<usize> {
+///     let source = PageBlocks::new(3, Gfp::KERNEL | Gfp::COMP)?;
+///     Ok(pairs(&source, 100, &mut Unwatched))
+/// }
+/// ```
 pub struct PageBlocks {
     order: c_uint,
     gfp: bindings::gfp_t,
