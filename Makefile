@@ -203,6 +203,10 @@ doc: rig-ready ## rig: The pages of mapkit, and whether their examples compile
 		{ cat $(BUILD)/doc/log; exit 1; }
 	@echo 'Written: $(BUILD)/doc/mapkit/index.html'
 
+.PHONY: rust-analyzer
+rust-analyzer: rig-ready ## rig: Tell rust-analyzer of all crates: rust-project.json
+	@$(REPO)/scripts/rust-analyzer/write
+
 # make-driver FOLDER: builds the driver that scripts/new-driver wrote there.
 make-driver = $(IN_ROOT) make --no-print-directory -C $(1) KDIR=/lib/modules/$$($(REPO)/scripts/setup --release)/build CC=gcc-14
 
