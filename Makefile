@@ -137,7 +137,7 @@ shell: ## rig: A shell in a machine with the modules
 # The modules of the benchmark have a directory of their own: with the twin in C, and below it
 # mapwright.ko without counters. The machine counts instructions.
 BENCH := $(BUILD)/bench
-BENCH_VM := --cpus 1 --memory 2G --qemu '-icount shift=0,sleep=off' --timeout 3600
+BENCH_VM := --cpus 1 --memory 2G --qemu '-icount shift=0,sleep=off' --timeout 7200
 
 .PHONY: bench
 bench: bench-map bench-alloc bench-gpio bench-dma ## rig: Count instructions: of mapping, allocating, a GPIO line, DMA (bench-map, bench-alloc, …)
@@ -172,6 +172,19 @@ bench-latency: rig-ready
 		$(LATENCY) coherence. faults. memory_types. stats. walk. inspect. alloc_life. gpio.
 	@$(REPO)/scripts/vm run --boot tiny $(BENCH_VM) --append mapwright.clock=jumps --memory 256M --qemu '-device edu' -- \
 		$(LATENCY) dma.caches dma.exported dma.random
+
+# How long others wait while programs do the worst that the devices let them do, on the kernel with all checkers:
+# SECONDS of the machine's time, an instruction a nanosecond.
+SECONDS ?= 10
+
+.PHONY: bench-stalls
+bench-stalls: rig-ready
+	@kernel=$$($(REPO)/scripts/debug-kernel) && \
+		release=$$(cat $$kernel/build/include/config/kernel.release) && \
+		$(IN_ROOT) make -j$$(nproc) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
+		$(RIG) vm run --kernel-dir $$kernel --modules $(BUILD)/$$release --boot tiny $(BENCH_VM) \
+			--append 'mapwright.clock=jumps kasan_multi_shot kmemleak=off' -- \
+			mapwright bench stalls --seconds $(SECONDS)
 
 # Without an IOMMU and behind one, where the device reaches all memory.
 BENCH_DMA := --boot tiny --cpus 1 --timeout 3600 --modules $(BENCH)/modules --results $(BENCH)

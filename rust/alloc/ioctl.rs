@@ -3,11 +3,13 @@
 //! The ioctls: a function each.
 
 use crate::{
-    file::OpenFile,
+    device::Device,
+    holding::Holdings,
     plan, //
 };
 use kernel::{
     prelude::*,
+    sync::Arc,
     uaccess::UserPtr, //
 };
 use mapkit::base::{
@@ -23,12 +25,18 @@ use mapwright_uapi::{
     Request, //
 };
 
-/// Does what `cmd` asks for. `ENOTTY` for a number that is not of this interface.
-pub(crate) fn dispatch(file: &OpenFile, cmd: u32, arg: UserPtr) -> Result<u32> {
+/// Does what `cmd` asks for, in a file whose plans hold on to `held`. `ENOTTY` for a number that is not of this
+/// interface.
+pub(crate) fn dispatch(
+    device: &Arc<Device>,
+    held: &Holdings,
+    cmd: u32,
+    arg: UserPtr,
+) -> Result<u32> {
     match cmd {
-        uapi::IOCTL_INFO => info(file, arg),
-        uapi::IOCTL_RUN => file.device.totals.note(run(file, arg)),
-        uapi::IOCTL_RELEASE => release(file, arg),
+        uapi::IOCTL_INFO => info(device, arg),
+        uapi::IOCTL_RUN => device.totals.note(run(device, held, arg)),
+        uapi::IOCTL_RELEASE => release(held, arg),
         _ => Err(ENOTTY),
     }
 }
@@ -40,13 +48,13 @@ fn read<R: Request>(arg: UserPtr) -> Result<(UserStruct, R)> {
     Ok((user, request))
 }
 
-fn info(file: &OpenFile, arg: UserPtr) -> Result<u32> {
+fn info(device: &Device, arg: UserPtr) -> Result<u32> {
     let (user, info) = read::<uapi::Info>(arg)?;
-    user.write(&file.device.info(info.size))?;
+    user.write(&device.info(info.size))?;
     Ok(0)
 }
 
-fn run(file: &OpenFile, arg: UserPtr) -> Result<u32> {
+fn run(device: &Arc<Device>, held: &Holdings, arg: UserPtr) -> Result<u32> {
     let (user, mut run) = read::<uapi::Run>(arg)?;
     if run.nr_records > 0 && !capability::is_sys_admin() {
         return Err(EPERM);
@@ -55,22 +63,22 @@ fn run(file: &OpenFile, arg: UserPtr) -> Result<u32> {
         lockdown::expect_kernel_may_be_seen()?;
     }
     let records_at = usize::try_from(run.records).map_err(|_| EFAULT)?;
-    let outcome = plan::run(&file.device, &mut run)?;
+    let outcome = plan::run(device, &mut run)?;
     UserArray::new(UserPtr::from_addr(records_at)).push(&outcome.records)?;
     // A program that cannot be told of what is held does not get it.
     user.write(&run)?;
     if let Some(holding) = outcome.holding {
-        file.hold(holding)?;
+        held.hold(holding)?;
     }
     Ok(0)
 }
 
-fn release(file: &OpenFile, arg: UserPtr) -> Result<u32> {
+fn release(held: &Holdings, arg: UserPtr) -> Result<u32> {
     let (user, mut release) = read::<uapi::Release>(arg)?;
     if release.flags != 0 {
         return Err(EINVAL);
     }
-    release.freed = file.release() as u64;
+    release.freed = held.release() as u64;
     user.write(&release)?;
     Ok(0)
 }

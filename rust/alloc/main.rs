@@ -20,6 +20,8 @@ use mapkit::{
 
 mod device;
 mod file;
+mod flags;
+mod holding;
 mod ioctl;
 mod pattern;
 mod plan;

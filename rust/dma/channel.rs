@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What an open file has beside its regions: a queue of transfers, loans, imported buffers.
+//! What an open file has beside its regions: a queue of transfers, mappings, imported buffers.
 
 use crate::{
-    engine::{
-        Engine,
-        Place,
-        Stopped, //
-    },
-    loans::Loans,
+    engine::Engine,
+    mappings::Mappings,
     queue::{
         Ended,
         Job,
         Queue, //
     },
-    transfer::Transfer, //
+    transfer::{
+        Transfer,
+        With, //
+    },
+    turns::{
+        Place,
+        Stopped, //
+    }, //
 };
 use core::{
     cell::Cell,
@@ -53,11 +56,11 @@ pub(crate) struct Channel {
     pub(crate) engine: Arc<Engine>,
     pub(crate) device: Arc<Device>,
     /// In the order of those who wait for the engine.
-    pub(crate) place: Place,
+    place: Place,
     /// The file is closed: transfers stop.
     closed: Atomic<i32>,
     #[pin]
-    pub(crate) loans: Mutex<Loans>,
+    pub(crate) mappings: Mutex<Mappings>,
     #[pin]
     pub(crate) queue: Mutex<Queue>,
     /// A transfer has ended.
@@ -80,8 +83,16 @@ impl Channel {
         stopped: &Stopped<'_>,
         moved: &Cell<usize>,
     ) -> Result {
-        let device = self.device.dma();
-        device.in_use(|device| transfer.run(self, device, stopped, moved))?
+        self.device.dma().in_use(|device| {
+            let with = With {
+                engine: &self.engine,
+                device,
+                place: &self.place,
+                mappings: &self.mappings,
+                stopped,
+            };
+            transfer.run(&with, moved)
+        })?
     }
 
     /// Has a transfer made later. `EAGAIN` if there are too many, `ENODEV` if the device is gone.
@@ -117,12 +128,12 @@ impl Channel {
     /// `poll(2)`.
     pub(crate) fn poll(&self, file: &File, table: &PollTable<'_>) -> u32 {
         table.register_wait(file, &self.changed);
-        self.engine.register_poll(file, table);
+        self.engine.turns.register_poll(file, table);
         let ended = match self.queue.lock().has_ended() {
             true => bindings::POLLIN,
             false => 0,
         };
-        let gone = match self.engine.check() {
+        let gone = match self.engine.turns.check() {
             Ok(()) => 0,
             Err(_) => bindings::POLLERR | bindings::POLLHUP,
         };
@@ -151,11 +162,11 @@ impl Opened {
     pub(crate) fn new(engine: Arc<Engine>, device: Arc<Device>) -> Result<Self> {
         let channel = Arc::pin_init(
             try_pin_init!(Channel {
-                place: engine.place(device.new_id()),
+                place: engine.turns.place(device.new_id()),
                 engine,
                 device,
                 closed: Atomic::new(0),
-                loans <- new_mutex!(Loans::new()),
+                mappings <- new_mutex!(Mappings::new()),
                 queue <- new_mutex!(Queue::EMPTY),
                 changed <- new_poll_condvar!(),
                 work <- new_work!("mapwright_dma::Channel"),
@@ -177,7 +188,7 @@ impl Deref for Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         self.0.closed.store(1, Relaxed);
-        self.0.engine.look_again();
+        self.0.engine.turns.look_again();
         let mut queue = self.0.queue.lock();
         let cancelled = queue.cancel();
         // For the piece that is being moved, if it is this file's.
@@ -186,8 +197,8 @@ impl Drop for Opened {
         }
         drop(queue);
         drop(cancelled);
-        let loans = core::mem::replace(&mut *self.0.loans.lock(), Loans::new());
+        let mappings = core::mem::replace(&mut *self.0.mappings.lock(), Mappings::new());
         // With the lock released.
-        drop(loans);
+        drop(mappings);
     }
 }

@@ -7,36 +7,31 @@ use crate::{
     stats::{
         Counter,
         Stats, //
+    },
+    turns::{
+        self,
+        Awake,
+        Entered,
+        Place,
+        Stopped,
+        Turns, //
     }, //
 };
-use core::{
-    cmp::min,
-    ops::Deref, //
-};
+use core::cmp::min;
 use kernel::{
     device::{
         self,
         Bound, //
     },
     devres::Devres,
-    fs::File,
     io::{
         poll::read_poll_timeout,
         Io, //
     },
     irq::ThreadedIrqReturn,
     new_mutex,
-    new_poll_condvar,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        poll::{
-            PollCondVar,
-            PollTable, //
-        },
         Arc,
         Mutex, //
     },
@@ -80,66 +75,13 @@ pub(crate) struct Engine {
     /// An interrupt was raised to see whether it arrives.
     #[pin]
     tested: Announcement,
+    /// Who may use it.
     #[pin]
-    state: Mutex<State>,
-    /// The engine is free, still or gone, or the system awake.
-    #[pin]
-    free: PollCondVar,
+    pub(crate) turns: Turns,
     /// What is done later, until the device is gone.
     #[pin]
     queue: Mutex<Option<OwnQueue>>,
 }
-
-/// Who may use the engine.
-struct State {
-    /// Somebody has it.
-    taken: bool,
-    /// Those who wait for it.
-    waiting: KVec<Waiter>,
-    /// Those who may wait at the same time, for whom `waiting` has room.
-    entered: usize,
-    /// Turns that it was taken for.
-    turns: u64,
-    last_waiter: u64,
-    /// It moves a piece.
-    moving: bool,
-    /// The system sleeps, or is about to: no piece is begun.
-    asleep: bool,
-    /// Why nobody can have it any more.
-    gone: Option<Error>,
-}
-
-/// Somebody who waits for the engine.
-struct Waiter {
-    number: u64,
-    /// For which file.
-    file: u64,
-    /// The last turn of that file.
-    last_turn: u64,
-}
-
-impl State {
-    /// Whose turn is next: of the file that had none for the longest time, who waits for the longest time.
-    fn next(&self) -> Option<u64> {
-        let next = self.waiting.iter().min_by_key(|waiter| waiter.last_turn);
-        next.map(|waiter| waiter.number)
-    }
-
-    /// Waits no more.
-    fn leave(&mut self, number: u64) {
-        self.waiting.retain(|waiter| waiter.number != number);
-    }
-}
-
-/// A file, in the order of those who wait for the engine.
-pub(crate) struct Place {
-    file: u64,
-    /// The last turn that it had.
-    last_turn: Atomic<u64>,
-}
-
-/// Whether somebody is to give up, and with which error.
-pub(crate) type Stopped<'a> = dyn Fn() -> Result + 'a;
 
 /// A way to go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -162,59 +104,17 @@ impl Engine {
                 stats,
                 moved <- Announcement::new(),
                 tested <- Announcement::new(),
-                state <- new_mutex!(State {
-                    taken: false,
-                    waiting: KVec::new(),
-                    entered: 0,
-                    turns: 0,
-                    last_waiter: 0,
-                    moving: false,
-                    asleep: false,
-                    gone: None,
-                }),
-                free <- new_poll_condvar!(),
+                turns <- Turns::new(),
                 queue <- new_mutex!(Some(queue)),
             }? Error),
             GFP_KERNEL,
         )
     }
 
-    /// Makes room for one more who waits for the engine, so that [`take`](Self::take) need not fail for lack
-    /// of memory.
-    pub(crate) fn enter(&self) -> Result<Entered<'_>> {
-        let mut state = self.state.lock();
-        let entered = state.entered.wrapping_add(1);
-        let more = entered.saturating_sub(state.waiting.len());
-        state.waiting.reserve(more, GFP_KERNEL)?;
-        state.entered = entered;
-        Ok(Entered(self))
-    }
-
-    /// The place of the file with this number, which has just been opened: those who wait already go first.
-    pub(crate) fn place(&self, file: u64) -> Place {
-        Place {
-            file,
-            last_turn: Atomic::new(self.state.lock().turns),
-        }
-    }
-
-    /// Has those who wait for the engine see whether they are to give up.
-    pub(crate) fn look_again(&self) {
-        // Whoever has looked but does not wait yet holds the lock.
-        let _state = self.state.lock();
-        self.free.notify_all();
-    }
-
     /// Ends the use of the engine: what is under way stops after the piece that is being moved, and
     /// whoever wants it gets the error `why`. Returns when it is idle.
     pub(crate) fn close(&self, why: Error) {
-        let mut state = self.state.lock();
-        state.gone = state.gone.or(Some(why));
-        self.free.notify_all();
-        while state.taken {
-            self.free.wait(&mut state);
-        }
-        drop(state);
+        self.turns.close(why);
         // Idle or not: no byte is moved from here on.
         self.forbid();
         let queue = self.queue.lock().take();
@@ -232,21 +132,11 @@ impl Engine {
 
     /// Has `work` done by some other thread; `ENODEV` if the device is gone.
     pub(crate) fn enqueue<W: RawWorkItem<0> + Send + 'static>(&self, work: W) -> Result {
-        self.check()?;
+        self.turns.check()?;
         let queue = self.queue.lock();
         // Nothing is to be done if it is there already.
         let _ = queue.as_ref().ok_or(ENODEV)?.enqueue(work);
         Ok(())
-    }
-
-    /// Has `table` told when the device is gone, among other times.
-    pub(crate) fn register_poll(&self, file: &File, table: &PollTable<'_>) {
-        table.register_wait(file, &self.free);
-    }
-
-    /// `ENODEV` if the device is gone, `EIO` if it did not answer once.
-    pub(crate) fn check(&self) -> Result {
-        self.state.lock().gone.map_or(Ok(()), Err)
     }
 
     /// Reads the device's identification.
@@ -299,39 +189,23 @@ impl Engine {
         }
     }
 
-    /// As [`move_awake`](Self::move_awake), once the system is awake. Fails as `stopped` does, and as
-    /// [`check`](Self::check).
-    fn move_piece(
-        &self,
+    /// Waits until it is the turn of the file `place`, and takes the engine: see
+    /// [`Entered::take`](turns::Entered::take).
+    pub(crate) fn take<'a>(
+        &'a self,
+        entered: &Entered<'a>,
+        place: &Place,
         stopped: &Stopped<'_>,
-        way: Way,
-        bus: u32,
-        offset: u32,
-        bytes: u32,
-    ) -> Result {
-        let mut state = self.state.lock();
-        loop {
-            if let Some(why) = state.gone {
-                return Err(why);
-            }
-            stopped()?;
-            if !state.asleep {
-                break;
-            }
-            // A signal also freezes a program, which begins again when it is thawed.
-            let _ = self.free.wait_interruptible(&mut state);
-        }
-        state.moving = true;
-        drop(state);
-        let moved = self.move_awake(way, bus, offset, bytes);
-        self.state.lock().moving = false;
-        self.free.notify_all();
-        moved
+    ) -> Result<Turn<'a>> {
+        Ok(Turn {
+            engine: self,
+            _turn: entered.take(place, stopped)?,
+        })
     }
 
     /// Moves a piece of `bytes` bytes between `bus` and byte `offset` of the device's buffer, and waits
-    /// until that is done.
-    fn move_awake(&self, way: Way, bus: u32, offset: u32, bytes: u32) -> Result {
+    /// until that is done. The system is kept awake meanwhile.
+    fn move_piece(&self, _: &Awake<'_>, way: Way, bus: u32, offset: u32, bytes: u32) -> Result {
         let buffer = BUFFER.checked_add(offset).ok_or(EINVAL)?;
         let (source, target) = match way {
             Way::FromMemory => (bus, buffer),
@@ -366,7 +240,7 @@ impl Engine {
     fn lost(&self) -> Error {
         self.forbid();
         self.stats.inc(Counter::Timeouts);
-        self.state.lock().gone.get_or_insert(EIO);
+        self.turns.end(EIO);
         dev_err!(
             self.registers.device(),
             "the device did not answer for {} ms: unbind the driver and bind it again\n",
@@ -379,16 +253,11 @@ impl Engine {
 /// What the device moves while it is suspended is lost, and it is not told to. The bus restores the rest.
 impl Sleeper for Engine {
     fn sleep(&self) {
-        let mut state = self.state.lock();
-        state.asleep = true;
-        while state.moving {
-            self.free.wait(&mut state);
-        }
+        self.turns.sleep();
     }
 
     fn wake(&self) {
-        self.state.lock().asleep = false;
-        self.free.notify_all();
+        self.turns.wake();
     }
 }
 
@@ -420,76 +289,10 @@ impl irq::Handler for Engine {
     }
 }
 
-/// The right to wait for the engine, given back when dropped.
-pub(crate) struct Entered<'a>(&'a Engine);
-
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        let mut state = self.0.state.lock();
-        state.entered = state.entered.wrapping_sub(1);
-    }
-}
-
-impl Entered<'_> {
-    /// Waits until it is the turn of the file `place`, and takes the engine. Files take turns, however many
-    /// of each wait.
-    ///
-    /// Fails as `stopped` does, which is asked when a signal comes and when somebody says
-    /// [`look_again`](Engine::look_again), and as [`check`](Engine::check).
-    pub(crate) fn take(&self, place: &Place, stopped: &Stopped<'_>) -> Result<Turn<'_>> {
-        let engine = self.0;
-        let mut state = engine.state.lock();
-        state.last_waiter = state.last_waiter.wrapping_add(1);
-        let number = state.last_waiter;
-        let waiter = Waiter {
-            number,
-            file: place.file,
-            last_turn: place.last_turn.load(Relaxed),
-        };
-        // There is room for it.
-        let _ = state.waiting.push_within_capacity(waiter);
-        let result = loop {
-            if let Some(why) = state.gone {
-                break Err(why);
-            }
-            if let Err(why) = stopped() {
-                break Err(why);
-            }
-            if !state.taken && !state.asleep && state.next() == Some(number) {
-                break Ok(());
-            }
-            // A signal also freezes a program. It must not be frozen here, where others would wait for it.
-            let _ = engine.free.wait_interruptible(&mut state);
-        };
-        state.leave(number);
-        if let Err(why) = result {
-            drop(state);
-            // Somebody else may be the next one.
-            engine.free.notify_all();
-            return Err(why);
-        }
-        state.turns = state.turns.wrapping_add(1);
-        let turn = state.turns;
-        for waiter in state.waiting.iter_mut() {
-            if waiter.file == place.file {
-                waiter.last_turn = turn;
-            }
-        }
-        place.last_turn.store(turn, Relaxed);
-        state.taken = true;
-        Ok(Turn(engine))
-    }
-}
-
 /// The right to use the engine, given back when dropped.
-pub(crate) struct Turn<'a>(&'a Engine);
-
-impl Deref for Turn<'_> {
-    type Target = Engine;
-
-    fn deref(&self) -> &Engine {
-        self.0
-    }
+pub(crate) struct Turn<'a> {
+    engine: &'a Engine,
+    _turn: turns::Turn<'a>,
 }
 
 impl Turn<'_> {
@@ -517,17 +320,11 @@ impl Turn<'_> {
             }
             // The mask that was set makes it fit.
             let bus = u32::try_from(bus).map_err(|_| EIO)?;
-            self.move_piece(stopped, way, bus, within as u32, piece as u32)?;
+            let awake = self.engine.turns.stay_awake(stopped)?;
+            self.engine
+                .move_piece(&awake, way, bus, within as u32, piece as u32)?;
             done = done.wrapping_add(piece);
         }
         Ok(())
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.0.state.lock().taken = false;
-        // Those who wait see whose turn it is, or all give up.
-        self.0.free.notify_all();
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         Opened, //
     },
     engine::Engine,
-    loans::Loan,
+    mapping::Mapping,
     measure::measure,
     queue::Job,
     registers::BUFFER_BYTES,
@@ -64,7 +64,7 @@ impl Driver for Files {
     type PerFile = Opened;
 
     fn open(&self) -> Result<Opened> {
-        self.engine.check()?;
+        self.engine.turns.check()?;
         Opened::new(self.engine.clone(), self.device.clone())
     }
 
@@ -80,13 +80,23 @@ impl Driver for Files {
             uapi::IOCTL_LEND => lend(file, arg),
             uapi::IOCTL_GIVE_BACK => give_back(file, arg),
             uapi::IOCTL_IMPORT => import(file, arg),
-            uapi::IOCTL_MEASURE => reply(arg, |request| measure(file, request)),
+            uapi::IOCTL_MEASURE => {
+                let channel: &Channel = file.per_file();
+                reply(arg, |request| {
+                    measure(
+                        file.session(),
+                        channel.device.dma(),
+                        &channel.mappings,
+                        request,
+                    )
+                })
+            }
             _ => Err(ENOTTY),
         }
     }
 
     fn sync(file: &File<Self>, region: u64, bytes: Range<u64>, flags: u32) -> Result {
-        file.per_file().loans.lock().sync(region, &bytes, flags)
+        file.per_file().mappings.lock().sync(region, &bytes, flags)
     }
 
     fn poll(file: &File<Self>, opened: &kernel::fs::File, table: &PollTable<'_>) -> u32 {
@@ -100,7 +110,7 @@ impl Driver for Files {
 
 impl Files {
     fn info(&self, info: &mut uapi::DmaInfo) -> Result {
-        self.engine.check()?;
+        self.engine.turns.check()?;
         *info = uapi::DmaInfo {
             size: info.size,
             identification: self.engine.identification()?,
@@ -125,7 +135,7 @@ fn transfer(file: &File<Files>, arg: UserPtr) -> Result<u32> {
         return Err(EINVAL);
     }
     let channel: &Arc<Channel> = file.per_file();
-    channel.engine.check()?;
+    channel.engine.turns.check()?;
     let transfer = checked(file.session(), channel, &request)?;
     if queue {
         let eventfd = match has_eventfd {
@@ -163,7 +173,7 @@ fn checked(session: &Session, channel: &Channel, request: &uapi::Transfer) -> Re
     let bytes = request.bytes;
     let source = Side::new(
         session,
-        channel,
+        &channel.mappings,
         request.source,
         request.source_offset,
         bytes,
@@ -171,7 +181,7 @@ fn checked(session: &Session, channel: &Channel, request: &uapi::Transfer) -> Re
     let target = match request.flags & uapi::TRANSFER_RAW_TARGET {
         0 => Side::new(
             session,
-            channel,
+            &channel.mappings,
             request.target,
             request.target_offset,
             bytes,
@@ -208,22 +218,22 @@ fn lend(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     let range = lend.first as usize..end as usize;
     lend.id = channel.device.new_id();
 
-    let mut loans = channel.loans.lock();
-    loans.check_room(region.number(), &range, lend.direction)?;
+    let mut mappings = channel.mappings.lock();
+    mappings.check_room(region.number(), &range, lend.direction)?;
     let (id, stats) = (lend.id, &channel.engine.stats);
     let start = range.start;
-    let loan = Loan::new(device, stats, id, &region, range, call, lend.direction)?;
-    (lend.entries, lend.segments) = loan.count();
-    lend.bus = match loan.segment_at(start) {
+    let mapping = Mapping::new(device, stats, id, &region, range, call, lend.direction)?;
+    (lend.entries, lend.segments) = mapping.count();
+    lend.bus = match mapping.segment_at(start) {
         Some(first) if capability::may_see_addresses() => first.bus,
         _ => uapi::NO_DMA_ADDR,
     };
-    loans.add(loan)?;
-    drop(loans);
-    // A program that cannot be told of its loan does not get one.
+    mappings.add(mapping)?;
+    drop(mappings);
+    // A program that cannot be told of its mapping does not get one.
     let told = user.write(&lend);
     if told.is_err() {
-        let taken = channel.loans.lock().take(id);
+        let taken = channel.mappings.lock().take(id);
         drop(taken);
     }
     told.map(|()| 0)
@@ -232,7 +242,7 @@ fn lend(file: &File<Files>, arg: UserPtr) -> Result<u32> {
 fn give_back(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     let (_, back) = read::<uapi::GiveBack>(arg)?;
     expect_zero(&[back.flags])?;
-    let taken = file.per_file().loans.lock().take(back.id)?;
+    let taken = file.per_file().mappings.lock().take(back.id)?;
     // With the lock released.
     drop(taken);
     Ok(0)
@@ -247,10 +257,10 @@ fn import(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     let import = Arc::new(Import::new(fd, device)?, GFP_KERNEL_ACCOUNT)?;
     request.id = channel.device.new_id();
     request.bytes = import.len() as u64;
-    channel.loans.lock().add_import(request.id, import)?;
+    channel.mappings.lock().add_import(request.id, import)?;
     let told = user.write(&request);
     if told.is_err() {
-        let taken = channel.loans.lock().take(request.id);
+        let taken = channel.mappings.lock().take(request.id);
         drop(taken);
     }
     told.map(|()| 0)

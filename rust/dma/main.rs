@@ -2,16 +2,16 @@
 
 //! `/dev/mapwright-dmaN`: memory that a real engine reads and writes, QEMU's `edu` PCI device.
 //!
-//! How a transfer gets to the device: `files.rs` has the ioctl, `transfer.rs` lends the memory and cuts
+//! How a transfer gets to the device: `files.rs` has the ioctl, `transfer.rs` maps the memory and cuts
 //! it into pieces, `engine.rs` moves a piece and waits for the interrupt.
 //!
 //! A device may lose its driver at any time (`unbind` in sysfs, a surprise removal). Transfers end then
 //! with `ENODEV` after the piece that is being moved, and so does every later call. What programs hold of
-//! the device is taken from them meanwhile: `coherent` regions, loans, imported buffers. What else they have
+//! the device is taken from them meanwhile: `coherent` regions, mappings, imported buffers. What else they have
 //! mapped stays mapped.
 //!
 //! Locks, in the order they are taken: those of the session, none of which is held during a transfer;
-//! the right to use the engine, [`engine::Turn`]; the engine's `state`.
+//! the right to use the engine, [`engine::Turn`]; the `state` of [`turns::Turns`].
 
 use kernel::{
     device::Core,
@@ -55,12 +55,14 @@ use mapwright_uapi as uapi;
 mod channel;
 mod engine;
 mod files;
-mod loans;
+mod mapping;
+mod mappings;
 mod measure;
 mod queue;
 mod registers;
 mod stats;
 mod transfer;
+mod turns;
 
 use engine::Engine;
 use files::Files;

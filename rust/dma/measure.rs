@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What it costs to lend memory to the device, without a transfer.
+//! What it costs to map memory for the device, without a transfer.
 
-use crate::files::Files;
+use crate::{
+    mappings::Mappings,
+    transfer::map_call, //
+};
 use core::ops::Range;
 use kernel::{
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::Mutex, //
 };
 use mapkit::{
     base::sysinfo,
@@ -22,17 +26,22 @@ use mapkit::{
     },
     memory::backing::Backing, //
 };
-use mapwright_session::File;
+use mapwright_session::Session;
 use mapwright_uapi as uapi;
 
-/// Phases of a loan: mapped, passed to the CPU, passed back, unmapped.
+/// Phases of a mapping: mapped, synchronized for the CPU, for the device, unmapped.
 const PHASES: usize = 4;
 
 /// When each phase began, and the last one ended.
 type Times = [u64; PHASES + 1];
 
-/// [`uapi::IOCTL_MEASURE`].
-pub(crate) fn measure(file: &File<Files>, request: &mut uapi::Measure) -> Result {
+/// [`uapi::IOCTL_MEASURE`], asked for by the file of `session` and `mappings`.
+pub(crate) fn measure(
+    session: &Session,
+    device: &DmaDevice,
+    mappings: &Mutex<Mappings>,
+    request: &mut uapi::Measure,
+) -> Result {
     let known = uapi::MEASURE_COHERENT | uapi::MEASURE_NS;
     if request.flags & !known != 0
         || !(1..=uapi::MAX_TURNS).contains(&request.turns)
@@ -40,10 +49,14 @@ pub(crate) fn measure(file: &File<Files>, request: &mut uapi::Measure) -> Result
     {
         return Err(EINVAL);
     }
-    let least = match request.flags & uapi::MEASURE_NS {
-        0 => with_clock(file, request, sysinfo::cycles)?,
-        _ => with_clock(file, request, sysinfo::nanoseconds)?,
+    let clock: fn() -> u64 = match request.flags & uapi::MEASURE_NS {
+        0 => sysinfo::cycles,
+        _ => sysinfo::nanoseconds,
     };
+    let least = device.in_use(|device| match request.flags & uapi::MEASURE_COHERENT {
+        0 => measure_mapping(session, device, mappings, request, &clock),
+        _ => measure_coherent(session, device, request, &clock),
+    })??;
     [
         request.map,
         request.sync_for_cpu,
@@ -53,35 +66,32 @@ pub(crate) fn measure(file: &File<Files>, request: &mut uapi::Measure) -> Result
     Ok(())
 }
 
-fn with_clock(
-    file: &File<Files>,
+fn measure_coherent(
+    session: &Session,
+    device: &InUse<'_>,
     request: &uapi::Measure,
-    clock: impl Fn() -> u64,
+    clock: &impl Fn() -> u64,
 ) -> Result<[u64; PHASES]> {
-    let device = file.per_file().device.dma();
-    device.in_use(|device| measure_in_use(file, request, clock, device))?
+    if request.region != 0 || request.first != 0 || request.lending != 0 {
+        return Err(EINVAL);
+    }
+    // As it is not too large.
+    let nr_pages = (request.bytes as usize).div_ceil(PAGE_SIZE);
+    let _reserved = session.reserve(request.bytes)?;
+    repeat(device, request.turns, clock, || {
+        allocate(clock, device, nr_pages)
+    })
 }
 
-fn measure_in_use(
-    file: &File<Files>,
-    request: &uapi::Measure,
-    clock: impl Fn() -> u64,
+fn measure_mapping(
+    session: &Session,
     device: &InUse<'_>,
+    mappings: &Mutex<Mappings>,
+    request: &uapi::Measure,
+    clock: &impl Fn() -> u64,
 ) -> Result<[u64; PHASES]> {
-    let channel = file.per_file();
-    if request.flags & uapi::MEASURE_COHERENT != 0 {
-        if request.region != 0 || request.first != 0 || request.lending != 0 {
-            return Err(EINVAL);
-        }
-        // As it is not too large.
-        let nr_pages = (request.bytes as usize).div_ceil(PAGE_SIZE);
-        let _reserved = file.session().reserve(request.bytes)?;
-        return repeat(device, request.turns, &clock, || {
-            allocate(&clock, device, nr_pages)
-        });
-    }
-    let call = crate::transfer::map_call(request.lending)?;
-    let region = file.session().by_id(request.region)?;
+    let call = map_call(request.lending)?;
+    let region = session.by_id(request.region)?;
     let end = request.first.checked_add(request.bytes).ok_or(EINVAL)?;
     if region.memory().is_dma() {
         return Err(mapkit::base::errno::eopnotsupp());
@@ -91,12 +101,12 @@ fn measure_in_use(
     }
     // As a region they fit.
     let range = request.first as usize..end as usize;
-    // Held meanwhile, so that nobody else lends it.
-    let loans = channel.loans.lock();
+    // Locked meanwhile, so that nobody else maps it.
+    let mappings = mappings.lock();
     let both = uapi::LEND_TO_DEVICE | uapi::LEND_FROM_DEVICE;
-    loans.check_room(region.number(), &range, both)?;
-    repeat(device, request.turns, &clock, || {
-        lend_once(&clock, device, region.memory(), &range, call)
+    mappings.check_room(region.number(), &range, both)?;
+    repeat(device, request.turns, clock, || {
+        map_once(clock, device, region.memory(), &range, call)
     })
 }
 
@@ -131,7 +141,7 @@ fn note(least: &mut [u64; PHASES], times: &Times) {
 }
 
 #[inline(never)]
-fn lend_once(
+fn map_once(
     clock: &impl Fn() -> u64,
     device: &InUse<'_>,
     memory: &dyn Backing,

@@ -32,10 +32,10 @@ pub(crate) enum Counter {
     Interrupts,
     /// Pieces that it did not say so of.
     Timeouts,
-    /// Regions lent to the device.
-    Lent,
-    /// Regions taken back.
-    TakenBack,
+    /// Parts of regions mapped for the device.
+    Mapped,
+    /// Parts of regions unmapped.
+    Unmapped,
 }
 
 impl Counter {
@@ -48,8 +48,8 @@ impl Counter {
         (Self::BytesMoved, "bytes_moved"),
         (Self::Interrupts, "interrupts"),
         (Self::Timeouts, "timeouts"),
-        (Self::Lent, "lent"),
-        (Self::TakenBack, "taken_back"),
+        (Self::Mapped, "mapped"),
+        (Self::Unmapped, "unmapped"),
     ];
 }
 

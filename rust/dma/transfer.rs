@@ -3,20 +3,26 @@
 //! A transfer: from one side to the other, through the device's buffer.
 
 use crate::{
-    channel::Channel,
     engine::{
-        Entered,
-        Stopped,
+        Engine,
         Turn,
         Way, //
     },
-    loans::{
+    mapping::{
         direction_of,
-        map_for_transfer,
         Used, //
     },
+    mappings::{
+        Mappings,
+        Reserved, //
+    },
     registers::BUFFER_BYTES,
-    stats::Counter, //
+    stats::Counter,
+    turns::{
+        Entered,
+        Place,
+        Stopped, //
+    }, //
 };
 use core::{
     cell::Cell,
@@ -25,7 +31,10 @@ use core::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
 };
 use mapkit::dma::{
     device::InUse,
@@ -34,13 +43,52 @@ use mapkit::dma::{
         MappedImport, //
     },
     mapping::MapCall,
-    streaming::ScopedMapping, //
+    streaming::{
+        map_for_call,
+        ScopedMapping, //
+    }, //
 };
 use mapwright_session::{
     Region,
     Session, //
 };
 use mapwright_uapi as uapi;
+
+/// What a transfer is made with.
+pub(crate) struct With<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) device: &'a InUse<'a>,
+    /// Of the file whose transfer it is.
+    pub(crate) place: &'a Place,
+    pub(crate) mappings: &'a Mutex<Mappings>,
+    /// Says when to give up, between two pieces.
+    pub(crate) stopped: &'a Stopped<'a>,
+}
+
+impl With<'_> {
+    /// Maps a part of a region for as long as `f` runs, which nobody else can map meanwhile.
+    ///
+    /// `EBUSY` if somebody has mapped some of these bytes; else what [`map_for_call`] fails with.
+    fn map<R>(
+        &self,
+        region: &Region,
+        range: &Range<usize>,
+        call: MapCall,
+        direction: u32,
+        f: impl for<'a> FnOnce(&mut ScopedMapping<'a>) -> R,
+    ) -> Result<R> {
+        let stats = &self.engine.stats;
+        let way = direction_of(direction)?;
+        let (number, memory) = (region.number(), region.memory());
+        let _reserved = Reserved::new(self.mappings, number, range.clone(), direction)?;
+        let result = map_for_call(self.device, memory, range.clone(), call, way, |mapping| {
+            stats.inc(Counter::Mapped);
+            f(mapping)
+        })?;
+        stats.inc(Counter::Unmapped);
+        Ok(result)
+    }
+}
 
 /// One side of a transfer.
 pub(crate) enum Side {
@@ -55,11 +103,11 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    /// The side `id` of a transfer asked for by the file of `session` and `channel`: `ENOENT` if it has
+    /// The side `id` of a transfer asked for by the file of `session` and `mappings`: `ENOENT` if it has
     /// no such region or buffer, `EINVAL` if the bytes are not inside it.
     pub(crate) fn new(
         session: &Session,
-        channel: &Channel,
+        mappings: &Mutex<Mappings>,
         id: u64,
         offset: u64,
         bytes: u64,
@@ -69,7 +117,7 @@ impl Side {
         let end = start.checked_add(bytes).ok_or(EINVAL)?;
         let (side, limit) = if id == 0 {
             (Self::Buffer(start..end), BUFFER_BYTES)
-        } else if let Some(import) = channel.loans.lock().import(id) {
+        } else if let Some(import) = mappings.lock().import(id) {
             let limit = import.len();
             (Self::Import(import, start..end), limit)
         } else {
@@ -111,56 +159,39 @@ pub(crate) fn map_call(lending: u32) -> Result<MapCall> {
 }
 
 impl Transfer {
-    /// Moves the bytes, and counts those that are where they are to be. `stopped` says when to give up, between
-    /// two pieces.
-    pub(crate) fn run(
-        &self,
-        channel: &Channel,
-        device: &InUse<'_>,
-        stopped: &Stopped<'_>,
-        moved: &Cell<usize>,
-    ) -> Result {
-        let entered = channel.engine.enter()?;
-        self.source.with_mapping(
-            channel,
-            device,
-            self.call,
-            uapi::LEND_TO_DEVICE,
-            |source| {
-                self.target.with_mapping(
-                    channel,
-                    device,
-                    self.call,
-                    uapi::LEND_FROM_DEVICE,
-                    |target| self.move_between(channel, &entered, source, target, stopped, moved),
-                )?
-            },
-        )??;
-        channel.engine.stats.inc(Counter::Transfers);
+    /// Moves the bytes, and counts those that are where they are to be.
+    pub(crate) fn run(&self, with: &With<'_>, moved: &Cell<usize>) -> Result {
+        let entered = with.engine.turns.enter()?;
+        let (source, target) = (&self.source, &self.target);
+        source.with_mapping(with, self.call, uapi::LEND_TO_DEVICE, |source| {
+            target.with_mapping(with, self.call, uapi::LEND_FROM_DEVICE, |target| {
+                self.move_between(with, &entered, source, target, moved)
+            })?
+        })??;
+        with.engine.stats.inc(Counter::Transfers);
         Ok(())
     }
 
     /// Moves the bytes from one side to the other, a turn of the engine for as many as its buffer has.
-    fn move_between(
+    fn move_between<'a>(
         &self,
-        channel: &Channel,
-        entered: &Entered<'_>,
+        with: &With<'a>,
+        entered: &Entered<'a>,
         source: &Mapped<'_>,
         target: &Mapped<'_>,
-        stopped: &Stopped<'_>,
         moved: &Cell<usize>,
     ) -> Result {
         let mut done = 0usize;
         while done < self.bytes {
-            let turn = entered.take(&channel.place, stopped)?;
+            let turn = with.engine.take(entered, with.place, with.stopped)?;
             let bytes = min(BUFFER_BYTES, self.bytes.wrapping_sub(done));
             // Where in the device's buffer these bytes are.
             let buffer = match (source, target) {
                 (Mapped::Buffer(start), _) | (_, Mapped::Buffer(start)) => *start,
                 _ => 0,
             };
-            source.transfer(&turn, stopped, Way::FromMemory, buffer, done, bytes)?;
-            target.transfer(&turn, stopped, Way::ToMemory, buffer, done, bytes)?;
+            source.transfer(&turn, with.stopped, Way::FromMemory, buffer, done, bytes)?;
+            target.transfer(&turn, with.stopped, Way::ToMemory, buffer, done, bytes)?;
             done = done.wrapping_add(bytes);
             moved.set(done);
         }
@@ -186,8 +217,7 @@ impl Side {
     /// Calls `f` while the device has this side, and returns what it does.
     fn with_mapping<R>(
         &self,
-        channel: &Channel,
-        device: &InUse<'_>,
+        with: &With<'_>,
         call: MapCall,
         direction: u32,
         f: impl FnOnce(&Mapped<'_>) -> R,
@@ -197,7 +227,7 @@ impl Side {
             Self::Raw(bus) => Mapped::Coherent(*bus),
             Self::Import(import, range) => {
                 let way = direction_of(direction)?;
-                return import.map(device, way, |mapped| {
+                return import.map(with.device, way, |mapped| {
                     f(&Mapped::Import(mapped, range.start))
                 });
             }
@@ -207,20 +237,13 @@ impl Side {
                 Mapped::Coherent(bus.checked_add(range.start as u64).ok_or(EINVAL)?)
             }
             Self::Region(region, range) => {
-                let loans = channel.loans.lock();
-                let used = loans.find(region.number(), range, direction)?;
-                drop(loans);
+                let all = with.mappings.lock();
+                let used = all.find(region.number(), range, direction)?;
+                drop(all);
                 let Some(used) = used else {
-                    let range = range.clone();
-                    return map_for_transfer(
-                        channel,
-                        device,
-                        region,
-                        range,
-                        call,
-                        direction,
-                        |mapping| f(&Mapped::ForTransfer(mapping)),
-                    );
+                    return with.map(region, range, call, direction, |mapping| {
+                        f(&Mapped::ForTransfer(mapping))
+                    });
                 };
                 Mapped::ByProgram(used, range.start)
             }

@@ -9,8 +9,12 @@
 
 mapkit-dir := $(dir $(realpath $(lastword $(MAKEFILE_LIST))))
 
+# Whose page tables mapkit knows.
+mapkit-arch := $(if $(CONFIG_X86_64),x86,$(if $(CONFIG_ARM64),arm64,$(if $(CONFIG_ARM),arm)))
+$(if $(mapkit-arch),,$(error mapkit knows the page tables of x86-64, 64-bit ARM and 32-bit ARM, not those of $(SRCARCH)))
+
 # The crate, and C inlines that it calls. All modules of a directory share them.
-mapkit-objects := mapkit/mapkit.o mapkit/helpers.o mapkit/inspect.o
+mapkit-objects := mapkit/mapkit.o mapkit/helpers.o mapkit/inspect.o mapkit/arch.o
 
 # mapkit-module NAME,ROOT.o[,OBJECTS]: NAME.ko is made of the crate ROOT.rs, which is another name than NAME, and
 # of these objects.
@@ -34,6 +38,8 @@ $(obj)/mapkit/mapkit.o: $(mapkit-dir)mapkit.rs $(obj)/mapkit/series.cfg FORCE
 $(obj)/mapkit/helpers.o: $(mapkit-dir)helpers.c FORCE
 	$(call if_changed_rule,cc_o_c)
 $(obj)/mapkit/inspect.o: $(mapkit-dir)inspect/inspect.c FORCE
+	$(call if_changed_rule,cc_o_c)
+$(obj)/mapkit/arch.o: $(mapkit-dir)inspect/$(mapkit-arch).c FORCE
 	$(call if_changed_rule,cc_o_c)
 $(obj)/mapkit/gpio_chip.o: $(mapkit-dir)device/gpio_chip.c FORCE
 	$(call if_changed_rule,cc_o_c)

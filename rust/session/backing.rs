@@ -4,7 +4,7 @@
 
 use crate::{
     device::Device,
-    region::Recipe, //
+    recipe::Recipe, //
 };
 use kernel::prelude::*;
 use mapkit::{

@@ -3,12 +3,15 @@
 //! What all sessions share: limits, counters, the list of live regions.
 
 use crate::{
-    default::DefaultRegion,
     limits::{
         Accounts,
         Limits, //
     },
-    region::Live,
+    live::Live,
+    settings::{
+        DefaultRegion,
+        Settings, //
+    },
     stats::Stats, //
 };
 use kernel::{
@@ -35,29 +38,6 @@ use mapkit::{
     observe::histogram::Switch, //
 };
 use mapwright_uapi::Caching;
-
-/// How a device is set up.
-pub struct Settings {
-    /// MiB that all regions may hold together; 0 for half of the memory that the kernel has addresses for.
-    pub total_limit_mib: u32,
-    /// MiB of coherent memory that all regions may hold together; 0 for half of the area for contiguous
-    /// memory (CMA), or for as much as all without one.
-    pub coherent_limit_mib: u32,
-    /// Regions that there may be in all.
-    pub total_regions: u32,
-    /// MiB that the regions of one session may hold together; 0 for as much as all.
-    pub session_limit_mib: u32,
-    /// Regions that one session may hold.
-    pub session_regions: u32,
-    /// KiB that a page fault of a lazy mapping maps at most.
-    pub fault_around_kib: u32,
-    /// Whether who may open the device may have write-combining and uncached memory without `CAP_SYS_ADMIN`, too.
-    pub caching_for_all: bool,
-    /// Whether latencies are measured.
-    pub timing: bool,
-    /// What a program gets without asking.
-    pub default_region: DefaultRegion,
-}
 
 /// A device whose open files are sessions.
 #[pin_data]

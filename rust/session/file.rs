@@ -5,7 +5,7 @@
 use crate::{
     device::Device,
     ioctl,
-    region::Live,
+    live::Live,
     session::Session, //
 };
 use core::ops::Range;

@@ -4,7 +4,7 @@
 
 use crate::{
     backing,
-    region::Recipe,
+    recipe::Recipe,
     session::Session,
     stats::RegionCounter, //
 };

@@ -3,8 +3,8 @@
 //! How much may be held, in all and by one session.
 
 use crate::{
-    device::Settings,
-    region::Recipe,
+    recipe::Recipe,
+    settings::Settings,
     stats::RegionCounter, //
 };
 use kernel::{

@@ -14,24 +14,20 @@
 //! latter two, nothing is allocated, and no more than some MiB are mapped.
 
 mod backing;
-mod default;
 mod device;
 mod file;
 pub mod ioctl;
 mod limits;
+mod live;
 mod method;
+mod recipe;
 mod region;
+mod regions;
 mod session;
+mod settings;
 mod stats;
 
-pub use default::{
-    DefaultRegion,
-    NoDefault, //
-};
-pub use device::{
-    Device,
-    Settings, //
-};
+pub use device::Device;
 pub use file::{
     Driver,
     File,
@@ -40,6 +36,11 @@ pub use file::{
 pub use limits::Reserved;
 pub use region::Region;
 pub use session::Session;
+pub use settings::{
+    DefaultRegion,
+    NoDefault,
+    Settings, //
+};
 
 #[allow(dead_code, reason = "`#[vtable]` of some kernels does not ask for it")]
 type LocalModule = mapkit::device::chardev::NoModule;

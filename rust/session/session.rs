@@ -3,17 +3,19 @@
 //! A session: an open file, with its regions.
 
 use crate::{
-    default::DefaultRegion,
     device::Device,
     limits::{
         Account,
         Reserved, //
     },
+    method,
+    recipe::Recipe,
     region::{
         self,
-        Recipe,
         Region, //
     },
+    regions::Regions,
+    settings::DefaultRegion,
     stats::Counter, //
 };
 use kernel::{
@@ -28,10 +30,7 @@ use kernel::{
     new_mutex,
     page::PAGE_SIZE,
     prelude::*,
-    rbtree::{
-        RBTree,
-        RBTreeNode, //
-    },
+    rbtree::RBTreeNode,
     seq_file::SeqFile,
     seq_print,
     sync::{Arc, Mutex}, //
@@ -42,12 +41,9 @@ use mapkit::{
         text::Decimal, //
     },
     device::chardev,
-    map::{
-        fault::PMD_PAGES,
-        vma::{
-            Mapped,
-            NewVma, //
-        }, //
+    map::vma::{
+        Mapped,
+        NewVma, //
     }, //
 };
 use mapwright_uapi as uapi;
@@ -66,87 +62,9 @@ pub struct Session {
     regions: Mutex<Regions>,
 }
 
-/// The regions of a session.
-struct Regions {
-    by_offset: RBTree<u64, Arc<Region>>,
-    /// Where the next one made with `CREATE` goes. These offsets are never used again, so that a stale
-    /// one is an error rather than another region.
-    next_offset: u64,
-}
-
-impl Regions {
-    /// The region that byte `offset` is in or just behind, and how far in.
-    #[inline]
-    fn find(&self, offset: u64) -> Option<(&Arc<Region>, u64)> {
-        // As a rule it is the start of one.
-        match self.by_offset.get(&offset) {
-            Some(region) => Some((region, 0)),
-            None => self.find_before(offset),
-        }
-    }
-
-    /// The same, of those that begin before `offset`.
-    fn find_before(&self, offset: u64) -> Option<(&Arc<Region>, u64)> {
-        let region = match self.by_offset.cursor_lower_bound(&offset) {
-            Some(cursor) => {
-                let before = cursor.peek_prev().map(|(key, _)| *key);
-                before.and_then(|key| self.by_offset.get(&key))
-            }
-            None => {
-                let last = self
-                    .by_offset
-                    .cursor_back()
-                    .map(|cursor| *cursor.current().0);
-                last.and_then(|key| self.by_offset.get(&key))
-            }
-        }?;
-        let within = offset.checked_sub(region.offset)?;
-        (within <= region.bytes()).then_some((region, within))
-    }
-
-    /// The first region that does not begin before `offset`.
-    fn next(&self, offset: u64) -> Option<Arc<Region>> {
-        let cursor = self.by_offset.cursor_lower_bound(&offset)?;
-        Some(cursor.current().1.clone())
-    }
-
-    /// Whether there is a default region.
-    fn has_default(&self) -> bool {
-        self.by_offset.get(&0).is_some()
-    }
-
-    /// The region with number `id`.
-    fn find_id(&self, id: u64) -> Option<&Arc<Region>> {
-        self.by_offset.values().find(|region| region.id == id)
-    }
-
-    /// Room for `bytes`, and a page between it and the next so that the two never touch. What can hold
-    /// a block begins where one can, as the kernel chooses addresses that go with the offset.
-    fn take_offset(&mut self, bytes: u64) -> Result<u64> {
-        let align = if bytes >= BLOCK { BLOCK } else { 1 };
-        let offset = self.next_offset.checked_add(align - 1).ok_or(ENOSPC)? & !(align - 1);
-        let next = offset
-            .checked_add(bytes)
-            .and_then(|end| end.checked_add(PAGE_SIZE as u64));
-        let next = next.filter(|next| *next <= MAX_OFFSET).ok_or(ENOSPC)?;
-        self.next_offset = next;
-        Ok(offset)
-    }
-}
-
-/// Offsets end where `mmap(2)` could not express them as a page number, or `pread(2)` as an offset.
-const MAX_OFFSET: u64 = if usize::BITS < u64::BITS {
-    (usize::MAX as u64).saturating_mul(PAGE_SIZE as u64)
-} else {
-    i64::MAX as u64
-};
-
 /// The most bytes that are mapped with the lock of the session held, which takes a fraction of a millisecond: to mark
 /// a region as busy costs more than that saves.
 const MAPPED_WITH_LOCK: u64 = 4 << 20;
-
-/// Bytes that an entry of the middle level of page tables maps.
-const BLOCK: u64 = (PMD_PAGES * PAGE_SIZE) as u64;
 
 /// A region that is not yet in the session's table.
 pub(crate) struct Unpublished {
@@ -234,7 +152,7 @@ impl Session {
         if bytes <= MAPPED_WITH_LOCK {
             let regions = self.regions.lock();
             if let Some((region, _)) = regions.find(offset) {
-                return region::map(region, vma);
+                return method::map(region, vma);
             }
         }
         let end = offset.checked_add(bytes).ok_or(EINVAL)?;
@@ -243,7 +161,7 @@ impl Session {
         // From here on it cannot be destroyed.
         let found = self.find_or_make(offset, default, |region, _| Busy::new(region))?;
         let (busy, made) = found.ok_or(EINVAL)?;
-        let mapped = region::map(&busy.0, vma);
+        let mapped = method::map(&busy.0, vma);
         if made && mapped.is_err() {
             self.forget_default(busy);
         }
@@ -331,10 +249,7 @@ impl Session {
             account,
             default_region,
             may_write,
-            regions <- new_mutex!(Regions {
-                by_offset: RBTree::new(),
-                next_offset: uapi::FIRST_OFFSET,
-            }),
+            regions <- new_mutex!(Regions::new()),
         }? Error)
         .pin_chain(|session| {
             // Only now will it be dropped, and counted as closed.

@@ -30,7 +30,6 @@ use core::{
 };
 use kernel::{
     bindings,
-    ffi::c_uint,
     page::PAGE_SIZE,
     sync::ArcBorrow, //
 };
@@ -62,10 +61,10 @@ pub fn window(kib: u32) -> usize {
 }
 
 /// Bits of `vm_fault_t`.
-type FaultResult = bindings::vm_fault_t;
+pub(super) type FaultResult = bindings::vm_fault_t;
 
 const NOPAGE: FaultResult = bindings::vm_fault_reason_VM_FAULT_NOPAGE;
-const FALLBACK: FaultResult = bindings::vm_fault_reason_VM_FAULT_FALLBACK;
+pub(super) const FALLBACK: FaultResult = bindings::vm_fault_reason_VM_FAULT_FALLBACK;
 const SIGBUS: FaultResult = bindings::vm_fault_reason_VM_FAULT_SIGBUS;
 const OOM: FaultResult = bindings::vm_fault_reason_VM_FAULT_OOM;
 /// All bits that mean failure.
@@ -83,7 +82,7 @@ pub const PMD_PAGES: usize = PAGE_SIZE / 8;
 ///
 /// For the duration of `'a`, `vmf` is the argument of a fault handler. Its VMA is one that
 /// `vma::Filling::finish` gave the operations of `T`, or a copy of one, and is locked for reading.
-struct Fault<'a, T: MappingEvents> {
+pub(super) struct Fault<'a, T: MappingEvents> {
     vmf: *mut bindings::vm_fault,
     mappable: ArcBorrow<'a, Mappable<T>>,
     start: Start,
@@ -93,7 +92,7 @@ impl<T: MappingEvents> Fault<'_, T> {
     /// # Safety
     ///
     /// The type invariants, for as long as the result is used.
-    unsafe fn from_raw(vmf: *mut bindings::vm_fault) -> Self {
+    pub(super) unsafe fn from_raw(vmf: *mut bindings::vm_fault) -> Self {
         // SAFETY: By the requirement of this function the private data is a pointer of
         // `Arc::into_raw()`, kept alive by the reference of the VMA.
         let mappable: ArcBorrow<'_, Mappable<T>> =
@@ -172,7 +171,7 @@ impl<T: MappingEvents> Fault<'_, T> {
     }
 
     /// Inserts counted pages. The VMA must have `VM_MIXEDMAP`.
-    fn insert_pages(&self) -> FaultResult {
+    pub(super) fn insert_pages(&self) -> FaultResult {
         let Some(touched) = self.page() else {
             return self.done(SIGBUS, 0);
         };
@@ -214,7 +213,7 @@ impl<T: MappingEvents> Fault<'_, T> {
     }
 
     /// Inserts page frame numbers. The VMA must have `VM_PFNMAP` and not be copy-on-write.
-    fn insert_pfns(&self) -> FaultResult {
+    pub(super) fn insert_pfns(&self) -> FaultResult {
         let Some(touched) = self.page() else {
             return self.done(SIGBUS, 0);
         };
@@ -225,7 +224,7 @@ impl<T: MappingEvents> Fault<'_, T> {
 
     /// The same of memory that can be taken back, if it was not. What takes it back waits, and then takes out
     /// what this inserted.
-    fn insert_held_pfns(&self) -> FaultResult {
+    pub(super) fn insert_held_pfns(&self) -> FaultResult {
         let (Some(touched), Ok(held)) = (self.page(), self.mappable.hold()) else {
             return self.done(SIGBUS, 0);
         };
@@ -267,7 +266,7 @@ impl<T: MappingEvents> Fault<'_, T> {
 
     /// Inserts the huge page that was touched, if the memory and the VMA have all of it.
     #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-    fn insert_pmd(&self) -> FaultResult {
+    pub(super) fn insert_pmd(&self) -> FaultResult {
         let Some(pfn) = self.huge_pfn() else {
             return FALLBACK;
         };
@@ -304,120 +303,3 @@ impl<T: MappingEvents> Fault<'_, T> {
 const EBUSY_RET: i32 = -(bindings::EBUSY as i32);
 const EFAULT_RET: i32 = -(bindings::EFAULT as i32);
 const ENOMEM_RET: i32 = -(bindings::ENOMEM as i32);
-
-/// A `vm_operations_struct.fault`.
-type FaultFn = unsafe extern "C" fn(*mut bindings::vm_fault) -> FaultResult;
-/// A `vm_operations_struct.huge_fault`.
-type HugeFaultFn = unsafe extern "C" fn(*mut bindings::vm_fault, c_uint) -> FaultResult;
-
-/// How a VMA of a `Mappable<T>` is filled after `mmap(2)`.
-///
-/// The functions may be called for VMAs that `vma::Filling::finish` gave the operations of `T` and of
-/// this filler, in the kind of VMA that it names.
-pub(crate) trait Filler<T> {
-    /// What answers a fault of a page.
-    const FAULT: Option<FaultFn> = None;
-    /// What answers a fault where a huge page could be.
-    const HUGE_FAULT: Option<HugeFaultFn> = None;
-}
-
-/// Not at all: everything is there.
-pub(crate) struct Eager;
-
-impl<T> Filler<T> for Eager {}
-
-/// With counted pages, in a VMA with `VM_MIXEDMAP`.
-pub(crate) struct WithPages;
-
-impl<T: MappingEvents> Filler<T> for WithPages {
-    const FAULT: Option<FaultFn> = Some(fault_with_pages::<T>);
-    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-    const HUGE_FAULT: Option<HugeFaultFn> = Some(fault_with_pages_of_a_table::<T>);
-}
-
-/// With page frame numbers, in a VMA with `VM_PFNMAP` that is not copy-on-write.
-pub(crate) struct WithPfns;
-
-impl<T: MappingEvents> Filler<T> for WithPfns {
-    const FAULT: Option<FaultFn> = Some(fault_with_pfns::<T>);
-}
-
-/// With page frame numbers of memory that can be taken back, in such a VMA.
-pub(crate) struct WithHeldPfns;
-
-impl<T: MappingEvents> Filler<T> for WithHeldPfns {
-    const FAULT: Option<FaultFn> = Some(fault_with_held_pfns::<T>);
-}
-
-/// With huge pages where possible and page frame numbers elsewhere, in a VMA with `VM_PFNMAP` that
-/// is not copy-on-write.
-pub(crate) struct WithHugePages;
-
-impl<T: MappingEvents> Filler<T> for WithHugePages {
-    const FAULT: Option<FaultFn> = Some(fault_with_pfns::<T>);
-    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-    const HUGE_FAULT: Option<HugeFaultFn> = Some(fault_with_huge_pages::<T>);
-}
-
-/// # Safety
-///
-/// See [`Filler`].
-unsafe extern "C" fn fault_with_pages<T: MappingEvents>(
-    vmf: *mut bindings::vm_fault,
-) -> FaultResult {
-    // SAFETY: By the requirement of this function.
-    unsafe { Fault::<T>::from_raw(vmf) }.insert_pages()
-}
-
-/// Where a huge page could be, there is no page table yet. Before it asked for a page, the kernel would
-/// allocate one, which the insertion does, too.
-///
-/// # Safety
-///
-/// See [`Filler`].
-#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-unsafe extern "C" fn fault_with_pages_of_a_table<T: MappingEvents>(
-    vmf: *mut bindings::vm_fault,
-    order: c_uint,
-) -> FaultResult {
-    if 1usize.checked_shl(order) != Some(PMD_PAGES) {
-        return FALLBACK;
-    }
-    // SAFETY: By the requirement of this function.
-    unsafe { Fault::<T>::from_raw(vmf) }.insert_pages()
-}
-
-/// # Safety
-///
-/// See [`Filler`].
-unsafe extern "C" fn fault_with_pfns<T: MappingEvents>(
-    vmf: *mut bindings::vm_fault,
-) -> FaultResult {
-    // SAFETY: By the requirement of this function.
-    unsafe { Fault::<T>::from_raw(vmf) }.insert_pfns()
-}
-
-/// # Safety
-///
-/// See [`Filler`].
-unsafe extern "C" fn fault_with_held_pfns<T: MappingEvents>(
-    vmf: *mut bindings::vm_fault,
-) -> FaultResult {
-    // SAFETY: By the requirement of this function.
-    unsafe { Fault::<T>::from_raw(vmf) }.insert_held_pfns()
-}
-
-/// # Safety
-///
-/// See [`Filler`].
-#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-unsafe extern "C" fn fault_with_huge_pages<T: MappingEvents>(
-    vmf: *mut bindings::vm_fault,
-    order: c_uint,
-) -> FaultResult {
-    if 1usize.checked_shl(order) != Some(PMD_PAGES) {
-        return FALLBACK;
-    }
-    // SAFETY: By the requirement of this function.
-    unsafe { Fault::<T>::from_raw(vmf) }.insert_pmd()
-}

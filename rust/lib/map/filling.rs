@@ -5,7 +5,7 @@
 use crate::{
     map::{
         batch::Batch,
-        fault::Filler,
+        filler::Filler,
         vma::{
             Mapped,
             NewVma,

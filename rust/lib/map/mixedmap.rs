@@ -8,7 +8,7 @@ use crate::{
     base::task::between_pieces,
     map::{
         batch::Batch,
-        fault::{
+        filler::{
             Eager,
             WithPages, //
         },

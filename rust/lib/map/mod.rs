@@ -48,6 +48,7 @@
 
 mod batch;
 pub mod fault;
+mod filler;
 mod filling;
 pub mod mixedmap;
 pub mod pfnmap;

@@ -7,7 +7,7 @@
 use crate::{
     base::task::between_pieces,
     map::{
-        fault::{
+        filler::{
             Eager,
             WithHeldPfns,
             WithHugePages,

@@ -2,7 +2,14 @@
 
 //! How a region gets into a VMA: a file per mapping method.
 
-use crate::region::Region;
+use crate::{
+    region::Region,
+    stats::{
+        Counter,
+        RegionCounter,
+        Timed, //
+    }, //
+};
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -14,6 +21,8 @@ use mapkit::map::vma::{
 use mapwright_uapi::Method;
 
 mod dma;
+#[cfg(CONFIG_DMA_SHARED_BUFFER)]
+mod export;
 mod fault;
 mod fault_pfn;
 mod huge;
@@ -21,8 +30,22 @@ mod insert;
 mod remap;
 mod vmalloc_remap;
 
-/// Makes `vma` a mapping of the region, from the VMA's offset on.
+/// Makes `vma` a mapping of the region, from the VMA's offset on. The caller keeps it from being
+/// destroyed meanwhile.
+///
+/// `EINVAL` if it does not reach that far, and for a private mapping of page frame numbers.
 pub(crate) fn map<'a>(region: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a>> {
+    let nr_pages = vma.nr_pages();
+    let start = region.device.stats.latency.start();
+    let mapped = fill(region, vma)?;
+    region.device.stats.latency.stop(Timed::Mmap, start);
+    region.counters.inc(RegionCounter::Mmaps);
+    region.device.stats.inc(Counter::Mmaps);
+    region.device.stats.add(Counter::PagesMapped, nr_pages);
+    Ok(mapped)
+}
+
+fn fill<'a>(region: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a>> {
     match region.method {
         Method::Remap => remap::map(region, vma),
         Method::Insert => insert::map(region, vma),

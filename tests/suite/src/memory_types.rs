@@ -10,7 +10,7 @@ use crate::{
     cells::Cell,
     child,
     raw::{self, Map, RW},
-    runner::{Case, Context, Suite},
+    runner::{skip, Case, Context, Suite},
     walk::vmalloc_areas,
 };
 use anyhow::{ensure, Context as _, Result};
@@ -20,7 +20,7 @@ use mapwright::{
     page_bytes, page_size, Backing, Caching, Method, Region, Session, DEVICE,
 };
 use nix::{libc, sys::mman::ProtFlags, unistd::pipe};
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _};
+use std::{fs::{self, OpenOptions}, os::unix::fs::OpenOptionsExt as _};
 
 pub const SUITE: Suite = Suite {
     name: "memory_types",
@@ -36,6 +36,10 @@ fn cases() -> Vec<Case> {
     };
     let mut cases = vec![
         Case::new("of_a_block_at_once", of_a_block_at_once),
+        Case::new(
+            "of_whole_blocks_splits_no_direct_map",
+            of_whole_blocks_splits_no_direct_map,
+        ),
         Case::new(
             "of_a_default_region_with_o_sync",
             of_a_default_region_with_o_sync,
@@ -330,5 +334,33 @@ fn of_a_default_region_with_o_sync(_: &Context) -> Result<()> {
         let pfns = tables.expect_mapping(&map, caching)?;
         tables.expect_direct_map(&pfns, caching)?;
     }
+    Ok(())
+}
+
+/// Bytes that the direct map maps page by page.
+fn direct_map_by_pages() -> Result<u64> {
+    let info = fs::read_to_string("/proc/meminfo")?;
+    let line = info.lines().find_map(|line| line.strip_prefix("DirectMap4k:"));
+    let kib = line.and_then(|line| line.split_ascii_whitespace().next());
+    Ok(kib.context("/proc/meminfo does not tell")?.parse::<u64>()? << 10)
+}
+
+/// What the direct map has in blocks stays in blocks where all of a block gets the type: the page allocator's largest
+/// are aligned to their size. Only a region's last pages, less than a block, split one.
+fn of_whole_blocks_splits_no_direct_map(context: &Context) -> Result<()> {
+    if !DIRECT_MAP_AGREES {
+        return skip("the direct map keeps its type on this architecture");
+    }
+    let session = Session::open()?;
+    let create = |bytes| session.create_cached(Backing::Pages, Method::Remap, Caching::Uncached, bytes);
+    let before = direct_map_by_pages()?;
+    let whole = create(4 * block_size())?;
+    let split = direct_map_by_pages()? - before;
+    ensure!(split == 0, "{split} bytes are mapped by pages now");
+    session.destroy(&whole)?;
+    let _part = create(page_size())?;
+    let split = direct_map_by_pages()? - before;
+    context.note(format!("{split} bytes for a region of one page"));
+    ensure!(split <= block_size(), "{split} bytes for one page");
     Ok(())
 }

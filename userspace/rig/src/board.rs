@@ -2,9 +2,9 @@
 //! The AM335x's GPIO banks in the machine virt: QEMU's plugin for them, and a device tree that has
 //! them.
 
-use crate::boot::{value, Guest};
-use crate::cli::GpioMode;
 use crate::device_tree::{self, compile, done};
+use crate::guest::{GpioMode, Guest};
+use crate::qemu::value;
 use anyhow::{bail, Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};

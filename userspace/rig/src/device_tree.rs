@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The device tree that QEMU makes for a machine, to be given back to it with changes.
 
-use crate::boot::{value, Guest};
+use crate::guest::Guest;
+use crate::qemu::value;
 use anyhow::{bail, Context, Result};
 use std::fs;
 use std::path::Path;

@@ -3,9 +3,9 @@
 //! true address, as a plugin of QEMU.
 
 use crate::board;
-use crate::boot::{value, Guest};
-use crate::cli::GpioMode;
+use crate::guest::{GpioMode, Guest};
 use crate::machine::Machine;
+use crate::qemu::value;
 use anyhow::{bail, Context, Result};
 use std::fs;
 use std::path::Path;

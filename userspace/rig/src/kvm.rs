@@ -3,7 +3,7 @@
 //! dies or hangs.
 
 use crate::boot::tiny;
-use crate::machine::Machine;
+use crate::machine::{Accel, Machine};
 use crate::place::Kernel;
 use anyhow::{Context, Result};
 use std::fs::{self, File};
@@ -15,16 +15,6 @@ use std::time::{Duration, Instant};
 const DEVICE: &str = "/dev/kvm";
 const MARKER: &str = "mapwright-rig: KVM runs guests";
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What runs the guest's code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accel {
-    Kvm,
-    /// QEMU's own translator.
-    Tcg,
-    /// The same in one thread, which is how it counts instructions.
-    TcgOneThread,
-}
 
 /// Takes KVM only where a guest was seen to run on it. The answer is remembered in the cache.
 pub fn choose(kernel: &Kernel, cache: Option<&Path>, verbose: bool) -> Result<Accel> {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The machines that QEMU emulates.
 
-use crate::kvm::Accel;
 use crate::place::Kernel;
 use clap::ValueEnum;
 use std::fmt;
@@ -28,6 +27,16 @@ impl fmt::Display for Machine {
             Machine::Cubieboard => "cubieboard",
         })
     }
+}
+
+/// What runs the guest's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accel {
+    Kvm,
+    /// QEMU's own translator.
+    Tcg,
+    /// The same in one thread, which is how it counts instructions.
+    TcgOneThread,
 }
 
 impl Machine {

@@ -16,6 +16,7 @@ mod patience;
 mod place;
 mod progress;
 mod prove;
+mod qemu;
 mod shape;
 mod suite;
 mod verdicts;

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Boots the machines that claims are proved in, and brings together what was found.
 
-use crate::cli::{Boot, ProveArgs};
+use crate::guest::{script, Boot, GuestArgs};
+use crate::machine::Machine;
 use crate::progress::Progress;
 use crate::shape::{build_of, Build};
 use crate::verdicts::Verdicts;
 use crate::vm::{self, How, Stream};
 use crate::{page, place};
 use anyhow::{bail, Context, Result};
+use clap::Args;
 use mapwright_prove::{Claim, Report, Shape, CLAIMS};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -31,6 +33,34 @@ const MISTAKES: [(&str, &str); 3] = [
 /// The module with mistakes, from where a guest's commands begin.
 const FAULTY: &str = "build/faulty/mapwright_faulty.ko";
 
+#[derive(Debug, Args)]
+pub struct ProveArgs {
+    /// Claims, or whole parts: `B4`, `B` [default: all]
+    #[arg(value_name = "CLAIM")]
+    pub claims: Vec<String>,
+    /// Only these machines; may be given several times [default: all that are needed]
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// The kernel to boot: its release; without it, the one the modules were built for
+    #[arg(long, env = "MAPWRIGHT_RELEASE", value_name = "RELEASE")]
+    pub kernel: Option<String>,
+    /// What scripts/debug-kernel printed; without it, what needs that kernel is not testable
+    #[arg(long, value_name = "DIR")]
+    pub debug_kernel: Option<PathBuf>,
+    /// The kernel for 32-bit ARM: its release; without it, what needs that is not testable
+    #[arg(long, value_name = "RELEASE")]
+    pub arm_kernel: Option<String>,
+    /// The kernel for 64-bit ARM: its release; without it, what needs that is not testable
+    #[arg(long, value_name = "RELEASE")]
+    pub arm64_kernel: Option<String>,
+    /// Show how QEMU is started, and the kernel's log as it is written
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Stop a machine after this many seconds, boot included
+    #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+}
+
 /// `prove`
 pub fn run(args: &ProveArgs) -> Result<u8> {
     let repository = place::repository()?;
@@ -49,7 +79,7 @@ pub fn run(args: &ProveArgs) -> Result<u8> {
             .filter(|claim| claim.shapes.contains(&shape))
             .copied()
             .collect();
-        if let Some(lacking) = build.lacking(args) {
+        if let Some(lacking) = lacking(build, args) {
             verdicts.not_booted(&of_shape, lacking);
             continue;
         }
@@ -158,13 +188,13 @@ fn boot(args: &ProveArgs, build: &Build, claims: &[&Claim], exchange: &Path) -> 
     let mut command: Vec<String> = ["mapwright", "prove", "--json", "--shape", name]
         .map(str::to_owned)
         .to_vec();
-    command.push(format!("--earlier={}/{EARLIER}", crate::guest::RESULTS));
+    command.push(format!("--earlier={}/{EARLIER}", script::RESULTS));
     if build.debug_kernel {
         command.push(format!("--faulty={FAULTY}"));
-        command.push(format!("--refused={}/{REFUSED}", crate::guest::RESULTS));
+        command.push(format!("--refused={}/{REFUSED}", script::RESULTS));
     }
     command.extend(claims.iter().map(|claim| claim.id.to_owned()));
-    let guest_args = build.guest(args, exchange);
+    let guest_args = guest(build, args, exchange);
     let guest = vm::guest(Boot::Tiny, &guest_args, Some(command))?;
     let begun = Instant::now();
     let timeout = Duration::from_secs(args.timeout);
@@ -228,6 +258,39 @@ fn today() -> Result<String> {
     let output = Command::new("date").args(["-u", "+%Y-%m-%d"]).output();
     let output = output.context("cannot run date")?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// What the kernel of a machine is missing for, if it is.
+fn lacking(build: &Build, args: &ProveArgs) -> Option<&'static str> {
+    match build.machine {
+        Machine::Virt | Machine::Cubieboard if args.arm_kernel.is_none() => {
+            Some("it needs a kernel for 32-bit ARM, which make test-arm fetches")
+        }
+        Machine::Arm64 if args.arm64_kernel.is_none() => {
+            Some("it needs a kernel for 64-bit ARM, which make test-arm64 fetches")
+        }
+        Machine::Pc if build.debug_kernel && args.debug_kernel.is_none() => {
+            Some("it needs the debug kernel, which make test-debug builds")
+        }
+        _ => None,
+    }
+}
+
+/// The guest's arguments to prove claims there.
+fn guest(build: &Build, args: &ProveArgs, results: &Path) -> GuestArgs {
+    let (kernel, kernel_dir) = match build.machine {
+        Machine::Virt | Machine::Cubieboard => (args.arm_kernel.clone(), None),
+        Machine::Arm64 => (args.arm64_kernel.clone(), None),
+        Machine::Pc if build.debug_kernel => (None, args.debug_kernel.clone()),
+        Machine::Pc => (args.kernel.clone(), None),
+    };
+    GuestArgs {
+        kernel,
+        kernel_dir,
+        results: Some(results.to_owned()),
+        verbose: args.verbose,
+        ..build.machine(results)
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The machines that claims are proved in: what each is made of.
 
-use crate::cli::{GpioMode, GuestArgs, ProveArgs};
+use crate::guest::{GpioMode, GuestArgs};
 use crate::machine::Machine;
 use mapwright_prove::Shape;
 use std::path::Path;
@@ -288,22 +288,6 @@ pub fn build_of(shape: Shape) -> &'static Build {
 }
 
 impl Build {
-    /// What its kernel is missing for, if it is.
-    pub fn lacking(&self, args: &ProveArgs) -> Option<&'static str> {
-        match self.machine {
-            Machine::Virt | Machine::Cubieboard if args.arm_kernel.is_none() => {
-                Some("it needs a kernel for 32-bit ARM, which make test-arm fetches")
-            }
-            Machine::Arm64 if args.arm64_kernel.is_none() => {
-                Some("it needs a kernel for 64-bit ARM, which make test-arm64 fetches")
-            }
-            Machine::Pc if self.debug_kernel && args.debug_kernel.is_none() => {
-                Some("it needs the debug kernel, which make test-debug builds")
-            }
-            _ => None,
-        }
-    }
-
     /// The arguments of such a guest. What a modelled bank has to tell goes into `results`/gpio.
     pub fn machine(&self, results: &Path) -> GuestArgs {
         GuestArgs {
@@ -316,23 +300,6 @@ impl Build {
             non_coherent: self.non_coherent,
             monitor: self.monitor,
             ..GuestArgs::plain(self.machine, self.memory)
-        }
-    }
-
-    /// The guest's arguments to prove claims there.
-    pub fn guest(&self, args: &ProveArgs, results: &Path) -> GuestArgs {
-        let (kernel, kernel_dir) = match self.machine {
-            Machine::Virt | Machine::Cubieboard => (args.arm_kernel.clone(), None),
-            Machine::Arm64 => (args.arm64_kernel.clone(), None),
-            Machine::Pc if self.debug_kernel => (None, args.debug_kernel.clone()),
-            Machine::Pc => (args.kernel.clone(), None),
-        };
-        GuestArgs {
-            kernel,
-            kernel_dir,
-            results: Some(results.to_owned()),
-            verbose: args.verbose,
-            ..self.machine(results)
         }
     }
 }

@@ -26,7 +26,8 @@ use crate::{
         gfp::GFP_FOR_CALLER,
         task::{
             between_pieces,
-            let_others_run, //
+            let_others_run,
+            PIECE_PAGES, //
         }, //
     },
     ffi,
@@ -42,7 +43,10 @@ use crate::{
         extent::Extent, //
     }, //
 };
-use core::mem::ManuallyDrop;
+use core::{
+    cmp::min,
+    mem::ManuallyDrop, //
+};
 use kernel::{
     ffi::c_uint,
     page::PAGE_SIZE,
@@ -117,7 +121,7 @@ fn clean(range: &KernelRange) {
     let_others_run();
 }
 
-/// The blocks of a backing, as the direct map has them.
+/// The blocks of a backing, as the direct map has them, in pieces of [`PIECE_PAGES`].
 struct Blocks<'a> {
     backing: &'a dyn Backing,
     next: usize,
@@ -137,6 +141,10 @@ impl Iterator for Blocks<'_> {
             return None;
         }
         let range = self.backing.range_at(self.next).ok_or(EINVAL);
+        let range = range.map(|range| KernelRange {
+            len: min(range.len, PIECE_PAGES * PAGE_SIZE),
+            ..range
+        });
         let pages = range
             .as_ref()
             .map_or(usize::MAX, |range| range.len / PAGE_SIZE);

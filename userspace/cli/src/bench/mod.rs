@@ -14,6 +14,7 @@ mod meter;
 mod modules;
 mod plot;
 mod report;
+mod stalls;
 mod subject;
 mod undisturbed;
 
@@ -54,6 +55,8 @@ enum What {
     ///
     /// Counts what `bench map` counts. Needs QEMU's edu device.
     Dma(dma::Args),
+    /// How long others wait while programs do the worst that the devices let them do
+    Stalls(stalls::Args),
 }
 
 #[derive(clap::Args)]
@@ -86,6 +89,7 @@ pub fn run(args: &Args) -> Result<()> {
         What::Alloc(args) => alloc::run(args),
         What::Gpio(args) => gpio::run(args),
         What::Dma(args) => dma::run(args),
+        What::Stalls(args) => stalls::run(args),
     }
 }
 

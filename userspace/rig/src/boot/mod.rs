@@ -4,61 +4,10 @@
 pub mod tiny;
 pub mod virtme;
 
-use crate::cli::{Boot, GpioMode};
-use crate::guest;
-use crate::kvm::Accel;
+use crate::guest::{script, Guest};
 use crate::machine::Machine;
-use crate::place::{Kernel, Module};
+use crate::qemu::{port_args, share_args, value};
 use std::path::{Path, PathBuf};
-
-/// A guest to be booted.
-#[derive(Clone, Debug)]
-pub struct Guest {
-    pub boot: Boot,
-    pub machine: Machine,
-    pub accel: Accel,
-    pub kernel: Kernel,
-    pub modules: Vec<Module>,
-    pub repository: PathBuf,
-    pub results: Option<PathBuf>,
-    pub qemu: Vec<String>,
-    /// A modelled GPIO bank is in the guest, and leaves its files here.
-    pub gpio: Option<PathBuf>,
-    pub gpio_mode: GpioMode,
-    /// It can mount directories of the host.
-    pub has_9p: bool,
-    pub non_coherent: bool,
-    /// Whether it can reach QEMU's monitor.
-    pub monitor: bool,
-    /// The directory of the project's programs.
-    pub programs: PathBuf,
-    pub own_program: bool,
-    pub append: Vec<String>,
-    pub memory: String,
-    pub cpus: u32,
-    /// The command; without one, a shell on the terminal.
-    pub command: Option<Vec<String>>,
-    pub verbose: bool,
-}
-
-impl Guest {
-    /// Whether the command is in the guest's own memory: where the host's files cannot be had, and where
-    /// they are lost, since 9p does not survive the system's sleep.
-    pub fn has_own_program(&self) -> bool {
-        self.own_program || !self.sees_repository()
-    }
-
-    /// Whether the repository is in the guest where it is on the host.
-    pub fn sees_repository(&self) -> bool {
-        self.boot == Boot::Virtme || self.has_9p
-    }
-
-    /// Whether it speaks through virtio ports: since Linux 7.3 nothing comes out of them after the system's
-    /// sleep, so a guest that sleeps speaks through its console.
-    pub fn has_ports(&self) -> bool {
-        self.machine.has_virtio() && !self.own_program
-    }
-}
 
 /// The run's own directory, and the sockets in it which QEMU connects to.
 #[derive(Clone, Debug)]
@@ -88,36 +37,6 @@ impl Sockets {
     }
 }
 
-/// QEMU takes a comma in a value doubled.
-pub fn value(path: &Path) -> String {
-    path.to_string_lossy().replace(',', ",,")
-}
-
-/// A directory of the host, for the guest to mount by its tag.
-fn share_args(tag: &str, dir: &Path, readonly: bool) -> Vec<String> {
-    let id = tag.replace('.', "-");
-    let access = if readonly { ",readonly=on" } else { "" };
-    vec![
-        "-fsdev".to_owned(),
-        format!(
-            "local,id={id},path={},security_model=none,multidevs=remap{access}",
-            value(dir)
-        ),
-        "-device".to_owned(),
-        format!("virtio-9p-pci,fsdev={id},mount_tag={tag}"),
-    ]
-}
-
-fn port_args(name: &str, socket: &Path) -> Vec<String> {
-    let id = name.replace('.', "-");
-    vec![
-        "-chardev".to_owned(),
-        format!("socket,id={id},path={}", value(socket)),
-        "-device".to_owned(),
-        format!("virtserialport,bus=mapwright.0,chardev={id},name={name}"),
-    ]
-}
-
 /// QEMU listens for its monitor, and connects the guest's port to itself.
 fn monitor_args(socket: &Path) -> Vec<String> {
     let listener = format!(
@@ -132,7 +51,7 @@ fn monitor_args(socket: &Path) -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec();
-    args.extend(port_args(guest::PORT_MONITOR, socket));
+    args.extend(port_args(script::PORT_MONITOR, socket));
     args
 }
 
@@ -144,15 +63,15 @@ fn common_args(guest: &Guest, sockets: &Sockets) -> Vec<String> {
         args.extend(["-device", "virtio-serial-pci,id=mapwright"].map(str::to_owned));
     }
     if guest.command.is_some() && guest.has_ports() {
-        args.extend(port_args(guest::PORT_CONTROL, &sockets.control()));
-        args.extend(port_args(guest::PORT_OUT, &sockets.out()));
-        args.extend(port_args(guest::PORT_ERR, &sockets.err()));
+        args.extend(port_args(script::PORT_CONTROL, &sockets.control()));
+        args.extend(port_args(script::PORT_OUT, &sockets.out()));
+        args.extend(port_args(script::PORT_ERR, &sockets.err()));
     }
     if guest.monitor {
         args.extend(monitor_args(&sockets.monitor()));
     }
     if let Some(dir) = &guest.results {
-        args.extend(share_args(guest::TAG_RESULTS, dir, false));
+        args.extend(share_args(script::TAG_RESULTS, dir, false));
     }
     args.extend(guest.qemu.iter().cloned());
     args
@@ -180,52 +99,12 @@ fn kernel_args(guest: &Guest) -> Vec<String> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-
-    pub fn guest(boot: Boot) -> Guest {
-        Guest {
-            boot,
-            machine: Machine::Pc,
-            accel: Accel::Tcg,
-            kernel: Kernel {
-                release: "7.2.12".into(),
-                image: "/usr/lib/modules/7.2.12/vmlinuz".into(),
-                modules: "/usr/lib/modules/7.2.12".into(),
-            },
-            modules: vec![Module {
-                name: "mapwright".into(),
-                file: "/repo/build/7.2.12/mapwright.ko".into(),
-                needs: vec!["vfio".into(), "iommufd".into()],
-                params: vec!["x=1".into()],
-            }],
-            repository: "/re,po".into(),
-            results: Some("/tmp/results".into()),
-            qemu: vec!["-device".into(), "edu".into()],
-            gpio: None,
-            gpio_mode: GpioMode::Bank,
-            has_9p: true,
-            non_coherent: false,
-            monitor: false,
-            programs: "/re,po/build/bin".into(),
-            own_program: false,
-            append: vec!["nokaslr".into()],
-            memory: "1G".into(),
-            cpus: 2,
-            command: Some(vec!["true".into()]),
-            verbose: false,
-        }
-    }
+    use crate::guest::{tests::guest, Boot};
 
     pub fn sockets() -> Sockets {
         Sockets {
             dir: "/tmp/mapwright-x".into(),
         }
-    }
-
-    #[test]
-    fn commas_are_doubled() {
-        let args = share_args("mapwright.repo", Path::new("/a,b"), true).join(" ");
-        assert!(args.contains("path=/a,,b,"), "{args}");
-        assert!(args.contains("readonly=on"), "{args}");
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //! Booting with a small initramfs: busybox, a few of the kernel's modules and ours. The repository
 //! is mounted through 9p.
 
-use super::{common_args, kernel_args, share_args, value, Guest, Sockets};
-use crate::guest::{self, file_name, TINY_KERNEL_MODULES, TINY_MODULES};
-use crate::kvm::Accel;
-use crate::machine::Machine;
+use super::{common_args, kernel_args, Sockets};
+use crate::guest::script::{self, file_name, TINY_KERNEL_MODULES, TINY_MODULES};
+use crate::guest::Guest;
+use crate::machine::{Accel, Machine};
 use crate::place::Kernel;
+use crate::qemu::{share_args, value};
 use anyhow::{bail, Context, Result};
 use cpio::newc::{self, ModeFileType};
 use std::collections::HashMap;
@@ -37,7 +38,7 @@ pub fn command(guest: &Guest, sockets: &Sockets, token: &str) -> Result<Command>
     archive.file(
         "init",
         0o755,
-        guest::script(guest, token, &names).as_bytes(),
+        script::script(guest, token, &names).as_bytes(),
     )?;
     archive.dir(TINY_MODULES)?;
     archive.dir(TINY_KERNEL_MODULES)?;
@@ -71,8 +72,8 @@ fn args(guest: &Guest, sockets: &Sockets, initramfs: &Path) -> Vec<String> {
         args.extend(["-serial", "mon:stdio"].map(str::to_owned));
     }
     if guest.has_9p {
-        args.extend(share_args(guest::TAG_REPOSITORY, &guest.repository, true));
-        args.extend(share_args(guest::TAG_KERNEL, &guest.kernel.modules, true));
+        args.extend(share_args(script::TAG_REPOSITORY, &guest.repository, true));
+        args.extend(share_args(script::TAG_KERNEL, &guest.kernel.modules, true));
     }
     args.extend(common_args(guest, sockets));
     let console = format!("console={}", guest.machine.console());
@@ -239,9 +240,10 @@ fn unpacked(path: &PathBuf) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{guest, sockets};
+    use super::super::tests::sockets;
     use super::*;
-    use crate::cli::Boot;
+    use crate::guest::tests::guest;
+    use crate::guest::Boot;
 
     #[test]
     fn arguments() {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Booting with virtme-ng: the guest's root is the toolchain root, read-only.
 
-use super::{common_args, kernel_args, Guest, Sockets};
-use crate::guest;
-use crate::kvm::Accel;
+use super::{common_args, kernel_args, Sockets};
+use crate::guest::{script, Guest};
+use crate::machine::Accel;
 use anyhow::{bail, Context, Result};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -14,15 +14,15 @@ const BUSYBOX: &str = "/usr/bin/busybox";
 
 /// How to start it. The kernel's log comes out of standard error.
 pub fn command(guest: &Guest, sockets: &Sockets, token: &str) -> Result<Command> {
-    let script = sockets.dir.join("guest.sh");
-    fs::write(&script, guest::script(guest, token, &[]))
-        .and_then(|()| fs::set_permissions(&script, Permissions::from_mode(0o755)))
-        .with_context(|| format!("cannot write {}", script.display()))?;
+    let file = sockets.dir.join("guest.sh");
+    fs::write(&file, script::script(guest, token, &[]))
+        .and_then(|()| fs::set_permissions(&file, Permissions::from_mode(0o755)))
+        .with_context(|| format!("cannot write {}", file.display()))?;
     if guest.results.is_some() {
-        fs::create_dir_all(guest::RESULTS).with_context(|| {
+        fs::create_dir_all(script::RESULTS).with_context(|| {
             format!(
                 "cannot make {}, where the guest mounts the results",
-                guest::RESULTS
+                script::RESULTS
             )
         })?;
     }
@@ -35,7 +35,7 @@ pub fn command(guest: &Guest, sockets: &Sockets, token: &str) -> Result<Command>
     }
     let mut command = Command::new(vng);
     command
-        .args(args(guest, sockets, &script, virtiofs))
+        .args(args(guest, sockets, &file, virtiofs))
         // Its files and settings are those of this run.
         .env("HOME", &sockets.dir)
         .env("TMPDIR", &sockets.dir)
@@ -100,9 +100,10 @@ fn args(guest: &Guest, sockets: &Sockets, script: &Path, virtiofs: bool) -> Vec<
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{guest, sockets};
+    use super::super::tests::sockets;
     use super::*;
-    use crate::cli::Boot;
+    use crate::guest::tests::guest;
+    use crate::guest::Boot;
 
     #[test]
     fn a_command() {

@@ -2,7 +2,7 @@
 //! The suite in a guest, and what is wrong with such a run.
 
 use super::kunit::second_opinion;
-use crate::cli::{Boot, GuestArgs};
+use crate::guest::{Boot, GuestArgs};
 use crate::judge::Report as Fault;
 use crate::progress::{self, Progress};
 use crate::vm::{self, Ended, How, Stream};

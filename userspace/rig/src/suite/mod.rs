@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs all tests: those of the host, and the suite in guests, several at the same time.
 
+pub mod args;
 mod guest;
 mod host;
 mod kunit;
 mod plan;
 mod pool;
 
-use crate::cli::{GuestArgs, SmokeArgs, TestArgs, TestArmArgs, TestDebugArgs};
+use crate::guest::GuestArgs;
 use crate::place::{self, Kernel};
 use crate::vm;
 use anyhow::Result;
+use args::{SmokeArgs, TestArgs, TestArmArgs, TestDebugArgs};
 use guest::{Ran, Run};
 use ktap::Totals;
 use plan::{Plan, ARM, ARM64_PLANS, DEBUG, STOCK};
-pub use pool::default_jobs;
 use std::time::Duration;
 
 /// `test`

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which tests run in which machines: a line per boot.
 
-use crate::cli::{Boot, GpioMode, GuestArgs};
+use crate::guest::{Boot, GpioMode, GuestArgs};
 use crate::machine::Machine;
 use crate::place::Kernel;
 use crate::shape::{
@@ -241,6 +241,16 @@ pub const DEBUG: &[Plan] = &[
         ..GPIO_PCI
     },
     IOMMU_CHECKED,
+    Plan {
+        name: "edu-unplug-checked",
+        build: Build {
+            memory: CHECKED.memory,
+            qemu: "-M pc,max-ram-below-4g=256M -device edu,id=edu",
+            ..EDU_UNPLUG
+        },
+        append: EVERYTHING_AND_POISON,
+        ..DMA_PULLED
+    },
     Plan {
         name: "edu-bounce-failing",
         append: FAILING_EVERYTHING,

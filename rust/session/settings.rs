@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The region that a program gets without asking, which the administrator chooses.
+//! What the administrator chooses: limits, and the region that a program gets without asking.
 
 use kernel::fmt;
 use mapwright_uapi::{
@@ -11,6 +11,29 @@ use mapwright_uapi::{
     Caching,
     Method, //
 };
+
+/// How a device is set up.
+pub struct Settings {
+    /// MiB that all regions may hold together; 0 for half of the memory that the kernel has addresses for.
+    pub total_limit_mib: u32,
+    /// MiB of coherent memory that all regions may hold together; 0 for half of the area for contiguous
+    /// memory (CMA), or for as much as all without one.
+    pub coherent_limit_mib: u32,
+    /// Regions that there may be in all.
+    pub total_regions: u32,
+    /// MiB that the regions of one session may hold together; 0 for as much as all.
+    pub session_limit_mib: u32,
+    /// Regions that one session may hold.
+    pub session_regions: u32,
+    /// KiB that a page fault of a lazy mapping maps at most.
+    pub fault_around_kib: u32,
+    /// Whether who may open the device may have write-combining and uncached memory without `CAP_SYS_ADMIN`, too.
+    pub caching_for_all: bool,
+    /// Whether latencies are measured.
+    pub timing: bool,
+    /// What a program gets without asking.
+    pub default_region: DefaultRegion,
+}
 
 /// What default regions are made of: a combination that is sound.
 #[derive(Clone, Copy)]

@@ -6,8 +6,7 @@
 //! `ready` to insert the modules, `fail TEXT`, `running`, `exit STATUS`. After `exit` the guest waits for the rig's
 //! answer, so that nothing is still on its way when the power goes off.
 
-use crate::boot::Guest;
-use crate::cli::Boot;
+use super::{Boot, Guest};
 use shell_words::quote;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -131,7 +130,7 @@ pub fn file_name(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::tests::guest;
+    use crate::guest::tests::guest;
     use std::process::{Command, Stdio};
 
     #[test]

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A misc character device that may be unloaded only when nobody uses it.
+//!
+//! The `kernel` crate's `miscdevice` leaves `file_operations.owner` empty before 7.3: its module can be removed
+//! while a file is open, and closing that file crashes. Here the owner is set, so an open file
+//! holds the module, and so does a mapping, which holds its file.
+//!
+//! C headers: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h), [`include/linux/fs.h`](srctree/include/linux/fs.h)
+//!
+//! Documentation: [`Documentation/filesystems/vfs.rst`](srctree/Documentation/filesystems/vfs.rst)
+
+mod operations;
+
+use crate::map::vma::{
+    Mapped,
+    NewVma, //
+};
+use kernel::{
+    bindings,
+    error::to_result,
+    ffi::c_int,
+    fs::{
+        file::flags,
+        File, //
+    },
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    prelude::*,
+    seq_file::SeqFile,
+    sync::{
+        poll::PollTable,
+        Arc, //
+    },
+    types::Opaque,
+    uaccess::UserPtr, //
+};
+
+use operations::Operations;
+
+pub use crate::series::module::NoModule;
+
+/// An open file of a character device.
+///
+/// A method that an implementation does not have is an operation that its files do not have: the kernel refuses
+/// it, or does what it does for all files.
+///
+/// The methods may run at the same time in several threads. None of them but
+/// [`mmap`](Self::mmap) is called with the lock of the caller's address space held.
+///
+/// # Examples
+///
+/// A file that reads as what was last written to it, a byte:
+///
+/// ```
+/// use kernel::{
+///     fs::File,
+///     iov::{IovIterDest, IovIterSource},
+///     prelude::*,
+///     sync::{
+///         atomic::{Atomic, Relaxed},
+///         Arc,
+///     },
+/// };
+/// use mapkit::device::chardev::{CharDevice, Registration};
+///
+/// # type LocalModule = mapkit::device::chardev::NoModule;
+/// # fn main() {}
+/// # // SAFETY: Null stands for what is built in.
+/// # static THIS_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
+/// struct LastByte(Atomic<i32>);
+///
+/// #[vtable]
+/// impl CharDevice for LastByte {
+///     type Shared = ();
+///
+///     const MODULE: &'static ThisModule = &THIS_MODULE;
+///
+///     fn open(_: &Arc<()>, _: &File) -> Result<Arc<Self>> {
+///         Ok(Arc::new(Self(Atomic::new(0)), GFP_KERNEL)?)
+///     }
+///
+///     fn read(&self, _: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
+///         Ok(iov.copy_to_iter(&[self.0.load(Relaxed) as u8]))
+///     }
+///
+///     fn write(&self, _: u64, iov: &mut IovIterSource<'_>) -> Result<usize> {
+///         let mut byte = [0];
+///         let taken = iov.copy_from_iter(&mut byte);
+///         self.0.store(byte[0].into(), Relaxed);
+///         Ok(taken)
+///     }
+/// }
+///
+/// /// `/dev/last-byte` exists until this is dropped.
+/// fn register() -> Result<Pin<KBox<Registration<LastByte>>>> {
+///     let shared = Arc::new((), GFP_KERNEL)?;
+///     KBox::pin_init(Registration::new(c"last-byte", 0o600, shared), GFP_KERNEL)
+/// }
+/// ```
+#[vtable]
+pub trait CharDevice: Sized + Send + Sync + 'static {
+    /// What all open files share.
+    type Shared: Send + Sync + 'static;
+
+    /// The module whose code this is: [`this_module!`](crate::this_module).
+    const MODULE: &'static ThisModule;
+
+    /// `open(2)`.
+    fn open(shared: &Arc<Self::Shared>, file: &File) -> Result<Arc<Self>>;
+
+    /// `mmap(2)`. Called with the lock of the caller's address space held for writing, so it must
+    /// not touch the caller's memory, nor wait for a lock under which somebody does.
+    fn mmap<'a>(&self, _vma: NewVma<'a>) -> Result<Mapped<'a>> {
+        Err(ENODEV)
+    }
+
+    /// Whether an ioctl changes something that others see: memory, a device. Then the file has to be open for
+    /// writing, or it fails with `EBADF`, as `write(2)` does.
+    fn changes(_cmd: u32) -> bool {
+        false
+    }
+
+    /// `ioctl(2)`.
+    fn ioctl(&self, _cmd: u32, _arg: UserPtr) -> Result<u32> {
+        Err(ENOTTY)
+    }
+
+    /// `read(2)` at `pos`: fills `iov` and returns the bytes read, 0 at the end.
+    fn read(&self, _pos: u64, _iov: &mut IovIterDest<'_>) -> Result<usize> {
+        Err(EINVAL)
+    }
+
+    /// `write(2)` at `pos`: takes from `iov` and returns the bytes written.
+    fn write(&self, _pos: u64, _iov: &mut IovIterSource<'_>) -> Result<usize> {
+        Err(EINVAL)
+    }
+
+    /// What `/proc/PID/fdinfo/FD` tells beside the usual.
+    fn show_fdinfo(&self, _m: &SeqFile) {}
+
+    /// `poll(2)`: the `EPOLL…` bits of what is ready, after registering with `table` what announces a
+    /// change. Without it, a file is always ready.
+    fn poll(&self, _file: &File, _table: &PollTable<'_>) -> u32 {
+        0
+    }
+}
+
+/// Whether a file was opened for writing.
+pub fn may_write(file: &File) -> bool {
+    matches!(
+        file.flags() & flags::O_ACCMODE,
+        flags::O_WRONLY | flags::O_RDWR
+    )
+}
+
+/// A character device of the files `T`, registered until dropped.
+///
+/// It must not be leaked: the module's code would be gone, and the device still there.
+///
+/// # Invariants
+///
+/// `misc` is a registered `struct miscdevice` whose operations are those of `T`, and the first field,
+/// so that a pointer to it is one to this structure.
+#[repr(C)]
+#[pin_data(PinnedDrop)]
+pub struct Registration<T: CharDevice> {
+    #[pin]
+    misc: Opaque<bindings::miscdevice>,
+    shared: Arc<T::Shared>,
+}
+
+// SAFETY: A misc device may be deregistered by any thread.
+unsafe impl<T: CharDevice> Send for Registration<T> {}
+// SAFETY: It has no methods that take `&self`.
+unsafe impl<T: CharDevice> Sync for Registration<T> {}
+
+impl<T: CharDevice> Registration<T> {
+    /// Registers the device node `/dev/NAME` with the permission bits `mode`.
+    pub fn new(
+        name: &'static CStr,
+        mode: u16,
+        shared: Arc<T::Shared>,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // Last in time though first in place: files may be opened at once, and need `shared`.
+            shared,
+            misc <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
+                let misc = bindings::miscdevice {
+                    minor: bindings::MISC_DYNAMIC_MINOR as c_int,
+                    name: kernel::str::as_char_ptr_in_const_context(name),
+                    fops: Operations::<T>::TABLE,
+                    mode,
+                    ..pin_init::zeroed()
+                };
+                // SAFETY: The initializer may write to the slot.
+                unsafe { slot.write(misc) };
+                // SAFETY: The slot is initialized and stays in place until `drop` deregisters it.
+                // INVARIANT: If this succeeds, it is registered.
+                to_result(unsafe { bindings::misc_register(slot) })
+            }),
+        })
+    }
+}
+
+#[pinned_drop]
+impl<T: CharDevice> PinnedDrop for Registration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant it is registered.
+        unsafe { bindings::misc_deregister(self.misc.get()) };
+    }
+}

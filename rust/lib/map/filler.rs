@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! How a VMA is filled after `mmap(2)`: the fault handlers of its `vm_operations_struct`.
+
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+use crate::map::fault::{
+    FALLBACK,
+    PMD_PAGES, //
+};
+use crate::{
+    map::fault::{
+        Fault,
+        FaultResult, //
+    },
+    memory::mappable::MappingEvents, //
+};
+use kernel::{
+    bindings,
+    ffi::c_uint, //
+};
+
+/// A `vm_operations_struct.fault`.
+type FaultFn = unsafe extern "C" fn(*mut bindings::vm_fault) -> FaultResult;
+/// A `vm_operations_struct.huge_fault`.
+type HugeFaultFn = unsafe extern "C" fn(*mut bindings::vm_fault, c_uint) -> FaultResult;
+
+/// How a VMA of a `Mappable<T>` is filled after `mmap(2)`.
+///
+/// The functions may be called for VMAs that `vma::Filling::finish` gave the operations of `T` and of
+/// this filler, in the kind of VMA that it names.
+pub(crate) trait Filler<T> {
+    /// What answers a fault of a page.
+    const FAULT: Option<FaultFn> = None;
+    /// What answers a fault where a huge page could be.
+    const HUGE_FAULT: Option<HugeFaultFn> = None;
+}
+
+/// Not at all: everything is there.
+pub(crate) struct Eager;
+
+impl<T> Filler<T> for Eager {}
+
+/// With counted pages, in a VMA with `VM_MIXEDMAP`.
+pub(crate) struct WithPages;
+
+impl<T: MappingEvents> Filler<T> for WithPages {
+    const FAULT: Option<FaultFn> = Some(fault_with_pages::<T>);
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    const HUGE_FAULT: Option<HugeFaultFn> = Some(fault_with_pages_of_a_table::<T>);
+}
+
+/// With page frame numbers, in a VMA with `VM_PFNMAP` that is not copy-on-write.
+pub(crate) struct WithPfns;
+
+impl<T: MappingEvents> Filler<T> for WithPfns {
+    const FAULT: Option<FaultFn> = Some(fault_with_pfns::<T>);
+}
+
+/// With page frame numbers of memory that can be taken back, in such a VMA.
+pub(crate) struct WithHeldPfns;
+
+impl<T: MappingEvents> Filler<T> for WithHeldPfns {
+    const FAULT: Option<FaultFn> = Some(fault_with_held_pfns::<T>);
+}
+
+/// With huge pages where possible and page frame numbers elsewhere, in a VMA with `VM_PFNMAP` that
+/// is not copy-on-write.
+pub(crate) struct WithHugePages;
+
+impl<T: MappingEvents> Filler<T> for WithHugePages {
+    const FAULT: Option<FaultFn> = Some(fault_with_pfns::<T>);
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    const HUGE_FAULT: Option<HugeFaultFn> = Some(fault_with_huge_pages::<T>);
+}
+
+/// # Safety
+///
+/// See [`Filler`].
+unsafe extern "C" fn fault_with_pages<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+) -> FaultResult {
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_pages()
+}
+
+/// Where a huge page could be, there is no page table yet. Before it asked for a page, the kernel would
+/// allocate one, which the insertion does, too.
+///
+/// # Safety
+///
+/// See [`Filler`].
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+unsafe extern "C" fn fault_with_pages_of_a_table<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+    order: c_uint,
+) -> FaultResult {
+    if 1usize.checked_shl(order) != Some(PMD_PAGES) {
+        return FALLBACK;
+    }
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_pages()
+}
+
+/// # Safety
+///
+/// See [`Filler`].
+unsafe extern "C" fn fault_with_pfns<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+) -> FaultResult {
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_pfns()
+}
+
+/// # Safety
+///
+/// See [`Filler`].
+unsafe extern "C" fn fault_with_held_pfns<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+) -> FaultResult {
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_held_pfns()
+}
+
+/// # Safety
+///
+/// See [`Filler`].
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+unsafe extern "C" fn fault_with_huge_pages<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+    order: c_uint,
+) -> FaultResult {
+    if 1usize.checked_shl(order) != Some(PMD_PAGES) {
+        return FALLBACK;
+    }
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_pmd()
+}
