@@ -14,6 +14,8 @@ use kernel::{
 };
 
 /// An amount that can be taken from until it is used up.
+///
+/// For an example, see [`Taken`].
 pub struct Budget {
     used: Atomic<i64>,
     limit: i64,

@@ -25,6 +25,8 @@ fn is_capable(capability: c_uint) -> bool {
 }
 
 /// Whether the calling task has `CAP_SYS_ADMIN` in the initial user namespace.
+///
+/// For an example, see [`expect_kernel_may_be_seen`](crate::base::lockdown::expect_kernel_may_be_seen).
 pub fn is_sys_admin() -> bool {
     is_capable(bindings::CAP_SYS_ADMIN)
 }

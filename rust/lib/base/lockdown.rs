@@ -14,6 +14,8 @@ use kernel::{
 
 /// `EPERM` if nobody may change the running kernel (`integrity`), as a device can of which somebody has the
 /// registers: what `/dev/mem` asks.
+///
+/// For an example, see [`is_sys_rawio`](crate::base::capability::is_sys_rawio).
 pub fn expect_devices_may_be_driven() -> Result {
     // SAFETY: May be called by any task in process context.
     to_result(unsafe { ffi::mapkit_locked_down_dev_mem() })

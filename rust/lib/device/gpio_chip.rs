@@ -43,6 +43,8 @@ pub const LINES: usize = ffi::MAPKIT_GPIO_LINES as usize;
 pub type Names = [Option<&'static CStr>; LINES];
 
 /// What is detected of a line: an edge, both, or a level.
+///
+/// For an example, see [`GpioChip`].
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Detect {
     /// From low to high.
@@ -75,6 +77,8 @@ impl Detect {
 
 /// A GPIO controller of [`LINES`] lines that does not sleep: its methods may be called from any context,
 /// at the same time, with interrupts disabled. They are called with lines below [`LINES`].
+///
+/// For an example, see [`GpioChip`].
 pub trait Lines: Send + Sync + 'static {
     /// Whether the lines can interrupt.
     fn can_interrupt(&self) -> bool;

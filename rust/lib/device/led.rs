@@ -17,6 +17,8 @@ use kernel::{
 };
 
 /// What an LED is switched by.
+///
+/// For an example, see [`Led`].
 pub trait Switch: Send + Sync + 'static {
     /// Switches it on or off. May be called from any context, also with interrupts disabled, and must
     /// not sleep.

@@ -101,12 +101,44 @@ impl Drop for ActiveParent {
 
 /// Waits until all RCU read-side sections have ended that have begun already. May sleep, so it must
 /// not be called in one.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::sync::atomic::{Atomic, Relaxed};
+/// use mapkit::device::{mmio::Window, power};
+///
+/// /// Registers that are not accessed any more once this is said to be off.
+/// struct Clocked {
+///     registers: Window<0x100>,
+///     is_on: Atomic<bool>,
+/// }
+///
+/// impl Clocked {
+///     /// Does something with the registers if they have their clock.
+///     fn with(&self, f: impl FnOnce()) {
+///         self.registers.with(|_| {
+///             if self.is_on.load(Relaxed) {
+///                 f();
+///             }
+///         });
+///     }
+///
+///     /// When this returns, the clock may be switched off.
+///     fn off(&self) {
+///         self.is_on.store(false, Relaxed);
+///         power::wait_for_readers();
+///     }
+/// }
+/// ```
 pub fn wait_for_readers() {
     // SAFETY: It has no requirement but the context, which is a deadlock where it is wrong.
     unsafe { bindings::synchronize_rcu() };
 }
 
 /// What must rest while the system sleeps.
+///
+/// For an example, see [`SleepNotifier`].
 pub trait Sleeper: Send + Sync + 'static {
     /// The system is about to sleep, while programs still run. All RCU read-side sections that began
     /// before this returned have ended when the first device is suspended.

@@ -86,6 +86,23 @@ impl Drop for OfDriver {
 
 /// Calls `f` with `nr_pages` pages that are allocated for `device` meanwhile, and returns what it does. It
 /// fails as [`Coherent::new`] does.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::{
+///     dma::{coherent::allocate_for, device::DmaDevice},
+///     memory::backing::Backing,
+/// };
+///
+/// /// Has the device write its status to a page, and looks at that.
+/// fn status(device: &DmaDevice, ask: impl FnOnce(u64) -> Result) -> Result {
+///     device.in_use(|in_use| {
+///         allocate_for(in_use, 1, |page: &dyn Backing| ask(page.dma_addr(0).ok_or(EINVAL)?))?
+///     })?
+/// }
+/// ```
 pub fn allocate_for<R>(
     device: &InUse<'_>,
     nr_pages: usize,

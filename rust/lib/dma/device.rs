@@ -237,6 +237,8 @@ impl Revoke for DmaDevice {
 /// # Invariants
 ///
 /// It was counted as one of the device's users.
+///
+/// For an example, see [`DmaDevice`].
 pub struct InUse<'a>(&'a DmaDevice);
 
 impl Deref for InUse<'_> {

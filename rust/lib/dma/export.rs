@@ -151,6 +151,8 @@ struct MappedTable {
 ///
 /// `EINVAL` if there are no such pages, `EOPNOTSUPP` if they have no reference count of their own: what
 /// others do with them could outlive them.
+///
+/// For an example, see [`Exportable`].
 pub fn export<T: Exportable>(
     memory: Arc<Mappable<T>>,
     pages: Range<usize>,

@@ -210,6 +210,8 @@ impl Drop for Attachment {
 ///
 /// `table` was made by `dma_buf_map_attachment_unlocked()` for `attachment`, which is attached, and
 /// `direction`, and is owned.
+///
+/// For an example, see [`Import`].
 pub struct MappedImport<'a> {
     device: &'a DmaDevice,
     attachment: NonNull<bindings::dma_buf_attachment>,

@@ -9,6 +9,8 @@
 use crate::ffi;
 
 /// An area.
+///
+/// For an example, see [`Areas`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Area {

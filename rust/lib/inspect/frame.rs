@@ -126,6 +126,17 @@ impl Frame {
 }
 
 /// Whether memory that the kernel manages is at the frame `pfn`.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::inspect::frame;
+///
+/// /// How many of the first frames are memory.
+/// fn memory_below(frames: u64) -> usize {
+///     (0..frames).filter(|pfn| frame::is_memory(*pfn)).count()
+/// }
+/// ```
 pub fn is_memory(pfn: u64) -> bool {
     let Ok(pfn) = usize::try_from(pfn) else {
         return false;

@@ -253,6 +253,19 @@ impl Drop for Guard<'_> {
 }
 
 /// The tables of an address space, while they are kept from being freed.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::inspect::page_table::{AddressSpace, View};
+///
+/// /// The first entry of the top table of the calling program, whose entries have 8 bytes.
+/// fn first_entry() -> Result<u64> {
+///     let space = AddressSpace::of_process(0)?;
+///     space.with_tables(View::Process, 0, |tables| tables.read(tables.root(), 0, 8))
+/// }
+/// ```
 pub struct Tables<'a> {
     root: u64,
     _guard: &'a Guard<'a>,
@@ -307,6 +320,16 @@ pub fn address_bits() -> u32 {
 
 /// Which addresses are user mode's, and which the kernel's. Where those in between cannot be translated, both
 /// are.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::inspect::page_table::Halves;
+///
+/// fn is_kernels(address: u64) -> bool {
+///     address >= Halves::new().kernel_first
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Halves {
     /// The last address of user mode.

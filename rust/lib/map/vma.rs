@@ -164,6 +164,8 @@ impl<'a> ZapOnDrop<'a> {
 ///
 /// `operations` are those for VMAs with the private data `private`, which is a reference that keeps
 /// alive what is mapped in the VMA. Neither has been given to it yet.
+///
+/// For an example, see [`NewVma`].
 #[must_use = "it has to be returned from the mmap hook"]
 pub struct Mapped<'a> {
     vma: NewVma<'a>,

@@ -29,6 +29,8 @@ const GFP: bindings::gfp_t =
     bindings::GFP_KERNEL_ACCOUNT | bindings::__GFP_NOWARN | ffi::__GFP_NORETRY;
 
 /// Names the counters of a set.
+///
+/// For an example, see [`PerCpuCounters`].
 pub trait CounterNames: Copy + 'static {
     /// How many there are.
     const COUNT: usize;

@@ -127,6 +127,8 @@ impl<B: ?Sized + Send + 'static> Revoke for Revocable<B> {
 /// # Invariants
 ///
 /// `memory` is valid as long as the lock is held, or for `'a` if there is none.
+///
+/// For an example, see [`Revocable`].
 pub struct Held<'a, B: ?Sized> {
     memory: *const B,
     _state: Option<Guard<'a, State<B>, MutexBackend>>,

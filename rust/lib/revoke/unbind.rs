@@ -26,6 +26,8 @@ use kernel::{
 };
 
 /// What can be taken back from programs.
+///
+/// For an example, see [`at_unbind`].
 pub trait Revoke: Send + Sync + 'static {
     /// Takes it back, for good. It must not wait for a program; it may be called more than once.
     fn revoke(&self);

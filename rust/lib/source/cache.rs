@@ -25,6 +25,8 @@ use kernel::{
 };
 
 /// Flags of a cache.
+///
+/// For an example, see [`Cache`].
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct CacheFlags(bindings::slab_flags_t);
 
@@ -60,6 +62,8 @@ impl BitOr for CacheFlags {
 }
 
 /// What a cache is to be like.
+///
+/// For an example, see [`Cache`].
 #[derive(Clone, Copy)]
 pub struct CacheOptions {
     /// Bytes of an object, up to `KMALLOC_MAX_CACHE_SIZE`.
@@ -168,6 +172,20 @@ unsafe impl Source for Cache {
 }
 
 /// A cache whose objects are allocated on a node.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::{
+///     base::sysinfo::OnlineNode,
+///     source::{Cache, CacheOnNode},
+/// };
+///
+/// fn on_first_node(cache: Cache) -> Result<CacheOnNode> {
+///     Ok(CacheOnNode::new(cache, OnlineNode::new(0).ok_or(ENODEV)?))
+/// }
+/// ```
 pub struct CacheOnNode {
     cache: Cache,
     node: c_int,

@@ -38,6 +38,8 @@ unsafe fn actual_bytes(object: NonNull<u8>, asked: usize) -> usize {
 }
 
 /// `kmalloc()`, also of 0 bytes.
+///
+/// For an example, see [`pairs`](crate::source::pairs).
 pub struct Kmalloc {
     bytes: usize,
     gfp: bindings::gfp_t,

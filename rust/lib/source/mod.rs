@@ -110,6 +110,8 @@ pub struct Change {
 }
 
 /// An object that was just allocated, to look at.
+///
+/// For an example, see [`Watch`].
 pub struct Fresh<'a, S: Source> {
     source: &'a S,
     object: S::Object,
@@ -170,6 +172,8 @@ pub trait Watch {
 }
 
 /// Watches nothing.
+///
+/// For an example, see [`pairs`](crate::source::pairs).
 pub struct Unwatched;
 
 impl Watch for Unwatched {}

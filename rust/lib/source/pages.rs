@@ -138,6 +138,19 @@ unsafe impl Source for PageBlocksOnNode {
 
 /// Blocks that are split with `split_page()`, so that each page has a reference count of its own, and
 /// freed page by page.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::source::{pairs, Gfp, PageBlocks, SplitBlocks, Unwatched};
+///
+/// /// Blocks of 2^3 pages, which are freed page by page.
+/// fn exercise() -> Result<usize> {
+///     let source = SplitBlocks::new(PageBlocks::new(3, Gfp::KERNEL)?)?;
+///     Ok(pairs(&source, 100, &mut Unwatched))
+/// }
+/// ```
 pub struct SplitBlocks<S>(S, c_uint);
 
 impl SplitBlocks<PageBlocks> {

@@ -96,7 +96,10 @@ impl CharDevice for Opened {
     }
 
     /// What the device is, as four bytes. `ENODEV` once it has lost its driver.
-    fn read(&self, _pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
+    fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
+        if pos > 0 {
+            return Ok(0);
+        }
         let read = self.0.registers.with(|io| io.read(IDENTIFICATION));
         let value = read.ok_or(ENODEV)?.into_raw();
         Ok(iov.copy_to_iter(&value.to_ne_bytes()))

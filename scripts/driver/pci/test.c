@@ -65,8 +65,8 @@ int main(void)
 	registers = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, 0);
 	if (registers == MAP_FAILED)
 		error(1, errno, "mmap");
-	if (read(fd, &read_value, sizeof(read_value)) != sizeof(read_value))
-		error(1, errno, "read");
+	if (pread(fd, &read_value, sizeof(read_value), 0) != sizeof(read_value))
+		error(1, errno, "pread");
 	if (read_value != 0x010000ed || registers[0] != read_value)
 		error(1, 0, "the kernel reads %#x, the program %#x", read_value, registers[0]);
 
@@ -76,7 +76,7 @@ int main(void)
 		read_value = registers[0];
 		error(1, 0, "the page of a device without its driver reads as %#x", read_value);
 	}
-	if (read(fd, &read_value, sizeof(read_value)) >= 0 || errno != ENODEV)
+	if (pread(fd, &read_value, sizeof(read_value), 0) >= 0 || errno != ENODEV)
 		error(1, 0, "the file of a device without its driver can be read");
 	close(fd);
 	tell_driver("bind", device);

@@ -149,6 +149,21 @@ pub trait CharDevice: Sized + Send + Sync + 'static {
 }
 
 /// Whether a file was opened for writing.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{fs::File, prelude::*};
+/// use mapkit::device::chardev::may_write;
+///
+/// /// In `open`: whether what the file makes may be changed by it. `EACCES` if it must be.
+/// fn expect_writer(file: &File) -> Result {
+///     match may_write(file) {
+///         true => Ok(()),
+///         false => Err(EACCES),
+///     }
+/// }
+/// ```
 pub fn may_write(file: &File) -> bool {
     matches!(
         file.flags() & flags::O_ACCMODE,
@@ -164,6 +179,8 @@ pub fn may_write(file: &File) -> bool {
 ///
 /// `misc` is a registered `struct miscdevice` whose operations are those of `T`, and the first field,
 /// so that a pointer to it is one to this structure.
+///
+/// For an example, see [`CharDevice`].
 #[repr(C)]
 #[pin_data(PinnedDrop)]
 pub struct Registration<T: CharDevice> {
