@@ -216,13 +216,22 @@ doc: rig-ready ## rig: The pages of mapkit, and whether their examples compile
 		{ cat $(BUILD)/doc/log; exit 1; }
 	@echo 'Written: $(BUILD)/doc/mapkit/index.html'
 
+.PHONY: rust-analyzer
+rust-analyzer: rig-ready ## rig: Tell rust-analyzer of all crates: rust-project.json
+	@$(REPO)/scripts/rust-analyzer/write
+
+# make-driver FOLDER: builds the driver that scripts/new-driver wrote there.
+make-driver = $(IN_ROOT) make --no-print-directory -C $(1) KDIR=/lib/modules/$$($(REPO)/scripts/setup --release)/build CC=gcc-14
+
 .PHONY: test-driver
-test-driver: rig-ready ## rig: Write a driver with scripts/new-driver, build it, and run its test in a guest
-	@rm -rf $(BUILD)/driver
+test-driver: rig-ready ## rig: Write drivers with scripts/new-driver, build them, and run their tests in guests
+	@rm -rf $(BUILD)/driver $(BUILD)/driver-pci
 	@$(REPO)/scripts/new-driver net_buffer $(BUILD)/driver
-	@release=$$($(REPO)/scripts/setup --release) && $(IN_ROOT) make --no-print-directory -C $(BUILD)/driver \
-		KDIR=/lib/modules/$$release/build CC=gcc-14
+	@$(call make-driver,$(BUILD)/driver)
 	@$(REPO)/scripts/vm run --boot tiny --modules $(BUILD)/driver -- $(BUILD)/driver/test
+	@$(REPO)/scripts/new-driver --pci net_registers $(BUILD)/driver-pci
+	@$(call make-driver,$(BUILD)/driver-pci)
+	@$(REPO)/scripts/vm run --boot tiny --qemu '-device edu' --modules $(BUILD)/driver-pci -- $(BUILD)/driver-pci/test
 
 .PHONY: check-real
 check-real: setup ## rig: Follow README's instructions for a real machine in a fresh Debian and a guest that boots it

@@ -2,7 +2,11 @@
 
 //! Safe wrappers for mapping memory, of what the `kernel` crate lacks.
 //!
-//! Its chapters, in reading order:
+//! To learn how a driver is written with them, begin with the [`guide`]: [your first driver](guide::first_driver),
+//! [a driver for a device](guide::device_driver), [what the function that you know from C is here](guide::from_c),
+//! [what each type promises](guide::promises), and [the order of locks](guide::locks).
+//!
+//! The chapters, in reading order:
 //!
 //! - [`memory`]: a [`Backing`](memory::backing::Backing) owns page frames that programs may see: of the page
 //!   allocator, of `kmalloc()`, of `vmalloc()`, with the memory type that the driver chooses.
@@ -33,6 +37,8 @@ pub mod base;
 pub mod device;
 pub mod dma;
 mod ffi;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 pub mod inspect;
 pub mod map;
 pub mod memory;

@@ -2,24 +2,11 @@
 
 //! `/dev/example`: each file that is opened has a buffer, whose pages a program gets when it touches them.
 
-use kernel::{
-    fs::File,
-    prelude::*,
-    sync::Arc, //
-};
+use kernel::{fs::File, prelude::*, sync::Arc};
 use mapkit::{
-    device::chardev::{
-        CharDevice,
-        Registration, //
-    },
-    map::vma::{
-        Mapped,
-        NewVma, //
-    },
-    memory::{
-        mappable::Mappable,
-        vmalloc::Vmalloc, //
-    },
+    device::chardev::{CharDevice, Registration},
+    map::vma::{Mapped, NewVma},
+    memory::{mappable::Mappable, vmalloc::Vmalloc},
 };
 
 module! {

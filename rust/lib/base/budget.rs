@@ -14,6 +14,8 @@ use kernel::{
 };
 
 /// An amount that can be taken from until it is used up.
+///
+/// For an example, see [`Taken`].
 pub struct Budget {
     used: Atomic<i64>,
     limit: i64,
@@ -60,6 +62,22 @@ impl Budget {
 }
 
 /// An amount that is charged until this is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{prelude::*, sync::Arc};
+/// use mapkit::base::budget::{Budget, Charged};
+///
+/// /// Ten bytes of twelve, which are uncharged when what is returned is dropped.
+/// fn ten_bytes() -> Result<Charged> {
+///     let budget = Arc::new(Budget::new(12), GFP_KERNEL)?;
+///     let ten = Charged::new(&budget, 10)?;
+///     assert!(Charged::new(&budget, 3).is_err());
+///     assert_eq!(budget.used(), 10);
+///     Ok(ten)
+/// }
+/// ```
 pub struct Charged {
     budget: Arc<Budget>,
     amount: i64,

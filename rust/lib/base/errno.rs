@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Error numbers that the `kernel` crate does not name.
+//!
+//! C header: [`include/uapi/asm-generic/errno.h`](srctree/include/uapi/asm-generic/errno.h)
 
 use kernel::{
     bindings,
@@ -21,6 +23,20 @@ pub(crate) fn to_result(status: c_int) -> Result {
 }
 
 /// `EOPNOTSUPP`: the operation exists, but not for this object.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::{base::errno, memory::backing::Backing};
+///
+/// fn expect_refcounted(memory: &dyn Backing) -> Result {
+///     match memory.refcounted() {
+///         true => Ok(()),
+///         false => Err(errno::eopnotsupp()),
+///     }
+/// }
+/// ```
 pub fn eopnotsupp() -> Error {
     Error::from_errno(-(bindings::EOPNOTSUPP as c_int))
 }

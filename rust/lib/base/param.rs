@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Parameters of a module: numbers, as the `kernel` crate has them, and words, which it lacks.
+//!
+//! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
 use crate::ffi;
 use core::{
@@ -15,6 +17,15 @@ use kernel::{
 
 /// The number that a module was given for a parameter, or that the parameter has by default: of what the
 /// parameter's `value()` returns, which is a number or a reference to one.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::base::param;
+///
+/// // In a module with the parameter `limit`: `param::number(module_parameters::limit.value())`.
+/// assert_eq!(param::number::<u32>(&7), 7);
+/// ```
 #[inline]
 pub fn number<T: Copy>(value: impl Borrow<T>) -> T {
     *value.borrow()

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! What the machine has.
+//!
+//! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h), [`include/linux/nodemask.h`](srctree/include/linux/nodemask.h)
 
 use crate::ffi;
 use kernel::{
@@ -11,6 +13,17 @@ use kernel::{
 
 /// Bytes of memory that the kernel manages and has an address for: without high memory, which 32-bit machines may
 /// have beside.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::base::{budget::Budget, sysinfo};
+///
+/// /// Half of the memory, for all files together.
+/// fn limit() -> Budget {
+///     Budget::new(sysinfo::low_memory_bytes() / 2)
+/// }
+/// ```
 pub fn low_memory_bytes() -> u64 {
     let mut info: bindings::sysinfo = Default::default();
     // SAFETY: `info` is valid for writing.
@@ -28,6 +41,18 @@ pub fn free_cma_bytes() -> u64 {
 }
 
 /// A node that was online when this was made.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::{base::sysinfo::OnlineNode, source::{Gfp, KmallocOnNode}};
+///
+/// fn objects_on(node: u32) -> Result<KmallocOnNode> {
+///     let node = OnlineNode::new(node).ok_or(ENODEV)?;
+///     Ok(KmallocOnNode::new(64, Gfp::KERNEL, node))
+/// }
+/// ```
 #[derive(Clone, Copy)]
 pub struct OnlineNode(u32);
 

@@ -4,6 +4,10 @@
 //!
 //! The rules of `copy_struct_from_user()` in `include/linux/uaccess.h`: programs and kernels that
 //! know different versions of a structure understand each other.
+//!
+//! C header: [`include/linux/uaccess.h`](srctree/include/linux/uaccess.h)
+//!
+//! Documentation: [`Documentation/process/adding-syscalls.rst`](srctree/Documentation/process/adding-syscalls.rst)
 
 use core::cmp::min;
 use kernel::{
@@ -95,6 +99,22 @@ impl UserStruct {
 }
 
 /// An array of `T` at an address of the calling program, written from its start on.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{prelude::*, uaccess::UserPtr};
+/// use mapkit::{base::uaccess::UserArray, memory::backing::Backing};
+///
+/// /// Tells the first frame of each run, to an array that is as long as there are runs.
+/// fn tell(memory: &dyn Backing, array: UserPtr) -> Result {
+///     let mut array = UserArray::new(array);
+///     for run in memory.runs(0, memory.nr_pages()) {
+///         array.push(&[run.pfn as u64])?;
+///     }
+///     Ok(())
+/// }
+/// ```
 pub struct UserArray {
     addr: UserPtr,
 }

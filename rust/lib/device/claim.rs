@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! A range of physical addresses that a driver has for itself: a line of `/proc/iomem`.
+//!
+//! C header: [`include/linux/ioport.h`](srctree/include/linux/ioport.h)
 
 use core::ptr;
 use kernel::{
@@ -19,6 +21,19 @@ use kernel::{
 /// The `kernel` crate claims a part of a device's resource, and releases it as a part of all memory.
 /// For a device of a device tree, whose resource is not in the list of all memory, that warns and
 /// leaves the claim.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{device::Core, platform, prelude::*};
+/// use mapkit::device::{claim::Claim, mmio::Window};
+///
+/// /// In `probe`: the first 4 KiB of the device's registers, which nobody else has.
+/// fn registers(device: &platform::Device<Core<'_>>) -> Result<(Claim, Window<0x1000>)> {
+///     let claim = Claim::of_resource(device, 0, c"example")?;
+///     Ok((claim, Window::of_resource(device, 0)?))
+/// }
+/// ```
 pub struct Claim {
     start: PhysAddr,
     size: ResourceSize,

@@ -4,6 +4,10 @@
 //! tools use, consumers in the kernel, `/sys/kernel/debug/gpio`.
 //!
 //! Who uses it links `gpio_chip.o` into the module.
+//!
+//! C header: [`include/linux/gpio/driver.h`](srctree/include/linux/gpio/driver.h)
+//!
+//! Documentation: [`Documentation/driver-api/gpio/driver.rst`](srctree/Documentation/driver-api/gpio/driver.rst)
 
 use crate::ffi::{
     self,
@@ -39,6 +43,8 @@ pub const LINES: usize = ffi::MAPKIT_GPIO_LINES as usize;
 pub type Names = [Option<&'static CStr>; LINES];
 
 /// What is detected of a line: an edge, both, or a level.
+///
+/// For an example, see [`GpioChip`].
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Detect {
     /// From low to high.
@@ -71,6 +77,8 @@ impl Detect {
 
 /// A GPIO controller of [`LINES`] lines that does not sleep: its methods may be called from any context,
 /// at the same time, with interrupts disabled. They are called with lines below [`LINES`].
+///
+/// For an example, see [`GpioChip`].
 pub trait Lines: Send + Sync + 'static {
     /// Whether the lines can interrupt.
     fn can_interrupt(&self) -> bool;
@@ -117,6 +125,88 @@ pub trait Lines: Send + Sync + 'static {
 /// # Invariants
 ///
 /// `raw` is what `mapkit_gpio_chip_register` returned for `lines`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     device::{Bound, Device},
+///     prelude::*,
+///     sync::Arc,
+/// };
+/// use mapkit::{
+///     device::gpio_chip::{Detect, GpioChip, Lines},
+///     sync::irq_lock::IrqLock,
+/// };
+///
+/// /// Lines that are all outputs, and kept in memory.
+/// #[pin_data]
+/// struct Outputs {
+///     #[pin]
+///     levels: IrqLock<u32>,
+/// }
+///
+/// impl Lines for Outputs {
+///     fn can_interrupt(&self) -> bool {
+///         false
+///     }
+///
+///     fn request(&self, _line: u32) -> Result {
+///         Ok(())
+///     }
+///
+///     fn free(&self, _line: u32) {}
+///
+///     fn is_input(&self, _line: u32) -> Result<bool> {
+///         Ok(false)
+///     }
+///
+///     fn make_input(&self, _line: u32) -> Result {
+///         Err(EINVAL)
+///     }
+///
+///     fn make_output(&self, line: u32, high: bool) -> Result {
+///         let bit = 1u32.wrapping_shl(line);
+///         if high {
+///             self.set(bit, 0)
+///         } else {
+///             self.set(0, bit)
+///         }
+///     }
+///
+///     fn levels(&self, lines: u32) -> Result<u32> {
+///         Ok(self.levels.with(|levels| *levels & lines))
+///     }
+///
+///     fn set(&self, set: u32, clear: u32) -> Result {
+///         self.levels.with(|levels| *levels = *levels & !clear | set);
+///         Ok(())
+///     }
+///
+///     fn begin_interrupts(&self, _line: u32) -> Result {
+///         Err(EINVAL)
+///     }
+///
+///     fn end_interrupts(&self, _line: u32) {}
+///
+///     fn detect(&self, _line: u32, _detect: Detect) -> Result {
+///         Err(EINVAL)
+///     }
+///
+///     fn mask(&self, _line: u32) {}
+///
+///     fn unmask(&self, _line: u32) {}
+/// }
+///
+/// /// In `probe`: lines of this device, until what is returned is dropped.
+/// fn register(
+///     device: &Device<Bound>,
+///     module: &'static ThisModule,
+///     lines: Arc<Outputs>,
+/// ) -> Result<GpioChip<Outputs>> {
+///     GpioChip::new(device, module, c"outputs", None, lines)
+/// }
+/// ```
 pub struct GpioChip<T: Lines> {
     raw: *mut ffi::mapkit_gpio_chip,
     // What `raw` points to; dropped after `drop` has unregistered it.

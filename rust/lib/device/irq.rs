@@ -3,6 +3,10 @@
 //! Interrupts of a device that may lose its driver at any time.
 //!
 //! A [`Request`] names an interrupt of a device, and a [`Registration`] has a [`Handler`] called for it.
+//!
+//! C header: [`include/linux/interrupt.h`](srctree/include/linux/interrupt.h)
+//!
+//! Documentation: [`Documentation/core-api/genericirq.rst`](srctree/Documentation/core-api/genericirq.rst)
 
 use crate::{
     base::errno::to_result,
@@ -47,6 +51,18 @@ use kernel::{
 /// # Invariants
 ///
 /// `irq` is the number of an interrupt of `device`, which stays that for as long as the device is bound.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{device::Core, pci, prelude::*};
+/// use mapkit::device::irq::{Request, Signal};
+///
+/// /// In `probe`: a message if the function can send one, for which it must be a bus master; else the wire.
+/// fn interrupt<'a>(device: &'a pci::Device<Core<'_>>) -> Result<Request<'a>> {
+///     Request::of_pci(device, Signal::Message).or_else(|_| Request::of_pci(device, Signal::Wire))
+/// }
+/// ```
 pub struct Request<'a> {
     device: &'a Device<Bound>,
     irq: c_uint,
@@ -55,6 +71,8 @@ pub struct Request<'a> {
 }
 
 /// How a PCI function raises its interrupt.
+///
+/// For an example, see [`Request`].
 #[cfg(CONFIG_PCI)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
@@ -121,6 +139,8 @@ impl Drop for Vector {
 }
 
 /// Called for the interrupts of a device that has its driver.
+///
+/// For an example, see [`Registration`].
 pub trait Handler: Send + Sync + 'static {
     /// Whether there is a thread that [`handle_threaded`](Self::handle_threaded) is called in.
     const THREADED: bool;

@@ -3,6 +3,10 @@
 //! LED class devices: `/sys/class/leds/NAME`, with triggers such as `heartbeat`.
 //!
 //! Who uses it links `led.o` into the module.
+//!
+//! C header: [`include/linux/leds.h`](srctree/include/linux/leds.h)
+//!
+//! Documentation: [`Documentation/leds/leds-class.rst`](srctree/Documentation/leds/leds-class.rst)
 
 use crate::ffi;
 use core::ptr;
@@ -13,6 +17,8 @@ use kernel::{
 };
 
 /// What an LED is switched by.
+///
+/// For an example, see [`Led`].
 pub trait Switch: Send + Sync + 'static {
     /// Switches it on or off. May be called from any context, also with interrupts disabled, and must
     /// not sleep.
@@ -24,6 +30,33 @@ pub trait Switch: Send + Sync + 'static {
 /// # Invariants
 ///
 /// `raw` is what `mapkit_led_register` returned for `switch`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     prelude::*,
+///     sync::{
+///         atomic::{Atomic, Relaxed},
+///         Arc,
+///     },
+/// };
+/// use mapkit::device::led::{Led, Switch};
+///
+/// /// Remembers whether it is on.
+/// struct Lamp(Arc<Atomic<bool>>);
+///
+/// impl Switch for Lamp {
+///     fn set(&self, on: bool) {
+///         self.0.store(on, Relaxed);
+///     }
+/// }
+///
+/// /// `/sys/class/leds/example:status`, until what is returned is dropped.
+/// fn register(is_on: Arc<Atomic<bool>>) -> Result<Led<Lamp>> {
+///     Led::new(c"example:status", Lamp(is_on))
+/// }
+/// ```
 pub struct Led<T: Switch> {
     raw: *mut ffi::mapkit_led,
     // What `raw` points to; dropped after `drop` has unregistered it.

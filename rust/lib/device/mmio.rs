@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Registers of a device, mapped for as long as it has its driver.
+//!
+//! C header: [`include/linux/io.h`](srctree/include/linux/io.h)
+//!
+//! Documentation: [`Documentation/driver-api/device-io.rst`](srctree/Documentation/driver-api/device-io.rst)
 
 #[cfg(CONFIG_PCI)]
 use crate::series::mmio::DevresBar;
@@ -25,6 +29,36 @@ pub use crate::series::mmio::Registers;
 ///
 /// They are unmapped when the device loses its driver, after which nobody accesses them any more. What has
 /// them mapped is given to the methods of [`kernel::io::Io`] as [`Registers`].
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     io::{register, Io},
+///     pci,
+///     prelude::*,
+/// };
+/// use mapkit::device::mmio::Window;
+///
+/// register! {
+///     /// What the device is.
+///     IDENTIFICATION(u32) @ 0x00 {
+///         31:0 value;
+///     }
+/// }
+///
+/// /// In `probe`: the first register, which is all that the driver uses.
+/// fn map(device: &pci::Device<kernel::device::Core<'_>>) -> Result<Window<4>> {
+///     Window::of_bar(device, 0, c"example")
+/// }
+///
+/// /// At any time later. `ENODEV` once the device has lost its driver.
+/// fn identification(registers: &Window<4>) -> Result<u32> {
+///     let read = registers.with(|io| io.read(IDENTIFICATION));
+///     Ok(read.ok_or(ENODEV)?.into_raw())
+/// }
+/// # fn main() {}
+/// ```
 pub struct Window<const SIZE: usize>(Kind<SIZE>);
 
 enum Kind<const SIZE: usize> {

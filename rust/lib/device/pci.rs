@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! What the `kernel` crate's `pci` lacks.
+//!
+//! C header: [`include/linux/pci.h`](srctree/include/linux/pci.h)
+//!
+//! Documentation: [`Documentation/PCI/pci.rst`](srctree/Documentation/PCI/pci.rst)
 
 use crate::ffi;
 use kernel::{
@@ -18,6 +22,26 @@ use kernel::{
 /// # Invariants
 ///
 /// As long as this exists, the device has the driver that it was permitted for.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{device::Core, devres::Devres, pci, prelude::*};
+/// use mapkit::device::pci::BusMaster;
+///
+/// /// In `probe`: the device may use the bus until what is returned is dropped.
+/// fn begin(device: &pci::Device<Core<'_>>) -> Result<Devres<BusMaster>> {
+///     device.enable_device_mem()?;
+///     BusMaster::permit(device)
+/// }
+///
+/// /// When the device does not answer any more.
+/// fn stop(master: &Devres<BusMaster>) {
+///     if let Some(master) = master.try_access() {
+///         master.forbid();
+///     }
+/// }
+/// ```
 pub struct BusMaster(ARef<pci::Device>);
 
 impl BusMaster {
@@ -47,6 +71,16 @@ pub use crate::series::pci::Matched;
 
 /// The entry of a table of device IDs for `vendor` and `device`. The `kernel` crate has only the
 /// vendors that the kernel has a name for.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::pci;
+/// use mapkit::device::pci::device_id;
+///
+/// /// QEMU's `edu`.
+/// const EDU: pci::DeviceId = device_id(0x1234, 0x11e8);
+/// ```
 pub const fn device_id(vendor: u16, device: u16) -> pci::DeviceId {
     let id = bindings::pci_device_id {
         vendor: vendor as u32,

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Power: a bus that has to stay on, and the system's sleep.
+//!
+//! C headers: [`include/linux/suspend.h`](srctree/include/linux/suspend.h), [`include/linux/pm_runtime.h`](srctree/include/linux/pm_runtime.h)
+//!
+//! Documentation: [`Documentation/driver-api/pm/notifiers.rst`](srctree/Documentation/driver-api/pm/notifiers.rst), [`Documentation/power/runtime_pm.rst`](srctree/Documentation/power/runtime_pm.rst)
 
 use crate::ffi;
 use kernel::{
@@ -26,6 +30,18 @@ use kernel::{
 ///
 /// On TI's processors the parent of a device, `ti,sysc`, switches its clock off when none of its
 /// children needs it, and an access without the clock is an external abort.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{device::Core, platform, prelude::*};
+/// use mapkit::device::power::ActiveParent;
+///
+/// /// In `probe`, before a register is accessed.
+/// fn power_on(device: &platform::Device<Core<'_>>) -> Result<ActiveParent> {
+///     ActiveParent::new(device.as_ref())
+/// }
+/// ```
 pub struct ActiveParent(#[cfg_attr(not(CONFIG_PM), expect(dead_code))] Option<ARef<Device>>);
 
 impl ActiveParent {
@@ -85,12 +101,44 @@ impl Drop for ActiveParent {
 
 /// Waits until all RCU read-side sections have ended that have begun already. May sleep, so it must
 /// not be called in one.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::sync::atomic::{Atomic, Relaxed};
+/// use mapkit::device::{mmio::Window, power};
+///
+/// /// Registers that are not accessed any more once this is said to be off.
+/// struct Clocked {
+///     registers: Window<0x100>,
+///     is_on: Atomic<bool>,
+/// }
+///
+/// impl Clocked {
+///     /// Does something with the registers if they have their clock.
+///     fn with(&self, f: impl FnOnce()) {
+///         self.registers.with(|_| {
+///             if self.is_on.load(Relaxed) {
+///                 f();
+///             }
+///         });
+///     }
+///
+///     /// When this returns, the clock may be switched off.
+///     fn off(&self) {
+///         self.is_on.store(false, Relaxed);
+///         power::wait_for_readers();
+///     }
+/// }
+/// ```
 pub fn wait_for_readers() {
     // SAFETY: It has no requirement but the context, which is a deadlock where it is wrong.
     unsafe { bindings::synchronize_rcu() };
 }
 
 /// What must rest while the system sleeps.
+///
+/// For an example, see [`SleepNotifier`].
 pub trait Sleeper: Send + Sync + 'static {
     /// The system is about to sleep, while programs still run. All RCU read-side sections that began
     /// before this returned have ended when the first device is suspended.
@@ -101,6 +149,36 @@ pub trait Sleeper: Send + Sync + 'static {
 }
 
 /// Tells a [`Sleeper`] when the system sleeps, until dropped.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     prelude::*,
+///     sync::{
+///         atomic::{Atomic, Relaxed},
+///         Arc,
+///     },
+/// };
+/// use mapkit::device::power::{SleepNotifier, Sleeper};
+///
+/// /// Whether the device may be used now.
+/// struct Awake(Atomic<bool>);
+///
+/// impl Sleeper for Awake {
+///     fn sleep(&self) {
+///         self.0.store(false, Relaxed);
+///     }
+///
+///     fn wake(&self) {
+///         self.0.store(true, Relaxed);
+///     }
+/// }
+///
+/// fn register(awake: Arc<Awake>) -> Result<Pin<KBox<SleepNotifier<Awake>>>> {
+///     KBox::pin_init(SleepNotifier::new(awake), GFP_KERNEL)
+/// }
+/// ```
 #[pin_data(PinnedDrop)]
 pub struct SleepNotifier<T: Sleeper> {
     #[pin]

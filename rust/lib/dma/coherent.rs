@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Coherent DMA memory, as a [`Backing`].
+//!
+//! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
+//!
+//! Documentation: [`Documentation/core-api/dma-api.rst`](srctree/Documentation/core-api/dma-api.rst)
 
 use crate::{
     base::errno,
@@ -82,6 +86,23 @@ impl Drop for OfDriver {
 
 /// Calls `f` with `nr_pages` pages that are allocated for `device` meanwhile, and returns what it does. It
 /// fails as [`Coherent::new`] does.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::{
+///     dma::{coherent::allocate_for, device::DmaDevice},
+///     memory::backing::Backing,
+/// };
+///
+/// /// Has the device write its status to a page, and looks at that.
+/// fn status(device: &DmaDevice, ask: impl FnOnce(u64) -> Result) -> Result {
+///     device.in_use(|in_use| {
+///         allocate_for(in_use, 1, |page: &dyn Backing| ask(page.dma_addr(0).ok_or(EINVAL)?))?
+///     })?
+/// }
+/// ```
 pub fn allocate_for<R>(
     device: &InUse<'_>,
     nr_pages: usize,

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! The device that memory is allocated or mapped for.
+//!
+//! C headers: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h), [`include/linux/platform_device.h`](srctree/include/linux/platform_device.h)
+//!
+//! Documentation: [`Documentation/core-api/dma-api-howto.rst`](srctree/Documentation/core-api/dma-api-howto.rst)
 
 use crate::{
     base::errno::to_result,
@@ -53,6 +57,33 @@ use kernel::{
 ///
 /// `raw` is a valid device. It may be used for DMA, by its driver or because it has none and is owned, while it is
 /// [`in_use`](Self::in_use), and until `Driven::revoke` has revoked what is registered.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{device::Core, dma::DmaMask, pci, prelude::*, sync::Arc};
+/// use mapkit::{
+///     dma::{coherent::Coherent, device::DmaDevice},
+///     memory::backing::Backing,
+/// };
+///
+/// /// In `probe`: a device with 32 address lines, which `stop` stops.
+/// fn of(
+///     device: &pci::Device<Core<'_>>,
+///     stop: impl Fn() + Send + Sync + 'static,
+/// ) -> Result<Arc<DmaDevice>> {
+///     DmaDevice::of(device, DmaMask::try_new(32)?, stop)
+/// }
+///
+/// /// Has the device move something. `ENODEV` if it has lost its driver, which it does not meanwhile.
+/// fn run(device: &DmaDevice, memory: &Coherent, begin: impl FnOnce(u64)) -> Result {
+///     device.in_use(|_| {
+///         begin(memory.dma_addr(0).ok_or(ENODEV)?);
+///         // … and wait until it is done, or the device was stopped …
+///         Ok(())
+///     })?
+/// }
+/// ```
 pub struct DmaDevice {
     raw: *mut bindings::device,
     kind: Kind,
@@ -206,6 +237,8 @@ impl Revoke for DmaDevice {
 /// # Invariants
 ///
 /// It was counted as one of the device's users.
+///
+/// For an example, see [`DmaDevice`].
 pub struct InUse<'a>(&'a DmaDevice);
 
 impl Deref for InUse<'_> {

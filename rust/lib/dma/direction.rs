@@ -2,12 +2,28 @@
 
 //! Which way a device moves data: `enum dma_data_direction`.
 //!
-//! C header: `include/linux/dma-direction.h`.
+//! C header: [`include/linux/dma-direction.h`](srctree/include/linux/dma-direction.h)
 
 use crate::series::dma_direction;
 use kernel::bindings;
 
 /// Which way a device moves data. There is no `DMA_NONE`, with which the DMA API ends in a `BUG`.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::dma::direction::Direction;
+///
+/// /// What a program may ask for: 1 is to the device, 2 from the device, 3 both.
+/// fn direction(asked: u32) -> Option<Direction> {
+///     match asked {
+///         1 => Some(Direction::ToDevice),
+///         2 => Some(Direction::FromDevice),
+///         3 => Some(Direction::Bidirectional),
+///         _ => None,
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// The device reads the memory.

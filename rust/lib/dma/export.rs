@@ -4,6 +4,10 @@
 //!
 //! [`export()`] makes one of a part of a [`Mappable`], which other drivers then map for their devices and
 //! programs into their address spaces. [`Import`](crate::dma::import::Import) attaches a device to one that anybody made.
+//!
+//! C header: [`include/linux/dma-buf.h`](srctree/include/linux/dma-buf.h)
+//!
+//! Documentation: [`Documentation/driver-api/dma-buf.rst`](srctree/Documentation/driver-api/dma-buf.rst)
 
 use crate::{
     base::errno,
@@ -52,6 +56,53 @@ use kernel::{
 };
 
 /// How programs map a buffer that was exported.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     fs::File,
+///     prelude::*,
+///     sync::{aref::ARef, Arc},
+/// };
+/// use mapkit::{
+///     dma::{
+///         device::DmaDevice,
+///         export::{export, Exportable},
+///     },
+///     map::vma::{Mapped, NewVma},
+///     memory::mappable::{Mappable, MappingEvents},
+/// };
+///
+/// /// Whose memory it is.
+/// struct Owner {
+///     module: &'static ThisModule,
+///     device: Arc<DmaDevice>,
+/// }
+///
+/// impl MappingEvents for Owner {}
+///
+/// impl Exportable for Owner {
+///     const NAME: &'static CStr = c"example";
+///
+///     fn module(&self) -> &'static ThisModule {
+///         self.module
+///     }
+///
+///     fn device(&self) -> &Arc<DmaDevice> {
+///         &self.device
+///     }
+///
+///     fn mmap<'a>(memory: &Arc<Mappable<Self>>, vma: NewVma<'a>) -> Result<Mapped<'a>> {
+///         vma.into_mixedmap(memory.clone())?.insert_pages_on_fault()
+///     }
+/// }
+///
+/// /// A file of the first page, for a program to give to another driver.
+/// fn share(memory: &Arc<Mappable<Owner>>) -> Result<ARef<File>> {
+///     export(memory.clone(), 0..1, true)
+/// }
+/// ```
 pub trait Exportable: MappingEvents + Sized {
     /// Whose buffers these are, as `/sys/kernel/debug/dma_buf/bufinfo` has it.
     const NAME: &'static CStr;
@@ -100,6 +151,8 @@ struct MappedTable {
 ///
 /// `EINVAL` if there are no such pages, `EOPNOTSUPP` if they have no reference count of their own: what
 /// others do with them could outlive them.
+///
+/// For an example, see [`Exportable`].
 pub fn export<T: Exportable>(
     memory: Arc<Mappable<T>>,
     pages: Range<usize>,

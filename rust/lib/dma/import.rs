@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Buffers that drivers share: a `struct dma_buf` that somebody exported.
+//!
+//! C header: [`include/linux/dma-buf.h`](srctree/include/linux/dma-buf.h)
+//!
+//! Documentation: [`Documentation/driver-api/dma-buf.rst`](srctree/Documentation/driver-api/dma-buf.rst)
 
 use crate::{
     dma::{
@@ -35,6 +39,26 @@ use kernel::{
 };
 
 /// A buffer that somebody exported, with a device attached to it until that loses its driver.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{prelude::*, sync::Arc};
+/// use mapkit::dma::{device::DmaDevice, direction::Direction, import::Import};
+///
+/// /// Has the device read a buffer that somebody else has exported.
+/// fn read_from(fd: i32, device: &Arc<DmaDevice>, begin: impl FnOnce(u64, usize)) -> Result {
+///     let import = Import::new(fd, device)?;
+///     device.in_use(|in_use| {
+///         import.map(in_use, Direction::ToDevice, |mapped| {
+///             let first = mapped.segment_at(0).ok_or(EINVAL)?;
+///             begin(first.bus, first.bytes);
+///             // … and wait until it is done: after this call, the device has no address of it …
+///             Ok(())
+///         })?
+///     })?
+/// }
+/// ```
 pub struct Import {
     attached: Arc<Attached>,
     device: Arc<DmaDevice>,
@@ -186,6 +210,8 @@ impl Drop for Attachment {
 ///
 /// `table` was made by `dma_buf_map_attachment_unlocked()` for `attachment`, which is attached, and
 /// `direction`, and is owned.
+///
+/// For an example, see [`Import`].
 pub struct MappedImport<'a> {
     device: &'a DmaDevice,
     attachment: NonNull<bindings::dma_buf_attachment>,

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! What the DMA API made of a range of memory, until it is unmapped.
+//!
+//! C headers: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h), [`include/linux/scatterlist.h`](srctree/include/linux/scatterlist.h)
+//!
+//! Documentation: [`Documentation/core-api/dma-api.rst`](srctree/Documentation/core-api/dma-api.rst)
 
 use crate::{
     base::errno,
@@ -27,6 +31,29 @@ use kernel::{
 };
 
 /// By which call of the DMA API memory is mapped.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{page::PAGE_SIZE, prelude::*, sync::Arc};
+/// use mapkit::{
+///     dma::{
+///         device::DmaDevice,
+///         direction::Direction,
+///         mapping::MapCall,
+///         streaming::StreamingMapping,
+///     },
+///     memory::{mappable::Mappable, vmalloc::Vmalloc},
+/// };
+///
+/// /// Memory that is contiguous for the CPU only: the device gets a list.
+/// fn send(device: &Arc<DmaDevice>) -> Result<StreamingMapping<Arc<Mappable<()>>>> {
+///     let memory = KBox::new(Vmalloc::new(4)?, GFP_KERNEL)?;
+///     let memory = Arc::new(Mappable::new(memory, 0, ()), GFP_KERNEL)?;
+///     let (bytes, direction) = (0..4 * PAGE_SIZE, Direction::ToDevice);
+///     StreamingMapping::map(device, memory, bytes, MapCall::Sgtable, direction)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapCall {
     /// One stretch of the direct map: `dma_map_single()`.

@@ -6,6 +6,10 @@
 //! each other's stores at once. A [streaming mapping](streaming::StreamingMapping) gives a device memory that is there
 //! already, for a while and in one direction. It belongs to one side at a time: its type says to which, and only
 //! the owner's type has the owner's methods.
+//!
+//! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
+//!
+//! Documentation: [`Documentation/core-api/dma-api-howto.rst`](srctree/Documentation/core-api/dma-api-howto.rst), [`Documentation/core-api/dma-api.rst`](srctree/Documentation/core-api/dma-api.rst)
 
 pub mod coherent;
 pub mod device;

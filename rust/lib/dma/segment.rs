@@ -1,10 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Where a device finds something.
+//!
+//! C header: [`include/linux/scatterlist.h`](srctree/include/linux/scatterlist.h)
 
 use kernel::bindings;
 
 /// A contiguous stretch of a device's addresses.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::dma::streaming::{Memory, StreamingMapping};
+///
+/// /// Tells a device with a ring of descriptors where its memory is.
+/// fn fill<M: Memory>(mapping: &StreamingMapping<M>, mut descriptor: impl FnMut(u64, usize)) {
+///     mapping.for_each_segment(|segment| descriptor(segment.bus, segment.bytes));
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// The first address.

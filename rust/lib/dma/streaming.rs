@@ -5,7 +5,9 @@
 //! The memory belongs to the device, until it is synced for the CPU, and again when it is synced for the device. Its
 //! type says to whom: the CPU cannot touch what the device has, and the device cannot be sent to what the CPU has.
 //!
-//! C header: `include/linux/dma-mapping.h`; documentation: `Documentation/core-api/dma-api.rst`.
+//! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
+//!
+//! Documentation: [`Documentation/core-api/dma-api.rst`](srctree/Documentation/core-api/dma-api.rst)
 
 use crate::{
     dma::{
@@ -46,6 +48,19 @@ use kernel::{
 };
 
 /// The bytes of all cache lines that some of these bytes are in.
+///
+/// # Examples
+///
+/// ```
+/// use core::ops::Range;
+/// use mapkit::dma::streaming::cache_lines;
+///
+/// /// Whether a device may write to both at the same time: they have no cache line in common.
+/// fn are_apart(one: &Range<usize>, other: &Range<usize>) -> bool {
+///     let (one, other) = (cache_lines(one), cache_lines(other));
+///     one.end <= other.start || other.end <= one.start
+/// }
+/// ```
 pub fn cache_lines(range: &Range<usize>) -> Range<usize> {
     // SAFETY: It is a number of the machine.
     let granule = unsafe { ffi::mapkit_dma_cache_alignment() } as usize;
@@ -60,6 +75,8 @@ pub fn cache_lines(range: &Range<usize>) -> Range<usize> {
 ///
 /// An implementation promises that [`backing`](Self::backing) returns the same every time, and that it
 /// lives as long as `self`.
+///
+/// For an example, see [`StreamingMapping`].
 pub unsafe trait Memory: Send + Sync {
     /// The memory.
     fn backing(&self) -> &dyn Backing;
@@ -140,6 +157,8 @@ unsafe impl Memory for &dyn Backing {
 pub struct StreamingMapping<M: Memory + 'static>(Kept<M>);
 
 /// What was a [`StreamingMapping`] until it was synced for the CPU, which has the memory now. It stays mapped.
+///
+/// For an example, see [`StreamingMapping`].
 #[must_use = "it is unmapped when dropped"]
 pub struct SyncedForCpu<M: Memory + 'static>(Kept<M>);
 
@@ -262,6 +281,8 @@ impl<M: Memory + 'static> SyncedForCpu<M> {
 }
 
 /// Memory that a device has during a call of [`map_for_call`].
+///
+/// For an example, see [`map_for_call`].
 pub struct ScopedMapping<'a> {
     mapping: Mapping,
     memory: &'a dyn Backing,

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! The areas of the kernel's address space.
+//!
+//! C header: [`include/linux/pgtable.h`](srctree/include/linux/pgtable.h)
+//!
+//! Documentation: [`Documentation/arch/x86/x86_64/mm.rst`](srctree/Documentation/arch/x86/x86_64/mm.rst), [`Documentation/arch/arm64/memory.rst`](srctree/Documentation/arch/arm64/memory.rst), [`Documentation/arch/arm/memory.rst`](srctree/Documentation/arch/arm/memory.rst)
 
 use crate::ffi;
 
 /// An area.
+///
+/// For an example, see [`Areas`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Area {
@@ -35,6 +41,17 @@ pub enum Area {
 const COUNT: usize = ffi::MAPKIT_AREAS as usize;
 
 /// The areas that this kernel has, each with its first and last address.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::inspect::area::{Area, Areas};
+///
+/// fn is_in_vmalloc_area(address: usize) -> bool {
+///     let bounds = Areas::new().bounds(Area::Vmalloc);
+///     bounds.is_some_and(|(first, last)| (first..=last).contains(&address))
+/// }
+/// ```
 pub struct Areas([ffi::mapkit_area; COUNT]);
 
 impl Areas {

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! What the kernel's `struct page` says of a page frame.
+//!
+//! C headers: [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h), [`include/uapi/linux/kernel-page-flags.h`](srctree/include/uapi/linux/kernel-page-flags.h)
+//!
+//! Documentation: [`Documentation/admin-guide/mm/pagemap.rst`](srctree/Documentation/admin-guide/mm/pagemap.rst)
 
 use crate::ffi;
 use kernel::{
@@ -9,6 +13,19 @@ use kernel::{
 };
 
 /// A page frame, as its `struct page` described it a moment ago. Nothing is held.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::inspect::frame::Frame;
+///
+/// /// How many have a reference to a frame, and how many have it mapped.
+/// fn users(pfn: u64) -> Result<(i32, i32)> {
+///     let frame = Frame::new(pfn)?;
+///     Ok((frame.refcount(), frame.mapcount()))
+/// }
+/// ```
 pub struct Frame {
     raw: ffi::mapkit_frame,
     /// The flags that do not change between kernels, see `linux/kernel-page-flags.h`.
@@ -109,6 +126,17 @@ impl Frame {
 }
 
 /// Whether memory that the kernel manages is at the frame `pfn`.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::inspect::frame;
+///
+/// /// How many of the first frames are memory.
+/// fn memory_below(frames: u64) -> usize {
+///     (0..frames).filter(|pfn| frame::is_memory(*pfn)).count()
+/// }
+/// ```
 pub fn is_memory(pfn: u64) -> bool {
     let Ok(pfn) = usize::try_from(pfn) else {
         return false;

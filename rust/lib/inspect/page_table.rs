@@ -18,6 +18,10 @@
 //! So the last line of defence is the reading itself, which trusts no address: it reads only what
 //! the kernel knows as memory, and a fault becomes an error. At worst what is read is no longer a
 //! table; the caller reads a path twice and takes what stays the same.
+//!
+//! C header: [`include/linux/pgtable.h`](srctree/include/linux/pgtable.h)
+//!
+//! Documentation: [`Documentation/mm/page_tables.rst`](srctree/Documentation/mm/page_tables.rst), [`Documentation/mm/process_addrs.rst`](srctree/Documentation/mm/process_addrs.rst)
 
 use crate::{
     base::capability,
@@ -43,6 +47,18 @@ use kernel::{
 /// The address space of a process, kept from going away.
 ///
 /// Dropping it may sleep: when the process has ended meanwhile, it frees the memory.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::inspect::page_table::AddressSpace;
+///
+/// /// The frame that the calling program has at `address`, if it is refcounted.
+/// fn frame_at(address: usize) -> Result<usize> {
+///     AddressSpace::of_process(0)?.counted_pfn(address)
+/// }
+/// ```
 pub struct AddressSpace {
     mm: ARef<MmWithUser>,
 }
@@ -237,6 +253,19 @@ impl Drop for Guard<'_> {
 }
 
 /// The tables of an address space, while they are kept from being freed.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::inspect::page_table::{AddressSpace, View};
+///
+/// /// The first entry of the top table of the calling program, whose entries have 8 bytes.
+/// fn first_entry() -> Result<u64> {
+///     let space = AddressSpace::of_process(0)?;
+///     space.with_tables(View::Process, 0, |tables| tables.read(tables.root(), 0, 8))
+/// }
+/// ```
 pub struct Tables<'a> {
     root: u64,
     _guard: &'a Guard<'a>,
@@ -291,6 +320,16 @@ pub fn address_bits() -> u32 {
 
 /// Which addresses are user mode's, and which the kernel's. Where those in between cannot be translated, both
 /// are.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::inspect::page_table::Halves;
+///
+/// fn is_kernels(address: u64) -> bool {
+///     address >= Halves::new().kernel_first
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Halves {
     /// The last address of user mode.

@@ -4,6 +4,10 @@
 //!
 //! A fault maps not only the page that was touched but the pages around it, as the page cache does:
 //! the aligned window of [`MappingEvents::fault_around`] pages, as far as the VMA and the memory go.
+//!
+//! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
+//!
+//! Documentation: [`Documentation/mm/process_addrs.rst`](srctree/Documentation/mm/process_addrs.rst)
 
 use crate::{
     map::batch::Batch,
@@ -32,6 +36,8 @@ use kernel::{
 
 /// The most pages that a fault may map one by one: those of 2 MiB, whatever the size of a page. With
 /// pages of 4 KiB a page table has entries for so many.
+///
+/// For an example, see [`window`].
 pub const MAX_FAULT_AROUND: usize = (2 << 20) / PAGE_SIZE;
 
 /// The window for a wish of `kib` KiB: the largest power of two of pages within it, at least one and
@@ -70,6 +76,8 @@ const ERROR: FaultResult = SIGBUS | OOM | bindings::vm_fault_reason_VM_FAULT_SIG
 /// 4 KiB, 2048 with pages of 16 KiB. A page table, of as many entries, fills a page with 8 bytes for each.
 ///
 /// `helpers.c` checks it: `bindings` has no `PMD_SHIFT` on arm64, where it is a macro with arguments.
+///
+/// For an example, see [`Folios`](crate::memory::folios::Folios).
 pub const PMD_PAGES: usize = PAGE_SIZE / 8;
 
 /// A page fault in a VMA of a `Mappable<T>`.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! A VMA of refcounted pages: `VM_MIXEDMAP`.
+//!
+//! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h), [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h)
 
 use crate::{
     base::task::between_pieces,
@@ -47,6 +49,21 @@ impl<'a> NewVma<'a> {
 }
 
 /// A VMA of counted pages.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{prelude::*, sync::Arc};
+/// use mapkit::{
+///     map::vma::{Mapped, NewVma},
+///     memory::mappable::{Mappable, MappingEvents},
+/// };
+///
+/// /// All pages at once, for a program that must not have page faults.
+/// fn mmap<'a, T: MappingEvents>(vma: NewVma<'a>, buffer: &Arc<Mappable<T>>) -> Result<Mapped<'a>> {
+///     vma.into_mixedmap(buffer.clone())?.vm_insert_pages()
+/// }
+/// ```
 pub struct MixedMapVma<'a, T: MappingEvents>(Filling<'a, T>);
 
 impl<'a, T: MappingEvents> MixedMapVma<'a, T> {

@@ -13,6 +13,10 @@
 //! Both are filled from a [`Mappable`](crate::memory::mappable::Mappable), which the VMA keeps alive until it
 //! ends: its `open` and `close` operations count the references of forked, split and moved VMAs.
 //!
+//! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
+//!
+//! Documentation: [`Documentation/mm/process_addrs.rst`](srctree/Documentation/mm/process_addrs.rst)
+//!
 //! # Examples
 //!
 //! An `mmap` hook that gives a buffer to programs, by its frame numbers where that can be:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! A VMA of page frame numbers: `VM_PFNMAP`.
+//!
+//! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h), [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 
 use crate::{
     base::task::between_pieces,
@@ -53,6 +55,26 @@ impl<'a> NewVma<'a> {
 const REMAP_PIECE: usize = 1 << 14;
 
 /// A VMA of page frame numbers.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{prelude::*, sync::Arc};
+/// use mapkit::{
+///     map::vma::{Mapped, NewVma},
+///     memory::mappable::{Mappable, MappingEvents},
+/// };
+///
+/// /// What is small is mapped at once, and what is large when it is touched.
+/// fn mmap<'a, T: MappingEvents>(vma: NewVma<'a>, buffer: &Arc<Mappable<T>>) -> Result<Mapped<'a>> {
+///     let is_small = vma.nr_pages() <= 64;
+///     let vma = vma.into_pfnmap(buffer.clone())?;
+///     match is_small {
+///         true => vma.remap_pfn_range(),
+///         false => vma.insert_huge_pages_on_fault(),
+///     }
+/// }
+/// ```
 pub struct PfnMapVma<'a, T: MappingEvents>(Filling<'a, T>);
 
 impl<'a, T: MappingEvents> PfnMapVma<'a, T> {

@@ -8,6 +8,8 @@
 //!
 //! The lock of a page is taken with that of an address space held, and before that of a
 //! [`Space`].
+//!
+//! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::{
     ffi,
@@ -53,6 +55,33 @@ use kernel::{
 
 /// The registers of a device, to be mapped with
 /// [`NewVma::into_register_page`] until the device loses its driver.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{device::Core, platform, prelude::*, sync::Arc};
+/// use mapkit::{
+///     base::capability,
+///     map::{
+///         register_page::RegisterPage,
+///         vma::{Mapped, NewVma},
+///     },
+/// };
+///
+/// /// In `probe`: the page is taken out of programs when the driver is unbound, whatever the driver does.
+/// fn page(device: &platform::Device<Core<'_>>) -> Result<Arc<RegisterPage>> {
+///     RegisterPage::of_resource(device, 0)
+/// }
+///
+/// /// In `mmap`: to read only.
+/// fn mmap<'a>(vma: NewVma<'a>, page: &Arc<RegisterPage>) -> Result<Mapped<'a>> {
+///     if !capability::is_sys_rawio() {
+///         return Err(EPERM);
+///     }
+///     vma.deny_exec()?;
+///     vma.into_register_page(page.clone(), false)
+/// }
+/// ```
 #[pin_data]
 pub struct RegisterPage {
     #[pin]

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! The VMA of an `mmap(2)` call: before it is of a kind, and when it is ready.
+//!
+//! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h), [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h)
+//!
+//! Documentation: [`Documentation/mm/process_addrs.rst`](srctree/Documentation/mm/process_addrs.rst)
 
 use crate::{
     ffi,
@@ -27,6 +31,25 @@ use kernel::{
 /// For the duration of `'a`, the VMA is undergoing initialization in an `f_ops->mmap()` hook, and
 /// this is the only wrapper that changes it. It has no operations and no private data, and nothing
 /// is mapped in it. It is found in `space`, if there is one.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{prelude::*, sync::Arc};
+/// use mapkit::{
+///     map::vma::{Mapped, NewVma},
+///     memory::mappable::Mappable,
+/// };
+///
+/// /// Shared mappings only, that nobody can store to unless the file was opened for that.
+/// fn mmap<'a>(vma: NewVma<'a>, buffer: &Arc<Mappable<()>>) -> Result<Mapped<'a>> {
+///     vma.deny_exec()?;
+///     if vma.is_copy_on_write() {
+///         return Err(EINVAL);
+///     }
+///     vma.into_pfnmap(buffer.clone())?.remap_pfn_range()
+/// }
+/// ```
 pub struct NewVma<'a> {
     pub(super) vma: &'a VmaNew,
     pub(super) space: Option<&'a Arc<Space>>,
@@ -141,6 +164,8 @@ impl<'a> ZapOnDrop<'a> {
 ///
 /// `operations` are those for VMAs with the private data `private`, which is a reference that keeps
 /// alive what is mapped in the VMA. Neither has been given to it yet.
+///
+/// For an example, see [`NewVma`].
 #[must_use = "it has to be returned from the mmap hook"]
 pub struct Mapped<'a> {
     vma: NewVma<'a>,

@@ -79,6 +79,23 @@ pub enum AddressClass {
 ///   the backing only drops its own references;
 /// - [`struct_pages`](Self::struct_pages) initializes as many of the first slots as it returns with the
 ///   `struct page`s of those pages, and tells none unless `refcounted` is true.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::memory::{backing::Backing, pages::Pages, slab::SlabObject, vmalloc::Vmalloc};
+///
+/// /// Memory of the kind that a program has asked for.
+/// fn allocate(kind: u32, nr_pages: usize) -> Result<KBox<dyn Backing>> {
+///     Ok(match kind {
+///         0 => KBox::new(Pages::new(nr_pages)?, GFP_KERNEL)?,
+///         1 => KBox::new(Vmalloc::new(nr_pages)?, GFP_KERNEL)?,
+///         2 => KBox::new(SlabObject::new(nr_pages)?, GFP_KERNEL)?,
+///         _ => return Err(EINVAL),
+///     })
+/// }
+/// ```
 pub unsafe trait Backing: Send + Sync {
     /// Size in pages. Never zero.
     fn nr_pages(&self) -> usize;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Zeroed memory of the page allocator, in as few blocks as it gives.
+//!
+//! C header: [`include/linux/gfp.h`](srctree/include/linux/gfp.h)
+//!
+//! Documentation: [`Documentation/core-api/memory-allocation.rst`](srctree/Documentation/core-api/memory-allocation.rst)
 
 use crate::{
     base::{
@@ -63,6 +67,21 @@ pub unsafe trait Allocator {
 ///
 /// `blocks` holds the blocks of `nr_pages` pages, in the order and of the sizes that `A::block_pages()`
 /// tells. Each was allocated with `A::alloc()` and is owned.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::memory::{
+///     backing::Backing,
+///     blocks::{Allocator, Blocks},
+/// };
+///
+/// /// Memory whose blocks are of the caller's choice: `ExactPages` or `CompoundPages`.
+/// fn boxed<A: Allocator + 'static>(nr_pages: usize) -> Result<KBox<dyn Backing>> {
+///     Ok(KBox::new(Blocks::<A>::new(nr_pages)?, GFP_KERNEL)?)
+/// }
+/// ```
 pub struct Blocks<A: Allocator> {
     blocks: KVec<NonNull<c_void>>,
     nr_pages: usize,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Compound pages, as a [`Backing`](crate::memory::backing::Backing).
+//!
+//! C headers: [`include/linux/gfp.h`](srctree/include/linux/gfp.h), [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::{
     ffi,
@@ -18,6 +20,24 @@ use kernel::ffi::c_void;
 /// takes. They are charged to the caller's memory cgroup.
 ///
 /// Whoever maps or pins a page of a folio holds all of it.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::{
+///     map::fault::PMD_PAGES,
+///     memory::{backing::Backing, folios::Folios},
+/// };
+///
+/// /// A block that one page-table entry of the middle level can map: it is contiguous, and aligned to its size.
+/// fn block() -> Result<Folios> {
+///     let memory = Folios::new(PMD_PAGES)?;
+///     let run = memory.run_at(0).ok_or(EINVAL)?;
+///     assert!(run.nr_pages == PMD_PAGES && run.pfn % PMD_PAGES == 0);
+///     Ok(memory)
+/// }
+/// ```
 pub type Folios = Blocks<CompoundPages>;
 
 /// Blocks that are folios.

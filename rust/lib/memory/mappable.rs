@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Memory that is mapped, with what its owner keeps beside it, and its statistics.
+//!
+//! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::{
     memory::{
@@ -24,6 +26,8 @@ use core::{
 use kernel::prelude::*;
 
 /// A page fault that was answered, or refused.
+///
+/// For an example, see [`Mappable`].
 pub struct FaultEvent {
     /// When it began: what [`fault_begins`](MappingEvents::fault_begins) returned.
     pub start: Start,
@@ -41,6 +45,8 @@ pub struct FaultEvent {
 /// Told about the mappings of a [`Mappable`], for statistics. Who wants none takes `()`.
 ///
 /// Called with the lock of an address space held: it must not touch the memory of a program.
+///
+/// For an example, see [`Mappable`].
 pub trait MappingEvents: Send + Sync + 'static {
     /// A VMA began to map it: `mmap(2)`, `fork(2)`, the split of a VMA, `mremap(2)`.
     fn vma_opened(&self, _addresses: Range<usize>) {}

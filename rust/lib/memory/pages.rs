@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Physically contiguous pages of the page allocator, as a [`Backing`](crate::memory::backing::Backing).
+//!
+//! C header: [`include/linux/gfp.h`](srctree/include/linux/gfp.h)
+//!
+//! Documentation: [`Documentation/core-api/memory-allocation.rst`](srctree/Documentation/core-api/memory-allocation.rst)
 
 use crate::memory::blocks::{
     Allocator,

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! A `kmalloc()` object, as a [`Backing`](crate::memory::backing::Backing).
+//!
+//! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
+//!
+//! Documentation: [`Documentation/core-api/memory-allocation.rst`](srctree/Documentation/core-api/memory-allocation.rst)
 
 use crate::{
     ffi,
@@ -23,6 +27,20 @@ use kernel::{
 /// # Invariants
 ///
 /// `extent` is an object of `kmalloc()`, aligned to a page, and owned.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::memory::{backing::Backing, slab::SlabObject};
+///
+/// /// It can be mapped by page frame numbers only: its pages are the slab allocator's.
+/// fn object() -> Result<SlabObject> {
+///     let object = SlabObject::new(2)?;
+///     assert!(!object.refcounted());
+///     Ok(object)
+/// }
+/// ```
 pub struct SlabObject {
     extent: Extent,
 }

@@ -5,6 +5,10 @@
 //! The `kernel` crate's `debugfs` leaves `file_operations.owner` empty: its module can be removed
 //! while a file is open, and closing that file crashes. Here the owner is set, so an open file
 //! holds the module.
+//!
+//! C headers: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h), [`include/linux/seq_file.h`](srctree/include/linux/seq_file.h)
+//!
+//! Documentation: [`Documentation/filesystems/debugfs.rst`](srctree/Documentation/filesystems/debugfs.rst), [`Documentation/filesystems/seq_file.rst`](srctree/Documentation/filesystems/seq_file.rst)
 
 use crate::observe::histogram::Switch;
 use core::{
@@ -28,6 +32,46 @@ pub type Show<T> = fn(&T, &SeqFile);
 ///
 /// It is read in parts, and nothing is locked between two of its lines. Who comes or goes meanwhile may be in it
 /// or not; of the others, each is in it once.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     new_mutex,
+///     prelude::*,
+///     seq_file::SeqFile,
+///     seq_print,
+///     sync::Mutex,
+/// };
+/// use mapkit::observe::debugfs::Lines;
+///
+/// /// Things with numbers from 1 on, in their order.
+/// #[pin_data]
+/// struct Things {
+///     #[pin]
+///     numbers: Mutex<KVec<u64>>,
+/// }
+///
+/// impl Things {
+///     /// One entry of `Tables::LISTS`.
+///     const LINES: Lines<Self> = Lines {
+///         header: |m| seq_print!(m, "number\n"),
+///         line: Self::line,
+///     };
+///
+///     fn line(&self, from: u64, m: &SeqFile) -> Option<u64> {
+///         let numbers = self.numbers.lock();
+///         let number = numbers.iter().copied().find(|number| *number >= from)?;
+///         drop(numbers);
+///         seq_print!(m, "{}\n", number as u32);
+///         Some(number)
+///     }
+/// }
+///
+/// fn none() -> impl PinInit<Things> {
+///     pin_init!(Things { numbers <- new_mutex!(KVec::new()) })
+/// }
+/// ```
 pub struct Lines<T> {
     /// Writes the header line.
     pub header: fn(&SeqFile),
@@ -39,6 +83,8 @@ pub struct Lines<T> {
 pub type WhichSwitch<T> = fn(&T) -> &Switch;
 
 /// What the files of a directory show.
+///
+/// For an example, see [`Directory`].
 pub trait Tables: Sized + Send + Sync + 'static {
     /// The module whose code this is: [`this_module!`](crate::this_module).
     const MODULE: &'static ThisModule;

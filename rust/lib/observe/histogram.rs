@@ -162,6 +162,14 @@ impl Ticks {
 }
 
 /// Something that is on or off, and may be changed at any time.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::observe::histogram::Switch;
+///
+/// assert!(Switch::new(true).is_on());
+/// ```
 #[repr(transparent)]
 pub struct Switch(UnsafeCell<bool>);
 

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Counters that each CPU adds to in a place of its own, summed when they are read.
+//!
+//! C header: [`include/linux/percpu.h`](srctree/include/linux/percpu.h)
+//!
+//! Documentation: [`Documentation/core-api/this_cpu_ops.rst`](srctree/Documentation/core-api/this_cpu_ops.rst)
 
 use crate::{
     base::sysinfo,
@@ -25,6 +29,8 @@ const GFP: bindings::gfp_t =
     bindings::GFP_KERNEL_ACCOUNT | bindings::__GFP_NOWARN | ffi::__GFP_NORETRY;
 
 /// Names the counters of a set.
+///
+/// For an example, see [`PerCpuCounters`].
 pub trait CounterNames: Copy + 'static {
     /// How many there are.
     const COUNT: usize;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Trace events, defined in `trace.h`. A module that calls these links `trace.o`.
+//!
+//! C header: [`include/linux/tracepoint.h`](srctree/include/linux/tracepoint.h)
+//!
+//! Documentation: [`Documentation/trace/tracepoints.rst`](srctree/Documentation/trace/tracepoints.rst)
 
 use crate::ffi;
 
@@ -51,6 +55,24 @@ pub fn munmap(region: u64, start: usize, end: usize) {
 }
 
 /// A page fault was answered with `nr_pages` pages, or refused if that is none.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::{
+///     memory::mappable::{FaultEvent, MappingEvents},
+///     observe::trace,
+/// };
+///
+/// /// Memory with a number, whose page faults `trace-cmd record -e mapwright:region_fault` shows.
+/// struct Numbered(u64);
+///
+/// impl MappingEvents for Numbered {
+///     fn faulted(&self, fault: FaultEvent) {
+///         trace::fault(self.0, fault.address, fault.write, fault.nr_pages);
+///     }
+/// }
+/// ```
 #[inline]
 pub fn fault(region: u64, address: usize, write: bool, nr_pages: usize) {
     if is_heard!(__tracepoint_region_fault) {

@@ -30,6 +30,19 @@ use kernel::{
 ///
 /// A [`Backing`](crate::memory::backing::Backing) that has one shows no memory by itself, only by
 /// [`hold`](Self::hold).
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::memory::mappable::Mappable;
+///
+/// /// How many runs the memory has. `ENODEV` if it was taken back; it is not while this looks.
+/// fn runs(buffer: &Mappable<()>) -> Result<usize> {
+///     let memory = buffer.hold()?;
+///     Ok(memory.count_runs()?.0)
+/// }
+/// ```
 #[pin_data]
 pub struct Revocable<B: ?Sized> {
     #[pin]
@@ -114,6 +127,8 @@ impl<B: ?Sized + Send + 'static> Revoke for Revocable<B> {
 /// # Invariants
 ///
 /// `memory` is valid as long as the lock is held, or for `'a` if there is none.
+///
+/// For an example, see [`Revocable`].
 pub struct Held<'a, B: ?Sized> {
     memory: *const B,
     _state: Option<Guard<'a, State<B>, MutexBackend>>,

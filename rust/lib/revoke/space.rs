@@ -5,6 +5,8 @@
 //! The kernel finds the VMAs of a file by its `address_space`, which is that of the file's inode as a rule:
 //! all who opened a device node have one in common, and what is taken out of one program is taken out of the
 //! others. So each file of a [`CharDevice`](crate::device::chardev::CharDevice) has a [`Space`] of its own.
+//!
+//! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h), [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::ffi;
 use kernel::{

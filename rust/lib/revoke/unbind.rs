@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! The moment at which a device loses its driver.
+//!
+//! C header: [`include/linux/device/bus.h`](srctree/include/linux/device/bus.h)
+//!
+//! Documentation: [`Documentation/driver-api/driver-model/bus.rst`](srctree/Documentation/driver-api/driver-model/bus.rst)
 
 use crate::ffi;
 use kernel::{
@@ -22,6 +26,8 @@ use kernel::{
 };
 
 /// What can be taken back from programs.
+///
+/// For an example, see [`at_unbind`].
 pub trait Revoke: Send + Sync + 'static {
     /// Takes it back, for good. It must not wait for a program; it may be called more than once.
     fn revoke(&self);
@@ -30,6 +36,38 @@ pub trait Revoke: Send + Sync + 'static {
 /// Has `what` revoked when `device` loses its driver, or does not get it after all.
 ///
 /// `EINVAL` if the device is of no bus.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     device::{Core, Device},
+///     new_mutex,
+///     prelude::*,
+///     sync::{Arc, Mutex},
+/// };
+/// use mapkit::revoke::unbind::{at_unbind, Revoke};
+///
+/// /// A secret that programs read as long as the device has its driver.
+/// #[pin_data]
+/// struct Secret {
+///     #[pin]
+///     word: Mutex<Option<u32>>,
+/// }
+///
+/// impl Revoke for Secret {
+///     fn revoke(&self) {
+///         *self.word.lock() = None;
+///     }
+/// }
+///
+/// /// In `probe`.
+/// fn secret(device: &Device<Core<'_>>) -> Result<Arc<Secret>> {
+///     let secret = Arc::pin_init(pin_init!(Secret { word <- new_mutex!(Some(42)) }), GFP_KERNEL)?;
+///     at_unbind(device, secret.clone())?;
+///     Ok(secret)
+/// }
+/// ```
 pub fn at_unbind<T: Revoke>(device: &Device<Core<'_>>, what: Arc<T>) -> Result {
     devres::register(device, Notifier::new(device, what), GFP_KERNEL)
 }

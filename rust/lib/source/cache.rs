@@ -25,6 +25,8 @@ use kernel::{
 };
 
 /// Flags of a cache.
+///
+/// For an example, see [`Cache`].
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct CacheFlags(bindings::slab_flags_t);
 
@@ -60,6 +62,8 @@ impl BitOr for CacheFlags {
 }
 
 /// What a cache is to be like.
+///
+/// For an example, see [`Cache`].
 #[derive(Clone, Copy)]
 pub struct CacheOptions {
     /// Bytes of an object, up to `KMALLOC_MAX_CACHE_SIZE`.
@@ -75,6 +79,24 @@ pub struct CacheOptions {
 /// # Invariants
 ///
 /// `cache` is a cache of objects of `bytes` bytes, and owned.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::source::{pairs, Cache, CacheFlags, CacheOptions, Gfp, Unwatched};
+///
+/// /// Objects of a cache of their own, which `/proc/slabinfo` has under this name.
+/// fn exercise() -> Result<usize> {
+///     let options = CacheOptions {
+///         bytes: 200,
+///         align: 64,
+///         flags: CacheFlags::NO_MERGE | CacheFlags::ACCOUNT,
+///     };
+///     let cache = Cache::new(c"example", options, Gfp::KERNEL)?;
+///     Ok(pairs(&cache, 100, &mut Unwatched))
+/// }
+/// ```
 pub struct Cache {
     cache: NonNull<bindings::kmem_cache>,
     bytes: usize,
@@ -150,6 +172,20 @@ unsafe impl Source for Cache {
 }
 
 /// A cache whose objects are allocated on a node.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::{
+///     base::sysinfo::OnlineNode,
+///     source::{Cache, CacheOnNode},
+/// };
+///
+/// fn on_first_node(cache: Cache) -> Result<CacheOnNode> {
+///     Ok(CacheOnNode::new(cache, OnlineNode::new(0).ok_or(ENODEV)?))
+/// }
+/// ```
 pub struct CacheOnNode {
     cache: Cache,
     node: c_int,

@@ -17,6 +17,21 @@ use kernel::{
 };
 
 /// `dma_alloc_coherent()` for a device.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{page::PAGE_SIZE, sync::Arc};
+/// use mapkit::{
+///     dma::device::DmaDevice,
+///     source::{pairs, CoherentSource, Gfp, Unwatched},
+/// };
+///
+/// fn exercise(device: &Arc<DmaDevice>) -> usize {
+///     let source = CoherentSource::new(device, PAGE_SIZE, Gfp::KERNEL);
+///     pairs(&source, 10, &mut Unwatched)
+/// }
+/// ```
 pub struct CoherentSource {
     device: Arc<DmaDevice>,
     bytes: usize,

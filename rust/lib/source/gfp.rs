@@ -8,6 +8,15 @@ use kernel::bindings;
 
 /// GFP flags of an allocation that neither warns nor calls the OOM killer, and of which no combination
 /// makes the kernel crash.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::source::Gfp;
+///
+/// let gfp = Gfp::KERNEL | Gfp::ZERO;
+/// assert!(gfp.has(Gfp::ZERO) && !gfp.has(Gfp::COMP));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Gfp(bindings::gfp_t);
 

@@ -38,6 +38,8 @@ unsafe fn actual_bytes(object: NonNull<u8>, asked: usize) -> usize {
 }
 
 /// `kmalloc()`, also of 0 bytes.
+///
+/// For an example, see [`pairs`](crate::source::pairs).
 pub struct Kmalloc {
     bytes: usize,
     gfp: bindings::gfp_t,
@@ -121,6 +123,17 @@ unsafe impl Source for KmallocOnNode {
 }
 
 /// `krealloc()` of an object of `kmalloc()`.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::source::{pairs, Gfp, Krealloc, Unwatched};
+///
+/// /// Each object has 64 bytes at first and 4096 then.
+/// fn grow() -> usize {
+///     pairs(&Krealloc::new(64, 4096, Gfp::KERNEL), 100, &mut Unwatched)
+/// }
+/// ```
 pub struct Krealloc {
     old: Kmalloc,
     new: Kmalloc,

@@ -6,6 +6,10 @@
 //! exercise one. They own what they allocate, so that nothing is leaked on any way out, and are compiled
 //! for each source, so that they cost no more than the same loops in C. What happens in them is
 //! [watched](Watch) from outside.
+//!
+//! C headers: [`include/linux/slab.h`](srctree/include/linux/slab.h), [`include/linux/gfp.h`](srctree/include/linux/gfp.h), [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h), [`include/linux/percpu.h`](srctree/include/linux/percpu.h)
+//!
+//! Documentation: [`Documentation/core-api/memory-allocation.rst`](srctree/Documentation/core-api/memory-allocation.rst)
 
 mod cache;
 mod coherent;
@@ -106,6 +110,8 @@ pub struct Change {
 }
 
 /// An object that was just allocated, to look at.
+///
+/// For an example, see [`Watch`].
 pub struct Fresh<'a, S: Source> {
     source: &'a S,
     object: S::Object,
@@ -130,6 +136,23 @@ impl<S: Source> Fresh<'_, S> {
 }
 
 /// What is done around the operations of a loop.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::source::{Fresh, Source, Watch};
+///
+/// /// Sums up what objects take of memory.
+/// struct Bytes(usize);
+///
+/// impl Watch for Bytes {
+///     const LOOKS: bool = true;
+///
+///     fn allocated<S: Source>(&mut self, object: Fresh<'_, S>) {
+///         self.0 = self.0.saturating_add(object.span().actual_bytes());
+///     }
+/// }
+/// ```
 pub trait Watch {
     /// Whether [`allocated`](Self::allocated) is to be called.
     const LOOKS: bool = false;
@@ -149,6 +172,8 @@ pub trait Watch {
 }
 
 /// Watches nothing.
+///
+/// For an example, see [`pairs`](crate::source::pairs).
 pub struct Unwatched;
 
 impl Watch for Unwatched {}
@@ -168,6 +193,17 @@ fn allocate<S: Source, W: Watch>(source: &S, watch: &mut W) -> Option<S::Object>
 }
 
 /// Allocates and frees an object `turns` times. Returns how often there was one.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::source::{pairs, Gfp, Kmalloc, Unwatched};
+///
+/// /// Allocates and frees a thousand objects of 64 bytes, one after the other. All of them if memory is to be had.
+/// fn exercise() -> usize {
+///     pairs(&Kmalloc::new(64, Gfp::KERNEL), 1000, &mut Unwatched)
+/// }
+/// ```
 #[inline(never)]
 pub fn pairs<S: Source, W: Watch>(source: &S, turns: usize, watch: &mut W) -> usize {
     let mut given = 0usize;
@@ -186,6 +222,19 @@ pub fn pairs<S: Source, W: Watch>(source: &S, turns: usize, watch: &mut W) -> us
 /// # Invariants
 ///
 /// Each object is from `source`, and owned.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::source::{Gfp, Slots, Unwatched, Vmalloc};
+///
+/// /// Eight objects at the same time. They are freed at the end, whatever happens.
+/// fn together() -> Result<usize> {
+///     let mut slots = Slots::new(Vmalloc::new(5000, Gfp::KERNEL | Gfp::ZERO), 8)?;
+///     Ok(slots.fill(0..8, &mut Unwatched))
+/// }
+/// ```
 pub struct Slots<S: Source> {
     source: S,
     objects: KVVec<Option<S::Object>>,

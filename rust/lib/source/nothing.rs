@@ -12,6 +12,17 @@ use core::{
 };
 
 /// Gives what needs not be freed.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::source::{pairs, Nothing, Unwatched};
+///
+/// /// What is to be subtracted from what another source takes.
+/// fn loop_alone() -> usize {
+///     pairs(&Nothing, 1000, &mut Unwatched)
+/// }
+/// ```
 pub struct Nothing;
 
 // SAFETY: Nobody uses an object of no bytes, so it can be everybody's.

@@ -28,6 +28,19 @@ use kernel::{
 pub(super) type Block = NonNull<bindings::page>;
 
 /// `alloc_pages()`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::source::{pairs, Gfp, PageBlocks, Unwatched};
+///
+/// /// Blocks of 2^3 pages.
+/// fn exercise() -> Result<usize> {
+///     let source = PageBlocks::new(3, Gfp::KERNEL | Gfp::COMP)?;
+///     Ok(pairs(&source, 100, &mut Unwatched))
+/// }
+/// ```
 pub struct PageBlocks {
     order: c_uint,
     gfp: bindings::gfp_t,
@@ -125,6 +138,19 @@ unsafe impl Source for PageBlocksOnNode {
 
 /// Blocks that are split with `split_page()`, so that each page has a reference count of its own, and
 /// freed page by page.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::source::{pairs, Gfp, PageBlocks, SplitBlocks, Unwatched};
+///
+/// /// Blocks of 2^3 pages, which are freed page by page.
+/// fn exercise() -> Result<usize> {
+///     let source = SplitBlocks::new(PageBlocks::new(3, Gfp::KERNEL)?)?;
+///     Ok(pairs(&source, 100, &mut Unwatched))
+/// }
+/// ```
 pub struct SplitBlocks<S>(S, c_uint);
 
 impl SplitBlocks<PageBlocks> {

@@ -19,6 +19,18 @@ use kernel::{
 };
 
 /// `__alloc_percpu_gfp()`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::source::{pairs, Gfp, PerCpu, Unwatched};
+///
+/// /// 8 bytes for each CPU.
+/// fn exercise() -> Result<usize> {
+///     Ok(pairs(&PerCpu::new(8, 8, Gfp::KERNEL)?, 100, &mut Unwatched))
+/// }
+/// ```
 pub struct PerCpu {
     bytes: usize,
     align: usize,

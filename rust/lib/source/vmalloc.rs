@@ -36,6 +36,16 @@ unsafe fn free(object: NonNull<u8>) {
 }
 
 /// `__vmalloc()`.
+///
+/// # Examples
+///
+/// ```
+/// use mapkit::source::{pairs, Gfp, Unwatched, Vmalloc};
+///
+/// fn exercise() -> usize {
+///     pairs(&Vmalloc::new(1 << 20, Gfp::KERNEL), 10, &mut Unwatched)
+/// }
+/// ```
 pub struct Vmalloc {
     bytes: usize,
     gfp: bindings::gfp_t,

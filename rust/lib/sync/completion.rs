@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Waiting until an interrupt handler says that something is done, but not forever.
+//!
+//! C header: [`include/linux/completion.h`](srctree/include/linux/completion.h)
+//!
+//! Documentation: [`Documentation/scheduler/completion.rst`](srctree/Documentation/scheduler/completion.rst)
 
 use kernel::{
     bindings,
@@ -14,6 +18,37 @@ use kernel::{
 /// # Invariants
 ///
 /// `inner` is initialized.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{prelude::*, time::msecs_to_jiffies};
+/// use mapkit::sync::completion::Announcement;
+///
+/// #[pin_data]
+/// struct Engine {
+///     #[pin]
+///     done: Announcement,
+/// }
+///
+/// impl Engine {
+///     /// Called in the interrupt handler.
+///     fn interrupted(&self) {
+///         self.done.announce();
+///     }
+///
+///     /// `ETIMEDOUT` if the device does not say within a second that it is done.
+///     fn run(&self, begin: impl FnOnce()) -> Result {
+///         // What an earlier run has announced too late.
+///         self.done.forget();
+///         begin();
+///         match self.done.wait(msecs_to_jiffies(1000)) {
+///             true => Ok(()),
+///             false => Err(ETIMEDOUT),
+///         }
+///     }
+/// }
+/// ```
 #[pin_data]
 pub struct Announcement {
     #[pin]

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Until when something is waited for, which stays the same when a wait is interrupted and begins again.
+//!
+//! C header: [`include/linux/jiffies.h`](srctree/include/linux/jiffies.h)
 
 use crate::ffi;
 use kernel::{

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Telling a program that something happened, through a file descriptor that it made.
+//!
+//! C header: [`include/linux/eventfd.h`](srctree/include/linux/eventfd.h)
 
 use core::ptr::NonNull;
 use kernel::{
@@ -15,6 +17,19 @@ use kernel::{
 /// # Invariants
 ///
 /// A reference to `context` is owned.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+/// use mapkit::sync::eventfd::EventFd;
+///
+/// /// Tells the calling program, which gave its file descriptor `fd`.
+/// fn tell(fd: i32) -> Result {
+///     EventFd::new(fd)?.signal();
+///     Ok(())
+/// }
+/// ```
 pub struct EventFd {
     context: NonNull<bindings::eventfd_ctx>,
 }

@@ -5,6 +5,10 @@
 //! The `kernel` crate's `SpinLock` leaves interrupts on, so a handler that takes it waits for the very
 //! thread it has interrupted; and where interrupts are threads (`PREEMPT_RT`) it sleeps, which is
 //! forbidden in the callbacks of an interrupt controller.
+//!
+//! C header: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
+//!
+//! Documentation: [`Documentation/locking/locktypes.rst`](srctree/Documentation/locking/locktypes.rst)
 
 use crate::ffi;
 use core::cell::UnsafeCell;

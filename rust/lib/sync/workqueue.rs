@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! A workqueue of one's own.
+//!
+//! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
+//!
+//! Documentation: [`Documentation/core-api/workqueue.rst`](srctree/Documentation/core-api/workqueue.rst)
 
 use crate::ffi;
 use core::ptr::NonNull;
@@ -20,6 +24,47 @@ use kernel::{
 /// # Invariants
 ///
 /// `queue` was made by `alloc_workqueue()`, and is owned.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     impl_has_work,
+///     new_work,
+///     prelude::*,
+///     sync::Arc,
+///     workqueue::{Work, WorkItem},
+/// };
+/// use mapkit::sync::workqueue::OwnQueue;
+///
+/// #[pin_data]
+/// struct Job {
+///     #[pin]
+///     work: Work<Job>,
+/// }
+///
+/// impl_has_work! {
+///     impl HasWork<Self> for Job { self.work }
+/// }
+///
+/// impl WorkItem for Job {
+///     type Pointer = Arc<Self>;
+///
+///     fn run(_: Arc<Self>) {
+///         // … in a thread of the queue …
+///     }
+/// }
+///
+/// /// Has a job done. When this returns, it is.
+/// fn work() -> Result {
+///     let queue = OwnQueue::new(c"example")?;
+///     let job = Arc::pin_init(pin_init!(Job { work <- new_work!("Job") }), GFP_KERNEL)?;
+///     // It is in no queue yet.
+///     let _ = queue.enqueue(job);
+///     Ok(())
+/// }
+/// # fn main() {}
+/// ```
 pub struct OwnQueue {
     queue: NonNull<bindings::workqueue_struct>,
 }

@@ -2,9 +2,13 @@
 
 //! A misc character device that may be unloaded only when nobody uses it.
 //!
-//! The `kernel` crate's `miscdevice` leaves `file_operations.owner` empty: its module can be removed
+//! The `kernel` crate's `miscdevice` leaves `file_operations.owner` empty before 7.3: its module can be removed
 //! while a file is open, and closing that file crashes. Here the owner is set, so an open file
 //! holds the module, and so does a mapping, which holds its file.
+//!
+//! C headers: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h), [`include/linux/fs.h`](srctree/include/linux/fs.h)
+//!
+//! Documentation: [`Documentation/filesystems/vfs.rst`](srctree/Documentation/filesystems/vfs.rst)
 
 mod operations;
 
@@ -145,6 +149,21 @@ pub trait CharDevice: Sized + Send + Sync + 'static {
 }
 
 /// Whether a file was opened for writing.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{fs::File, prelude::*};
+/// use mapkit::device::chardev::may_write;
+///
+/// /// In `open`: whether what the file makes may be changed by it. `EACCES` if it must be.
+/// fn expect_writer(file: &File) -> Result {
+///     match may_write(file) {
+///         true => Ok(()),
+///         false => Err(EACCES),
+///     }
+/// }
+/// ```
 pub fn may_write(file: &File) -> bool {
     matches!(
         file.flags() & flags::O_ACCMODE,
@@ -160,6 +179,8 @@ pub fn may_write(file: &File) -> bool {
 ///
 /// `misc` is a registered `struct miscdevice` whose operations are those of `T`, and the first field,
 /// so that a pointer to it is one to this structure.
+///
+/// For an example, see [`CharDevice`].
 #[repr(C)]
 #[pin_data(PinnedDrop)]
 pub struct Registration<T: CharDevice> {

@@ -5,6 +5,10 @@
 //! What it takes depends on the architecture: see `set_memory.rs` for x86, `noncached.rs` for 64-bit ARM.
 //! 32-bit ARM has no way to do it.
 //!
+//! C header: [`include/linux/set_memory.h`](srctree/include/linux/set_memory.h)
+//!
+//! Documentation: [`Documentation/arch/x86/pat.rst`](srctree/Documentation/arch/x86/pat.rst)
+//!
 //! # Examples
 //!
 //! ```
