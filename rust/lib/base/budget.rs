@@ -15,7 +15,7 @@ use kernel::{
 
 /// An amount that can be taken from until it is used up.
 ///
-/// For an example, see [`Taken`].
+/// For an example, see [`Charged`].
 pub struct Budget {
     used: Atomic<i64>,
     limit: i64,
