@@ -27,6 +27,7 @@ mod dma;
 mod dma_caches;
 mod dma_driver;
 mod dma_failing;
+mod dma_reach;
 mod dma_revoke;
 mod dma_sleep;
 mod dma_turns;
@@ -118,6 +119,7 @@ const SUITES: &[Suite] = &[
     dma::SUITE,
     dma_caches::SUITE,
     dma_driver::SUITE,
+    dma_reach::SUITE,
     dma_failing::SUITE,
     dma_revoke::SUITE,
     dma_sleep::SUITE,
