@@ -19,7 +19,10 @@ use kernel::{
     }, //
 };
 use mapkit::{
-    base::errno,
+    base::{
+        errno,
+        gfp::GFP_FOR_CALLER, //
+    },
     dma::{
         device::{
             DmaDevice,
@@ -244,7 +247,7 @@ impl<'a> Reserved<'a> {
             range,
             direction,
         };
-        loans.reserved.push(part.clone(), GFP_KERNEL_ACCOUNT)?;
+        loans.reserved.push(part.clone(), GFP_FOR_CALLER)?;
         Ok(Self { channel, part })
     }
 }

@@ -6,7 +6,10 @@
 //! programs into their address spaces. [`Import`](crate::dma::import::Import) attaches a device to one that anybody made.
 
 use crate::{
-    base::errno,
+    base::{
+        errno,
+        gfp::GFP_FOR_CALLER, //
+    },
     dma::{
         device::{
             DmaDevice,
@@ -363,10 +366,10 @@ impl<T: Exportable> Exported<T> {
                 device,
                 direction,
             },
-            GFP_KERNEL,
+            GFP_FOR_CALLER,
         )?;
         let mut mapped = self.mapped.lock();
-        mapped.reserve(1, GFP_KERNEL)?;
+        mapped.reserve(1, GFP_FOR_CALLER)?;
         // SAFETY: The device is attached, so that it may be used for DMA; `unmap` unmaps the list.
         unsafe { table.list.map(device, direction)? };
         let table = NonNull::from(KBox::leak(table));

@@ -25,6 +25,7 @@ mod defaults;
 mod direct;
 mod dma;
 mod dma_caches;
+mod dma_cgroup;
 mod dma_driver;
 mod dma_failing;
 mod dma_reach;
@@ -120,6 +121,7 @@ const SUITES: &[Suite] = &[
     dma_caches::SUITE,
     dma_driver::SUITE,
     dma_reach::SUITE,
+    dma_cgroup::SUITE,
     dma_failing::SUITE,
     dma_revoke::SUITE,
     dma_sleep::SUITE,
