@@ -33,7 +33,10 @@ use kernel::{
     uaccess::UserPtr, //
 };
 use mapkit::{
-    base::capability,
+    base::{
+        capability,
+        memcg::Payer, //
+    },
     dma::import::Import,
     sync::eventfd::EventFd, //
 };
@@ -148,6 +151,7 @@ fn transfer(file: &File<Files>, arg: UserPtr) -> Result<u32> {
             transfer,
             cookie: request.cookie,
             eventfd,
+            payer: Payer::of_caller(),
         })?;
         return Ok(0);
     }

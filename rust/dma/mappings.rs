@@ -15,9 +15,12 @@ use kernel::{
         Mutex, //
     }, //
 };
-use mapkit::dma::{
-    import::Import,
-    streaming::cache_lines, //
+use mapkit::{
+    base::gfp::GFP_FOR_CALLER,
+    dma::{
+        import::Import,
+        streaming::cache_lines, //
+    }, //
 };
 use mapwright_uapi as uapi;
 
@@ -42,7 +45,7 @@ impl<'a> Reserved<'a> {
             range,
             direction,
         };
-        all.reserved.push(part.clone(), GFP_KERNEL_ACCOUNT)?;
+        all.reserved.push(part.clone(), GFP_FOR_CALLER)?;
         Ok(Self { mappings, part })
     }
 }

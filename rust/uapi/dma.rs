@@ -259,8 +259,10 @@ request!(Export, IOCTL_EXPORT, 40);
 
 /// [`IOCTL_IMPORT`]: attaches the device to a DMA-buf, so that transfers can name it.
 ///
-/// Errors: `EBADF`, `EINVAL` (`fd` is no DMA-buf; flags), `ENOSPC` ([`MAX_MAPPINGS`]), `ENODEV`, what its
-/// exporter says.
+/// Errors: `EBADF`, `EINVAL` (`fd` is no DMA-buf; flags), `EADDRNOTAVAIL` (where the device does not reach all
+/// memory, and the machine has neither an IOMMU nor a bounce buffer that it reaches: some of the buffer is beyond
+/// the device's address bits, or it is no region of a device of this driver's, and nobody knows where it is),
+/// `ENOSPC` ([`MAX_MAPPINGS`]), `ENODEV`, what its exporter says.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,

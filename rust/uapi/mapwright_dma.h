@@ -342,8 +342,10 @@ struct mapwright_dma_export {
 /**
  * [`IOCTL_IMPORT`]: attaches the device to a DMA-buf, so that transfers can name it.
  *
- * Errors: `EBADF`, `EINVAL` (`fd` is no DMA-buf; flags), `ENOSPC` ([`MAX_MAPPINGS`]), `ENODEV`, what its
- * exporter says.
+ * Errors: `EBADF`, `EINVAL` (`fd` is no DMA-buf; flags), `EADDRNOTAVAIL` (where the device does not reach all
+ * memory, and the machine has neither an IOMMU nor a bounce buffer that it reaches: some of the buffer is beyond
+ * the device's address bits, or it is no region of a device of this driver's, and nobody knows where it is),
+ * `ENOSPC` ([`MAX_MAPPINGS`]), `ENODEV`, what its exporter says.
  */
 struct mapwright_dma_import {
         /**

@@ -102,7 +102,7 @@ pub fn device() -> Result<PathBuf> {
 }
 
 /// The bus addresses that a device can give out are below this.
-fn reach(info: &uapi::DmaInfo) -> u64 {
+pub fn reach(info: &uapi::DmaInfo) -> u64 {
     1 << info.address_bits
 }
 
@@ -738,7 +738,7 @@ fn two_queued_transfers_of_the_same_bytes(_: &Context) -> Result<()> {
 }
 
 /// Bytes of a region that does not fit into what 28 address bits reach.
-const MORE_THAN_REACH: u64 = 320 << 20;
+pub const MORE_THAN_REACH: u64 = 320 << 20;
 
 fn what_the_device_cannot_reach_is_copied(context: &Context) -> Result<()> {
     let bench = Bench::open()?;
@@ -1026,29 +1026,34 @@ struct UdmabufCreate {
     size: u64,
 }
 
-fn a_udmabuf_is_imported(_: &Context) -> Result<()> {
+/// A buffer of all but the first page of a memfd of `bytes` bytes, and that memfd; or a skip.
+pub fn udmabuf(bytes: u64) -> Result<(OwnedFd, OwnedFd)> {
     use nix::{
         fcntl::{fcntl, FcntlArg, SealFlag},
         sys::memfd::{memfd_create, MFdFlags},
     };
-    let bench = Bench::open()?;
     let maker = match fs::File::open("/dev/udmabuf") {
         Ok(maker) => maker,
         Err(_) => return skip("this kernel makes no DMA-bufs of a memfd (CONFIG_UDMABUF)"),
     };
     let memory = memfd_create(c"udmabuf", MFdFlags::MFD_ALLOW_SEALING)?;
-    nix::unistd::ftruncate(&memory, (3 * page_size()) as nix::libc::off_t)?;
+    nix::unistd::ftruncate(&memory, bytes as nix::libc::off_t)?;
     fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK))?;
     let request = UdmabufCreate {
         memfd: memory.as_raw_fd() as u32,
         flags: 1,
         offset: page_size(),
-        size: 2 * page_size(),
+        size: bytes - page_size(),
     };
     // SAFETY: The structure is that of this request.
     let fd = unsafe { udmabuf_create(maker.as_raw_fd(), &request)? };
     // SAFETY: The kernel has just made it for this process.
-    let made = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok((unsafe { OwnedFd::from_raw_fd(fd) }, memory))
+}
+
+fn a_udmabuf_is_imported(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let (made, memory) = udmabuf(3 * page_size())?;
     let buffer = bench.session.import(made.as_fd())?;
     let text = through_a_buffer(&bench, buffer)?;
     // The memfd's pages are what was written to.

@@ -25,8 +25,10 @@ mod defaults;
 mod direct;
 mod dma;
 mod dma_caches;
+mod dma_cgroup;
 mod dma_driver;
 mod dma_failing;
+mod dma_reach;
 mod dma_revoke;
 mod dma_sleep;
 mod dma_turns;
@@ -118,6 +120,8 @@ const SUITES: &[Suite] = &[
     dma::SUITE,
     dma_caches::SUITE,
     dma_driver::SUITE,
+    dma_reach::SUITE,
+    dma_cgroup::SUITE,
     dma_failing::SUITE,
     dma_revoke::SUITE,
     dma_sleep::SUITE,
