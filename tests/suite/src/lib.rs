@@ -48,6 +48,7 @@ mod lockdown;
 mod log;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod memory_types;
+mod models;
 mod module;
 mod monitor;
 #[cfg(target_pointer_width = "32")]
@@ -110,6 +111,7 @@ const SUITES: &[Suite] = &[
     limits::SUITE,
     cgroup::SUITE,
     claims::SUITE,
+    models::SUITE,
     defaults::SUITE,
     alloc::SUITE,
     alloc_budget::SUITE,

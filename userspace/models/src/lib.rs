@@ -22,6 +22,7 @@ mod kind;
 pub mod lru;
 pub mod marks;
 mod picture;
+mod random;
 mod script;
 pub mod slub;
 mod told;
@@ -30,5 +31,6 @@ pub mod watermark;
 
 pub use kind::{run, Kind};
 pub use picture::picture;
-pub use script::{steps, Wrong};
+pub use random::random_script;
+pub use script::{parse as number, steps, Wrong};
 pub use told::{Row, State, Step, Told};

@@ -160,6 +160,15 @@ impl<'a> Words<'a> {
     }
 }
 
+/// A number as scripts have them: decimal, or hexadecimal with `0x`.
+///
+/// # Errors
+///
+/// A sentence if it is none.
+pub fn parse(word: &str) -> Result<u64, String> {
+    number(word, "the number")
+}
+
 /// A number: decimal, or hexadecimal with `0x`.
 pub fn number(word: &str, what: &str) -> Result<u64, String> {
     let digits = word.replace('_', "");

@@ -35,7 +35,7 @@ pub fn draw(told: &Told, cache: &Cache) -> Svg {
         12,
         "pale",
         At::Start,
-        "free: its first word is the number of the next (∅ ends the list)",
+        "free: its first word tells the next (∅ ends the list); orange: the list's first",
     );
     if slabs.is_empty() {
         svg.text((LEFT, 124), 13, "ink", At::Start, "no slab yet");

@@ -3,7 +3,7 @@
 //! Free pages over the steps, with the marks as lines across.
 
 use super::{
-    name, says,
+    name,
     svg::{cut, At, Svg},
 };
 use crate::{
@@ -23,7 +23,7 @@ pub fn draw(told: &Told) -> Svg {
         .filter_map(|step| zone(&step.state))
         .collect();
     let count = zones.len() as i64;
-    let right = LEFT + (count * COLUMN).max(500);
+    let right = LEFT + (count * COLUMN).max(640);
     let list = TOP + HEIGHT + 50;
     let mut svg = Svg::new(right + 40, list + 22 * count + 10);
     svg.text((20, 34), 19, "ink", At::Start, told.title);
@@ -91,7 +91,14 @@ pub fn draw(told: &Told) -> Svg {
         svg.text((20, at), 13, "pale", At::Start, &row.to_string());
         svg.text((44, at), 13, "ink", At::Start, &cut(name(step), 20));
         let room = usize::try_from((right - 230) / 8).unwrap_or(0);
-        svg.text((220, at), 13, "pale", At::Start, &cut(says(step), room));
+        let all: Vec<&str> = step.rows.iter().map(|row| row.last.as_str()).collect();
+        svg.text(
+            (220, at),
+            13,
+            "pale",
+            At::Start,
+            &cut(&all.join("; "), room),
+        );
     }
     svg
 }

@@ -2,7 +2,13 @@
 
 //! The models of `mapwright-models` beside the running kernel: the same steps, done by both.
 
-use crate::{not_testable, Table};
+mod buddy;
+mod cow;
+mod family;
+mod slub;
+mod walk;
+
+use crate::{not_testable, Lab, Need, Table};
 use anyhow::Result;
 use mapwright_models::Kind;
 use serde::Serialize;
@@ -67,6 +73,27 @@ impl Comparison {
 ///
 /// If the script is wrong, or it cannot be done: with [`crate::NotTestable`] if this machine is not the right one.
 pub fn check(kind: Kind, script: &str) -> Result<Comparison> {
-    let _ = script;
-    not_testable(format!("{} has no check yet", kind.name()))
+    let lab = Lab::here(Vec::new())?;
+    let (needs, check): (&[Need], fn(&str) -> Result<Comparison>) = match kind {
+        Kind::Buddy => (buddy::NEEDS, buddy::check),
+        Kind::Cow => (cow::NEEDS, cow::check),
+        Kind::Walk => (walk::NEEDS, walk::check),
+        Kind::Slub => (slub::NEEDS, slub::check),
+        Kind::Watermark | Kind::Lru | Kind::Dma => return not_testable(no_check(kind)),
+    };
+    let lacking = needs.iter().find_map(|need| need.lacking(&lab.machine));
+    match lacking {
+        Some(reason) => not_testable(reason),
+        None => check(script),
+    }
+}
+
+/// Why there is no check of a model.
+fn no_check(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Watermark => "a script's watermarks are not the kernel's: mapwright prove B16 has the kernel cross its own",
+        Kind::Lru => "a script's pages are not put before the kernel yet",
+        Kind::Dma => "a script's buffers are not put before a device yet: mapwright prove E3 E4 does so with its own",
+        _ => "there is no check",
+    }
 }
