@@ -9,7 +9,10 @@ use super::{Comparison, Side};
 use crate::{
     not_testable,
     pin::Pinned,
-    read::{free_lists, trace},
+    read::{
+        free_lists,
+        trace::{self, Event},
+    },
     Need, Table,
 };
 use anyhow::{ensure, Context as _, Result};
@@ -41,7 +44,7 @@ const REASONS: [&str; 3] = [
 
 pub const NEEDS: &[Need] = &[
     Need::Module("mapwright_alloc"),
-    Need::File("/proc/pagetypeinfo", "CONFIG_PROC_PAGE_MONITOR"),
+    Need::File("/proc/pagetypeinfo", "CONFIG_PROC_FS"),
 ];
 
 /// What a try came to.
@@ -65,15 +68,9 @@ pub fn check(script: &str) -> Result<Comparison> {
     let _pinned = Pinned::to(0)?;
     let mut last = None;
     let mut tries = 0;
-    while tries < TRIES
-        && !last
-            .as_ref()
-            .is_some_and(|tried: &Tried| tried.sides.iter().all(|side| side.agrees))
-    {
+    while tries < TRIES && !last.as_ref().is_some_and(Tried::agrees) {
         tries += 1;
-        if let Some(pool) = Pool::new(order)? {
-            last = Some(pool.run(&told.steps)?);
-        }
+        last = attempt(order, &told.steps)?.or(last);
     }
     let Some(tried) = last else {
         return not_testable(format!(
@@ -91,6 +88,39 @@ pub fn check(script: &str) -> Result<Comparison> {
     let mut comparison = Comparison::new(about, tried.sides, &REASONS);
     comparison.evidence.push(tried.events);
     Ok(comparison)
+}
+
+impl Tried {
+    fn agrees(&self) -> bool {
+        self.sides.iter().all(|side| side.agrees)
+    }
+}
+
+/// Makes a pool and does the steps there. `None` if others were in the way.
+fn attempt(order: usize, steps: &[Step]) -> Result<Option<Tried>> {
+    // What is traced into takes memory, which must not come from the pool: it is there before.
+    let (done, events) = trace::record(&EVENTS, |buffer| {
+        let Some(mut pool) = Pool::new(order)? else {
+            return Ok(None);
+        };
+        buffer.mark(0)?;
+        let sides = pool.steps(steps)?;
+        Ok(Some((pool, sides)))
+    })?;
+    let Some((pool, sides)) = done else {
+        return Ok(None);
+    };
+    let of_steps = events
+        .iter()
+        .skip_while(|event| event.name != trace::MARK)
+        .skip(1);
+    let events = pool.table(of_steps, model(&steps[0])?.start)?;
+    Ok(Some(Tried {
+        sides,
+        events,
+        first: pool.first,
+        zone: pool.zone,
+    }))
 }
 
 fn model(step: &Step) -> Result<&Model> {
@@ -217,29 +247,21 @@ impl Pool {
         Ok(lists.iter().sum::<u64>() == 1 && lists.last() == Some(&1))
     }
 
-    /// Does the steps.
-    fn run(mut self, steps: &[Step]) -> Result<Tried> {
-        let (sides, events) = trace::record(&EVENTS, |_| self.steps(steps))?;
+    /// What was traced, without small blocks.
+    fn table<'a>(&self, events: impl Iterator<Item = &'a Event>, start: u64) -> Result<Table> {
         let mut table = Table::new(
             format!("What the kernel traced of this thread, from order {UNIT} on"),
-            [
-                "event",
-                "frame",
-                "order",
-                "migrate type",
-                "in the pool, at the model's",
-            ],
+            ["event", "frame", "order", "migrate type", "the model's"],
         );
-        let start = model(&steps[0])?.start;
-        for event in &events {
+        for event in events {
             let order = event
                 .number("order")
                 .or_else(|_| event.number("alloc_order"))
                 .unwrap_or(0);
-            let pfn = event.number("pfn")?;
             if order < UNIT as u64 {
                 continue;
             }
+            let pfn = event.number("pfn")?;
             table.row([
                 event.name.clone(),
                 format!("{pfn:#x}"),
@@ -250,12 +272,7 @@ impl Pool {
                 }),
             ]);
         }
-        Ok(Tried {
-            sides,
-            events: table,
-            first: self.first,
-            zone: self.zone,
-        })
+        Ok(table)
     }
 
     /// The model's page that a frame is.

@@ -4,7 +4,9 @@
 
 mod buddy;
 mod cow;
+mod dma;
 mod family;
+mod lru;
 mod slub;
 mod walk;
 
@@ -79,7 +81,9 @@ pub fn check(kind: Kind, script: &str) -> Result<Comparison> {
         Kind::Cow => (cow::NEEDS, cow::check),
         Kind::Walk => (walk::NEEDS, walk::check),
         Kind::Slub => (slub::NEEDS, slub::check),
-        Kind::Watermark | Kind::Lru | Kind::Dma => return not_testable(no_check(kind)),
+        Kind::Dma => (dma::NEEDS, dma::check),
+        Kind::Lru => (lru::NEEDS, lru::check),
+        Kind::Watermark => return not_testable(no_check(kind)),
     };
     let lacking = needs.iter().find_map(|need| need.lacking(&lab.machine));
     match lacking {
@@ -92,8 +96,6 @@ pub fn check(kind: Kind, script: &str) -> Result<Comparison> {
 fn no_check(kind: Kind) -> &'static str {
     match kind {
         Kind::Watermark => "a script's watermarks are not the kernel's: mapwright prove B16 has the kernel cross its own",
-        Kind::Lru => "a script's pages are not put before the kernel yet",
-        Kind::Dma => "a script's buffers are not put before a device yet: mapwright prove E3 E4 does so with its own",
         _ => "there is no check",
     }
 }
