@@ -50,6 +50,7 @@ mod lockdown;
 mod log;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod memory_types;
+mod models;
 mod module;
 mod monitor;
 #[cfg(target_pointer_width = "32")]
@@ -112,6 +113,7 @@ const SUITES: &[Suite] = &[
     limits::SUITE,
     cgroup::SUITE,
     claims::SUITE,
+    models::SUITE,
     defaults::SUITE,
     alloc::SUITE,
     alloc_budget::SUITE,

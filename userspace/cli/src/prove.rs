@@ -182,7 +182,7 @@ fn mark(verdict: Verdict) -> (char, Style) {
 }
 
 /// The evidence; columns of numbers are aligned to the right.
-fn show_table(table: &Table) {
+pub fn show_table(table: &Table) {
     anstream::println!("  {}", paint(DIM, &table.title));
     let mut shown = comfy_table::Table::new();
     shown

@@ -24,13 +24,13 @@ mod frames;
 mod holes;
 mod lab;
 mod machine;
+pub mod models;
 mod need;
 mod pin;
 mod pressure;
 mod read;
 mod report;
 mod verdict;
-mod watermark;
 
 pub use claim::{Claim, Shape};
 pub use claims::CLAIMS;

@@ -5,10 +5,10 @@
 use crate::{
     pressure::{self, Seen},
     read::{self, zoneinfo, zoneinfo::Zone},
-    watermark::{self, Settings},
     Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
+use mapwright_models::marks::{self as watermark, Settings};
 
 pub const CLAIM: Claim = Claim {
     id: "B16",
