@@ -8,7 +8,7 @@ use crate::{
     not_testable, Need, Table,
 };
 use anyhow::{Context as _, Result};
-use mapwright::{page_size, uapi, uapi::Request as _, Direction, Lending, Loan, Region};
+use mapwright::{page_size, uapi, uapi::Request as _, Direction, DmaMapping, MapCall, Region};
 use mapwright_models::{
     dma::{Direction as Way, Mapping, State as Model},
     run, Kind, State,
@@ -32,7 +32,7 @@ struct Buffer {
     /// Where it begins in the region.
     offset: u64,
     physical: u64,
-    loan: Loan,
+    mapping: DmaMapping,
     bus: u64,
 }
 
@@ -77,8 +77,8 @@ pub fn check(script: &str) -> Result<Comparison> {
                 device
                     .engine
                     .session
-                    .give_back(buffer.loan.id)
-                    .context("ending the loan")?;
+                    .dma_unmap(buffer.mapping.id)
+                    .context("ending the mapping")?;
                 None
             }
             ["device", "write", bus] => {
@@ -109,8 +109,8 @@ pub fn check(script: &str) -> Result<Comparison> {
         device
             .engine
             .session
-            .give_back(buffer.loan.id)
-            .context("ending the loan")?;
+            .dma_unmap(buffer.mapping.id)
+            .context("ending the mapping")?;
     }
     if sides.is_empty() {
         return not_testable(format!(
@@ -182,21 +182,21 @@ impl Device {
         let direction = match model.direction {
             Way::To => Direction::ToDevice,
             Way::From => Direction::FromDevice,
-            Way::Both => Direction::BothWays,
+            Way::Both => Direction::Bidirectional,
         };
-        let lent =
+        let mapped =
             self.engine
                 .session
-                .lend(&region, (offset, model.bytes), Lending::Single, direction);
-        let loan = lent.context("lending a buffer to the device")?;
+                .dma_map(&region, (offset, model.bytes), MapCall::Single, direction);
+        let mapping = mapped.context("map_call a buffer to the device")?;
         let (page, _) = self.engine.addresses(&region, 0)?;
-        let bus = loan.bus.context("root is told the bus address")?;
+        let bus = mapping.bus.context("root is told the bus address")?;
         Ok(Buffer {
             model: *model,
             region,
             offset,
             physical: page + offset,
-            loan,
+            mapping,
             bus,
         })
     }
@@ -230,7 +230,7 @@ impl Device {
         if !self.engine.is_translated() {
             return Ok(None);
         }
-        // A page of the kernel's that was never lent: the device must not reach it, by its physical address.
+        // A page of the kernel's that was never mapped: the device must not reach it, by its physical address.
         let victim = self.engine.pages(page_size())?;
         let (physical, _) = self.engine.addresses(&victim, 0)?;
         let is_bus = buffers
