@@ -332,12 +332,12 @@ fn the_budget_is_not_exceeded(_: &Context) -> Result<()> {
         .with_pattern(Pattern::Batches { batch: half })
         .holding();
     device.run(&plan)?;
-    let told = device.run(&plan);
+    let result = device.run(&plan);
     let over = matches!(
-        told,
+        result,
         Err(Error::OverBudget { used, budget, .. }) if used > 0 && budget == info.budget_bytes
     );
-    ensure!(over, "{told:?}");
+    ensure!(over, "{result:?}");
     device.release()?;
     device.run(&plan)?;
     Ok(())
@@ -386,8 +386,11 @@ fn threads_run_where_they_are_pinned(_: &Context) -> Result<()> {
         ensure!(report.allocated == 5000, "{report:?}");
     }
     // No machine has so many.
-    let told = device.run_on(&plan, &[0, 1000]);
-    ensure!(matches!(told, Err(Error::NoCpu { cpu: 1000 })), "{told:?}");
+    let result = device.run_on(&plan, &[0, 1000]);
+    ensure!(
+        matches!(result, Err(Error::NoCpu { cpu: 1000 })),
+        "{result:?}"
+    );
     Ok(())
 }
 
@@ -465,12 +468,12 @@ fn a_thousand_random_plans(context: &Context) -> Result<()> {
     let (mut ran, mut refused, mut failures, mut objects) = (0, 0, 0, 0);
     for i in 0..1000 {
         let plan = random_plan(&mut random);
-        let told = match random.below(3) {
+        let result = match random.below(3) {
             0 => device.record(&plan, 5).map(|(report, _)| report),
             1 => device.record_pages(&plan, 5).map(|(report, _)| report),
             _ => device.run(&plan),
         };
-        match told {
+        match result {
             Ok(report) => {
                 ran += 1;
                 failures += failed(&report);

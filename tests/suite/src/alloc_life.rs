@@ -80,8 +80,8 @@ fn wait_for_a_plan() -> Result<()> {
 fn while_running(plan: &Plan, f: impl FnOnce(Pid) -> Result<()>) -> Result<WaitStatus> {
     let running = child::spawn(|| {
         sigaction_of_usr1()?;
-        let told = AllocDevice::open()?.run(plan);
-        ensure!(matches!(told, Err(Error::Interrupted)), "{told:?}");
+        let result = AllocDevice::open()?.run(plan);
+        ensure!(matches!(result, Err(Error::Interrupted)), "{result:?}");
         Ok(())
     })?;
     let done = wait_for_a_plan().and_then(|()| f(running));
@@ -158,8 +158,8 @@ fn a_kill_frees_what_is_held(_: &Context) -> Result<()> {
 }
 
 fn is_in_use() -> Result<()> {
-    let told = remove_named(MODULE);
-    ensure!(told == Err(Errno::EWOULDBLOCK), "rmmod: {told:?}");
+    let result = remove_named(MODULE);
+    ensure!(result == Err(Errno::EWOULDBLOCK), "rmmod: {result:?}");
     Ok(())
 }
 

@@ -191,9 +191,9 @@ fn bad_plans() -> Vec<(&'static str, Plan, &'static str)> {
 fn a_bad_plan_is_einval_with_a_reason(_: &Context) -> Result<()> {
     let device = AllocDevice::open()?;
     for (what, plan, word) in bad_plans() {
-        let told = device.run(&plan);
-        let Err(Error::PlanRefused { reason }) = told else {
-            anyhow::bail!("{what}: {told:?}");
+        let result = device.run(&plan);
+        let Err(Error::PlanRefused { reason }) = result else {
+            anyhow::bail!("{what}: {result:?}");
         };
         ensure!(reason.contains(word), "{what}: {reason}");
     }
@@ -205,16 +205,19 @@ fn a_huge_plan_is_enospc_with_figures(_: &Context) -> Result<()> {
     let sizes = [1 << 32, 1 << 62, u64::MAX];
     for bytes in sizes {
         for allocator in [Allocator::Kmalloc, Allocator::Vmalloc, Allocator::Coherent] {
-            let told = device.run(&Plan::new(allocator, bytes));
-            let Err(Error::OverBudget { needed, budget, .. }) = told else {
-                anyhow::bail!("{bytes} bytes: {told:?}");
+            let result = device.run(&Plan::new(allocator, bytes));
+            let Err(Error::OverBudget { needed, budget, .. }) = result else {
+                anyhow::bail!("{bytes} bytes: {result:?}");
             };
             ensure!(budget < needed, "{needed}, {budget}");
         }
     }
     let many = Plan::new(Allocator::Kmalloc, 1).with_pattern(Pattern::Batches { batch: u32::MAX });
-    let told = device.run(&many);
-    ensure!(matches!(told, Err(Error::OverBudget { .. })), "{told:?}");
+    let result = device.run(&many);
+    ensure!(
+        matches!(result, Err(Error::OverBudget { .. })),
+        "{result:?}"
+    );
     let errno = errno_of(|run| run.nr_records = u32::MAX)?;
     ensure!(errno == Errno::ENOSPC, "{errno}");
     Ok(())
@@ -257,8 +260,8 @@ fn a_bad_pointer_is_efault(_: &Context) -> Result<()> {
     }
     let device = AllocDevice::open()?;
     for number in [uapi::IOCTL_INFO, uapi::IOCTL_RUN, uapi::IOCTL_RELEASE] {
-        let told = crate::raw::ioctl(&device, number, 0);
-        ensure!(told == Err(Errno::EFAULT), "{number:#x}: {told:?}");
+        let result = crate::raw::ioctl(&device, number, 0);
+        ensure!(result == Err(Errno::EFAULT), "{number:#x}: {result:?}");
     }
     Ok(())
 }
@@ -266,11 +269,11 @@ fn a_bad_pointer_is_efault(_: &Context) -> Result<()> {
 fn a_newer_structure_is_e2big(_: &Context) -> Result<()> {
     let device = AllocDevice::open()?;
     let known = size_of::<uapi::Info>();
-    let told = crate::raw::ioctl_bytes(&device, uapi::IOCTL_INFO, known as u32 + 8, &[]);
-    ensure!(told.is_ok(), "zeros that are new: {told:?}");
+    let result = crate::raw::ioctl_bytes(&device, uapi::IOCTL_INFO, known as u32 + 8, &[]);
+    ensure!(result.is_ok(), "zeros that are new: {result:?}");
     let new = [1; 1].repeat(known + 4);
-    let told = crate::raw::ioctl_bytes(&device, uapi::IOCTL_INFO, known as u32 + 8, &new);
-    ensure!(told == Err(Errno::E2BIG), "{told:?}");
+    let result = crate::raw::ioctl_bytes(&device, uapi::IOCTL_INFO, known as u32 + 8, &new);
+    ensure!(result == Err(Errno::E2BIG), "{result:?}");
     Ok(())
 }
 
@@ -281,8 +284,8 @@ fn an_older_structure_is_einval(_: &Context) -> Result<()> {
         (uapi::IOCTL_RUN, uapi::Run::MIN_SIZE),
         (uapi::IOCTL_RELEASE, uapi::Release::MIN_SIZE),
     ] {
-        let told = crate::raw::ioctl_bytes(&device, number, least as u32 - 1, &[]);
-        ensure!(told == Err(Errno::EINVAL), "{number:#x}: {told:?}");
+        let result = crate::raw::ioctl_bytes(&device, number, least as u32 - 1, &[]);
+        ensure!(result == Err(Errno::EINVAL), "{number:#x}: {result:?}");
     }
     Ok(())
 }
@@ -291,8 +294,8 @@ fn an_unknown_ioctl_is_enotty(_: &Context) -> Result<()> {
     let device = AllocDevice::open()?;
     // The last is CREATE of /dev/mapwright.
     for number in [uapi::IOCTL_RELEASE + 1, 0, mapwright::uapi::IOCTL_CREATE] {
-        let told = crate::raw::ioctl_bytes(&device, number, 64, &[]);
-        ensure!(told == Err(Errno::ENOTTY), "{number:#x}: {told:?}");
+        let result = crate::raw::ioctl_bytes(&device, number, 64, &[]);
+        ensure!(result == Err(Errno::ENOTTY), "{number:#x}: {result:?}");
     }
     Ok(())
 }
@@ -303,8 +306,11 @@ fn only_root_opens_the_device(_: &Context) -> Result<()> {
     ensure!((node.uid(), node.mode() & 0o777) == (0, 0o600));
     child::run(|| {
         child::become_nobody()?;
-        let told = AllocDevice::open();
-        ensure!(matches!(told, Err(Error::NoPermission { .. })), "{told:?}");
+        let result = AllocDevice::open();
+        ensure!(
+            matches!(result, Err(Error::NoPermission { .. })),
+            "{result:?}"
+        );
         Ok(())
     })
 }
@@ -316,8 +322,8 @@ fn records_take_cap_sys_admin(_: &Context) -> Result<()> {
         child::become_nobody()?;
         let plan = Plan::new(Allocator::Kmalloc, 64);
         device.run(&plan)?;
-        let told = device.record(&plan, 1);
-        let errno = told.err().and_then(|err| err.errno());
+        let result = device.record(&plan, 1);
+        let errno = result.err().and_then(|err| err.errno());
         ensure!(errno == Some(Errno::EPERM), "{errno:?}");
         Ok(())
     })
@@ -325,11 +331,11 @@ fn records_take_cap_sys_admin(_: &Context) -> Result<()> {
 
 fn it_is_no_memory_to_map_or_read(_: &Context) -> Result<()> {
     let file = File::options().read(true).write(true).open(DEVICE)?;
-    let told = crate::raw::Map::shared(&file, 0, page_bytes()).map(drop);
-    ensure!(told == Err(Errno::ENODEV), "mmap: {told:?}");
-    let told = pread(&file, &mut [0; 8], 0);
-    ensure!(told == Err(Errno::EINVAL), "read: {told:?}");
-    let told = pwrite(&file, &[0; 8], 0);
-    ensure!(told == Err(Errno::EINVAL), "write: {told:?}");
+    let result = crate::raw::Map::shared(&file, 0, page_bytes()).map(drop);
+    ensure!(result == Err(Errno::ENODEV), "mmap: {result:?}");
+    let result = pread(&file, &mut [0; 8], 0);
+    ensure!(result == Err(Errno::EINVAL), "read: {result:?}");
+    let result = pwrite(&file, &[0; 8], 0);
+    ensure!(result == Err(Errno::EINVAL), "write: {result:?}");
     Ok(())
 }

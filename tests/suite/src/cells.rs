@@ -112,8 +112,8 @@ fn cases() -> Vec<Case> {
 }
 
 fn is_refused(cell: Cell) -> Result<()> {
-    let told = cell.create(&Session::open()?, page_size()).err();
-    ensure!(told == Some(Errno::EOPNOTSUPP), "{told:?}");
+    let result = cell.create(&Session::open()?, page_size()).err();
+    ensure!(result == Some(Errno::EOPNOTSUPP), "{result:?}");
     Ok(())
 }
 
@@ -164,14 +164,14 @@ fn works(cell: Cell) -> Result<()> {
 
         for page in 0..length / page_bytes() {
             let within = page % page_bytes();
-            let (at, told) = (page * page_bytes() + within, page as u8 | 1);
-            map.store(at, told);
+            let (at, value) = (page * page_bytes() + within, page as u8 | 1);
+            map.store(at, value);
             let mut seen = [0];
             session.read_at(&region, at as u64, &mut seen)?;
-            ensure!(seen == [told], "page {page}: the kernel sees {seen:?}");
-            session.write_at(&region, at as u64, &[told ^ 0xfe])?;
+            ensure!(seen == [value], "page {page}: the kernel sees {seen:?}");
+            session.write_at(&region, at as u64, &[value ^ 0xfe])?;
             ensure!(
-                map.load(at) == told ^ 0xfe,
+                map.load(at) == value ^ 0xfe,
                 "page {page}: the program sees something else"
             );
         }

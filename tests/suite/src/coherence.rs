@@ -94,12 +94,12 @@ fn a_part_is_mapped_at_its_offset(_: &Context) -> Result<()> {
 
 fn transfers_cross_pages(_: &Context) -> Result<()> {
     on_each_pair(|session, region| {
-        let told: Vec<u8> = (0..5 * page_bytes()).map(|i| (i % 251) as u8).collect();
-        session.write_at(region, page_size() - 95, &told)?;
+        let data: Vec<u8> = (0..5 * page_bytes()).map(|i| (i % 251) as u8).collect();
+        session.write_at(region, page_size() - 95, &data)?;
         let mapping = session.map(region, Protection::Read)?;
-        let mut seen = vec![0; told.len()];
+        let mut seen = vec![0; data.len()];
         mapping.read(page_bytes() - 95, &mut seen);
-        ensure!(seen == told);
+        ensure!(seen == data);
         Ok(())
     })
 }

@@ -167,8 +167,8 @@ fn every_ioctl_works(_: &Context) -> Result<()> {
         ..uapi::Pages::new()
     };
     page.request(&session, &mut pages)?;
-    let told = session.pages(&region, 0, 1)?[0].pfn.to_ne_bytes();
-    ensure!(pages.count == 3 && (0..8).all(|i| array.0.load(i) == told[i]));
+    let result = session.pages(&region, 0, 1)?[0].pfn.to_ne_bytes();
+    ensure!(pages.count == 3 && (0..8).all(|i| array.0.load(i) == result[i]));
 
     let mut sync = uapi::Sync {
         id: region.id,
@@ -259,16 +259,16 @@ fn allocation_plans_work(_: &Context) -> Result<()> {
 
 fn unknown_ioctl_is_enotty(_: &Context) -> Result<()> {
     let (session, page) = (session()?, LowPage::new()?);
-    let told = ioctl_32(&session, uapi::IOCTL_INFO + 0x80, page.0.addr);
-    ensure!(told == Err(Errno::ENOTTY), "{told:?}");
+    let result = ioctl_32(&session, uapi::IOCTL_INFO + 0x80, page.0.addr);
+    ensure!(result == Err(Errno::ENOTTY), "{result:?}");
     Ok(())
 }
 
 fn bad_pointer_is_efault(_: &Context) -> Result<()> {
     let session = session()?;
     for address in [0, 64, 0xffff_fff0] {
-        let told = ioctl_32(&session, uapi::IOCTL_INFO, address);
-        ensure!(told == Err(Errno::EFAULT), "{address:#x}: {told:?}");
+        let result = ioctl_32(&session, uapi::IOCTL_INFO, address);
+        ensure!(result == Err(Errno::EFAULT), "{address:#x}: {result:?}");
     }
     Ok(())
 }

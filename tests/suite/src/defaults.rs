@@ -120,7 +120,7 @@ fn can_be(context: &Context, cell: Cell) -> Result<()> {
     let (backing, method, caching) = (cell.backing.name(), cell.method.name(), cell.caching.name());
     with_parameters(context, &parameters(backing, method, caching), || {
         let info = Session::open()?.info()?;
-        let told = (
+        let result = (
             info.default_backing,
             info.default_method,
             info.default_caching,
@@ -130,7 +130,7 @@ fn can_be(context: &Context, cell: Cell) -> Result<()> {
             cell.method.number(),
             cell.caching.number(),
         );
-        ensure!(told == asked, "INFO tells {told:?}");
+        ensure!(result == asked, "INFO tells {result:?}");
         let shown = fs::read_to_string("/sys/module/mapwright/parameters/default_method")?;
         ensure!(shown.trim() == method, "sysfs shows {shown}");
         expect_default(&open(0)?, cell)
@@ -205,8 +205,8 @@ fn o_sync_is_uncached(context: &Context) -> Result<()> {
     };
     if !uncached.is_sound() {
         // The architecture has no such thing, and says so rather than map it cached.
-        let told = Map::shared(&open(libc::O_SYNC)?, 0, page_bytes()).err();
-        ensure!(told == Some(Errno::EOPNOTSUPP), "{told:?}");
+        let result = Map::shared(&open(libc::O_SYNC)?, 0, page_bytes()).err();
+        ensure!(result == Some(Errno::EOPNOTSUPP), "{result:?}");
         return Ok(());
     }
     expect_default(&open(libc::O_SYNC)?, uncached)?;

@@ -508,9 +508,9 @@ fn a_bus_address_is_told(_: &Context) -> Result<()> {
 fn query_tells_the_bus_address(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let region = bench.create(COHERENT, 3 * page_size())?;
-    let told = bench.session.query(&region)?.dma_addr;
+    let result = bench.session.query(&region)?.dma_addr;
     let page = bench.session.pages(&region, 0, 1)?[0];
-    ensure!(told == Some(page.dma_addr), "{told:x?}, {page:x?}");
+    ensure!(result == Some(page.dma_addr), "{result:x?}, {page:x?}");
     let lists = bench.create(VMALLOC, page_size())?;
     ensure!(bench.session.query(&lists)?.dma_addr.is_none());
     // A program that knows nothing of it.
@@ -529,8 +529,8 @@ fn query_tells_the_bus_address(_: &Context) -> Result<()> {
         child::become_nobody()?;
         let session = Session::open_at(&path)?;
         let region = session.create(Backing::Coherent, Method::Dma, page_size())?;
-        let told = session.query(&region)?.dma_addr;
-        ensure!(told.is_none(), "{told:x?}");
+        let result = session.query(&region)?.dma_addr;
+        ensure!(result.is_none(), "{result:x?}");
         Ok(())
     });
     fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
@@ -875,11 +875,11 @@ fn an_eventfd_is_told(_: &Context) -> Result<()> {
             .session
             .queue(&transfer, cookie, Some(eventfd.as_fd()))?;
     }
-    let mut told = 0;
-    while told < 3 {
-        told += eventfd.read()?;
+    let mut result = 0;
+    while result < 3 {
+        result += eventfd.read()?;
     }
-    ensure!(told == 3, "told {told} times");
+    ensure!(result == 3, "told {result} times");
     for cookie in 0..3 {
         let done = bench.session.done();
         ensure!(done == Ok((cookie, Ok(()))), "{done:?}");

@@ -58,8 +58,8 @@ fn coherent_memory_has_the_type_that_the_device_needs(context: &Context) -> Resu
         // It is mapped when it is touched.
         mapping.read((page * page_size()) as usize, &mut [0]);
         let address = mapping.addr() as u64 + page * page_size();
-        let told = inspector.walk(Target::Myself, address)?.memory_type;
-        ensure!(told == Some(expected), "page {page} is mapped {told:?}");
+        let result = inspector.walk(Target::Myself, address)?.memory_type;
+        ensure!(result == Some(expected), "page {page} is mapped {result:?}");
     }
     if !is_coherent {
         // Not in the direct map, where it is cached.

@@ -276,8 +276,8 @@ fn coherent_memory_is_within_reach(context: &Context) -> Result<()> {
             Ok(region) => region,
             Err(err) => break err.errno(),
         };
-        let told = bench.session.query(&region)?.dma_addr;
-        let bus = told.context("root is told")?;
+        let result = bench.session.query(&region)?.dma_addr;
+        let bus = result.context("root is told")?;
         ensure!(bus < reach, "{bus:#x} is beyond the device's reach");
         regions += 1;
     };

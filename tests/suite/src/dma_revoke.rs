@@ -163,8 +163,8 @@ impl Holder {
         ensure!(exported.err() == Some(Errno::ENODEV), "a DMA-buf is mapped");
         let mut fds = [PollFd::new(session.as_fd(), PollFlags::POLLIN)];
         poll(&mut fds, PollTimeout::ZERO)?;
-        let told = fds[0].revents().context("unknown events")?;
-        ensure!(told.contains(PollFlags::POLLHUP), "{told:?}");
+        let answer = fds[0].revents().context("unknown events")?;
+        ensure!(answer.contains(PollFlags::POLLHUP), "{answer:?}");
         // It is not the device's.
         let mut seen = [0; 8];
         ordinary.1.read(0, &mut seen);

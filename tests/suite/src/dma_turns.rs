@@ -313,12 +313,12 @@ fn told_when_it_can_be(_: &Context) -> Result<()> {
     wait_until("both have ended", ended)?;
     sleep(Duration::from_millis(200));
     for _ in 0..3 {
-        let told = raw::ioctl_read_only(&bench.session, uapi::IOCTL_DONE, uapi::Done::new().size);
-        ensure!(told == Err(Errno::EFAULT), "{told:?}");
+        let result = raw::ioctl_read_only(&bench.session, uapi::IOCTL_DONE, uapi::Done::new().size);
+        ensure!(result == Err(Errno::EFAULT), "{result:?}");
     }
     for cookie in [5, 6] {
-        let told = bench.session.done();
-        ensure!(told == Ok((cookie, Ok(()))), "{told:?}");
+        let result = bench.session.done();
+        ensure!(result == Ok((cookie, Ok(()))), "{result:?}");
     }
     ensure!(bench.session.done() == Err(Errno::EAGAIN));
     bench.close()

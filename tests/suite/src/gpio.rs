@@ -372,7 +372,7 @@ fn refusals_have_their_errno(_: &Context) -> Result<()> {
         bank.request(&mut direction).err()
     };
     let from = settled(&mut model, &bank)?;
-    let told = [
+    let result = [
         ("a line beyond the bank", blink(32, 1000, 0), Errno::EINVAL),
         ("a line far beyond", blink(u32::MAX, 1000, 0), Errno::EINVAL),
         ("too short a period", blink(24, 99, 0), Errno::EINVAL),
@@ -414,10 +414,10 @@ fn refusals_have_their_errno(_: &Context) -> Result<()> {
     // The line that blinks does, all the time.
     let writes = model.writes(from)?;
     bank.blink(output, 0)?;
-    for (what, told, expected) in told {
+    for (what, result, expected) in result {
         ensure!(
-            told == Some(expected),
-            "{what}: {told:?} instead of {expected}"
+            result == Some(expected),
+            "{what}: {result:?} instead of {expected}"
         );
     }
     let others = writes.iter().find(|(_, value)| *value != output.mask());
@@ -767,10 +767,10 @@ fn unbinding_ends_what_waits(_: &Context) -> Result<()> {
         ended == Err(Some(Errno::ENODEV)),
         "the waiting call: {ended:?}"
     );
-    let told = bank.info().map_err(|err| err.errno()).err();
+    let result = bank.info().map_err(|err| err.errno()).err();
     ensure!(
-        told == Some(Some(Errno::ENODEV)),
-        "a file that stayed open: {told:?}"
+        result == Some(Some(Errno::ENODEV)),
+        "a file that stayed open: {result:?}"
     );
     ensure!(!Bank::path(0).exists(), "the node stayed");
     drop(bank);
@@ -841,7 +841,7 @@ fn mistakes_are_told_why(_: &Context) -> Result<()> {
     bank.set_direction(input, false)?;
     bank.set_direction(output, true)?;
     bank.blink(output, 100_000)?;
-    let told = [
+    let result = [
         (
             &["set", "32"][..],
             "there is no line \"32\": lines are numbers from 0 to 31",
@@ -868,7 +868,7 @@ fn mistakes_are_told_why(_: &Context) -> Result<()> {
             "line 8 had no such edge in that time",
         ),
     ];
-    for (arguments, expected) in told {
+    for (arguments, expected) in result {
         let output = Command::new("/proc/self/exe")
             .arg("gpio")
             .args(arguments)
@@ -952,8 +952,8 @@ fn the_device_vanishes(context: &Context) -> Result<()> {
     bank.set_direction(led, true)?;
     bank.blink(led, 10_000)?;
     model.ask(&Request::Vanish)?;
-    let told = bank.info().map_err(|err| err.errno()).err();
-    ensure!(told == Some(Some(Errno::ENODEV)), "{told:?}");
+    let result = bank.info().map_err(|err| err.errno()).err();
+    ensure!(result == Some(Some(Errno::ENODEV)), "{result:?}");
     let text = fs::read_to_string(DEBUGFS)?;
     ensure!(text.contains("the device is gone"), "debugfs says {text:?}");
     let quiet = model.count()?;
@@ -994,8 +994,8 @@ fn the_model_is_killed(context: &Context) -> Result<()> {
     })?;
     model.kill()?;
     thread::sleep(Duration::from_secs(1));
-    let told = bank.info().map_err(|err| err.errno()).err();
-    ensure!(told == Some(Some(Errno::ENODEV)), "{told:?}");
+    let result = bank.info().map_err(|err| err.errno()).err();
+    ensure!(result == Some(Some(Errno::ENODEV)), "{result:?}");
     let text = fs::read_to_string(DEBUGFS)?;
     ensure!(text.contains("the device is gone"), "debugfs says {text:?}");
     drop(bank);

@@ -407,8 +407,8 @@ fn a_requested_line_is_refused_to_others(_: &Context) -> Result<()> {
         ("watch", bank.watch(0, led.mask() | 1)),
     ];
     for (what, result) in refused {
-        let told = result.map_err(|err| err.errno());
-        ensure!(told == Err(Some(Errno::EBUSY)), "{what}: {told:?}");
+        let answer = result.map_err(|err| err.errno());
+        ensure!(answer == Err(Some(Errno::EBUSY)), "{what}: {answer:?}");
     }
     let writes = model.writes(from)?;
     ensure!(
@@ -440,19 +440,22 @@ fn a_line_in_use_is_refused_to_gpiolib(context: &Context) -> Result<()> {
     let blinking = line(22);
     bank.set_direction(blinking, true)?;
     bank.blink(blinking, 100_000)?;
-    let told = request(22);
+    let result = request(22);
     bank.blink(blinking, 0)?;
-    ensure!(told == Err(Some(Errno::EBUSY)), "one that blinks: {told:?}");
+    ensure!(
+        result == Err(Some(Errno::EBUSY)),
+        "one that blinks: {result:?}"
+    );
     bank.watch(line(5).mask(), 0)?;
-    let told = request(5);
+    let result = request(5);
     bank.watch(0, 0)?;
     ensure!(
-        told == Err(Some(Errno::EBUSY)),
-        "one that is watched: {told:?}"
+        result == Err(Some(Errno::EBUSY)),
+        "one that is watched: {result:?}"
     );
     for offset in [22, 5] {
-        let told = request(offset);
-        ensure!(told == Ok(()), "line {offset}, which is free: {told:?}");
+        let result = request(offset);
+        ensure!(result == Ok(()), "line {offset}, which is free: {result:?}");
     }
     drop((model, bank));
     context.module_named(MODULE)?;
@@ -460,18 +463,18 @@ fn a_line_in_use_is_refused_to_gpiolib(context: &Context) -> Result<()> {
     remove()?;
     insert(context, &leds)?;
     let _as_usual = AsUsual(context);
-    let told = request(21);
-    ensure!(told == Err(Some(Errno::EBUSY)), "an LED: {told:?}");
+    let result = request(21);
+    ensure!(result == Err(Some(Errno::EBUSY)), "an LED: {result:?}");
     let (_model, bank) = rig()?;
     ensure!(
         bank.info()?.leds == line(21).mask(),
         "LEDs: {:x}",
         bank.info()?.leds
     );
-    let told = bank.set(line(21).mask(), 0).map_err(|err| err.errno());
+    let result = bank.set(line(21).mask(), 0).map_err(|err| err.errno());
     ensure!(
-        told == Err(Some(Errno::EBUSY)),
-        "an LED's line can be set: {told:?}"
+        result == Err(Some(Errno::EBUSY)),
+        "an LED's line can be set: {result:?}"
     );
     Ok(())
 }
@@ -485,19 +488,19 @@ fn a_requested_line_holds_the_module(context: &Context) -> Result<()> {
         .with_line(3)
         .as_input()
         .request()?;
-    let told = remove().err().map(|err| err.downcast::<Errno>());
+    let result = remove().err().map(|err| err.downcast::<Errno>());
     ensure!(
-        matches!(told, Some(Ok(Errno::EWOULDBLOCK))),
-        "rmmod with a requested line: {told:?}"
+        matches!(result, Some(Ok(Errno::EWOULDBLOCK))),
+        "rmmod with a requested line: {result:?}"
     );
     drop(request);
     // The chip alone does not: it answers that the device is gone.
     let open = Chip::from_path(&chip)?;
     remove()?;
-    let told = open.line_info(0).map_err(|err| errno(&err)).err();
+    let result = open.line_info(0).map_err(|err| errno(&err)).err();
     ensure!(
-        told == Some(Some(Errno::ENODEV)),
-        "an open chip that is gone: {told:?}"
+        result == Some(Some(Errno::ENODEV)),
+        "an open chip that is gone: {result:?}"
     );
     ensure!(!chip.exists(), "{} stayed", chip.display());
     drop(open);
@@ -528,11 +531,11 @@ fn unbinding_ends_requests(_: &Context) -> Result<()> {
     drop(bank);
     let device = unbind()?;
     let from = model.count()?;
-    let told = request.value(6).map_err(|err| errno(&err)).err();
-    ensure!(told == Some(Some(Errno::ENODEV)), "a read: {told:?}");
-    let told = output.set_value(10, Value::Inactive);
-    let told = told.map_err(|err| errno(&err)).err();
-    ensure!(told == Some(Some(Errno::ENODEV)), "a write: {told:?}");
+    let result = request.value(6).map_err(|err| errno(&err)).err();
+    ensure!(result == Some(Some(Errno::ENODEV)), "a read: {result:?}");
+    let result = output.set_value(10, Value::Inactive);
+    let result = result.map_err(|err| errno(&err)).err();
+    ensure!(result == Some(Some(Errno::ENODEV)), "a write: {result:?}");
     model.drive(6, Level::High)?;
     drop((request, output));
     expect_untouched(&mut model, from, "its driver had left")?;
@@ -549,7 +552,7 @@ fn poll_tells_of_edges(_: &Context) -> Result<()> {
         bank.set_direction(line, false)?;
         press(&mut model, &bank, line.number(), Level::Low)?;
     }
-    let told = |bank: &Bank, timeout: u16| -> Result<PollFlags> {
+    let result = |bank: &Bank, timeout: u16| -> Result<PollFlags> {
         let mut fds = [PollFd::new(bank.as_fd(), PollFlags::POLLIN)];
         poll(&mut fds, PollTimeout::from(timeout))?;
         fds[0].revents().context("unknown events")

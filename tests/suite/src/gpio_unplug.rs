@@ -64,15 +64,18 @@ fn from_programs_that_wait_or_are_stopped(context: &Context) -> Result<()> {
             .since(from)
             .is_ok_and(|records| records.iter().any(armed))
     })?;
-    let (told, tell) = pipe()?;
+    let (reader, writer) = pipe()?;
     let stopped = child::spawn(|| {
         holds(|| {
-            ensure!(write(&tell, &[1])? == 1);
+            ensure!(write(&writer, &[1])? == 1);
             Ok(())
         })
     })?;
-    drop(tell);
-    ensure!(nix::unistd::read(&told, &mut [0])? == 1, "nothing is held");
+    drop(writer);
+    ensure!(
+        nix::unistd::read(&reader, &mut [0])? == 1,
+        "nothing is held"
+    );
     child::stop(stopped)?;
 
     let began = Instant::now();

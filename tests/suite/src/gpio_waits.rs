@@ -136,8 +136,8 @@ fn edges_are_told_when_they_can_be(_: &Context) -> Result<()> {
     let ready = nix::poll::poll(&mut fds, 10_000u16)?;
     ensure!(ready == 1, "there was no edge");
     for _ in 0..3 {
-        let told = raw::ioctl_read_only(&bank, uapi::IOCTL_EVENTS, uapi::Events::new().size);
-        ensure!(told == Err(Errno::EFAULT), "{told:?}");
+        let result = raw::ioctl_read_only(&bank, uapi::IOCTL_EVENTS, uapi::Events::new().size);
+        ensure!(result == Err(Errno::EFAULT), "{result:?}");
     }
     ensure!(bank.events()? == (bit, 0), "the edge was lost");
     ensure!(bank.events()? == (0, 0), "it was told twice");

@@ -144,9 +144,9 @@ fn a_slab_s_cache_has_its_name(_: &Context) -> Result<()> {
 fn no_frame_beyond_memory_is_enxio(_: &Context) -> Result<()> {
     let inspector = Inspector::open()?;
     for pfn in [1 << 35, 1 << 40, 1 << 52, u64::MAX] {
-        let told = inspector.frame(pfn);
-        let errno = told.as_ref().err().and_then(mapwright::Error::errno);
-        ensure!(errno == Some(Errno::ENXIO), "{pfn:#x}: {told:?}");
+        let result = inspector.frame(pfn);
+        let errno = result.as_ref().err().and_then(mapwright::Error::errno);
+        ensure!(errno == Some(Errno::ENXIO), "{pfn:#x}: {result:?}");
     }
     Ok(())
 }
@@ -310,12 +310,12 @@ fn a_wrong_size_is_refused(_: &Context) -> Result<()> {
             (page_size() as u32 + 1, Some(Errno::E2BIG)),
         ] {
             let expected = expected.or(frame_0.filter(|_| number == uapi::IOCTL_FRAME));
-            let told = raw::ioctl_bytes(&inspector, number, size, &[]).err();
-            ensure!(told == expected, "{number:#x}, size {size}: {told:?}");
+            let result = raw::ioctl_bytes(&inspector, number, size, &[]).err();
+            ensure!(result == expected, "{number:#x}, size {size}: {result:?}");
         }
         let beyond = vec![1u8; size as usize + 4];
-        let told = raw::ioctl_bytes(&inspector, number, size + 8, &beyond).err();
-        ensure!(told == Some(Errno::E2BIG), "{number:#x}: {told:?}");
+        let result = raw::ioctl_bytes(&inspector, number, size + 8, &beyond).err();
+        ensure!(result == Some(Errno::E2BIG), "{number:#x}: {result:?}");
     }
     Ok(())
 }
@@ -328,8 +328,8 @@ fn unknown_ioctl_is_enotty(_: &Context) -> Result<()> {
         uapi::IOCTL_LAYOUT + 1,
         mapwright::uapi::IOCTL_INFO,
     ] {
-        let told = raw::ioctl(&inspector, number, 0);
-        ensure!(told == Err(Errno::ENOTTY), "{number:#x}: {told:?}");
+        let result = raw::ioctl(&inspector, number, 0);
+        ensure!(result == Err(Errno::ENOTTY), "{number:#x}: {result:?}");
     }
     Ok(())
 }
@@ -337,8 +337,8 @@ fn unknown_ioctl_is_enotty(_: &Context) -> Result<()> {
 fn a_bad_pointer_is_efault(_: &Context) -> Result<()> {
     let inspector = Inspector::open()?;
     for address in [0, 64, usize::MAX - 64, 1 << (usize::BITS - 2)] {
-        let told = raw::ioctl(&inspector, uapi::IOCTL_WALK, address);
-        ensure!(told == Err(Errno::EFAULT), "{address:#x}: {told:?}");
+        let result = raw::ioctl(&inspector, uapi::IOCTL_WALK, address);
+        ensure!(result == Err(Errno::EFAULT), "{address:#x}: {result:?}");
     }
     Ok(())
 }

@@ -398,13 +398,13 @@ fn mlockall_of_the_future(it: &mut Subject) -> Result<()> {
 fn mincore(it: &mut Subject) -> Result<()> {
     it.expect_steps(0..STEPS)?;
     let expected = u8::from(it.is_counted() || series::is_since(7, 3)?);
-    let told = it.map.in_core()?;
-    ensure!(told.len() == it.length() / page_bytes());
-    let others = told.iter().filter(|told| **told != expected).count();
+    let frames = it.map.in_core()?;
+    ensure!(frames.len() == it.length() / page_bytes());
+    let others = frames.iter().filter(|frames| **frames != expected).count();
     ensure!(
         others == 0,
         "{others} of {} pages: not {expected}",
-        told.len()
+        frames.len()
     );
     Ok(())
 }
@@ -677,10 +677,10 @@ fn pagemap_tells_or_hides(it: &mut Subject) -> Result<()> {
         let page = (it.map.addr + at * it.step) / page_bytes();
         pagemap.read_exact_at(&mut entry, (page * 8) as u64)?;
         let entry = u64::from_ne_bytes(entry);
-        let told = (entry & PRESENT != 0).then_some(entry & PFN);
+        let result = (entry & PRESENT != 0).then_some(entry & PFN);
         let is = pages[at * it.step / page_bytes()].pfn;
         let expected = it.is_counted().then_some(is);
-        ensure!(told == expected, "step {at}: {entry:#x}, frame {is:#x}");
+        ensure!(result == expected, "step {at}: {entry:#x}, frame {is:#x}");
     }
     Ok(())
 }

@@ -155,8 +155,8 @@ fn rounded_sizes_count_as_what_they_take(context: &Context) -> Result<()> {
             let session = Session::open()?;
             // They come in blocks of a power of two: this takes 4 MiB.
             session.create(backing, method, 3 << 20)?;
-            let told = create(&session, 1);
-            ensure!(told == FULL, "{}: {told:?}", backing.name());
+            let result = create(&session, 1);
+            ensure!(result == FULL, "{}: {result:?}", backing.name());
         }
         Ok(())
     })

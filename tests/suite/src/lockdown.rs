@@ -48,8 +48,8 @@ fn raise(level: &str) -> Result<()> {
     Ok(())
 }
 
-fn errno_of<T>(told: mapwright::Result<T>) -> Option<Errno> {
-    told.err().and_then(|err| err.errno())
+fn errno_of<T>(result: mapwright::Result<T>) -> Option<Errno> {
+    result.err().and_then(|err| err.errno())
 }
 
 fn integrity_keeps_registers(context: &Context) -> Result<()> {
@@ -62,8 +62,8 @@ fn integrity_keeps_registers(context: &Context) -> Result<()> {
     let bank = Bank::open(0)?;
     drop(bank.map(true)?);
     raise("integrity")?;
-    let told = errno_of(bank.map(true));
-    ensure!(told == Some(Errno::EPERM), "{told:?}");
+    let result = errno_of(bank.map(true));
+    ensure!(result == Some(Errno::EPERM), "{result:?}");
     // To look is allowed, as long as it stays so.
     let page = Map::new(
         &bank,
@@ -72,8 +72,8 @@ fn integrity_keeps_registers(context: &Context) -> Result<()> {
         ProtFlags::PROT_READ,
         MapFlags::MAP_SHARED,
     )?;
-    let told = page.protect(RW);
-    ensure!(told == Err(Errno::EACCES), "{told:?}");
+    let result = page.protect(RW);
+    ensure!(result == Err(Errno::EACCES), "{result:?}");
     Ok(())
 }
 
@@ -89,7 +89,7 @@ fn confidentiality_keeps_frames(_: &Context) -> Result<()> {
     inspector.walk(Target::Myself, address)?;
     allocators.record(&plan, 1)?;
     raise("confidentiality")?;
-    for (what, told) in [
+    for (what, result) in [
         ("PAGES", errno_of(session.pages(&region, 0, 1))),
         ("WALK", errno_of(inspector.walk(Target::Myself, address))),
         ("WALK", errno_of(inspector.walk(Target::Kernel, address))),
@@ -97,7 +97,7 @@ fn confidentiality_keeps_frames(_: &Context) -> Result<()> {
         ("LAYOUT", errno_of(inspector.layout())),
         ("RUN", errno_of(allocators.record(&plan, 1))),
     ] {
-        ensure!(told == Some(Errno::EPERM), "{what}: {told:?}");
+        ensure!(result == Some(Errno::EPERM), "{what}: {result:?}");
     }
     ensure!(session.query(&region)?.dma_addr.is_none());
 

@@ -121,11 +121,11 @@ impl Tables {
                 let walk = self
                     .inspector
                     .walk(Target::Myself, (map.addr + page * page_bytes()) as u64)?;
-                let told = walk.memory_type.context("no page")?;
+                let result = walk.memory_type.context("no page")?;
                 ensure!(
-                    types_of(caching).contains(&told),
+                    types_of(caching).contains(&result),
                     "page {page} is mapped {}, not {}",
-                    told.name(),
+                    result.name(),
                     caching.name()
                 );
                 walk.pfn().context("no frame")
@@ -148,11 +148,11 @@ impl Tables {
                 walk.physical == Some(physical),
                 "frame {pfn:#x} is not where it should be"
             );
-            let told = walk.memory_type.context("no page")?;
+            let result = walk.memory_type.context("no page")?;
             ensure!(
-                types_of(caching).contains(&told),
+                types_of(caching).contains(&result),
                 "the direct map has frame {pfn:#x} {}, not {}",
-                told.name(),
+                result.name(),
                 caching.name()
             );
         }
@@ -193,9 +193,9 @@ impl Subject {
 fn is_as_asked(cell: Cell) -> Result<()> {
     let it = Subject::new(cell)?;
     let pfns = it.expect_types()?;
-    let told = it.session.pages(&it.region, 0, u64::MAX)?;
+    let result = it.session.pages(&it.region, 0, u64::MAX)?;
     ensure!(
-        pfns.iter().eq(told.iter().map(|page| &page.pfn)),
+        pfns.iter().eq(result.iter().map(|page| &page.pfn)),
         "other frames than the module says"
     );
     Ok(())

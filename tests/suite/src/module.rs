@@ -165,8 +165,8 @@ fn stays_while_a_forked_mapping_exists(context: &Context) -> Result<()> {
 
 fn a_second_insertion_is_eexist(context: &Context) -> Result<()> {
     let file = File::open(context.module()?)?;
-    let told = finit_module(&file, c"", ModuleInitFlags::empty());
-    ensure!(told == Err(Errno::EEXIST), "{told:?}");
+    let result = finit_module(&file, c"", ModuleInitFlags::empty());
+    ensure!(result == Err(Errno::EEXIST), "{result:?}");
     Ok(())
 }
 

@@ -74,13 +74,13 @@ fn sizes_beyond_the_memory_are_refused(_: &Context) -> Result<()> {
             (Backing::Pages, Method::Remap),
             (Backing::Vmalloc, Method::Insert),
         ] {
-            let told = session
+            let result = session
                 .create(backing, method, bytes)
                 .err()
                 .and_then(|err| err.errno());
             ensure!(
-                told == Some(Errno::ENOSPC),
-                "{bytes:#x} bytes of {backing:?}: {told:?}"
+                result == Some(Errno::ENOSPC),
+                "{bytes:#x} bytes of {backing:?}: {result:?}"
             );
         }
     }

@@ -55,21 +55,21 @@ fn both_views_agree(backing: Backing, method: Method, class: AddressClass) -> Re
         mapping.read(0, &mut seen);
         ensure!(seen.iter().all(|byte| *byte == 0), "memory was not zeroed");
 
-        let told: Vec<u8> = (0..length)
+        let pattern: Vec<u8> = (0..length)
             .map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8)
             .collect();
-        mapping.write(0, &told);
+        mapping.write(0, &pattern);
         session.read_at(&region, 0, &mut seen)?;
         ensure!(
-            seen == told,
+            seen == pattern,
             "the kernel does not see what the program stored"
         );
 
-        let told: Vec<u8> = told.iter().map(|byte| !byte).collect();
-        session.write_at(&region, 0, &told)?;
+        let pattern: Vec<u8> = pattern.iter().map(|byte| !byte).collect();
+        session.write_at(&region, 0, &pattern)?;
         mapping.read(0, &mut seen);
         ensure!(
-            seen == told,
+            seen == pattern,
             "the program does not see what the kernel wrote"
         );
 
@@ -157,14 +157,14 @@ fn vmalloc_frames_are_those_of_the_page_table(_: &Context) -> Result<()> {
     let session = Session::open()?;
     let region = session.create(Backing::Vmalloc, Method::Insert, 256 * page_size())?;
     let mapping = session.map(&region, Protection::ReadWrite)?;
-    let told = session.pages(&region, 0, u64::MAX)?;
+    let result = session.pages(&region, 0, u64::MAX)?;
     let seen = pagemap_pfns(mapping.addr(), 256)?;
-    ensure!(told.len() == 256 && seen.len() == 256);
-    for (page, (told, seen)) in told.iter().zip(&seen).enumerate() {
+    ensure!(result.len() == 256 && seen.len() == 256);
+    for (page, (result, seen)) in result.iter().zip(&seen).enumerate() {
         ensure!(
-            Some(told.pfn) == *seen,
+            Some(result.pfn) == *seen,
             "page {page}: {:#x}, in the table {seen:?}",
-            told.pfn
+            result.pfn
         );
     }
     Ok(())
@@ -184,14 +184,14 @@ fn info_tells_the_same_table(_: &Context) -> Result<()> {
     let info = Session::open()?.info()?;
     for backing in Backing::ALL {
         for method in Method::ALL {
-            let told = info.methods[backing.number() as usize] & method.bit() != 0;
-            ensure!(told == reason_against(*backing, *method).is_none());
+            let offered = info.methods[backing.number() as usize] & method.bit() != 0;
+            ensure!(offered == reason_against(*backing, *method).is_none());
         }
     }
     for caching in Caching::ALL {
-        let told = info.cachings & caching.bit() != 0;
+        let offered = info.cachings & caching.bit() != 0;
         let mut cells = Cell::all().filter(|cell| cell.caching == *caching);
-        ensure!(told == cells.any(|cell| cell.is_sound()), "{caching:?}");
+        ensure!(offered == cells.any(|cell| cell.is_sound()), "{caching:?}");
     }
     ensure!(u64::from(info.page_size) == page_size());
     ensure!(info.version == mapwright::uapi::VERSION);

@@ -175,8 +175,8 @@ impl Map {
             "a test advises beyond its mapping"
         );
         // SAFETY: Inside this mapping, of which nothing is borrowed.
-        let told = unsafe { libc::madvise((self.addr + at) as *mut _, length, advice) };
-        match Errno::result(told) {
+        let answer = unsafe { libc::madvise((self.addr + at) as *mut _, length, advice) };
+        match Errno::result(answer) {
             // A kernel that has no huge pages takes no advice on them.
             Err(Errno::EINVAL)
                 if matches!(advice, libc::MADV_HUGEPAGE | libc::MADV_NOHUGEPAGE)
@@ -184,7 +184,7 @@ impl Map {
             {
                 Ok(())
             }
-            told => told.map(drop),
+            answer => answer.map(drop),
         }
     }
 

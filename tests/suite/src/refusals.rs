@@ -83,10 +83,10 @@ fn unknown_ioctl_is_enotty(_: &Context) -> Result<()> {
         0xE800,
         u32::MAX,
     ] {
-        let told = raw::ioctl_bytes(&session, number, 64, &[]);
+        let result = raw::ioctl_bytes(&session, number, 64, &[]);
         ensure!(
-            told.as_ref().err() == Some(&Errno::ENOTTY),
-            "{number:#x}: {told:?}"
+            result.as_ref().err() == Some(&Errno::ENOTTY),
+            "{number:#x}: {result:?}"
         );
     }
     Ok(())
@@ -96,10 +96,10 @@ fn struct_below_its_first_version_is_einval(_: &Context) -> Result<()> {
     let session = Session::open()?;
     for (number, min) in REQUESTS {
         for size in [0, 4, min as u32 - 1] {
-            let told = raw::ioctl_bytes(&session, number, size, &[]).err();
+            let result = raw::ioctl_bytes(&session, number, size, &[]).err();
             ensure!(
-                told == Some(Errno::EINVAL),
-                "{number:#x}, size {size}: {told:?}"
+                result == Some(Errno::EINVAL),
+                "{number:#x}, size {size}: {result:?}"
             );
         }
     }
@@ -110,10 +110,10 @@ fn struct_of_more_than_a_page_is_e2big(_: &Context) -> Result<()> {
     let session = Session::open()?;
     for (number, _) in REQUESTS {
         for size in [page_size() as u32 + 1, u32::MAX] {
-            let told = raw::ioctl_bytes(&session, number, size, &[]).err();
+            let result = raw::ioctl_bytes(&session, number, size, &[]).err();
             ensure!(
-                told == Some(Errno::E2BIG),
-                "{number:#x}, size {size}: {told:?}"
+                result == Some(Errno::E2BIG),
+                "{number:#x}, size {size}: {result:?}"
             );
         }
     }
@@ -135,8 +135,8 @@ fn longer_struct_with_anything_else_is_e2big(_: &Context) -> Result<()> {
     for at in [uapi::Info::MIN_SIZE, 150, 299] {
         let mut rest = vec![0; 296];
         rest[at - 4] = 1;
-        let told = raw::ioctl_bytes(&session, uapi::Info::IOCTL, 300, &rest).err();
-        ensure!(told == Some(Errno::E2BIG), "byte {at}: {told:?}");
+        let result = raw::ioctl_bytes(&session, uapi::Info::IOCTL, 300, &rest).err();
+        ensure!(result == Some(Errno::E2BIG), "byte {at}: {result:?}");
     }
     Ok(())
 }
@@ -145,10 +145,10 @@ fn bad_pointer_is_efault(_: &Context) -> Result<()> {
     let session = Session::open()?;
     for (number, _) in REQUESTS {
         for address in [0, 64, usize::MAX - 16] {
-            let told = raw::ioctl(&session, number, address);
+            let result = raw::ioctl(&session, number, address);
             ensure!(
-                told == Err(Errno::EFAULT),
-                "{number:#x}, {address:#x}: {told:?}"
+                result == Err(Errno::EFAULT),
+                "{number:#x}, {address:#x}: {result:?}"
             );
         }
     }
@@ -179,8 +179,8 @@ fn create_of_a_silly_size_is_enospc(_: &Context) -> Result<()> {
                 bytes,
                 ..valid_create()
             };
-            let told = session.request(&mut create);
-            ensure!(told == Err(Errno::ENOSPC), "{bytes:#x}: {told:?}");
+            let result = session.request(&mut create);
+            ensure!(result == Err(Errno::ENOSPC), "{bytes:#x}: {result:?}");
         }
     }
     // That cost nothing: the session works on.
@@ -206,8 +206,8 @@ fn create_with_an_unknown_word_is_einval(_: &Context) -> Result<()> {
             },
         ];
         for mut create in wrong {
-            let told = session.request(&mut create);
-            ensure!(told == Err(Errno::EINVAL), "{create:?}: {told:?}");
+            let result = session.request(&mut create);
+            ensure!(result == Err(Errno::EINVAL), "{create:?}: {result:?}");
         }
     }
     Ok(())
@@ -241,8 +241,8 @@ fn create_that_cannot_answer_makes_nothing(_: &Context) -> Result<()> {
     // SAFETY: The mapping is a page, which a `Create` fits in, and aligned to one.
     unsafe { (page.addr as *mut uapi::Create).write(create) };
     page.protect(ProtFlags::PROT_READ)?;
-    let told = raw::ioctl(&session, uapi::Create::IOCTL, page.addr);
-    ensure!(told == Err(Errno::EFAULT), "{told:?}");
+    let result = raw::ioctl(&session, uapi::Create::IOCTL, page.addr);
+    ensure!(result == Err(Errno::EFAULT), "{result:?}");
     ensure!(
         Tables::read()?.regions.is_empty(),
         "a region that nobody knows of"
@@ -280,8 +280,8 @@ fn destroy_with_flags_is_einval(_: &Context) -> Result<()> {
 fn destroy_while_mapped_is_ebusy(_: &Context) -> Result<()> {
     let (session, region) = session_and_region()?;
     let mapping = session.map(&region, Protection::ReadWrite)?;
-    let told = session.destroy(&region).err().and_then(|err| err.errno());
-    ensure!(told == Some(Errno::EBUSY), "{told:?}");
+    let result = session.destroy(&region).err().and_then(|err| err.errno());
+    ensure!(result == Some(Errno::EBUSY), "{result:?}");
     ensure!(mapping.touch() == 0, "the mapping does not work any more");
     drop(mapping);
     Ok(session.destroy(&region)?)
@@ -321,11 +321,11 @@ fn pages_needs_cap_sys_admin(_: &Context) -> Result<()> {
     ensure!(session.pages(&region, 0, 4)?.len() == 4);
     child::run(|| {
         child::become_nobody()?;
-        let told = session
+        let result = session
             .pages(&region, 0, 4)
             .err()
             .and_then(|err| err.errno());
-        ensure!(told == Some(Errno::EPERM), "{told:?}");
+        ensure!(result == Some(Errno::EPERM), "{result:?}");
         // What tells no physical address is still told.
         session.query(&region)?;
         Ok(())
@@ -419,10 +419,10 @@ fn sync_of_a_wrong_range_is_einval(_: &Context) -> Result<()> {
         (1, 1, u64::MAX),
         (1, u64::MAX, 1),
     ] {
-        let told = sync(flags, first, bytes);
+        let result = sync(flags, first, bytes);
         ensure!(
-            told == Err(Errno::EINVAL),
-            "{flags} {first} {bytes}: {told:?}"
+            result == Err(Errno::EINVAL),
+            "{flags} {first} {bytes}: {result:?}"
         );
     }
     Ok(())
@@ -456,8 +456,8 @@ fn mmap_too_long_is_einval(_: &Context) -> Result<()> {
 fn mmap_beyond_the_end_is_einval(_: &Context) -> Result<()> {
     let (session, region) = session_and_region()?;
     for beyond in [region.bytes, region.bytes + page_size(), 1 << 30] {
-        let told = Map::shared(&session, region.offset + beyond, page_bytes()).err();
-        ensure!(told == Some(Errno::EINVAL), "{beyond}: {told:?}");
+        let result = Map::shared(&session, region.offset + beyond, page_bytes()).err();
+        ensure!(result == Some(Errno::EINVAL), "{beyond}: {result:?}");
     }
     Ok(())
 }
@@ -465,27 +465,27 @@ fn mmap_beyond_the_end_is_einval(_: &Context) -> Result<()> {
 fn mmap_of_no_region_is_einval(_: &Context) -> Result<()> {
     let session = Session::open()?;
     for offset in [uapi::FIRST_OFFSET, 1 << 40, (i64::MAX as u64) & !0xffff] {
-        let told = Map::shared(&session, offset, page_bytes()).err();
+        let result = Map::shared(&session, offset, page_bytes()).err();
         // The kernel itself refuses what would end beyond all offsets.
         ensure!(
-            told == Some(Errno::EINVAL) || told == Some(Errno::EOVERFLOW),
-            "{offset:#x}: {told:?}"
+            result == Some(Errno::EINVAL) || result == Some(Errno::EOVERFLOW),
+            "{offset:#x}: {result:?}"
         );
     }
     // Offsets that are negative for others.
     for offset in [1 << 63, u64::MAX - 0xffff, u64::MAX - (page_size() - 1)] {
-        let told = raw::mmap_errno(&session, offset, page_bytes());
+        let result = raw::mmap_errno(&session, offset, page_bytes());
         ensure!(
-            told == Some(Errno::EINVAL) || told == Some(Errno::EOVERFLOW),
-            "{offset:#x}: {told:?}"
+            result == Some(Errno::EINVAL) || result == Some(Errno::EOVERFLOW),
+            "{offset:#x}: {result:?}"
         );
     }
     let before = uapi::FIRST_OFFSET - page_size();
     ensure!(Map::shared(&session, before, 2 * page_bytes()).err() == Some(Errno::EINVAL));
     // The lock of the address space is held: a larger default region would keep other threads waiting.
     let most = uapi::DEFAULT_MMAP_BYTES as usize;
-    let told = Map::shared(&session, 0, most + page_bytes()).err();
-    ensure!(told == Some(Errno::EINVAL), "{told:?}");
+    let result = Map::shared(&session, 0, most + page_bytes()).err();
+    ensure!(result == Some(Errno::EINVAL), "{result:?}");
     let largest = Map::shared(&session, 0, most)?;
     largest.store(most - 1, 1);
     Ok(())
@@ -494,8 +494,8 @@ fn mmap_of_no_region_is_einval(_: &Context) -> Result<()> {
 fn mmap_misaligned_is_einval(_: &Context) -> Result<()> {
     let (session, region) = session_and_region()?;
     for shift in [1, 512, page_size() - 1] {
-        let told = Map::shared(&session, region.offset + shift, page_bytes()).err();
-        ensure!(told == Some(Errno::EINVAL), "{shift}: {told:?}");
+        let result = Map::shared(&session, region.offset + shift, page_bytes()).err();
+        ensure!(result == Some(Errno::EINVAL), "{shift}: {result:?}");
     }
     Ok(())
 }
@@ -508,7 +508,7 @@ fn mmap_executable_is_eperm(_: &Context) -> Result<()> {
         let session = Session::open()?;
         let region = session.create(backing, method, page_size())?;
         let prot = RW | ProtFlags::PROT_EXEC;
-        let told = Map::new(
+        let result = Map::new(
             &session,
             region.offset,
             page_bytes(),
@@ -516,7 +516,7 @@ fn mmap_executable_is_eperm(_: &Context) -> Result<()> {
             MapFlags::MAP_SHARED,
         )
         .err();
-        ensure!(told == Some(Errno::EPERM), "{told:?}");
+        ensure!(result == Some(Errno::EPERM), "{result:?}");
     }
     Ok(())
 }
@@ -529,8 +529,8 @@ fn mprotect_executable_is_eacces(_: &Context) -> Result<()> {
         let session = Session::open()?;
         let region = session.create(backing, method, page_size())?;
         let map = Map::shared(&session, region.offset, page_bytes())?;
-        let told = map.protect(ProtFlags::PROT_READ | ProtFlags::PROT_EXEC);
-        ensure!(told == Err(Errno::EACCES), "{told:?}");
+        let result = map.protect(ProtFlags::PROT_READ | ProtFlags::PROT_EXEC);
+        ensure!(result == Err(Errno::EACCES), "{result:?}");
     }
     Ok(())
 }
@@ -539,8 +539,8 @@ fn private_pfn_map_is_einval(_: &Context) -> Result<()> {
     let (session, region) = session_and_region()?;
     for prot in [ProtFlags::PROT_READ, RW] {
         let length = 4 * page_bytes();
-        let told = Map::new(&session, region.offset, length, prot, MapFlags::MAP_PRIVATE).err();
-        ensure!(told == Some(Errno::EINVAL), "{told:?}");
+        let result = Map::new(&session, region.offset, length, prot, MapFlags::MAP_PRIVATE).err();
+        ensure!(result == Some(Errno::EINVAL), "{result:?}");
     }
     Ok(())
 }

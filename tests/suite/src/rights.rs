@@ -60,17 +60,17 @@ fn memory_types_are_the_administrators(_: &Context) -> Result<()> {
     ensure!(create_each(&session) == [Ok(()), Ok(())]);
     child::run(|| {
         child::become_nobody()?;
-        let told = create_each(&session);
+        let result = create_each(&session);
         ensure!(
-            told == [Err(Some(Errno::EPERM)), Err(Some(Errno::EPERM))],
-            "{told:?}"
+            result == [Err(Some(Errno::EPERM)), Err(Some(Errno::EPERM))],
+            "{result:?}"
         );
         session.create(Backing::Pages, Method::Remap, page_size())?;
         // A file with O_SYNC has an uncached default region, or none.
-        let told = Map::shared(&synchronous, 0, page_bytes()).err();
-        ensure!(told == Some(Errno::EPERM), "{told:?}");
-        let told = nix::sys::uio::pread(&synchronous, &mut [0; 8], 0);
-        ensure!(told == Err(Errno::EPERM), "{told:?}");
+        let result = Map::shared(&synchronous, 0, page_bytes()).err();
+        ensure!(result == Some(Errno::EPERM), "{result:?}");
+        let result = nix::sys::uio::pread(&synchronous, &mut [0; 8], 0);
+        ensure!(result == Err(Errno::EPERM), "{result:?}");
         Ok(())
     })
 }
@@ -81,8 +81,8 @@ fn memory_types_are_for_all_if_so_wanted(context: &Context) -> Result<()> {
         let (session, synchronous) = (Session::open()?, open_synchronous()?);
         child::run(|| {
             child::become_nobody()?;
-            let told = create_each(&session);
-            ensure!(told == [Ok(()), Ok(())], "{told:?}");
+            let result = create_each(&session);
+            ensure!(result == [Ok(()), Ok(())], "{result:?}");
             Map::shared(&synchronous, 0, page_bytes())?;
             Ok(())
         })
@@ -93,8 +93,8 @@ fn memory_types_are_for_all_if_so_wanted(context: &Context) -> Result<()> {
         child::run(|| {
             child::become_nobody()?;
             Map::shared(&session, 0, page_bytes())?;
-            let told = create_each(&session);
-            ensure!(told[0] == Err(Some(Errno::EPERM)), "{told:?}");
+            let result = create_each(&session);
+            ensure!(result[0] == Err(Some(Errno::EPERM)), "{result:?}");
             Ok(())
         })
     })
@@ -109,8 +109,8 @@ fn a_reading_descriptor_exports_nothing_writable(_: &Context) -> Result<()> {
     }
     ensure!(writable == Err(Errno::EBADF), "{writable:?}");
     let buffer = session.export(&region, (0, region.bytes), false)?;
-    let told = Map::shared(&buffer, 0, page_bytes()).err();
-    ensure!(told == Some(Errno::EACCES), "{told:?}");
+    let result = Map::shared(&buffer, 0, page_bytes()).err();
+    ensure!(result == Some(Errno::EACCES), "{result:?}");
     Ok(())
 }
 
@@ -118,8 +118,8 @@ fn a_reading_descriptor_exports_nothing_writable(_: &Context) -> Result<()> {
 pub fn expect_refused(node: &Path, numbers: &[(u32, usize)]) -> Result<()> {
     let file = File::open(node)?;
     for (number, size) in numbers {
-        let told = ioctl_bytes(&file, *number, *size as u32, &[]).map(drop);
-        ensure!(told == Err(Errno::EBADF), "{number:#x}: {told:?}");
+        let result = ioctl_bytes(&file, *number, *size as u32, &[]).map(drop);
+        ensure!(result == Err(Errno::EBADF), "{number:#x}: {result:?}");
     }
     Ok(())
 }
@@ -165,12 +165,15 @@ fn page_tables_of_others_take_cap_sys_ptrace(_: &Context) -> Result<()> {
         let walk = |target| inspector.walk(target, address).map(drop);
         walk(other)?;
         drop_capability(CAP_SYS_PTRACE)?;
-        let told = walk(other).map_err(|err| err.errno());
-        ensure!(told == Err(Some(Errno::EPERM)), "{told:?}");
+        let result = walk(other).map_err(|err| err.errno());
+        ensure!(result == Err(Some(Errno::EPERM)), "{result:?}");
         walk(Target::Myself)?;
         // There may be nothing at this address, but nobody is asked who else's it is.
-        let told = walk(Target::Kernel).map_err(|err| err.errno());
-        ensure!(told != Err(Some(Errno::EPERM)), "the kernel's: {told:?}");
+        let result = walk(Target::Kernel).map_err(|err| err.errno());
+        ensure!(
+            result != Err(Some(Errno::EPERM)),
+            "the kernel's: {result:?}"
+        );
         Ok(())
     })
 }

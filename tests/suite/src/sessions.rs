@@ -130,7 +130,7 @@ fn fdinfo_lists_the_regions(_: &Context) -> Result<()> {
         "mapwright-region:\tid {} offset {:#x} bytes {} backing pages method remap caching wb vmas 1",
         region.id, region.offset, region.bytes
     );
-    ensure!(text.lines().any(|told| told == line), "{text}");
+    ensure!(text.lines().any(|one| one == line), "{text}");
     Ok(())
 }
 

@@ -248,9 +248,9 @@ fn agrees_with_pagemap_and_get_user_pages(context: &Context) -> Result<()> {
             }
         };
         if !is_translated(address) {
-            let told = inspector.walk(Target::Myself, address);
-            let errno = told.as_ref().err().and_then(mapwright::Error::errno);
-            ensure!(errno == Some(Errno::EINVAL), "{address:#x}: {told:x?}");
+            let result = inspector.walk(Target::Myself, address);
+            let errno = result.as_ref().err().and_then(mapwright::Error::errno);
+            ensure!(errno == Some(Errno::EINVAL), "{address:#x}: {result:x?}");
             refused += 1;
             continue;
         }
@@ -392,9 +392,9 @@ fn has_no_address_of_user_mode_for_the_kernel(_: &Context) -> Result<()> {
         (layout.kernel_first, None),
         (u64::MAX, None),
     ] {
-        let told = inspector.walk(Target::Kernel, address);
-        let errno = told.as_ref().err().and_then(mapwright::Error::errno);
-        ensure!(errno == expected, "{address:#x}: {told:x?}");
+        let result = inspector.walk(Target::Kernel, address);
+        let errno = result.as_ref().err().and_then(mapwright::Error::errno);
+        ensure!(errno == expected, "{address:#x}: {result:x?}");
         // A process has both, as its CPU has.
         inspector.walk(Target::Myself, address)?;
     }

@@ -94,13 +94,13 @@ fn nothing_but_set_and_clear_is_written(context: &Context) -> Result<()> {
 
 fn directions_and_edges_are_the_kernels(_: &Context) -> Result<()> {
     let (_model, bank) = board("hog")?;
-    let told = [
+    let result = [
         bank.set_direction(line(5), true).err(),
         bank.wait(line(5), EDGE_RISING, 1).map(drop).err(),
     ];
-    for told in told {
-        let errno = told.as_ref().and_then(mapwright::Error::errno);
-        ensure!(errno == Some(Errno::EOPNOTSUPP), "{told:?}");
+    for result in result {
+        let errno = result.as_ref().and_then(mapwright::Error::errno);
+        ensure!(errno == Some(Errno::EOPNOTSUPP), "{result:?}");
     }
     let input = bank.set(line(5).mask(), 0).err();
     let errno = input.as_ref().and_then(mapwright::Error::errno);
