@@ -134,7 +134,7 @@ smoke-arm64: rig-ready-arm64 ## rig: The same on 64-bit ARM
 shell: ## rig: A shell in a machine with the modules
 	@$(REPO)/scripts/vm shell
 
-# The modules of the benchmark have a directory of their own: with the twin in C, and below it
+# The modules of the benchmark have a directory of their own: with the C reference, and below it
 # mapwright.ko without counters. The machine counts instructions.
 BENCH := $(BUILD)/bench
 BENCH_VM := --cpus 1 --memory 2G --qemu '-icount shift=0,sleep=off' --timeout 7200
@@ -202,7 +202,7 @@ bench-dma: bench-modules
 bench-modules: rig-ready
 	@release=$$($(REPO)/scripts/setup --release) && \
 		make="$(IN_ROOT) make --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules" && \
-		$$make MODULES=$(BENCH)/modules TWIN=1 && \
+		$$make MODULES=$(BENCH)/modules REFERENCE=1 && \
 		$$make MODULES=$(BENCH)/modules/uncounted COUNTERS=0
 
 .PHONY: check

@@ -18,7 +18,7 @@ use kernel::{
 };
 use mapkit::{
     base::{
-        budget::Taken,
+        budget::Charged,
         gfp::GFP_FOR_CALLER, //
     },
     source::{
@@ -75,7 +75,7 @@ impl<S: Source> Held for Objects<S> {
 /// What a plan holds on to. Fields are dropped in this order.
 pub(crate) struct Holding {
     pub(crate) objects: KBox<dyn Held>,
-    pub(crate) _taken: Taken,
+    pub(crate) _charged: Charged,
 }
 
 /// What all plans of a file hold on to, until this is dropped.

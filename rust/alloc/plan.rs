@@ -30,7 +30,7 @@ use kernel::{
 };
 use mapkit::{
     base::{
-        budget::Taken,
+        budget::Charged,
         gfp::GFP_FOR_CALLER,
         sysinfo::OnlineNode,
         task, //
@@ -92,7 +92,7 @@ pub(crate) fn run(device: &Arc<Device>, run: &mut uapi::Run) -> Result<Outcome> 
                 allocator,
                 Allocator::Kmalloc | Allocator::Kzalloc | Allocator::Krealloc
             ),
-        taken: Taken::new(&device.budget, bytes)?,
+        charged: Charged::new(&device.budget, bytes)?,
         device,
         run,
     };
@@ -111,7 +111,7 @@ struct Plan<'a> {
     turns: Turns,
     /// The allocator never gives so much.
     too_large: bool,
-    taken: Taken,
+    charged: Charged,
 }
 
 impl Plan<'_> {
@@ -204,7 +204,7 @@ impl Plan<'_> {
         let holding = match self.turns.hold {
             true => Some(Holding {
                 objects: KBox::new(objects, GFP_FOR_CALLER)?,
-                _taken: self.taken,
+                _charged: self.charged,
             }),
             false => None,
         };

@@ -107,12 +107,13 @@ impl Channel {
             transfer,
             cookie,
             eventfd,
+            payer,
         } = job;
         let stopped = || match self.closed.load(Relaxed) {
             0 => Ok(()),
             _ => Err(EINTR),
         };
-        let result = self.run(&transfer, &stopped, &Cell::new(0));
+        let result = payer.charge(|| self.run(&transfer, &stopped, &Cell::new(0)));
         // Who hears of its end finds that it holds no region any more.
         drop(transfer);
         self.queue.lock().end(Ended {

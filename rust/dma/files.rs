@@ -33,7 +33,10 @@ use kernel::{
     uaccess::UserPtr, //
 };
 use mapkit::{
-    base::capability,
+    base::{
+        capability,
+        memcg::Payer, //
+    },
     dma::import::Import,
     sync::eventfd::EventFd, //
 };
@@ -69,7 +72,7 @@ impl Driver for Files {
     }
 
     fn changes(cmd: u32) -> bool {
-        matches!(cmd, uapi::IOCTL_TRANSFER | uapi::IOCTL_LEND)
+        matches!(cmd, uapi::IOCTL_TRANSFER | uapi::IOCTL_DMA_MAP)
     }
 
     fn ioctl(file: &File<Self>, cmd: u32, arg: UserPtr) -> Result<u32> {
@@ -77,8 +80,8 @@ impl Driver for Files {
             uapi::IOCTL_DMA_INFO => reply(arg, |info| file.driver().info(info)),
             uapi::IOCTL_TRANSFER => transfer(file, arg),
             uapi::IOCTL_DONE => done(file, arg),
-            uapi::IOCTL_LEND => lend(file, arg),
-            uapi::IOCTL_GIVE_BACK => give_back(file, arg),
+            uapi::IOCTL_DMA_MAP => dma_map(file, arg),
+            uapi::IOCTL_DMA_UNMAP => dma_unmap(file, arg),
             uapi::IOCTL_IMPORT => import(file, arg),
             uapi::IOCTL_MEASURE => {
                 let channel: &Channel = file.per_file();
@@ -148,6 +151,7 @@ fn transfer(file: &File<Files>, arg: UserPtr) -> Result<u32> {
             transfer,
             cookie: request.cookie,
             eventfd,
+            payer: Payer::of_caller(),
         })?;
         return Ok(0);
     }
@@ -199,50 +203,50 @@ fn checked(session: &Session, channel: &Channel, request: &uapi::Transfer) -> Re
         source,
         target,
         bytes: usize::try_from(bytes).map_err(|_| EINVAL)?,
-        call: map_call(request.lending)?,
+        call: map_call(request.map_call)?,
     })
 }
 
-fn lend(file: &File<Files>, arg: UserPtr) -> Result<u32> {
-    let (user, mut lend) = read::<uapi::Lend>(arg)?;
-    expect_zero(&[lend.flags])?;
-    let call = map_call(lend.lending)?;
+fn dma_map(file: &File<Files>, arg: UserPtr) -> Result<u32> {
+    let (user, mut request) = read::<uapi::DmaMap>(arg)?;
+    expect_zero(&[request.flags])?;
+    let call = map_call(request.map_call)?;
     let channel: &Arc<Channel> = file.per_file();
     let device = channel.device.dma();
-    let region = file.session().by_id(lend.region)?;
-    let end = lend.first.checked_add(lend.bytes).ok_or(EINVAL)?;
-    if lend.bytes == 0 || end > region.memory().len() as u64 {
+    let region = file.session().by_id(request.region)?;
+    let end = request.first.checked_add(request.bytes).ok_or(EINVAL)?;
+    if request.bytes == 0 || end > region.memory().len() as u64 {
         return Err(EINVAL);
     }
     // As a region they fit.
-    let range = lend.first as usize..end as usize;
-    lend.id = channel.device.new_id();
+    let range = request.first as usize..end as usize;
+    request.id = channel.device.new_id();
 
     let mut mappings = channel.mappings.lock();
-    mappings.check_room(region.number(), &range, lend.direction)?;
-    let (id, stats) = (lend.id, &channel.engine.stats);
+    mappings.check_room(region.number(), &range, request.direction)?;
+    let (id, stats) = (request.id, &channel.engine.stats);
     let start = range.start;
-    let mapping = Mapping::new(device, stats, id, &region, range, call, lend.direction)?;
-    (lend.entries, lend.segments) = mapping.count();
-    lend.bus = match mapping.segment_at(start) {
+    let mapping = Mapping::new(device, stats, id, &region, range, call, request.direction)?;
+    (request.entries, request.segments) = mapping.count();
+    request.bus = match mapping.segment_at(start) {
         Some(first) if capability::may_see_addresses() => first.bus,
         _ => uapi::NO_DMA_ADDR,
     };
     mappings.add(mapping)?;
     drop(mappings);
     // A program that cannot be told of its mapping does not get one.
-    let told = user.write(&lend);
-    if told.is_err() {
+    let written = user.write(&request);
+    if written.is_err() {
         let taken = channel.mappings.lock().take(id);
         drop(taken);
     }
-    told.map(|()| 0)
+    written.map(|()| 0)
 }
 
-fn give_back(file: &File<Files>, arg: UserPtr) -> Result<u32> {
-    let (_, back) = read::<uapi::GiveBack>(arg)?;
-    expect_zero(&[back.flags])?;
-    let taken = file.per_file().mappings.lock().take(back.id)?;
+fn dma_unmap(file: &File<Files>, arg: UserPtr) -> Result<u32> {
+    let (_, request) = read::<uapi::DmaUnmap>(arg)?;
+    expect_zero(&[request.flags])?;
+    let taken = file.per_file().mappings.lock().take(request.id)?;
     // With the lock released.
     drop(taken);
     Ok(0)
@@ -258,12 +262,12 @@ fn import(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     request.id = channel.device.new_id();
     request.bytes = import.len() as u64;
     channel.mappings.lock().add_import(request.id, import)?;
-    let told = user.write(&request);
-    if told.is_err() {
+    let written = user.write(&request);
+    if written.is_err() {
         let taken = channel.mappings.lock().take(request.id);
         drop(taken);
     }
-    told.map(|()| 0)
+    written.map(|()| 0)
 }
 
 fn done(file: &File<Files>, arg: UserPtr) -> Result<u32> {
@@ -274,8 +278,8 @@ fn done(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     done.cookie = ended.cookie;
     done.error = ended.error;
     done.reserved = 0;
-    let told = user.write(&done);
+    let written = user.write(&done);
     // A program that cannot be told of it now is told the next time.
-    channel.queue.lock().told(ended, told.is_ok());
-    told.map(|()| 0)
+    channel.queue.lock().told(ended, written.is_ok());
+    written.map(|()| 0)
 }

@@ -76,10 +76,10 @@ impl Held {
 
 /// The direction that a program chose.
 pub(crate) fn direction_of(flags: u32) -> Result<Direction> {
-    const BOTH: u32 = uapi::LEND_TO_DEVICE | uapi::LEND_FROM_DEVICE;
+    const BOTH: u32 = uapi::DMA_TO_DEVICE | uapi::DMA_FROM_DEVICE;
     match flags {
-        uapi::LEND_TO_DEVICE => Ok(Direction::ToDevice),
-        uapi::LEND_FROM_DEVICE => Ok(Direction::FromDevice),
+        uapi::DMA_TO_DEVICE => Ok(Direction::ToDevice),
+        uapi::DMA_FROM_DEVICE => Ok(Direction::FromDevice),
         BOTH => Ok(Direction::Bidirectional),
         _ => Err(EINVAL),
     }

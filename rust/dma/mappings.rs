@@ -15,9 +15,12 @@ use kernel::{
         Mutex, //
     }, //
 };
-use mapkit::dma::{
-    import::Import,
-    streaming::cache_lines, //
+use mapkit::{
+    base::gfp::GFP_FOR_CALLER,
+    dma::{
+        import::Import,
+        streaming::cache_lines, //
+    }, //
 };
 use mapwright_uapi as uapi;
 
@@ -42,7 +45,7 @@ impl<'a> Reserved<'a> {
             range,
             direction,
         };
-        all.reserved.push(part.clone(), GFP_KERNEL_ACCOUNT)?;
+        all.reserved.push(part.clone(), GFP_FOR_CALLER)?;
         Ok(Self { mappings, part })
     }
 }
@@ -86,7 +89,7 @@ impl Mappings {
         {
             return Err(EBUSY);
         }
-        match self.mappings.len() < uapi::MAX_LOANS as usize {
+        match self.mappings.len() < uapi::MAX_MAPPINGS as usize {
             true => Ok(()),
             false => Err(ENOSPC),
         }
@@ -99,7 +102,7 @@ impl Mappings {
         let lines = cache_lines(range);
         let mut all = Iterator::chain(self.parts(), self.reserved.iter());
         let shares_line = all.any(|part| {
-            let both_write = direction & part.direction & uapi::LEND_FROM_DEVICE != 0;
+            let both_write = direction & part.direction & uapi::DMA_FROM_DEVICE != 0;
             both_write && part.overlaps(region, &lines)
         });
         match shares_line || self.parts().any(|part| part.overlaps(region, range)) {
@@ -120,7 +123,7 @@ impl Mappings {
 
     /// Adds an imported buffer; `ENOSPC` if there is no room.
     pub(crate) fn add_import(&mut self, id: u64, import: Arc<Import>) -> Result {
-        if self.imports.len() >= uapi::MAX_LOANS as usize {
+        if self.imports.len() >= uapi::MAX_MAPPINGS as usize {
             return Err(ENOSPC);
         }
         Ok(self.imports.push((id, import), GFP_KERNEL_ACCOUNT)?)

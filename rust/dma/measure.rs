@@ -72,7 +72,7 @@ fn measure_coherent(
     request: &uapi::Measure,
     clock: &impl Fn() -> u64,
 ) -> Result<[u64; PHASES]> {
-    if request.region != 0 || request.first != 0 || request.lending != 0 {
+    if request.region != 0 || request.first != 0 || request.map_call != 0 {
         return Err(EINVAL);
     }
     // As it is not too large.
@@ -90,7 +90,7 @@ fn measure_mapping(
     request: &uapi::Measure,
     clock: &impl Fn() -> u64,
 ) -> Result<[u64; PHASES]> {
-    let call = map_call(request.lending)?;
+    let call = map_call(request.map_call)?;
     let region = session.by_id(request.region)?;
     let end = request.first.checked_add(request.bytes).ok_or(EINVAL)?;
     if region.memory().is_dma() {
@@ -103,7 +103,7 @@ fn measure_mapping(
     let range = request.first as usize..end as usize;
     // Locked meanwhile, so that nobody else maps it.
     let mappings = mappings.lock();
-    let both = uapi::LEND_TO_DEVICE | uapi::LEND_FROM_DEVICE;
+    let both = uapi::DMA_TO_DEVICE | uapi::DMA_FROM_DEVICE;
     mappings.check_room(region.number(), &range, both)?;
     repeat(device, request.turns, clock, || {
         map_once(clock, device, region.memory(), &range, call)

@@ -4,7 +4,10 @@
 
 use crate::transfer::Transfer;
 use kernel::prelude::*;
-use mapkit::sync::eventfd::EventFd;
+use mapkit::{
+    base::memcg::Payer,
+    sync::eventfd::EventFd, //
+};
 use mapwright_uapi as uapi;
 
 /// How a transfer ended.
@@ -20,6 +23,8 @@ pub(crate) struct Job {
     pub(crate) transfer: Transfer,
     pub(crate) cookie: u64,
     pub(crate) eventfd: Option<EventFd>,
+    /// Who is charged for what it takes to make it.
+    pub(crate) payer: Payer,
 }
 
 /// What is queued, and what has ended.

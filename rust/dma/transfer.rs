@@ -149,12 +149,12 @@ pub(crate) struct Transfer {
 }
 
 /// The call of the DMA API that a program chose.
-pub(crate) fn map_call(lending: u32) -> Result<MapCall> {
-    Ok(match uapi::Lending::from_number(lending).ok_or(EINVAL)? {
-        uapi::Lending::Scatter => MapCall::Sgtable,
-        uapi::Lending::ScatterPages => MapCall::SgtableOfPages,
-        uapi::Lending::Single => MapCall::Single,
-        uapi::Lending::Page => MapCall::Page,
+pub(crate) fn map_call(map_call: u32) -> Result<MapCall> {
+    Ok(match uapi::MapCall::from_number(map_call).ok_or(EINVAL)? {
+        uapi::MapCall::Scatter => MapCall::Sgtable,
+        uapi::MapCall::ScatterPages => MapCall::SgtableOfPages,
+        uapi::MapCall::Single => MapCall::Single,
+        uapi::MapCall::Page => MapCall::Page,
     })
 }
 
@@ -163,8 +163,8 @@ impl Transfer {
     pub(crate) fn run(&self, with: &With<'_>, moved: &Cell<usize>) -> Result {
         let entered = with.engine.turns.enter()?;
         let (source, target) = (&self.source, &self.target);
-        source.with_mapping(with, self.call, uapi::LEND_TO_DEVICE, |source| {
-            target.with_mapping(with, self.call, uapi::LEND_FROM_DEVICE, |target| {
+        source.with_mapping(with, self.call, uapi::DMA_TO_DEVICE, |source| {
+            target.with_mapping(with, self.call, uapi::DMA_FROM_DEVICE, |target| {
                 self.move_between(with, &entered, source, target, moved)
             })?
         })??;

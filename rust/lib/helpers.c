@@ -15,12 +15,14 @@
 #include <linux/fs.h>
 #include <linux/jiffies.h>
 #include <linux/iommu-dma.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/nodemask.h>
 #include <linux/pagemap.h>
 #include <linux/pci.h>
 #include <linux/percpu.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/security.h>
 #include <linux/slab.h>
@@ -341,6 +343,21 @@ void mapkit_dcache_clean_inval_poc(void *addr, size_t bytes)
 	dsb(sy);
 }
 #endif
+
+void *mapkit_get_memcg(void)
+{
+	return get_mem_cgroup_from_mm(current->mm);
+}
+
+void mapkit_put_memcg(void *memcg)
+{
+	mem_cgroup_put(memcg);
+}
+
+void *mapkit_set_active_memcg(void *memcg)
+{
+	return set_active_memcg(memcg);
+}
 
 struct workqueue_struct *mapkit_alloc_workqueue(const char *name)
 {

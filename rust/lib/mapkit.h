@@ -128,6 +128,15 @@ unsigned long mapkit_raw_spin_lock_irqsave(raw_spinlock_t *lock);
 /** `raw_spin_unlock_irqrestore()`. */
 void mapkit_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags);
 
+/** `get_mem_cgroup_from_mm(current->mm)`; null in a kernel without. */
+void *mapkit_get_memcg(void);
+
+/** `mem_cgroup_put()`, of null, too. */
+void mapkit_put_memcg(void *memcg);
+
+/** `set_active_memcg()`: the one before. */
+void *mapkit_set_active_memcg(void *memcg);
+
 /** `alloc_workqueue()` with `WQ_UNBOUND`. */
 struct workqueue_struct *mapkit_alloc_workqueue(const char *name);
 

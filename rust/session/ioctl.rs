@@ -32,7 +32,7 @@ use mapkit::{
 use mapwright_uapi as uapi;
 use uapi::Request;
 
-/// Passes bytes of what is lent of a region on, see [`Driver::sync`](crate::Driver::sync).
+/// Passes bytes of what is mapped of a region on, see [`Driver::sync`](crate::Driver::sync).
 type SyncLoans<'a> = dyn Fn(u64, Range<u64>, u32) -> Result + 'a;
 
 /// Does what `cmd` asks for. `ENOTTY` for a number that is not of this interface.

@@ -104,16 +104,16 @@ impl Account {
     }
 
     /// Takes a region of `bytes` bytes; `ENOSPC` if that is over the limit.
-    fn take(&self, bytes: i64) -> Result {
-        self.regions.take(1)?;
+    fn charge(&self, bytes: i64) -> Result {
+        self.regions.charge(1)?;
         self.bytes
-            .take(bytes)
-            .inspect_err(|_| self.regions.give_back(1))
+            .charge(bytes)
+            .inspect_err(|_| self.regions.uncharge(1))
     }
 
-    fn give_back(&self, bytes: i64) {
-        self.bytes.give_back(bytes);
-        self.regions.give_back(1);
+    fn uncharge(&self, bytes: i64) {
+        self.bytes.uncharge(bytes);
+        self.regions.uncharge(1);
     }
 }
 
@@ -128,7 +128,7 @@ impl Charge {
     /// Takes a region of `bytes` bytes from `account`; `ENOSPC` if that is over the limit.
     pub(crate) fn new(account: &Arc<Account>, bytes: u64) -> Result<Self> {
         let bytes = i64::try_from(bytes).map_err(|_| ENOSPC)?;
-        account.take(bytes)?;
+        account.charge(bytes)?;
         Ok(Self {
             account: account.clone(),
             bytes,
@@ -191,6 +191,6 @@ impl Reserved {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.account.give_back(self.bytes);
+        self.account.uncharge(self.bytes);
     }
 }

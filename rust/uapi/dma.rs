@@ -3,8 +3,8 @@
 //! What `/dev/mapwright-dmaN` has beside the ioctls of `/dev/mapwright`: a DMA engine.
 //!
 //! The engine moves bytes between memory and a small buffer of its own. A `coherent` region of this
-//! device has a bus address all its life; other regions are lent to the device for a transfer, as
-//! [`Transfer::lending`] says.
+//! device has a bus address all its life; other regions are mapped for it by the DMA API for a transfer, as
+//! [`Transfer::map_call`] says.
 
 use crate::{
     io,
@@ -27,10 +27,10 @@ pub const IOCTL_TRANSFER: u32 = io(33);
 
 /// Ioctl request taking [`Done`].
 pub const IOCTL_DONE: u32 = io(34);
-/// Ioctl request taking [`Lend`].
-pub const IOCTL_LEND: u32 = io(35);
-/// Ioctl request taking [`GiveBack`].
-pub const IOCTL_GIVE_BACK: u32 = io(36);
+/// Ioctl request taking [`DmaMap`].
+pub const IOCTL_DMA_MAP: u32 = io(35);
+/// Ioctl request taking [`DmaUnmap`].
+pub const IOCTL_DMA_UNMAP: u32 = io(36);
 /// Ioctl request taking [`Export`].
 pub const IOCTL_EXPORT: u32 = io(37);
 /// Ioctl request taking [`Import`].
@@ -55,19 +55,19 @@ pub const TRANSFER_QUEUE: u32 = 2;
 pub const TRANSFER_EVENTFD: u32 = 4;
 /// Transfers that a file may have queued, and ended but not asked about.
 pub const MAX_QUEUED: u32 = 64;
-/// Loans that a file may have at a time, and buffers that it has imported.
-pub const MAX_LOANS: u32 = 64;
+/// Mappings that a file may have at a time, and buffers that it has imported.
+pub const MAX_MAPPINGS: u32 = 64;
 
-/// [`Lend::direction`]: the device reads the memory.
-pub const LEND_TO_DEVICE: u32 = 1;
-/// [`Lend::direction`]: the device writes to it.
-pub const LEND_FROM_DEVICE: u32 = 2;
+/// [`DmaMap::direction`]: the device reads the memory.
+pub const DMA_TO_DEVICE: u32 = 1;
+/// [`DmaMap::direction`]: the device writes to it.
+pub const DMA_FROM_DEVICE: u32 = 2;
 /// [`Export::flags`]: the file can only be read.
 pub const EXPORT_READ_ONLY: u32 = 1;
 
 /// [`Transfer::flags`]: `target` is no region, and `target_offset` a bus address. For root only
 /// (`CAP_SYS_RAWIO`), and only where an IOMMU translates the device's addresses, so that the device
-/// reaches nothing that is not lent to it: `EPERM` otherwise. It is there to see an IOMMU refuse.
+/// reaches nothing that is not mapped for it: `EPERM` otherwise. It is there to see an IOMMU refuse.
 pub const TRANSFER_RAW_TARGET: u32 = 1;
 
 /// [`IOCTL_DMA_INFO`]: about the device. Everything but `size` is output.
@@ -91,7 +91,7 @@ pub struct DmaInfo {
     /// 1 if an IOMMU translates its addresses, 0 if not.
     pub translated: u32,
     /// 1 if the device sees what is in the CPU's caches. 0 if the kernel writes back and invalidates them
-    /// for memory that is lent to it; `coherent` memory is not cached then.
+    /// for memory that is mapped for it; `coherent` memory is not cached then.
     pub coherent: u32,
 }
 request!(DmaInfo, IOCTL_DMA_INFO, 28);
@@ -111,11 +111,11 @@ request!(DmaInfo, IOCTL_DMA_INFO, 28);
 /// after a handler without `SA_RESTART` the program is told `EINTR`, and may begin it again itself.
 ///
 /// Errors: `EINVAL` (`bytes` is 0; a range is not inside its region or the device's buffer; both sides
-/// are that buffer; unknown flags or `lending`; a range lent as a page that is not in one), `ENOENT`
+/// are that buffer; unknown flags or `map_call`; a range mapped as a page that is not in one), `ENOENT`
 /// (this file has no such region or imported buffer), `EACCES` (the target is a buffer that can only be
-/// read), `EBUSY` (the region is lent, but not these bytes in this direction, or the CPU has them now),
-/// `EAGAIN` ([`MAX_QUEUED`] are queued), `EBADF` (no eventfd), `EOPNOTSUPP` (the region cannot be lent
-/// that way), `EADDRNOTAVAIL` (see [`Lend`]), `EPERM` (see [`TRANSFER_RAW_TARGET`]), `ENODEV` (the device
+/// read), `EBUSY` (the region is mapped, but not these bytes in this direction, or the CPU has them now),
+/// `EAGAIN` ([`MAX_QUEUED`] are queued), `EBADF` (no eventfd), `EOPNOTSUPP` (the region cannot be mapped
+/// that way), `EADDRNOTAVAIL` (see [`DmaMap`]), `EPERM` (see [`TRANSFER_RAW_TARGET`]), `ENODEV` (the device
 /// is gone), `EINTR` (a signal came, see above), `EIO` (the device has not
 /// answered for 5 s: it is kept from memory then, and answers nobody until its driver is unbound and
 /// bound again), `ENOMEM`.
@@ -138,8 +138,8 @@ pub struct Transfer {
     pub target_offset: u64,
     /// How many bytes.
     pub bytes: u64,
-    /// A `Lending`, for regions that are not `coherent` and not lent already.
-    pub lending: u32,
+    /// A `MapCall`, for regions that are not `coherent` and not mapped already.
+    pub map_call: u32,
     /// With [`TRANSFER_EVENTFD`], the file descriptor of an eventfd; otherwise zero.
     pub eventfd: u32,
     /// Whatever the program likes: [`Done::cookie`] of a queued transfer.
@@ -170,23 +170,23 @@ pub struct Done {
 }
 request!(Done, IOCTL_DONE, 24);
 
-/// [`IOCTL_LEND`]: lends a range of a region to the device, until it is given back. Transfers of these
-/// bytes use the loan. Between them, `SYNC` of some of it passes all of the loan to the CPU and back to
+/// [`IOCTL_DMA_MAP`]: maps a range of a region for the device, until it is unmapped. Transfers of these
+/// bytes use the mapping. Between them, `SYNC` of some of it passes all of the mapping to the CPU and back to
 /// the device, which is where a device that cannot reach the memory sees what the CPU wrote.
 ///
-/// Errors: `EINVAL` (the range is empty or not inside the region; unknown direction, `lending` or
+/// Errors: `EINVAL` (the range is empty or not inside the region; unknown direction, `map_call` or
 /// flags; a page's range is not in one page), `ENOENT` (this session has no such region), `EBUSY`
-/// (some of it is lent already, or a transfer uses it; the device would write to two loans that share
-/// a cache line), `EOPNOTSUPP` (it cannot be lent that way: a `single` stretch that is none or more than
-/// a bounce buffer takes, or a `coherent` region, which needs no loan), `EADDRNOTAVAIL` (some of it is
+/// (some of it is mapped already, or a transfer uses it; the device would write to two mappings that share
+/// a cache line), `EOPNOTSUPP` (it cannot be mapped that way: a `single` stretch that is none or more than
+/// a bounce buffer takes, or a `coherent` region, which needs no mapping), `EADDRNOTAVAIL` (some of it is
 /// beyond the device's address bits, and the machine has neither an IOMMU nor a bounce buffer that the
-/// device reaches), `ENOSPC` ([`MAX_LOANS`]), `EIO`, `ENOMEM` (the device cannot be given addresses, or
+/// device reaches), `ENOSPC` ([`MAX_MAPPINGS`]), `EIO`, `ENOMEM` (the device cannot be given addresses, or
 /// not so many), `ENODEV`.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
-pub struct Lend {
+pub struct DmaMap {
     /// Bytes of this structure.
     pub size: u32,
     /// Zero.
@@ -197,11 +197,11 @@ pub struct Lend {
     pub first: u64,
     /// Bytes of the range.
     pub bytes: u64,
-    /// A `Lending`.
-    pub lending: u32,
-    /// [`LEND_TO_DEVICE`], [`LEND_FROM_DEVICE`] or both.
+    /// A `MapCall`.
+    pub map_call: u32,
+    /// [`DMA_TO_DEVICE`], [`DMA_FROM_DEVICE`] or both.
     pub direction: u32,
-    /// On return: the loan's number.
+    /// On return: the mapping's number.
     pub id: u64,
     /// On return: the first bus address, if the caller has `CAP_SYS_ADMIN`; otherwise
     /// [`NO_DMA_ADDR`](crate::NO_DMA_ADDR).
@@ -211,24 +211,24 @@ pub struct Lend {
     /// On return: contiguous stretches of bus addresses that came of it.
     pub segments: u32,
 }
-request!(Lend, IOCTL_LEND, 64);
+request!(DmaMap, IOCTL_DMA_MAP, 64);
 
-/// [`IOCTL_GIVE_BACK`]: ends a loan, or lets go of an imported buffer.
+/// [`IOCTL_DMA_UNMAP`]: ends a mapping, or lets go of an imported buffer.
 ///
 /// Errors: `ENOENT` (this file has no such), `EBUSY` (a transfer uses it), `EINVAL` (flags).
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
-pub struct GiveBack {
+pub struct DmaUnmap {
     /// Bytes of this structure.
     pub size: u32,
     /// Zero.
     pub flags: u32,
-    /// Number of the loan or buffer.
+    /// Number of the mapping or buffer.
     pub id: u64,
 }
-request!(GiveBack, IOCTL_GIVE_BACK, 16);
+request!(DmaUnmap, IOCTL_DMA_UNMAP, 16);
 
 /// [`IOCTL_EXPORT`]: makes a DMA-buf of whole pages of a region: a file that other drivers and programs
 /// can be given. It keeps the memory.
@@ -259,8 +259,10 @@ request!(Export, IOCTL_EXPORT, 40);
 
 /// [`IOCTL_IMPORT`]: attaches the device to a DMA-buf, so that transfers can name it.
 ///
-/// Errors: `EBADF`, `EINVAL` (`fd` is no DMA-buf; flags), `ENOSPC` ([`MAX_LOANS`]), `ENODEV`, what its
-/// exporter says.
+/// Errors: `EBADF`, `EINVAL` (`fd` is no DMA-buf; flags), `EADDRNOTAVAIL` (where the device does not reach all
+/// memory, and the machine has neither an IOMMU nor a bounce buffer that it reaches: some of the buffer is beyond
+/// the device's address bits, or it is no region of a device of this driver's, and nobody knows where it is),
+/// `ENOSPC` ([`MAX_MAPPINGS`]), `ENODEV`, what its exporter says.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -281,12 +283,12 @@ pub struct Import {
 }
 request!(Import, IOCTL_IMPORT, 32);
 
-/// [`IOCTL_MEASURE`]: lends a range of a region to the device for both directions and takes it back again,
+/// [`IOCTL_MEASURE`]: maps a range of a region for the device for both directions and unmaps it again,
 /// `turns` times, and tells what that cost at least. Nothing is moved.
 ///
 /// Errors: `EINVAL` (`turns` is 0 or more than [`MAX_TURNS`], `bytes` more than [`MAX_MEASURED`]; a region
-/// with [`MEASURE_COHERENT`]; unknown flags; as [`Lend`]), `ENOSPC` (over a limit of the session or the device), `EINTR`, what
-/// [`Lend`] says.
+/// with [`MEASURE_COHERENT`]; unknown flags; as [`DmaMap`]), `ENOSPC` (over a limit of the session or the device), `EINTR`, what
+/// [`DmaMap`] says.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -302,8 +304,8 @@ pub struct Measure {
     pub first: u64,
     /// Bytes of the range.
     pub bytes: u64,
-    /// A `Lending`.
-    pub lending: u32,
+    /// A `MapCall`.
+    pub map_call: u32,
     /// How often.
     pub turns: u32,
     /// On return: the least that it cost to map the memory or to allocate it, less what reading the

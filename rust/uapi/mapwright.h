@@ -313,12 +313,12 @@ struct mapwright_pages {
 /**
  * [`IOCTL_SYNC`]: makes what one side wrote to a range of a region visible to the other.
  *
- * Regions are coherent unless they are lent to a device: caches need no care, and the call only orders
- * the accesses before it against those after it. Loans that have some of these bytes are passed, with all
+ * Regions are coherent unless they are mapped for a device: caches need no care, and the call only orders
+ * the accesses before it against those after it. Mappings that have some of these bytes are passed, with all
  * that they have, from one side to the other.
  *
  * Errors: `ENOENT` (this session has no such region), `EINVAL` (neither or unknown flags; `bytes` is
- * 0; the range is not inside the region), `EBUSY` (a transfer uses one of these loans; then none is
+ * 0; the range is not inside the region), `EBUSY` (a transfer uses one of these mappings; then none is
  * passed on), `ENODEV` (the device is gone).
  */
 struct mapwright_sync {

@@ -21,11 +21,11 @@
 /* Ioctl request taking Done. */
 #define MAPWRIGHT_DMA_DONE _IO(0xe7, 0x22)
 
-/* Ioctl request taking Lend. */
-#define MAPWRIGHT_DMA_LEND _IO(0xe7, 0x23)
+/* Ioctl request taking DmaMap. */
+#define MAPWRIGHT_DMA_MAP _IO(0xe7, 0x23)
 
-/* Ioctl request taking GiveBack. */
-#define MAPWRIGHT_DMA_GIVE_BACK _IO(0xe7, 0x24)
+/* Ioctl request taking DmaUnmap. */
+#define MAPWRIGHT_DMA_UNMAP _IO(0xe7, 0x24)
 
 /* Ioctl request taking Export. */
 #define MAPWRIGHT_DMA_EXPORT _IO(0xe7, 0x25)
@@ -57,26 +57,26 @@
 /* Transfers that a file may have queued, and ended but not asked about. */
 #define MAPWRIGHT_DMA_MAX_QUEUED 64
 
-/* Loans that a file may have at a time, and buffers that it has imported. */
-#define MAPWRIGHT_DMA_MAX_LOANS 64
+/* Mappings that a file may have at a time, and buffers that it has imported. */
+#define MAPWRIGHT_DMA_MAX_MAPPINGS 64
 
-/* Lend::direction: the device reads the memory. */
-#define MAPWRIGHT_DMA_LEND_TO_DEVICE 1
+/* DmaMap::direction: the device reads the memory. */
+#define MAPWRIGHT_DMA_TO_DEVICE 1
 
-/* Lend::direction: the device writes to it. */
-#define MAPWRIGHT_DMA_LEND_FROM_DEVICE 2
+/* DmaMap::direction: the device writes to it. */
+#define MAPWRIGHT_DMA_FROM_DEVICE 2
 
 /* Export::flags: the file can only be read. */
 #define MAPWRIGHT_DMA_EXPORT_READ_ONLY 1
 
-/* Transfer::flags: `target` is no region, and `target_offset` a bus address. For root only (`CAP_SYS_RAWIO`), and only where an IOMMU translates the device's addresses, so that the device reaches nothing that is not lent to it: `EPERM` otherwise. It is there to see an IOMMU refuse. */
+/* Transfer::flags: `target` is no region, and `target_offset` a bus address. For root only (`CAP_SYS_RAWIO`), and only where an IOMMU translates the device's addresses, so that the device reaches nothing that is not mapped for it: `EPERM` otherwise. It is there to see an IOMMU refuse. */
 #define MAPWRIGHT_DMA_TRANSFER_RAW_TARGET 1
 
-enum mapwright_dma_lending {
-	MAPWRIGHT_DMA_LENDING_SCATTER = 0,
-	MAPWRIGHT_DMA_LENDING_SCATTER_PAGES = 1,
-	MAPWRIGHT_DMA_LENDING_SINGLE = 2,
-	MAPWRIGHT_DMA_LENDING_PAGE = 3,
+enum mapwright_dma_map_call {
+	MAPWRIGHT_DMA_MAP_CALL_SCATTER = 0,
+	MAPWRIGHT_DMA_MAP_CALL_SCATTER_PAGES = 1,
+	MAPWRIGHT_DMA_MAP_CALL_SINGLE = 2,
+	MAPWRIGHT_DMA_MAP_CALL_PAGE = 3,
 };
 
 enum mapwright_dma_interrupt {
@@ -116,7 +116,7 @@ struct mapwright_dma_info {
         uint32_t translated;
         /**
          * 1 if the device sees what is in the CPU's caches. 0 if the kernel writes back and invalidates them
-         * for memory that is lent to it; `coherent` memory is not cached then.
+         * for memory that is mapped for it; `coherent` memory is not cached then.
          */
         uint32_t coherent;
 };
@@ -137,11 +137,11 @@ struct mapwright_dma_info {
  * after a handler without `SA_RESTART` the program is told `EINTR`, and may begin it again itself.
  *
  * Errors: `EINVAL` (`bytes` is 0; a range is not inside its region or the device's buffer; both sides
- * are that buffer; unknown flags or `lending`; a range lent as a page that is not in one), `ENOENT`
+ * are that buffer; unknown flags or `map_call`; a range mapped as a page that is not in one), `ENOENT`
  * (this file has no such region or imported buffer), `EACCES` (the target is a buffer that can only be
- * read), `EBUSY` (the region is lent, but not these bytes in this direction, or the CPU has them now),
- * `EAGAIN` ([`MAX_QUEUED`] are queued), `EBADF` (no eventfd), `EOPNOTSUPP` (the region cannot be lent
- * that way), `EADDRNOTAVAIL` (see [`Lend`]), `EPERM` (see [`TRANSFER_RAW_TARGET`]), `ENODEV` (the device
+ * read), `EBUSY` (the region is mapped, but not these bytes in this direction, or the CPU has them now),
+ * `EAGAIN` ([`MAX_QUEUED`] are queued), `EBADF` (no eventfd), `EOPNOTSUPP` (the region cannot be mapped
+ * that way), `EADDRNOTAVAIL` (see [`DmaMap`]), `EPERM` (see [`TRANSFER_RAW_TARGET`]), `ENODEV` (the device
  * is gone), `EINTR` (a signal came, see above), `EIO` (the device has not
  * answered for 5 s: it is kept from memory then, and answers nobody until its driver is unbound and
  * bound again), `ENOMEM`.
@@ -176,9 +176,9 @@ struct mapwright_dma_transfer {
          */
         uint64_t bytes;
         /**
-         * A `Lending`, for regions that are not `coherent` and not lent already.
+         * A `MapCall`, for regions that are not `coherent` and not mapped already.
          */
-        uint32_t lending;
+        uint32_t map_call;
         /**
          * With [`TRANSFER_EVENTFD`], the file descriptor of an eventfd; otherwise zero.
          */
@@ -220,20 +220,20 @@ struct mapwright_dma_done {
 };
 
 /**
- * [`IOCTL_LEND`]: lends a range of a region to the device, until it is given back. Transfers of these
- * bytes use the loan. Between them, `SYNC` of some of it passes all of the loan to the CPU and back to
+ * [`IOCTL_DMA_MAP`]: maps a range of a region for the device, until it is unmapped. Transfers of these
+ * bytes use the mapping. Between them, `SYNC` of some of it passes all of the mapping to the CPU and back to
  * the device, which is where a device that cannot reach the memory sees what the CPU wrote.
  *
- * Errors: `EINVAL` (the range is empty or not inside the region; unknown direction, `lending` or
+ * Errors: `EINVAL` (the range is empty or not inside the region; unknown direction, `map_call` or
  * flags; a page's range is not in one page), `ENOENT` (this session has no such region), `EBUSY`
- * (some of it is lent already, or a transfer uses it; the device would write to two loans that share
- * a cache line), `EOPNOTSUPP` (it cannot be lent that way: a `single` stretch that is none or more than
- * a bounce buffer takes, or a `coherent` region, which needs no loan), `EADDRNOTAVAIL` (some of it is
+ * (some of it is mapped already, or a transfer uses it; the device would write to two mappings that share
+ * a cache line), `EOPNOTSUPP` (it cannot be mapped that way: a `single` stretch that is none or more than
+ * a bounce buffer takes, or a `coherent` region, which needs no mapping), `EADDRNOTAVAIL` (some of it is
  * beyond the device's address bits, and the machine has neither an IOMMU nor a bounce buffer that the
- * device reaches), `ENOSPC` ([`MAX_LOANS`]), `EIO`, `ENOMEM` (the device cannot be given addresses, or
+ * device reaches), `ENOSPC` ([`MAX_MAPPINGS`]), `EIO`, `ENOMEM` (the device cannot be given addresses, or
  * not so many), `ENODEV`.
  */
-struct mapwright_dma_lend {
+struct mapwright_dma_map {
         /**
          * Bytes of this structure.
          */
@@ -255,15 +255,15 @@ struct mapwright_dma_lend {
          */
         uint64_t bytes;
         /**
-         * A `Lending`.
+         * A `MapCall`.
          */
-        uint32_t lending;
+        uint32_t map_call;
         /**
-         * [`LEND_TO_DEVICE`], [`LEND_FROM_DEVICE`] or both.
+         * [`DMA_TO_DEVICE`], [`DMA_FROM_DEVICE`] or both.
          */
         uint32_t direction;
         /**
-         * On return: the loan's number.
+         * On return: the mapping's number.
          */
         uint64_t id;
         /**
@@ -282,11 +282,11 @@ struct mapwright_dma_lend {
 };
 
 /**
- * [`IOCTL_GIVE_BACK`]: ends a loan, or lets go of an imported buffer.
+ * [`IOCTL_DMA_UNMAP`]: ends a mapping, or lets go of an imported buffer.
  *
  * Errors: `ENOENT` (this file has no such), `EBUSY` (a transfer uses it), `EINVAL` (flags).
  */
-struct mapwright_dma_give_back {
+struct mapwright_dma_unmap {
         /**
          * Bytes of this structure.
          */
@@ -296,7 +296,7 @@ struct mapwright_dma_give_back {
          */
         uint32_t flags;
         /**
-         * Number of the loan or buffer.
+         * Number of the mapping or buffer.
          */
         uint64_t id;
 };
@@ -342,8 +342,10 @@ struct mapwright_dma_export {
 /**
  * [`IOCTL_IMPORT`]: attaches the device to a DMA-buf, so that transfers can name it.
  *
- * Errors: `EBADF`, `EINVAL` (`fd` is no DMA-buf; flags), `ENOSPC` ([`MAX_LOANS`]), `ENODEV`, what its
- * exporter says.
+ * Errors: `EBADF`, `EINVAL` (`fd` is no DMA-buf; flags), `EADDRNOTAVAIL` (where the device does not reach all
+ * memory, and the machine has neither an IOMMU nor a bounce buffer that it reaches: some of the buffer is beyond
+ * the device's address bits, or it is no region of a device of this driver's, and nobody knows where it is),
+ * `ENOSPC` ([`MAX_MAPPINGS`]), `ENODEV`, what its exporter says.
  */
 struct mapwright_dma_import {
         /**
@@ -373,12 +375,12 @@ struct mapwright_dma_import {
 };
 
 /**
- * [`IOCTL_MEASURE`]: lends a range of a region to the device for both directions and takes it back again,
+ * [`IOCTL_MEASURE`]: maps a range of a region for the device for both directions and unmaps it again,
  * `turns` times, and tells what that cost at least. Nothing is moved.
  *
  * Errors: `EINVAL` (`turns` is 0 or more than [`MAX_TURNS`], `bytes` more than [`MAX_MEASURED`]; a region
- * with [`MEASURE_COHERENT`]; unknown flags; as [`Lend`]), `ENOSPC` (over a limit of the session or the device), `EINTR`, what
- * [`Lend`] says.
+ * with [`MEASURE_COHERENT`]; unknown flags; as [`DmaMap`]), `ENOSPC` (over a limit of the session or the device), `EINTR`, what
+ * [`DmaMap`] says.
  */
 struct mapwright_dma_measure {
         /**
@@ -402,9 +404,9 @@ struct mapwright_dma_measure {
          */
         uint64_t bytes;
         /**
-         * A `Lending`.
+         * A `MapCall`.
          */
-        uint32_t lending;
+        uint32_t map_call;
         /**
          * How often.
          */

@@ -115,9 +115,9 @@ words! {
 }
 
 words! {
-    /// How a region is lent to a device for a transfer. A `coherent` one needs none of these: it has a
+    /// By which call of the DMA API a region is mapped for a device. A `coherent` one needs none of these: it has a
     /// bus address as long as it lives.
-    Lending {
+    MapCall {
         /// A list of its pieces, neighbours in one entry: `dma_map_sgtable()`.
         Scatter = 0, "scatter";
         /// Such a list with an entry for each page.

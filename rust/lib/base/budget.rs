@@ -15,7 +15,7 @@ use kernel::{
 
 /// An amount that can be taken from until it is used up.
 ///
-/// For an example, see [`Taken`].
+/// For an example, see [`Charged`].
 pub struct Budget {
     used: Atomic<i64>,
     limit: i64,
@@ -30,8 +30,8 @@ impl Budget {
         }
     }
 
-    /// Takes `amount`; `ENOSPC` if less is left.
-    pub fn take(&self, amount: i64) -> Result {
+    /// Charges `amount`; `ENOSPC` if less is left.
+    pub fn charge(&self, amount: i64) -> Result {
         let mut used = self.used.load(Relaxed);
         loop {
             let sum = used.checked_add(amount).ok_or(ENOSPC)?;
@@ -45,8 +45,8 @@ impl Budget {
         }
     }
 
-    /// Gives back what was taken.
-    pub fn give_back(&self, amount: i64) {
+    /// Undoes a charge.
+    pub fn uncharge(&self, amount: i64) {
         self.used.fetch_sub(amount, Relaxed);
     }
 
@@ -61,33 +61,33 @@ impl Budget {
     }
 }
 
-/// An amount that was taken, given back when this is dropped.
+/// An amount that is charged until this is dropped.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{prelude::*, sync::Arc};
-/// use mapkit::base::budget::{Budget, Taken};
+/// use mapkit::base::budget::{Budget, Charged};
 ///
-/// /// Ten bytes of twelve, which are given back when what is returned is dropped.
-/// fn take() -> Result<Taken> {
+/// /// Ten bytes of twelve, which are uncharged when what is returned is dropped.
+/// fn ten_bytes() -> Result<Charged> {
 ///     let budget = Arc::new(Budget::new(12), GFP_KERNEL)?;
-///     let ten = Taken::new(&budget, 10)?;
-///     assert!(Taken::new(&budget, 3).is_err());
+///     let ten = Charged::new(&budget, 10)?;
+///     assert!(Charged::new(&budget, 3).is_err());
 ///     assert_eq!(budget.used(), 10);
 ///     Ok(ten)
 /// }
 /// ```
-pub struct Taken {
+pub struct Charged {
     budget: Arc<Budget>,
     amount: i64,
 }
 
-impl Taken {
-    /// Takes `amount` of `budget`; `ENOSPC` if less is left.
+impl Charged {
+    /// Charges `amount` to `budget`; `ENOSPC` if less is left.
     pub fn new(budget: &Arc<Budget>, amount: u64) -> Result<Self> {
         let amount = i64::try_from(amount).map_err(|_| ENOSPC)?;
-        budget.take(amount)?;
+        budget.charge(amount)?;
         Ok(Self {
             budget: budget.clone(),
             amount,
@@ -95,8 +95,8 @@ impl Taken {
     }
 }
 
-impl Drop for Taken {
+impl Drop for Charged {
     fn drop(&mut self) {
-        self.budget.give_back(self.amount);
+        self.budget.uncharge(self.amount);
     }
 }

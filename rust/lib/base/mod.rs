@@ -7,6 +7,7 @@ pub mod capability;
 pub mod errno;
 pub mod gfp;
 pub mod lockdown;
+pub mod memcg;
 pub mod param;
 pub mod sysinfo;
 pub mod task;

@@ -10,7 +10,10 @@
 //! Documentation: [`Documentation/driver-api/dma-buf.rst`](srctree/Documentation/driver-api/dma-buf.rst)
 
 use crate::{
-    base::errno,
+    base::{
+        errno,
+        gfp::GFP_FOR_CALLER, //
+    },
     dma::{
         device::{
             DmaDevice,
@@ -175,11 +178,29 @@ pub fn export<T: Exportable>(
     })?
 }
 
+/// Whether this module has made `buffer` with [`export()`]: then no device is attached that does not reach it, nor is
+/// it mapped for one.
+pub(super) fn is_exported(buffer: &bindings::dma_buf) -> bool {
+    // SAFETY: A buffer has operations as long as it exists.
+    let theirs = unsafe { (*buffer.ops).detach };
+    theirs.is_some_and(|theirs| core::ptr::fn_addr_eq(theirs, detach as DetachFn))
+}
+
+/// `detach` of a `dma_buf_ops`.
+type DetachFn = unsafe extern "C" fn(*mut bindings::dma_buf, *mut bindings::dma_buf_attachment);
+
+/// There is nothing to do when a device is detached. All buffers of this module have this very function, and no
+/// others: it is never inlined, so that there is one of it.
+#[inline(never)]
+extern "C" fn detach(_: *mut bindings::dma_buf, _: *mut bindings::dma_buf_attachment) {}
+
 /// The `dma_buf_ops` of an exported `Mappable<T>`.
 struct Operations<T>(PhantomData<T>);
 
 impl<T: Exportable> Operations<T> {
     const TABLE: &'static bindings::dma_buf_ops = &bindings::dma_buf_ops {
+        attach: Some(Self::attach),
+        detach: Some(detach),
         map_dma_buf: Some(Self::map),
         unmap_dma_buf: Some(Self::unmap),
         release: Some(Self::release),
@@ -195,6 +216,21 @@ impl<T: Exportable> Operations<T> {
     unsafe fn exported<'a>(buffer: *mut bindings::dma_buf) -> ArcBorrow<'a, Exported<T>> {
         // SAFETY: By the requirement of this function this is a pointer of `Arc::into_raw()`.
         unsafe { ArcBorrow::from_raw((*buffer).priv_.cast::<Exported<T>>()) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the DMA-buf core for a device that is being attached to a buffer of `T`.
+    unsafe extern "C" fn attach(
+        buffer: *mut bindings::dma_buf,
+        attachment: *mut bindings::dma_buf_attachment,
+    ) -> c_int {
+        // SAFETY: By the requirement of this function. Who attaches a device may use it for DMA.
+        let (exported, reach) = unsafe { (Self::exported(buffer), Reach::of((*attachment).dev)) };
+        match reach.check_list(exported.memory.memory(), &exported.bytes()) {
+            Ok(()) => 0,
+            Err(err) => err.to_errno(),
+        }
     }
 
     /// # Safety
@@ -326,6 +362,12 @@ impl<T: Exportable> Exported<T> {
         )
     }
 
+    /// Its place in the memory.
+    fn bytes(&self) -> Range<usize> {
+        // Cannot overflow: so many bytes were allocated.
+        self.pages.start.wrapping_mul(PAGE_SIZE)..self.pages.end.wrapping_mul(PAGE_SIZE)
+    }
+
     /// Its buffer, as a file.
     fn make_file(self: &Arc<Self>, writable: bool) -> Result<ARef<File>> {
         let info = bindings::dma_buf_export_info {
@@ -363,8 +405,7 @@ impl<T: Exportable> Exported<T> {
     ) -> Result<NonNull<MappedTable>> {
         // Who revokes the buffer afterwards waits for its lock, which is held, and then tells the importer.
         self.memory.device().check()?;
-        let bytes =
-            self.pages.start.wrapping_mul(PAGE_SIZE)..self.pages.end.wrapping_mul(PAGE_SIZE);
+        let bytes = self.bytes();
         // SAFETY: The device is attached, so that it may be used for DMA.
         let (reach, max_bytes) =
             unsafe { (Reach::of(device), ffi::mapkit_dma_max_seg_size(device)) };
@@ -378,10 +419,10 @@ impl<T: Exportable> Exported<T> {
                 device,
                 direction,
             },
-            GFP_KERNEL,
+            GFP_FOR_CALLER,
         )?;
         let mut mapped = self.mapped.lock();
-        mapped.reserve(1, GFP_KERNEL)?;
+        mapped.reserve(1, GFP_FOR_CALLER)?;
         // SAFETY: The device is attached, so that it may be used for DMA; `unmap` unmaps the list.
         unsafe { table.list.map(device, direction)? };
         let table = NonNull::from(KBox::leak(table));

@@ -7,6 +7,7 @@
 //! Documentation: [`Documentation/driver-api/dma-buf.rst`](srctree/Documentation/driver-api/dma-buf.rst)
 
 use crate::{
+    base::errno,
     dma::{
         device::{
             DmaDevice,
@@ -14,6 +15,7 @@ use crate::{
             Registered, //
         },
         direction::Direction,
+        export::is_exported,
         scatter::Segments,
         segment::Segment, //
     },
@@ -70,8 +72,10 @@ pub struct Import {
 impl Import {
     /// Attaches `device` to the buffer of the calling program's file descriptor `fd`.
     ///
-    /// `EBADF` if there is none, `EINVAL` if it is no buffer; what its exporter says. `ENODEV` if the device has
-    /// lost its driver.
+    /// `EBADF` if there is none, `EINVAL` if it is no buffer; what its exporter says. `EADDRNOTAVAIL` if the device
+    /// does not reach all of it, or if it does not reach all memory, nothing helps, and this module has not made
+    /// the buffer: only when it is mapped is it known where it is, and the kernel warns of what is beyond reach.
+    /// `ENODEV` if the device has lost its driver.
     pub fn new(fd: c_int, device: &Arc<DmaDevice>) -> Result<Self> {
         device.in_use(|in_use| {
             let attachment = Attachment::new(fd, in_use)?;
@@ -180,18 +184,29 @@ impl Attachment {
     fn new(fd: c_int, device: &InUse<'_>) -> Result<Self> {
         // SAFETY: Any number may be asked for.
         let buffer = from_err_ptr(unsafe { bindings::dma_buf_get(fd) })?;
-        // SAFETY: The buffer is valid, as is the device, which may be used for DMA.
-        let attaching = from_err_ptr(unsafe { bindings::dma_buf_attach(buffer, device.as_raw()) });
-        let attachment = attaching.inspect_err(|_| {
+        let buffer = NonNull::new(buffer).ok_or(EINVAL)?;
+        let attachment = attach(buffer, device).inspect_err(|_| {
             // SAFETY: The reference that `dma_buf_get()` gave.
-            unsafe { bindings::dma_buf_put(buffer) };
+            unsafe { bindings::dma_buf_put(buffer.as_ptr()) };
         })?;
         // INVARIANT: It was just attached.
-        Ok(Self {
-            buffer: NonNull::new(buffer).ok_or(EINVAL)?,
-            attachment: NonNull::new(attachment).ok_or(EINVAL)?,
-        })
+        Ok(Self { buffer, attachment })
     }
+}
+
+/// Attaches `device` to `buffer`, of which a reference is held.
+fn attach(
+    buffer: NonNull<bindings::dma_buf>,
+    device: &InUse<'_>,
+) -> Result<NonNull<bindings::dma_buf_attachment>> {
+    // SAFETY: It is valid as long as the reference is held, and `is_exported` reads what never changes.
+    let is_ours = unsafe { is_exported(buffer.as_ref()) };
+    if device.reach.is_limited() && !is_ours {
+        return Err(errno::eaddrnotavail());
+    }
+    // SAFETY: The buffer is valid, as is the device, which may be used for DMA.
+    let attaching = unsafe { bindings::dma_buf_attach(buffer.as_ptr(), device.as_raw()) };
+    NonNull::new(from_err_ptr(attaching)?).ok_or(EINVAL)
 }
 
 impl Drop for Attachment {

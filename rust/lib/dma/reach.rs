@@ -30,12 +30,23 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
+    /// Of a device that reaches nothing.
+    const NONE: Self = Self {
+        direct: 0,
+        bounces: false,
+        max_segment: usize::MAX,
+    };
+
     /// # Safety
     ///
-    /// `device` must be a device that may be used for DMA, whose mask is set.
+    /// `device` must be a device that may be used for DMA, whose mask is set if it has one.
     pub(crate) unsafe fn of(device: *mut bindings::device) -> Self {
         // SAFETY: By the requirement of this function. None of these changes anything.
         unsafe {
+            // It is for no DMA at all: the DMA API warns of it, whatever is mapped.
+            if (*device).dma_mask.is_null() {
+                return Self::NONE;
+            }
             let max_segment = bindings::dma_max_mapping_size(device);
             let limited =
                 ffi::mapkit_dma_is_direct(device) && bindings::dma_addressing_limited(device);

@@ -16,7 +16,7 @@ use mapwright::{
 use std::{
     fs,
     path::Path,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::Duration,
 };
@@ -56,27 +56,61 @@ pub fn needs_a_kernel_without_checkers() -> Result<()> {
     }
 }
 
+/// Memory at one time.
+struct Memory {
+    available: u64,
+    meminfo: String,
+}
+
+impl Memory {
+    fn now() -> Result<Self> {
+        let meminfo = fs::read_to_string("/proc/meminfo")?;
+        Ok(Self {
+            available: available()?,
+            meminfo,
+        })
+    }
+
+    /// What of it is more than it was `before`, or less, by at least a hundred KiB.
+    fn changed_since(&self, before: &Self) -> String {
+        let kib = |line: &str| line.split_whitespace().nth(1)?.parse::<i64>().ok();
+        let lines = before.meminfo.lines().zip(self.meminfo.lines());
+        let changes = lines.filter_map(|(before, now)| {
+            let change = kib(now)? - kib(before)?;
+            let name = now.split(':').next()?;
+            (change.abs() >= 100).then(|| format!("{name} {change:+} KiB"))
+        });
+        changes.collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// Fails if memory fell, at any time while `f` ran, by more than `budget` and a twentieth of it.
 fn within(budget: u64, what: &str, f: impl FnOnce() -> Result<()>) -> Result<u64> {
     needs_a_kernel_without_checkers()?;
-    let before = available()?;
-    let (least, over) = (AtomicU64::new(before), AtomicBool::new(false));
-    let ran = thread::scope(|scope| {
-        scope.spawn(|| {
+    let before = Memory::now()?;
+    let over = AtomicBool::new(false);
+    let (ran, least) = thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut least = Memory::now()?;
             while !over.load(Relaxed) {
-                least.fetch_min(available().unwrap_or(0), Relaxed);
+                if available()? < least.available {
+                    least = Memory::now()?;
+                }
                 thread::sleep(Duration::from_millis(1));
             }
+            Ok::<_, anyhow::Error>(least)
         });
         let ran = f();
         over.store(true, Relaxed);
-        ran
+        (ran, watcher.join())
     });
     ran?;
-    let fell = before - least.load(Relaxed);
+    let least = least.map_err(|_| anyhow::anyhow!("the watcher panicked"))??;
+    let fell = before.available.saturating_sub(least.available);
     ensure!(
         fell <= budget + budget / 20,
-        "{what}: {fell} bytes of memory were taken, with a budget of {budget}"
+        "{what}: {fell} bytes of memory were taken, with a budget of {budget}: {}",
+        least.changed_since(&before)
     );
     Ok(fell)
 }

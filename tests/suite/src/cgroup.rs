@@ -8,7 +8,7 @@ use crate::{
     cells::Cell,
     child,
     dma::wait_until,
-    runner::{skip, Case, Context, Suite},
+    runner::{skip, Case, Suite},
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{page_size, Backing, Method, Session};
@@ -39,16 +39,22 @@ fn cases() -> Vec<Case> {
     };
     let small = |backing: Backing, method| {
         let name = format!("small_regions_are_charged__{}", backing.name());
-        Case::new(name, move |context| {
-            small_regions_are_charged(context, backing, method)
-        })
+        Case::new(name, move |_| small_regions_are_charged(backing, method))
     };
     of("counts_a_region", counts_a_region)
         .chain(of("limit_is_enomem", limit_is_enomem))
-        .chain([
-            small(Backing::Pages, Method::Remap),
-            small(Backing::Vmalloc, Method::Insert),
-        ])
+        .chain(
+            [
+                (Backing::Pages, Method::Remap),
+                (Backing::Folio, Method::Fault),
+                (Backing::Kmalloc, Method::Remap),
+                (Backing::Vmalloc, Method::Insert),
+                (Backing::Coherent, Method::Dma),
+            ]
+            .into_iter()
+            .filter(|(backing, _)| *backing != Backing::Coherent || !area_is_set_aside())
+            .map(|(backing, method)| small(backing, method)),
+        )
         .collect()
 }
 
@@ -86,7 +92,7 @@ impl Group {
         Self::with_limit(limit())
     }
 
-    fn with_limit(bytes: u64) -> Result<Self> {
+    pub fn with_limit(bytes: u64) -> Result<Self> {
         let controllers = Path::new(ROOT).join("cgroup.controllers");
         if !controllers.exists() {
             let mounted = mount(
@@ -112,7 +118,7 @@ impl Group {
     }
 
     /// Runs `f` in a process of the group.
-    fn run(&self, f: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub fn run(&self, f: impl FnOnce() -> Result<()>) -> Result<()> {
         child::run(|| {
             fs::write(self.0.join("cgroup.procs"), "0")?;
             f()
@@ -135,7 +141,7 @@ impl Group {
     }
 
     /// Bytes that it is charged for.
-    fn current(&self) -> Result<u64> {
+    pub fn current(&self) -> Result<u64> {
         Ok(fs::read_to_string(self.0.join("memory.current"))?
             .trim()
             .parse()?)
@@ -187,13 +193,14 @@ fn counts_a_region(cell: Cell) -> Result<()> {
 
 /// Regions of a page, as many as a group of 64 MiB may have: what the kernel takes for them is charged to the group,
 /// and nobody is killed.
-fn small_regions_are_charged(context: &Context, backing: Backing, method: Method) -> Result<()> {
+fn small_regions_are_charged(backing: Backing, method: Method) -> Result<()> {
     const LIMIT: u64 = 64 << 20;
     const MOST: usize = 100_000;
     needs_a_kernel_without_checkers()?;
     let group = Group::with_limit(LIMIT)?;
     group.run(|| {
         let (before, charged_before) = (available()?, group.current()?);
+        let parts_before = parts()?;
         let mut sessions = vec![Session::open()?];
         let mut regions = 0;
         let refused = loop {
@@ -213,10 +220,11 @@ fn small_regions_are_charged(context: &Context, backing: Backing, method: Method
         ensure!(refused == Some(Errno::ENOMEM), "{refused:?}");
         let taken = before.saturating_sub(available()?);
         let charged = group.current()? - charged_before;
-        context.note(format!(
-            "{regions} regions: {} KiB taken, {} KiB charged",
+        child::note(&format!(
+            "{regions} regions: {} KiB taken, {} KiB charged{}",
             taken >> 10,
-            charged >> 10
+            charged >> 10,
+            grown(&parts_before, &parts()?)
         ));
         ensure!(
             taken <= charged + (2 << 20),
@@ -227,6 +235,35 @@ fn small_regions_are_charged(context: &Context, backing: Backing, method: Method
     let kills = group.kills()?;
     ensure!(kills == 0, "{kills} processes were killed");
     Ok(())
+}
+
+/// The parts of the kernel's memory that grow with what it keeps beside a region, and how many KiB each has.
+fn parts() -> Result<Vec<(String, u64)>> {
+    let meminfo = fs::read_to_string("/proc/meminfo")?;
+    let named = [
+        "Slab:",
+        "SUnreclaim:",
+        "Percpu:",
+        "PageTables:",
+        "KernelStack:",
+    ];
+    let lines = meminfo.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let name = words.next().filter(|name| named.contains(name))?;
+        Some((name.to_owned(), words.next()?.parse().ok()?))
+    });
+    Ok(lines.collect())
+}
+
+/// By how much each has grown, for a person.
+fn grown(before: &[(String, u64)], after: &[(String, u64)]) -> String {
+    before
+        .iter()
+        .zip(after)
+        .map(|((name, before), (_, after))| {
+            format!("; {name} +{} KiB", after.saturating_sub(*before))
+        })
+        .collect()
 }
 
 fn limit_is_enomem(cell: Cell) -> Result<()> {

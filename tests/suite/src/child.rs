@@ -43,6 +43,11 @@ pub fn spawn(f: impl FnOnce() -> Result<()>) -> Result<Pid> {
     }
 }
 
+/// Has something told beside the result of the test whose child this is.
+pub fn note(text: &str) {
+    println!("# {text}");
+}
+
 /// Fails unless a child process ends by itself, with success.
 pub fn ends_well(child: Pid) -> Result<()> {
     match waitpid(child, None)? {

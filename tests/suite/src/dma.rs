@@ -12,7 +12,7 @@ use crate::{
 use anyhow::{bail, ensure, Context as _, Result};
 use mapwright::{
     dma_devices, page_bytes, page_size, uapi, uapi::Request as _, Backing, Direction, Imported,
-    Lending, Mapping, Method, Protection, Region, Session, Tables, Transfer, TransferSide as Side,
+    MapCall, Mapping, Method, Protection, Region, Session, Tables, Transfer, TransferSide as Side,
 };
 use nix::{
     errno::Errno,
@@ -78,7 +78,7 @@ suite! { "dma":
     the_dma_debugger_has_nothing_to_say,
 }
 
-/// The kinds of memory that can be lent, and how they are mapped into programs.
+/// The kinds of memory that can be mapped, and how they are mapped into programs.
 pub const PAGES: (Backing, Method) = (Backing::Pages, Method::Remap);
 pub const VMALLOC: (Backing, Method) = (Backing::Vmalloc, Method::Insert);
 pub const KMALLOC: (Backing, Method) = (Backing::Kmalloc, Method::Remap);
@@ -102,7 +102,7 @@ pub fn device() -> Result<PathBuf> {
 }
 
 /// The bus addresses that a device can give out are below this.
-fn reach(info: &uapi::DmaInfo) -> u64 {
+pub fn reach(info: &uapi::DmaInfo) -> u64 {
     1 << info.address_bits
 }
 
@@ -143,14 +143,14 @@ pub fn tables(device: &Path) -> Result<Tables> {
     )?)
 }
 
-/// Fails if a session, a region, a loan or a mapping for DMA outlived a test.
+/// Fails if a session, a region, a mapping or a mapping for DMA outlived a test.
 pub fn nothing_is_left(device: &Path) -> Result<()> {
     let tables = tables(device)?;
     for (begun, ended) in [
         ("sessions_opened", "sessions_closed"),
         ("regions_created", "regions_freed"),
         ("vmas_opened", "vmas_closed"),
-        ("lent", "taken_back"),
+        ("mapped", "unmapped"),
     ] {
         let (begun_count, ended_count) = (tables.counter(begun), tables.counter(ended));
         ensure!(
@@ -223,19 +223,19 @@ fn round_trip(
     bench: &Bench,
     random: &mut Random,
     (source, target): ((Backing, Method), (Backing, Method)),
-    lending: Lending,
+    map_call: MapCall,
     bytes: u64,
 ) -> Result<()> {
-    let lending = match lending {
+    let map_call = match map_call {
         // More than a bounce buffer takes.
-        Lending::Single if bytes > 200 << 10 && bounce_buffers("io_tlb_nslabs")? > 0 => {
-            Lending::Scatter
+        MapCall::Single if bytes > 200 << 10 && bounce_buffers("io_tlb_nslabs")? > 0 => {
+            MapCall::Scatter
         }
-        lending => lending,
+        map_call => map_call,
     };
-    let slack = match lending {
+    let slack = match map_call {
         // Must stay in one page.
-        Lending::Page => page_size() - bytes,
+        MapCall::Page => page_size() - bytes,
         _ => 3 * page_size(),
     };
     let source = bench.create(source, bytes + slack)?;
@@ -250,7 +250,7 @@ fn round_trip(
         source: Side::Region(source, from),
         target: Side::Region(target, to),
         bytes,
-        lending,
+        map_call,
     };
     bench.session.transfer(&transfer)?;
 
@@ -270,37 +270,37 @@ fn round_trip(
     Ok(())
 }
 
-pub fn round_trips(kind: (Backing, Method), lending: Lending, sizes: &[u64]) -> Result<()> {
+pub fn round_trips(kind: (Backing, Method), map_call: MapCall, sizes: &[u64]) -> Result<()> {
     let bench = Bench::open()?;
     let mut random = Random::new(sizes.iter().sum());
     for &bytes in sizes {
-        round_trip(&bench, &mut random, (kind, kind), lending, bytes)?;
+        round_trip(&bench, &mut random, (kind, kind), map_call, bytes)?;
     }
     bench.close()
 }
 
 fn coherent_memory_round_trips(_: &Context) -> Result<()> {
-    round_trips(COHERENT, Lending::Scatter, SIZES)
+    round_trips(COHERENT, MapCall::Scatter, SIZES)
 }
 
 fn single_mappings_round_trip(_: &Context) -> Result<()> {
-    round_trips(PAGES, Lending::Single, SIZES)?;
-    round_trips(KMALLOC, Lending::Single, &[1, page_size() + 1])
+    round_trips(PAGES, MapCall::Single, SIZES)?;
+    round_trips(KMALLOC, MapCall::Single, &[1, page_size() + 1])
 }
 
 fn page_mappings_round_trip(_: &Context) -> Result<()> {
-    round_trips(VMALLOC, Lending::Page, &[1, 511, page_size()])?;
-    round_trips(PAGES, Lending::Page, &[1, page_size() - 1])
+    round_trips(VMALLOC, MapCall::Page, &[1, 511, page_size()])?;
+    round_trips(PAGES, MapCall::Page, &[1, page_size() - 1])
 }
 
 fn scatter_lists_round_trip(_: &Context) -> Result<()> {
-    round_trips(VMALLOC, Lending::Scatter, SIZES)?;
-    round_trips(PAGES, Lending::Scatter, &[1, 9000])
+    round_trips(VMALLOC, MapCall::Scatter, SIZES)?;
+    round_trips(PAGES, MapCall::Scatter, &[1, 9000])
 }
 
 fn lists_of_pages_round_trip(_: &Context) -> Result<()> {
-    round_trips(VMALLOC, Lending::ScatterPages, &[1, page_size() + 1])?;
-    round_trips(PAGES, Lending::ScatterPages, SIZES)
+    round_trips(VMALLOC, MapCall::ScatterPages, &[1, page_size() + 1])?;
+    round_trips(PAGES, MapCall::ScatterPages, SIZES)
 }
 
 fn a_mebibyte_round_trips(_: &Context) -> Result<()> {
@@ -308,12 +308,12 @@ fn a_mebibyte_round_trips(_: &Context) -> Result<()> {
     if !waiting_costs_nothing()? {
         return skip("three times a minute, on a machine whose clock does not jump over waiting");
     }
-    round_trips(COHERENT, Lending::Scatter, &[1 << 20])?;
-    round_trips(PAGES, Lending::Single, &[1 << 20])?;
-    round_trips(VMALLOC, Lending::Scatter, &[1 << 20])
+    round_trips(COHERENT, MapCall::Scatter, &[1 << 20])?;
+    round_trips(PAGES, MapCall::Single, &[1 << 20])?;
+    round_trips(VMALLOC, MapCall::Scatter, &[1 << 20])
 }
 
-/// Sizes, places, contents, kinds of memory and ways to lend it, all by chance; the interrupts that the
+/// Sizes, places, contents, kinds of memory and ways to map it, all by chance; the interrupts that the
 /// driver and the kernel count are those of the pieces.
 fn random_round_trips(context: &Context) -> Result<()> {
     const TRIPS: u32 = 24;
@@ -324,20 +324,20 @@ fn random_round_trips(context: &Context) -> Result<()> {
         false => 2 * page_size(),
     };
     let kinds = [
-        (Lending::Scatter, &[COHERENT, PAGES, VMALLOC, KMALLOC][..]),
-        (Lending::ScatterPages, &[COHERENT, PAGES, VMALLOC]),
-        (Lending::Single, &[COHERENT, PAGES, KMALLOC]),
+        (MapCall::Scatter, &[COHERENT, PAGES, VMALLOC, KMALLOC][..]),
+        (MapCall::ScatterPages, &[COHERENT, PAGES, VMALLOC]),
+        (MapCall::Single, &[COHERENT, PAGES, KMALLOC]),
     ];
     let before = (bench.tables()?, interrupts()?);
     let mut moved = 0;
     for _ in 0..TRIPS {
-        let (lending, memory) = random.pick(&kinds);
+        let (map_call, memory) = random.pick(&kinds);
         let (source, target) = (*random.pick(memory), *random.pick(memory));
         // As many small ones as large ones.
         let order = random.below(most.ilog2().into());
         let bytes = 1 + random.below(1 << order);
-        let trip = round_trip(&bench, &mut random, (source, target), *lending, bytes);
-        trip.with_context(|| format!("{source:?} to {target:?} as {lending:?}"))?;
+        let trip = round_trip(&bench, &mut random, (source, target), *map_call, bytes);
+        trip.with_context(|| format!("{source:?} to {target:?} as {map_call:?}"))?;
         moved += bytes;
     }
     for bytes in [1, most] {
@@ -345,7 +345,7 @@ fn random_round_trips(context: &Context) -> Result<()> {
             &bench,
             &mut random,
             (VMALLOC, PAGES),
-            Lending::Scatter,
+            MapCall::Scatter,
             bytes,
         )?;
         moved += bytes;
@@ -390,18 +390,18 @@ fn to_the_buffer_and_back(_: &Context) -> Result<()> {
     let region = bench.create(COHERENT, page_size())?;
     let lists = bench.create(VMALLOC, page_size())?;
     bench.session.write_at(&region, 100, b"into the device")?;
-    let lending = Lending::Scatter;
+    let map_call = MapCall::Scatter;
     bench.session.transfer(&Transfer {
         source: Side::Region(region, 100),
         target: Side::Buffer(BUFFER - 15),
         bytes: 15,
-        lending,
+        map_call,
     })?;
     bench.session.transfer(&Transfer {
         source: Side::Buffer(BUFFER - 10),
         target: Side::Region(lists, 3),
         bytes: 10,
-        lending,
+        map_call,
     })?;
     let mut found = [0; 14];
     bench.session.read_at(&lists, 1, &mut found)?;
@@ -422,7 +422,7 @@ fn within_a_region(_: &Context) -> Result<()> {
             source: Side::Region(region, at),
             target: Side::Region(region, at + 5),
             bytes: 300,
-            lending: Lending::Scatter,
+            map_call: MapCall::Scatter,
         })?;
         let mut found = [0; 28];
         bench.session.read_at(&region, at, &mut found)?;
@@ -445,7 +445,7 @@ fn stores_of_a_program_are_moved(_: &Context) -> Result<()> {
             source: Side::Region(source, 7),
             target: Side::Region(target, 70),
             bytes: 14,
-            lending: Lending::Scatter,
+            map_call: MapCall::Scatter,
         })?;
         let mut seen = [0; 14];
         to.read(70, &mut seen);
@@ -463,7 +463,7 @@ fn each_piece_interrupts_once(context: &Context) -> Result<()> {
             source: Side::Region(source, 0),
             target: Side::Region(target, 0),
             bytes,
-            lending: Lending::Single,
+            map_call: MapCall::Single,
         })?;
     }
     let after = bench.tables()?;
@@ -544,7 +544,7 @@ pub fn from_to(source: Side, target: Side, bytes: u64) -> Transfer {
         source,
         target,
         bytes,
-        lending: Lending::Scatter,
+        map_call: MapCall::Scatter,
     }
 }
 
@@ -552,27 +552,30 @@ fn a_loan_is_used_and_passed_on(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let session = &bench.session;
     let reach = reach(&session.dma_info()?);
-    for lending in [Lending::Scatter, Lending::ScatterPages, Lending::Single] {
+    for map_call in [MapCall::Scatter, MapCall::ScatterPages, MapCall::Single] {
         let all = 4 * page_size();
-        let (lent, other) = (bench.create(PAGES, all)?, bench.create(COHERENT, all)?);
-        session.write_at(&lent, 5000, b"first")?;
-        let loan = session.lend(&lent, (0, all), lending, Direction::BothWays)?;
-        let entries = if lending == Lending::ScatterPages {
+        let (mapped, other) = (bench.create(PAGES, all)?, bench.create(COHERENT, all)?);
+        session.write_at(&mapped, 5000, b"first")?;
+        let mapping = session.dma_map(&mapped, (0, all), map_call, Direction::Bidirectional)?;
+        let entries = if map_call == MapCall::ScatterPages {
             4
         } else {
             1
         };
-        ensure!(loan.entries == entries && loan.segments >= 1, "{loan:?}");
-        ensure!(loan.bus.is_some_and(|bus| bus < reach), "{loan:x?}");
-        let (from, to) = (Side::Region(lent, 5000), Side::Region(other, 1));
+        ensure!(
+            mapping.entries == entries && mapping.segments >= 1,
+            "{mapping:?}"
+        );
+        ensure!(mapping.bus.is_some_and(|bus| bus < reach), "{mapping:x?}");
+        let (from, to) = (Side::Region(mapped, 5000), Side::Region(other, 1));
         session.transfer(&from_to(from, to, 5))?;
 
         // The CPU has it: the device may not be sent there.
-        session.sync(&lent, 0, all, mapwright::Side::Cpu)?;
+        session.sync(&mapped, 0, all, mapwright::Side::Cpu)?;
         let errno = session.transfer(&from_to(from, to, 5));
         ensure!(errno == Err(Errno::EBUSY), "{errno:?}");
-        session.write_at(&lent, 5000, b"again")?;
-        session.sync(&lent, 0, all, mapwright::Side::Device)?;
+        session.write_at(&mapped, 5000, b"again")?;
+        session.sync(&mapped, 0, all, mapwright::Side::Device)?;
         session.transfer(&from_to(from, Side::Region(other, 6), 5))?;
         let mut seen = [0; 10];
         session.read_at(&other, 1, &mut seen)?;
@@ -581,15 +584,15 @@ fn a_loan_is_used_and_passed_on(_: &Context) -> Result<()> {
         // And the other way.
         session.transfer(&from_to(
             Side::Region(other, 0),
-            Side::Region(lent, 9000),
+            Side::Region(mapped, 9000),
             12,
         ))?;
-        session.sync(&lent, 0, all, mapwright::Side::Cpu)?;
+        session.sync(&mapped, 0, all, mapwright::Side::Cpu)?;
         let mut seen = [0; 12];
-        session.read_at(&lent, 9000, &mut seen)?;
+        session.read_at(&mapped, 9000, &mut seen)?;
         ensure!(&seen == b"\0firstagain\0", "{seen:?}");
-        session.give_back(loan.id)?;
-        ensure!(session.give_back(loan.id) == Err(Errno::ENOENT));
+        session.dma_unmap(mapping.id)?;
+        ensure!(session.dma_unmap(mapping.id) == Err(Errno::ENOENT));
     }
     bench.close()
 }
@@ -600,28 +603,28 @@ fn loans_are_checked(_: &Context) -> Result<()> {
     let (page, all) = (page_size(), 2 * page_size());
     let (pages, lists) = (bench.create(PAGES, all)?, bench.create(VMALLOC, all)?);
     let coherent = bench.create(COHERENT, all)?;
-    let lend = |region: &Region, first, bytes, lending| {
+    let map = |region: &Region, first, bytes, map_call| {
         session
-            .lend(region, (first, bytes), lending, Direction::FromDevice)
+            .dma_map(region, (first, bytes), map_call, Direction::FromDevice)
             .err()
     };
-    ensure!(lend(&pages, 0, 0, Lending::Single) == Some(Errno::EINVAL));
-    ensure!(lend(&pages, all - 1, 2, Lending::Single) == Some(Errno::EINVAL));
-    ensure!(lend(&pages, u64::MAX, 2, Lending::Single) == Some(Errno::EINVAL));
-    ensure!(lend(&pages, page - 1, 2, Lending::Page) == Some(Errno::EINVAL));
-    ensure!(lend(&lists, 0, all, Lending::Single) == Some(Errno::EOPNOTSUPP));
-    ensure!(lend(&coherent, 0, 10, Lending::Scatter) == Some(Errno::EOPNOTSUPP));
-    let mut bad = uapi::Lend {
+    ensure!(map(&pages, 0, 0, MapCall::Single) == Some(Errno::EINVAL));
+    ensure!(map(&pages, all - 1, 2, MapCall::Single) == Some(Errno::EINVAL));
+    ensure!(map(&pages, u64::MAX, 2, MapCall::Single) == Some(Errno::EINVAL));
+    ensure!(map(&pages, page - 1, 2, MapCall::Page) == Some(Errno::EINVAL));
+    ensure!(map(&lists, 0, all, MapCall::Single) == Some(Errno::EOPNOTSUPP));
+    ensure!(map(&coherent, 0, 10, MapCall::Scatter) == Some(Errno::EOPNOTSUPP));
+    let mut bad = uapi::DmaMap {
         region: pages.id,
         bytes: 10,
         direction: 4,
-        ..uapi::Lend::new()
+        ..uapi::DmaMap::new()
     };
     ensure!(session.request(&mut bad) == Err(Errno::EINVAL));
 
-    let loan = session.lend(&pages, (100, 200), Lending::Single, Direction::ToDevice)?;
+    let mapping = session.dma_map(&pages, (100, 200), MapCall::Single, Direction::ToDevice)?;
     // Neither twice, nor beyond it, nor in the other direction.
-    ensure!(lend(&pages, 299, 1, Lending::Single) == Some(Errno::EBUSY));
+    ensure!(map(&pages, 299, 1, MapCall::Single) == Some(Errno::EBUSY));
     let buffer = Side::Buffer(0);
     let errno = session.transfer(&from_to(Side::Region(pages, 250), buffer, 51));
     ensure!(errno == Err(Errno::EBUSY), "{errno:?}");
@@ -629,12 +632,12 @@ fn loans_are_checked(_: &Context) -> Result<()> {
     ensure!(errno == Err(Errno::EBUSY), "{errno:?}");
     session.transfer(&from_to(Side::Region(pages, 299), buffer, 1))?;
     session.transfer(&from_to(buffer, Side::Region(pages, 300), 1))?;
-    session.give_back(loan.id)?;
+    session.dma_unmap(mapping.id)?;
 
     for first in [0, page] {
-        session.lend(&lists, (first, page), Lending::Page, Direction::ToDevice)?;
+        session.dma_map(&lists, (first, page), MapCall::Page, Direction::ToDevice)?;
     }
-    // Freed with its last loan, when the file is closed.
+    // Freed with its last mapping, when the file is closed.
     session.destroy(&lists)?;
     bench.close()
 }
@@ -642,19 +645,19 @@ fn loans_are_checked(_: &Context) -> Result<()> {
 fn two_loans_of_a_cache_line(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let pages = bench.create(PAGES, page_size())?;
-    let lend = |first, bytes, direction| {
+    let map = |first, bytes, direction| {
         bench
             .session
-            .lend(&pages, (first, bytes), Lending::Single, direction)
+            .dma_map(&pages, (first, bytes), MapCall::Single, direction)
     };
-    lend(0, 100, Direction::FromDevice)?;
-    for direction in [Direction::FromDevice, Direction::BothWays] {
-        let errno = lend(100, 10, direction).err();
+    map(0, 100, Direction::FromDevice)?;
+    for direction in [Direction::FromDevice, Direction::Bidirectional] {
+        let errno = map(100, 10, direction).err();
         ensure!(errno == Some(Errno::EBUSY), "{errno:?}");
     }
     // What the device only reads, it may; and another line.
-    lend(100, 10, Direction::ToDevice)?;
-    lend(1024, 10, Direction::BothWays)?;
+    map(100, 10, Direction::ToDevice)?;
+    map(1024, 10, Direction::Bidirectional)?;
     // Nor may a transfer write next to it.
     let beside = Side::Region(pages, 120);
     let errno = bench.session.transfer(&from_to(Side::Buffer(0), beside, 1));
@@ -679,31 +682,31 @@ fn lent_during_a_transfer(_: &Context) -> Result<()> {
     let transfer = from_to(Side::Region(source, 0), Side::Region(target, 0), moved);
     session.queue(&transfer, 1, None)?;
     wait_until("the transfer begins", || Ok(started()? > before))?;
-    let lend = |region, first, direction| {
+    let map = |region, first, direction| {
         session
-            .lend(region, (first, BUFFER), Lending::Scatter, direction)
+            .dma_map(region, (first, BUFFER), MapCall::Scatter, direction)
             .err()
     };
     let all = [
         Direction::ToDevice,
         Direction::FromDevice,
-        Direction::BothWays,
+        Direction::Bidirectional,
     ];
     for direction in all {
         for region in [&source, &target] {
-            let errno = lend(region, moved - BUFFER, direction);
+            let errno = map(region, moved - BUFFER, direction);
             ensure!(errno == Some(Errno::EBUSY), "{errno:?} as {direction:?}");
         }
     }
     // The bytes beside them are free.
-    ensure!(lend(&source, moved, Direction::BothWays).is_none());
-    ensure!(lend(&target, moved, Direction::BothWays).is_none());
+    ensure!(map(&source, moved, Direction::Bidirectional).is_none());
+    ensure!(map(&target, moved, Direction::Bidirectional).is_none());
     ensure!(session.done() == Err(Errno::EAGAIN), "it ended too soon");
     ensure!(polled(session, 60_000)?.contains(PollFlags::POLLIN));
     ensure!(session.done() == Ok((1, Ok(()))));
     // As are those, afterwards.
-    ensure!(lend(&source, 0, Direction::ToDevice).is_none());
-    ensure!(lend(&target, 0, Direction::FromDevice).is_none());
+    ensure!(map(&source, 0, Direction::ToDevice).is_none());
+    ensure!(map(&target, 0, Direction::FromDevice).is_none());
     bench.close()
 }
 
@@ -735,7 +738,7 @@ fn two_queued_transfers_of_the_same_bytes(_: &Context) -> Result<()> {
 }
 
 /// Bytes of a region that does not fit into what 28 address bits reach.
-const MORE_THAN_REACH: u64 = 320 << 20;
+pub const MORE_THAN_REACH: u64 = 320 << 20;
 
 fn what_the_device_cannot_reach_is_copied(context: &Context) -> Result<()> {
     let bench = Bench::open()?;
@@ -755,14 +758,14 @@ fn what_the_device_cannot_reach_is_copied(context: &Context) -> Result<()> {
         return skip("all of it is within the device's reach: give the machine memory beyond");
     };
     let (physical, at) = (pages[page].pfn * page_size(), page as u64 * page_size());
-    let lend = || session.lend(&far, (at, page_size()), Lending::Page, Direction::ToDevice);
+    let map = || session.dma_map(&far, (at, page_size()), MapCall::Page, Direction::ToDevice);
     if bounce_buffers("io_tlb_nslabs")? == 0 {
-        let errno = lend().err();
+        let errno = map().err();
         ensure!(errno == Some(Errno::EADDRNOTAVAIL), "{errno:?}");
         return bench.close();
     }
-    let loan = lend()?;
-    let bus = loan.bus.context("root is told")?;
+    let mapping = map()?;
+    let bus = mapping.bus.context("root is told")?;
     ensure!(bus < reach, "{bus:#x} is beyond the device's reach");
     let used = bounce_buffers("io_tlb_used")?;
     ensure!(
@@ -788,7 +791,7 @@ fn what_the_device_cannot_reach_is_copied(context: &Context) -> Result<()> {
     session.write_at(&far, at, b"seen")?;
     session.sync(&far, at, page_size(), mapwright::Side::Device)?;
     moved(b"seen")?;
-    session.give_back(loan.id)?;
+    session.dma_unmap(mapping.id)?;
     far_memory_round_trips(session, &far, at, &other)?;
     bench.close()
 }
@@ -797,8 +800,8 @@ fn what_the_device_cannot_reach_is_copied(context: &Context) -> Result<()> {
 fn far_memory_round_trips(session: &Session, far: &Region, at: u64, other: &Region) -> Result<()> {
     let bytes = 600 << 10;
     let at = at.min(far.bytes - bytes);
-    let loan = session.lend(far, (at, bytes), Lending::Scatter, Direction::BothWays)?;
-    ensure!(loan.segments >= 3, "{loan:?}");
+    let mapping = session.dma_map(far, (at, bytes), MapCall::Scatter, Direction::Bidirectional)?;
+    ensure!(mapping.segments >= 3, "{mapping:?}");
     for within in [0, (256 << 10) - 2, bytes - 4] {
         session.transfer(&from_to(
             Side::Region(*other, 0),
@@ -814,7 +817,7 @@ fn far_memory_round_trips(session: &Session, far: &Region, at: u64, other: &Regi
         session.read_at(far, at + within, &mut seen)?;
         ensure!(seen == want, "{seen:?} at byte {within}");
     }
-    Ok(session.give_back(loan.id)?)
+    Ok(session.dma_unmap(mapping.id)?)
 }
 
 fn polled(session: &Session, timeout_ms: u16) -> Result<PollFlags> {
@@ -943,7 +946,7 @@ fn through_a_buffer(bench: &Bench, buffer: Imported) -> Result<[u8; 16]> {
         .session
         .transfer(&from_to(far, Side::Region(region, 0), 17));
     ensure!(errno == Err(Errno::EINVAL), "{errno:?}");
-    bench.session.give_back(buffer.id)?;
+    bench.session.dma_unmap(buffer.id)?;
     let errno = bench
         .session
         .transfer(&from_to(far, Side::Region(region, 0), 1));
@@ -1023,29 +1026,34 @@ struct UdmabufCreate {
     size: u64,
 }
 
-fn a_udmabuf_is_imported(_: &Context) -> Result<()> {
+/// A buffer of all but the first page of a memfd of `bytes` bytes, and that memfd; or a skip.
+pub fn udmabuf(bytes: u64) -> Result<(OwnedFd, OwnedFd)> {
     use nix::{
         fcntl::{fcntl, FcntlArg, SealFlag},
         sys::memfd::{memfd_create, MFdFlags},
     };
-    let bench = Bench::open()?;
     let maker = match fs::File::open("/dev/udmabuf") {
         Ok(maker) => maker,
         Err(_) => return skip("this kernel makes no DMA-bufs of a memfd (CONFIG_UDMABUF)"),
     };
     let memory = memfd_create(c"udmabuf", MFdFlags::MFD_ALLOW_SEALING)?;
-    nix::unistd::ftruncate(&memory, (3 * page_size()) as nix::libc::off_t)?;
+    nix::unistd::ftruncate(&memory, bytes as nix::libc::off_t)?;
     fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK))?;
     let request = UdmabufCreate {
         memfd: memory.as_raw_fd() as u32,
         flags: 1,
         offset: page_size(),
-        size: 2 * page_size(),
+        size: bytes - page_size(),
     };
     // SAFETY: The structure is that of this request.
     let fd = unsafe { udmabuf_create(maker.as_raw_fd(), &request)? };
     // SAFETY: The kernel has just made it for this process.
-    let made = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok((unsafe { OwnedFd::from_raw_fd(fd) }, memory))
+}
+
+fn a_udmabuf_is_imported(_: &Context) -> Result<()> {
+    let bench = Bench::open()?;
+    let (made, memory) = udmabuf(3 * page_size())?;
     let buffer = bench.session.import(made.as_fd())?;
     let text = through_a_buffer(&bench, buffer)?;
     // The memfd's pages are what was written to.
@@ -1206,13 +1214,13 @@ fn sides_are_checked(_: &Context) -> Result<()> {
                 t.eventfd = 1000;
             }),
         ),
-        (Errno::EINVAL, changed(|t| t.lending = 99)),
+        (Errno::EINVAL, changed(|t| t.map_call = 99)),
         (Errno::EINVAL, changed(|t| t.size = 8)),
         (Errno::ENOENT, changed(|t| t.source = u64::MAX)),
-        // Lent as a page, but in two.
+        // Mapped as a page, but in two.
         (
             Errno::EINVAL,
-            changed(|t| (t.lending, t.target_offset) = (Lending::Page.number(), page_size() - 6)),
+            changed(|t| (t.map_call, t.target_offset) = (MapCall::Page.number(), page_size() - 6)),
         ),
     ] {
         let found = refused(&bench.session, request)?;
@@ -1232,7 +1240,7 @@ fn vmalloc_memory_is_no_single_stretch(_: &Context) -> Result<()> {
             source: Side::Region(source, 0),
             target: Side::Region(target, 0),
             bytes,
-            lending: Lending::Single,
+            map_call: MapCall::Single,
         });
         ensure!(errno == Err(Errno::EOPNOTSUPP), "{errno:?}");
     }
@@ -1286,7 +1294,7 @@ fn other_sessions_regions(_: &Context) -> Result<()> {
             source: Side::Region(source, 0),
             target: Side::Region(target, 0),
             bytes: 1,
-            lending: Lending::Scatter,
+            map_call: MapCall::Scatter,
         });
         ensure!(errno == Err(Errno::ENOENT), "{errno:?}");
     }
@@ -1305,7 +1313,7 @@ fn closed_regions(_: &Context) -> Result<()> {
         source: Side::Region(one, 0),
         target: Side::Region(two, 0),
         bytes: 1,
-        lending: Lending::Scatter,
+        map_call: MapCall::Scatter,
     });
     ensure!(errno == Err(Errno::ENOENT), "{errno:?}");
     bench.close()
@@ -1324,7 +1332,7 @@ fn transferring(path: &Path, end: impl FnOnce(Errno) -> Result<()>) -> Result<ni
             source: Side::Region(source, 0),
             target: Side::Region(target, 0),
             bytes: 1 << 20,
-            lending: Lending::Scatter,
+            map_call: MapCall::Scatter,
         });
         end(ended.err().context("it ended well")?)
     })?;
@@ -1366,7 +1374,7 @@ fn killed_in_a_transfer(_: &Context) -> Result<()> {
         "{interrupts} interrupts of {pieces} pieces"
     );
     // Whoever comes next finds it idle.
-    round_trips(COHERENT, Lending::Scatter, &[BUFFER + 1])
+    round_trips(COHERENT, MapCall::Scatter, &[BUFFER + 1])
 }
 
 fn killed_while_waiting(_: &Context) -> Result<()> {
@@ -1445,7 +1453,7 @@ fn unbound_in_a_transfer(_: &Context) -> Result<()> {
     );
     bind()?;
     nothing_is_left(&path)?;
-    round_trips(COHERENT, Lending::Scatter, &[BUFFER + 1])
+    round_trips(COHERENT, MapCall::Scatter, &[BUFFER + 1])
 }
 
 fn removed_and_found_again(_: &Context) -> Result<()> {
@@ -1470,7 +1478,7 @@ fn removed_and_found_again(_: &Context) -> Result<()> {
         source: Side::Region(region, 0),
         target: Side::Buffer(0),
         bytes: 1,
-        lending: Lending::Scatter,
+        map_call: MapCall::Scatter,
     });
     ensure!(transfer == Err(Errno::ENODEV), "{transfer:?}");
     ensure!(session.dma_info() == Err(Errno::ENODEV));
@@ -1480,7 +1488,7 @@ fn removed_and_found_again(_: &Context) -> Result<()> {
 
     fs::write("/sys/bus/pci/rescan", "1")?;
     wait_until("the device node appears", || Ok(path.exists()))?;
-    round_trips(COHERENT, Lending::Scatter, &[1])?;
+    round_trips(COHERENT, MapCall::Scatter, &[1])?;
     drop((mapping, session));
     nothing_is_left(&path)
 }

@@ -12,7 +12,7 @@ use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     architecture,
     inspect::{Inspector, MemoryType, Target},
-    page_size, AddressClass, Architecture, Backing, Caching, Direction, Lending, Method,
+    page_size, AddressClass, Architecture, Backing, Caching, Direction, MapCall, Method,
     Protection,
 };
 use nix::errno::Errno;
@@ -86,16 +86,16 @@ fn lent_memory_is_written_back_if_the_device_is_not_coherent(context: &Context) 
     };
     let region = bench.create(PAGES, 4 * page_size())?;
     let all = (0, 4 * page_size());
-    let direction = Direction::BothWays;
-    let loan = bench
+    let direction = Direction::Bidirectional;
+    let mapping = bench
         .session
-        .lend(&region, all, Lending::Scatter, direction)?;
+        .dma_map(&region, all, MapCall::Scatter, direction)?;
     let before = (trace.calls_of(FOR_DEVICE)?, trace.calls_of(FOR_CPU)?);
     bench
         .session
         .sync(&region, 0, all.1, mapwright::Side::Cpu)?;
     let after = trace.calls_of(FOR_CPU)?;
-    bench.session.give_back(loan.id)?;
+    bench.session.dma_unmap(mapping.id)?;
     context.note(format!(
         "{} calls for the device, {after} for the CPU",
         before.0
@@ -119,15 +119,15 @@ fn memory_that_is_not_cached_is_lent_where_it_can_be(_: &Context) -> Result<()> 
             return skip("this architecture has no such memory");
         }
         let region = made.ok().context("creating it")?;
-        for lending in [Lending::Single, Lending::Page, Lending::Scatter] {
-            let lent = session.lend(&region, (0, bytes), lending, Direction::BothWays);
+        for map_call in [MapCall::Single, MapCall::Page, MapCall::Scatter] {
+            let mapped = session.dma_map(&region, (0, bytes), map_call, Direction::Bidirectional);
             let expected = match architecture() == Architecture::Arm64 {
                 true => Some(Errno::EOPNOTSUPP),
                 false => None,
             };
-            ensure!(lent.as_ref().err().copied() == expected, "{lent:?}");
-            if let Ok(loan) = lent {
-                session.give_back(loan.id)?;
+            ensure!(mapped.as_ref().err().copied() == expected, "{mapped:?}");
+            if let Ok(mapping) = mapped {
+                session.dma_unmap(mapping.id)?;
             }
         }
         session.destroy(&region)?;

@@ -13,7 +13,7 @@ use crate::{
     walk::memory_ranges,
 };
 use anyhow::{ensure, Context as _, Result};
-use mapwright::{page_size, Direction, Interrupt, Lending, Session, TransferSide as Side};
+use mapwright::{page_size, Direction, Interrupt, MapCall, Session, TransferSide as Side};
 use nix::{
     errno::Errno,
     kmod::{finit_module, ModuleInitFlags},
@@ -85,8 +85,8 @@ fn interrupts_by_wire(context: &Context) -> Result<()> {
     with_parameters(context, "msi=0", |path| {
         ensure!(interrupt()? == Interrupt::Intx, "messages all the same");
         let before = interrupts()?;
-        round_trips(COHERENT, Lending::Scatter, &[1, 9000])?;
-        round_trips(PAGES, Lending::Single, &[BUFFER + 1])?;
+        round_trips(COHERENT, MapCall::Scatter, &[1, 9000])?;
+        round_trips(PAGES, MapCall::Single, &[BUFFER + 1])?;
         let tables = tables(path)?;
         let (pieces, counted) = (
             tables.counter("pieces_started"),
@@ -162,10 +162,10 @@ fn lost(silence: impl FnOnce(&Configuration) -> Result<()>) -> Result<()> {
         bench.create(COHERENT, page_size())?,
         bench.create(VMALLOC, page_size())?,
     );
-    let loan = session.lend(
+    let mapping = session.dma_map(
         &lists,
         (0, page_size()),
-        Lending::Scatter,
+        MapCall::Scatter,
         Direction::ToDevice,
     )?;
     let configuration = Configuration::open()?;
@@ -188,13 +188,13 @@ fn lost(silence: impl FnOnce(&Configuration) -> Result<()>) -> Result<()> {
     let opened = Session::open_at(&bench.path);
     let errno = opened.err().and_then(|err| err.errno());
     ensure!(errno == Some(Errno::EIO), "{errno:?}");
-    session.give_back(loan.id)?;
+    session.dma_unmap(mapping.id)?;
     let Bench { session, path } = bench;
     drop(session);
     unbind(&path)?()?;
     nothing_is_left(&path)?;
-    round_trips(COHERENT, Lending::Scatter, &[BUFFER + 1])?;
-    round_trips(PAGES, Lending::Single, &[BUFFER + 1])?;
+    round_trips(COHERENT, MapCall::Scatter, &[BUFFER + 1])?;
+    round_trips(PAGES, MapCall::Single, &[BUFFER + 1])?;
     let tables = tables(&path)?;
     ensure!(tables.counter("pieces_started") == tables.counter("interrupts"));
     nothing_is_left(&path)
@@ -244,18 +244,19 @@ fn fewer_address_bits(context: &Context) -> Result<()> {
             Side::Region(coherent, 0),
             5,
         ));
-        let all = [Lending::Single, Lending::Page, Lending::Scatter];
-        let lent = all.map(|lending| session.lend(&pages, (0, 5), lending, Direction::ToDevice));
+        let all = [MapCall::Single, MapCall::Page, MapCall::Scatter];
+        let mapped =
+            all.map(|map_call| session.dma_map(&pages, (0, 5), map_call, Direction::ToDevice));
         if info.translated == 1 {
             ensure!(moved == Ok(()), "{moved:?}");
-            let bus = lent[0]?.bus.context("root is told")?;
+            let bus = mapped[0]?.bus.context("root is told")?;
             ensure!(bus < REACH, "{bus:#x} is beyond 24 bits");
         } else {
             // No bounce buffer is that low either.
             let slots = bounce_buffers("io_tlb_nslabs")?;
             context.note(format!("{slots} slots of bounce buffers, out of reach"));
             ensure!(moved == Err(Errno::EADDRNOTAVAIL), "{moved:?}");
-            for errno in lent {
+            for errno in mapped {
                 ensure!(errno == Err(Errno::EADDRNOTAVAIL), "{errno:?}");
             }
         }

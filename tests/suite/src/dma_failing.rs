@@ -13,7 +13,7 @@ use crate::{
 };
 use anyhow::{ensure, Result};
 use mapwright::{
-    dma_devices, page_size, Backing, Direction, Lending, Method, Region, Session, Side as Owner,
+    dma_devices, page_size, Backing, Direction, MapCall, Method, Region, Session, Side as Owner,
     TransferSide as Side,
 };
 use nix::{
@@ -35,18 +35,18 @@ const CALLS: &[Call] = &[
     ("open", open),
     ("info", info),
     ("create_coherent", create_coherent),
-    ("transfer_coherent", || transfer(COHERENT, Lending::Scatter)),
-    ("transfer_single", || transfer(PAGES, Lending::Single)),
-    ("transfer_kmalloc", || transfer(KMALLOC, Lending::Scatter)),
-    ("transfer_list", || transfer(VMALLOC, Lending::Scatter)),
+    ("transfer_coherent", || transfer(COHERENT, MapCall::Scatter)),
+    ("transfer_single", || transfer(PAGES, MapCall::Single)),
+    ("transfer_kmalloc", || transfer(KMALLOC, MapCall::Scatter)),
+    ("transfer_list", || transfer(VMALLOC, MapCall::Scatter)),
     ("transfer_pages", || {
-        transfer(VMALLOC, Lending::ScatterPages)
+        transfer(VMALLOC, MapCall::ScatterPages)
     }),
-    ("lend_single", || lend(PAGES, Lending::Single)),
-    ("lend_page", || lend(VMALLOC, Lending::Page)),
-    ("lend_list", || lend(VMALLOC, Lending::Scatter)),
+    ("map_single", || dma_map(PAGES, MapCall::Single)),
+    ("map_page", || dma_map(VMALLOC, MapCall::Page)),
+    ("map_list", || dma_map(VMALLOC, MapCall::Scatter)),
     ("sync", sync),
-    ("give_back", give_back),
+    ("unmap", dma_unmap),
     ("queue", queue),
     ("export", export),
     ("import", import),
@@ -72,7 +72,7 @@ fn cases() -> Vec<Case> {
             let Tally { reported, survived } = call()?;
             context.note(format!("{reported} errors, {survived} made up for"));
             nothing_is_left(&path)?;
-            round_trips(PAGES, Lending::Scatter, &[5000])
+            round_trips(PAGES, MapCall::Scatter, &[5000])
         })
     };
     CALLS.iter().map(case).collect()
@@ -83,13 +83,13 @@ const CLEAN: &[Errno] = &[Errno::ENOMEM, Errno::EFAULT, Errno::EIO];
 /// A page and a half.
 const BYTES: u64 = 6000;
 
-/// Fails unless so many regions and loans are there.
-fn expect(path: &Path, regions: usize, loans: u64) -> Result<()> {
+/// Fails unless so many regions and mappings are there.
+fn expect(path: &Path, regions: usize, mappings: u64) -> Result<()> {
     let tables = tables(path)?;
-    let lent = tables.counter("lent") - tables.counter("taken_back");
+    let mapped = tables.counter("mapped") - tables.counter("unmapped");
     ensure!(
-        tables.regions.len() == regions && lent == loans,
-        "not {regions} regions and {loans} loans, but {lent}: {:?}",
+        tables.regions.len() == regions && mapped == mappings,
+        "not {regions} regions and {mappings} mappings, but {mapped}: {:?}",
         tables.regions
     );
     Ok(())
@@ -140,11 +140,11 @@ fn expect_copied(bench: &Bench, target: &Region) -> Result<()> {
     Ok(bench.session.write_at(target, BYTES - 9, &[0; 9])?)
 }
 
-fn transfer(kind: (Backing, Method), lending: Lending) -> Result<Tally> {
+fn transfer(kind: (Backing, Method), map_call: MapCall) -> Result<Tally> {
     let bench = Bench::open()?;
     let (source, target) = regions(&bench, kind)?;
     let mut transfer = from_to(Side::Region(source, 0), Side::Region(target, 0), BYTES);
-    transfer.lending = lending;
+    transfer.map_call = map_call;
     each_failure(
         CLEAN,
         || bench.session.transfer(&transfer),
@@ -157,10 +157,10 @@ fn transfer(kind: (Backing, Method), lending: Lending) -> Result<Tally> {
     )
 }
 
-fn lend(kind: (Backing, Method), lending: Lending) -> Result<Tally> {
+fn dma_map(kind: (Backing, Method), map_call: MapCall) -> Result<Tally> {
     let bench = Bench::open()?;
     let region = bench.create(kind, BYTES)?;
-    let bytes = if lending == Lending::Page {
+    let bytes = if map_call == MapCall::Page {
         4000
     } else {
         BYTES
@@ -170,12 +170,12 @@ fn lend(kind: (Backing, Method), lending: Lending) -> Result<Tally> {
         || {
             bench
                 .session
-                .lend(&region, (0, bytes), lending, Direction::BothWays)
+                .dma_map(&region, (0, bytes), map_call, Direction::Bidirectional)
         },
-        |lent| {
-            if let Some(loan) = lent {
+        |mapped| {
+            if let Some(mapping) = mapped {
                 expect(&bench.path, 1, 1)?;
-                bench.session.give_back(loan.id)?;
+                bench.session.dma_unmap(mapping.id)?;
             }
             expect(&bench.path, 1, 0)
         },
@@ -188,7 +188,7 @@ fn sync() -> Result<Tally> {
     let range = (0, BYTES);
     bench
         .session
-        .lend(&region, range, Lending::Scatter, Direction::BothWays)?;
+        .dma_map(&region, range, MapCall::Scatter, Direction::Bidirectional)?;
     let sync = || {
         let synced = bench.session.sync(&region, 0, BYTES, Owner::Cpu);
         synced.map_err(|err| err.errno().unwrap_or(Errno::UnknownErrno))
@@ -196,22 +196,22 @@ fn sync() -> Result<Tally> {
     each_failure(CLEAN, sync, |_| expect(&bench.path, 1, 1))
 }
 
-fn give_back() -> Result<Tally> {
+fn dma_unmap() -> Result<Tally> {
     let bench = Bench::open()?;
     let region = bench.create(VMALLOC, BYTES)?;
-    let lend = || {
+    let map = || {
         let range = (0, BYTES);
         let session = &bench.session;
-        session.lend(&region, range, Lending::Scatter, Direction::BothWays)
+        session.dma_map(&region, range, MapCall::Scatter, Direction::Bidirectional)
     };
-    let loan = RefCell::new(lend()?);
+    let mapping = RefCell::new(map()?);
     each_failure(
         CLEAN,
-        || bench.session.give_back(loan.borrow().id),
+        || bench.session.dma_unmap(mapping.borrow().id),
         |done| {
             if done.is_some() {
                 expect(&bench.path, 1, 0)?;
-                loan.replace(lend()?);
+                mapping.replace(map()?);
             }
             expect(&bench.path, 1, 1)
         },
@@ -259,7 +259,7 @@ fn import() -> Result<Tally> {
         CLEAN,
         || bench.session.import(heap.as_fd()),
         |imported| match imported {
-            Some(buffer) => Ok(bench.session.give_back(buffer.id)?),
+            Some(buffer) => Ok(bench.session.dma_unmap(buffer.id)?),
             None => Ok(()),
         },
     )

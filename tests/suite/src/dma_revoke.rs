@@ -13,7 +13,7 @@ use crate::{
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use mapwright::{
-    page_size, Backing, Direction, Lending, Mapping, Method, Protection, Region, Session,
+    page_size, Backing, Direction, MapCall, Mapping, Method, Protection, Region, Session,
     TransferSide as Side,
 };
 use nix::{
@@ -71,13 +71,13 @@ impl Holder {
         let region = session.create(PAGES.0, PAGES.1, 4 * page_size())?;
         let mut mapping = session.map(&region, Protection::ReadWrite)?;
         mapping.write(0, b"ordinary");
-        let lent = session.create(VMALLOC.0, VMALLOC.1, 2 * page_size())?;
+        let mapped = session.create(VMALLOC.0, VMALLOC.1, 2 * page_size())?;
         for (shape, direction) in [
-            (Lending::Scatter, Direction::BothWays),
-            (Lending::Page, Direction::ToDevice),
+            (MapCall::Scatter, Direction::Bidirectional),
+            (MapCall::Page, Direction::ToDevice),
         ] {
             let page = page_size() * u64::from(direction == Direction::ToDevice);
-            session.lend(&lent, (page, page_size()), shape, direction)?;
+            session.dma_map(&mapped, (page, page_size()), shape, direction)?;
         }
         let exported = session.export(&region, (0, 4 * page_size()), true)?;
         session.import(exported.as_fd())?;
@@ -152,7 +152,7 @@ impl Holder {
             session.import(exported.as_fd()).map(drop),
             session.dma_info().map(drop),
             session
-                .lend(&ordinary.0, (0, 1), Lending::Page, Direction::ToDevice)
+                .dma_map(&ordinary.0, (0, 1), MapCall::Page, Direction::ToDevice)
                 .map(drop),
         ];
         ensure!(
@@ -251,8 +251,8 @@ impl Elsewhere {
 
 /// The device works, with a driver of its own again.
 pub(crate) fn works_again(path: &Path) -> Result<()> {
-    round_trips(COHERENT, Lending::Scatter, &[BUFFER + 1])?;
-    round_trips(PAGES, Lending::Single, &[BUFFER + 1])?;
+    round_trips(COHERENT, MapCall::Scatter, &[BUFFER + 1])?;
+    round_trips(PAGES, MapCall::Single, &[BUFFER + 1])?;
     nothing_is_left(path)
 }
 
@@ -318,11 +318,11 @@ fn from_a_program_when_the_device_is_pulled_out(_: &Context) -> Result<()> {
     works_again(&path)
 }
 
-/// Programs touch, read and write coherent memory, lend and give back, while it is taken from them.
+/// Programs touch, read and write coherent memory, map and give back, while it is taken from them.
 fn while_it_is_used(_: &Context) -> Result<()> {
     let path = device()?;
     for _ in 0..5 {
-        let before = tables(&path)?.counter("lent");
+        let before = tables(&path)?.counter("mapped");
         let (open, tell) = pipe()?;
         let users = (0..4).map(|_| child::spawn(|| use_until_it_is_gone(&path, &tell)));
         let users = users.collect::<Result<Vec<_>>>()?;
@@ -330,7 +330,7 @@ fn while_it_is_used(_: &Context) -> Result<()> {
             ensure!(read(&open, &mut [0])? == 1, "a child has no session");
         }
         wait_until("they are at it", || {
-            Ok(tables(&path)?.counter("lent") > before + 40)
+            Ok(tables(&path)?.counter("mapped") > before + 40)
         })?;
         let bind = unbind(&path)?;
         for pid in users {
@@ -361,12 +361,17 @@ fn use_until_it_is_gone(path: &Path, tell: &OwnedFd) -> Result<()> {
         session.read_at(&region, 5, &mut [0; 5]).map_err(errno)?;
         drop(mapping);
         session.destroy(&region).map_err(errno)?;
-        let lent = session
+        let mapped = session
             .create(VMALLOC.0, VMALLOC.1, page_size())
             .map_err(errno)?;
-        let loan = session.lend(&lent, (0, 100), Lending::Scatter, Direction::BothWays)?;
-        session.give_back(loan.id)?;
-        session.destroy(&lent).map_err(errno)
+        let mapping = session.dma_map(
+            &mapped,
+            (0, 100),
+            MapCall::Scatter,
+            Direction::Bidirectional,
+        )?;
+        session.dma_unmap(mapping.id)?;
+        session.destroy(&mapped).map_err(errno)
     };
     loop {
         match step() {

@@ -13,7 +13,7 @@ use crate::{
     sleep::rehearse,
 };
 use anyhow::{ensure, Result};
-use mapwright::{page_size, Direction, Lending, TransferSide as Side};
+use mapwright::{page_size, Direction, MapCall, TransferSide as Side};
 use nix::errno::Errno;
 use std::time::{Duration, Instant};
 
@@ -36,11 +36,11 @@ fn transfers_go_on_after_sleep(context: &Context) -> Result<()> {
     session.write_at(&source, 0, &contents)?;
     let coherent = bench.create(COHERENT, page_size())?;
     session.write_at(&coherent, 0, b"before")?;
-    let lent = bench.create(PAGES, page_size())?;
-    let loan = session.lend(
-        &lent,
+    let mapped = bench.create(PAGES, page_size())?;
+    let mapping = session.dma_map(
+        &mapped,
         (0, page_size()),
-        Lending::Single,
+        MapCall::Single,
         Direction::FromDevice,
     )?;
 
@@ -63,12 +63,12 @@ fn transfers_go_on_after_sleep(context: &Context) -> Result<()> {
 
     session.transfer(&from_to(
         Side::Region(coherent, 0),
-        Side::Region(lent, 100),
+        Side::Region(mapped, 100),
         6,
     ))?;
-    session.give_back(loan.id)?;
+    session.dma_unmap(mapping.id)?;
     let mut seen = [0; 6];
-    session.read_at(&lent, 100, &mut seen)?;
+    session.read_at(&mapped, 100, &mut seen)?;
     ensure!(&seen == b"before", "{seen:?}");
     let pieces = each_piece_interrupted(&bench.path)?;
     context.note(format!("{pieces} pieces, each with its interrupt"));

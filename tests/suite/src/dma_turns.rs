@@ -16,7 +16,7 @@ use crate::{
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use mapwright::{
-    page_size, uapi, uapi::Request as _, Direction, Lending, Region, Session, Side as Owner,
+    page_size, uapi, uapi::Request as _, Direction, MapCall, Region, Session, Side as Owner,
     TransferSide as Side,
 };
 use nix::{
@@ -324,20 +324,20 @@ fn told_when_it_can_be(_: &Context) -> Result<()> {
     bench.close()
 }
 
-/// `SYNC` passes on the loans of the bytes that it names, all of them or none.
+/// `SYNC` passes on the mappings of the bytes that it names, all of them or none.
 fn passed_on_by_the_byte(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let (session, each) = (&bench.session, 8 * page_size());
     let region = bench.create(VMALLOC, 3 * each)?;
-    let loans = [0, 1].map(|at| {
-        session.lend(
+    let mappings = [0, 1].map(|at| {
+        session.dma_map(
             &region,
             (at * each, each),
-            Lending::Scatter,
-            Direction::BothWays,
+            MapCall::Scatter,
+            Direction::Bidirectional,
         )
     });
-    let loans = loans.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let mappings = mappings.into_iter().collect::<Result<Vec<_>, _>>()?;
     let moves = |at: u64| session.transfer(&from_to(Side::Region(region, at), Side::Buffer(0), 1));
     session.sync(&region, 2 * each, each, Owner::Cpu)?;
     ensure!(moves(0) == Ok(()) && moves(each) == Ok(()));
@@ -356,10 +356,10 @@ fn passed_on_by_the_byte(_: &Context) -> Result<()> {
     let errno = refused.err().and_then(|err| err.errno());
     ensure!(session.done() == Err(Errno::EAGAIN), "it was over too soon");
     ensure!(errno == Some(Errno::EBUSY), "{errno:?}");
-    ensure!(moves(0) == Ok(()), "the other loan was passed on");
+    ensure!(moves(0) == Ok(()), "the other mapping was passed on");
     wait_until("it ends", || Ok(session.done() != Err(Errno::EAGAIN)))?;
-    for loan in loans {
-        session.give_back(loan.id)?;
+    for mapping in mappings {
+        session.dma_unmap(mapping.id)?;
     }
     bench.close().context("closing")
 }

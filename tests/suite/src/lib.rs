@@ -25,8 +25,10 @@ mod defaults;
 mod direct;
 mod dma;
 mod dma_caches;
+mod dma_cgroup;
 mod dma_driver;
 mod dma_failing;
+mod dma_reach;
 mod dma_revoke;
 mod dma_sleep;
 mod dma_turns;
@@ -48,6 +50,7 @@ mod lockdown;
 mod log;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod memory_types;
+mod models;
 mod module;
 mod monitor;
 #[cfg(target_pointer_width = "32")]
@@ -110,6 +113,7 @@ const SUITES: &[Suite] = &[
     limits::SUITE,
     cgroup::SUITE,
     claims::SUITE,
+    models::SUITE,
     defaults::SUITE,
     alloc::SUITE,
     alloc_budget::SUITE,
@@ -118,6 +122,8 @@ const SUITES: &[Suite] = &[
     dma::SUITE,
     dma_caches::SUITE,
     dma_driver::SUITE,
+    dma_reach::SUITE,
+    dma_cgroup::SUITE,
     dma_failing::SUITE,
     dma_revoke::SUITE,
     dma_sleep::SUITE,

@@ -20,7 +20,10 @@ use mapwright::{
     page_bytes, page_size, Backing, Caching, Method, Region, Session, DEVICE,
 };
 use nix::{libc, sys::mman::ProtFlags, unistd::pipe};
-use std::{fs::{self, OpenOptions}, os::unix::fs::OpenOptionsExt as _};
+use std::{
+    fs::{self, OpenOptions},
+    os::unix::fs::OpenOptionsExt as _,
+};
 
 pub const SUITE: Suite = Suite {
     name: "memory_types",
@@ -340,7 +343,9 @@ fn of_a_default_region_with_o_sync(_: &Context) -> Result<()> {
 /// Bytes that the direct map maps page by page.
 fn direct_map_by_pages() -> Result<u64> {
     let info = fs::read_to_string("/proc/meminfo")?;
-    let line = info.lines().find_map(|line| line.strip_prefix("DirectMap4k:"));
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("DirectMap4k:"));
     let kib = line.and_then(|line| line.split_ascii_whitespace().next());
     Ok(kib.context("/proc/meminfo does not tell")?.parse::<u64>()? << 10)
 }
@@ -352,7 +357,8 @@ fn of_whole_blocks_splits_no_direct_map(context: &Context) -> Result<()> {
         return skip("the direct map keeps its type on this architecture");
     }
     let session = Session::open()?;
-    let create = |bytes| session.create_cached(Backing::Pages, Method::Remap, Caching::Uncached, bytes);
+    let create =
+        |bytes| session.create_cached(Backing::Pages, Method::Remap, Caching::Uncached, bytes);
     let before = direct_map_by_pages()?;
     let whole = create(4 * block_size())?;
     let split = direct_map_by_pages()? - before;

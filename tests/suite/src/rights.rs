@@ -13,7 +13,7 @@ use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     inspect::Target,
     page_bytes, page_size, reason_against_caching,
-    uapi::{gpio, Request as _, Transfer, IOCTL_LEND, IOCTL_TRANSFER},
+    uapi::{gpio, Request as _, Transfer, IOCTL_DMA_MAP, IOCTL_TRANSFER},
     Backing, Caching, Inspector, Method, Session, DEVICE,
 };
 use nix::{errno::Errno, libc};
@@ -127,7 +127,7 @@ pub fn expect_refused(node: &Path, numbers: &[(u32, usize)]) -> Result<()> {
 /// Of the DMA device: no transfer, no memory for the device to write to.
 pub const DMA_CHANGES: &[(u32, usize)] = &[
     (IOCTL_TRANSFER, Transfer::MIN_SIZE),
-    (IOCTL_LEND, mapwright::uapi::Lend::MIN_SIZE),
+    (IOCTL_DMA_MAP, mapwright::uapi::DmaMap::MIN_SIZE),
 ];
 
 /// Of a GPIO bank: no line.
@@ -190,10 +190,10 @@ fn has_used_a_privilege() -> Result<bool> {
 /// to leave it out.
 fn a_query_uses_no_privilege(_: &Context) -> Result<()> {
     let session = Session::open()?;
-    let region = session.create(Backing::Coherent, Method::Remap, page_size())?;
+    let region = session.create(Backing::Coherent, Method::Dma, page_size())?;
     child::run(|| {
-        let told = session.query(&region)?;
-        ensure!(told.dma_addr.is_some(), "root sees no bus address");
+        let query = session.query(&region)?;
+        ensure!(query.dma_addr.is_some(), "root sees no bus address");
         ensure!(!has_used_a_privilege()?, "by a query");
         session.pages(&region, 0, 1)?;
         ensure!(has_used_a_privilege()?, "frame numbers took none");

@@ -6,7 +6,7 @@ use crate::{size::size, style};
 use anyhow::{ensure, Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use mapwright::{
-    dma_devices, page_size, Backing, DmaInfo, Interrupt, Lending, Method, Protection, Region,
+    dma_devices, page_size, Backing, DmaInfo, Interrupt, MapCall, Method, Protection, Region,
     Session, Transfer, TransferSide as Side,
 };
 use std::time::Instant;
@@ -55,7 +55,7 @@ fn tell(info: &DmaInfo) {
     style::line(
         "IOMMU",
         match info.translated {
-            1 => "translates: the device reaches only what is lent to it",
+            1 => "translates: the device reaches only what is mapped for it",
             _ => "none that translates: the device uses physical addresses",
         },
     );
@@ -63,7 +63,7 @@ fn tell(info: &DmaInfo) {
         "caches",
         match info.coherent {
             1 => "coherent: the device sees what is in the CPU's caches",
-            _ => "not coherent: what is lent to the device is written back to memory first",
+            _ => "not coherent: what is mapped for the device is written back to memory first",
         },
     );
 }
@@ -90,7 +90,7 @@ fn copy(session: &Session, bytes: u64) -> Result<()> {
             source: Side::Region(source, at),
             target: Side::Region(target, at),
             bytes: step.min(bytes - at),
-            lending: Lending::Scatter,
+            map_call: MapCall::Scatter,
         };
         session.transfer(&transfer).context("a transfer")?;
         progress.set_position(at + transfer.bytes);
@@ -120,7 +120,7 @@ fn place(session: &Session, name: &str, kind: &str, region: &Region) -> Result<(
     let page = pages.first().context("a region without pages")?;
     let physical = page.pfn * page_size();
     let bus = match session.query(region)?.dma_addr {
-        None => "lent for each transfer".to_owned(),
+        None => "mapped for each transfer".to_owned(),
         Some(bus) => format!("bus {bus:#x}"),
     };
     style::line(name, format_args!("{kind}: physical {physical:#x}, {bus}"));

@@ -9,6 +9,7 @@ mod frames;
 mod gpio;
 mod layout;
 mod map;
+mod model;
 mod observation;
 mod prove;
 mod size;
@@ -51,6 +52,8 @@ enum Command {
     Gpio(gpio::Args),
     /// Measure what mapping and allocating cost
     Bench(bench::Args),
+    /// Run a small model of memory management, step by step; and the same on the kernel
+    Model(model::Args),
     /// Judge what textbooks say by the running kernel
     Prove(prove::Args),
     /// Test the loaded module and print KTAP
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Dma(args) => dma::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Gpio(args) => gpio::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Model(args) => model::run(&args),
         Command::Prove(args) => prove::run(&args),
         Command::Test(args) => test::run(&args),
     };

@@ -174,6 +174,7 @@ fn mark(verdict: Verdict) -> (char, Style) {
     match verdict {
         Verdict::Confirmed => ('✓', GOOD),
         Verdict::Refuted => ('✗', BAD),
+        Verdict::Partly => ('◐', WARN),
         Verdict::Outdated => ('↻', WARN),
         Verdict::Config => ('◦', WARN),
         Verdict::NotTestableHere => ('–', DIM),
@@ -181,7 +182,7 @@ fn mark(verdict: Verdict) -> (char, Style) {
 }
 
 /// The evidence; columns of numbers are aligned to the right.
-fn show_table(table: &Table) {
+pub fn show_table(table: &Table) {
     anstream::println!("  {}", paint(DIM, &table.title));
     let mut shown = comfy_table::Table::new();
     shown

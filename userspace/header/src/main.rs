@@ -44,7 +44,7 @@ const HEADERS: [Header; 5] = [
     Header {
         name: "mapwright_dma",
         source: "dma.rs",
-        words: &["Lending", "Interrupt"],
+        words: &["MapCall", "Interrupt"],
         prefix: "Dma",
     },
     Header {
@@ -293,8 +293,8 @@ mod tests {
             uapi::DmaInfo, "mapwright_dma_info", "MAPWRIGHT_DMA_INFO";
             uapi::Transfer, "mapwright_dma_transfer", "MAPWRIGHT_DMA_TRANSFER";
             uapi::Done, "mapwright_dma_done", "MAPWRIGHT_DMA_DONE";
-            uapi::Lend, "mapwright_dma_lend", "MAPWRIGHT_DMA_LEND";
-            uapi::GiveBack, "mapwright_dma_give_back", "MAPWRIGHT_DMA_GIVE_BACK";
+            uapi::DmaMap, "mapwright_dma_map", "MAPWRIGHT_DMA_MAP";
+            uapi::DmaUnmap, "mapwright_dma_unmap", "MAPWRIGHT_DMA_UNMAP";
             uapi::Export, "mapwright_dma_export", "MAPWRIGHT_DMA_EXPORT";
             uapi::Import, "mapwright_dma_import", "MAPWRIGHT_DMA_IMPORT";
             uapi::Measure, "mapwright_dma_measure", "MAPWRIGHT_DMA_MEASURE";
@@ -326,7 +326,7 @@ mod tests {
             ),
             (
                 "MAPWRIGHT_DMA_LENDING_SCATTER_PAGES",
-                uapi::Lending::ScatterPages.number(),
+                uapi::MapCall::ScatterPages.number(),
             ),
             ("MAPWRIGHT_ALLOC_HOLD", uapi::alloc::HOLD),
             ("MAPWRIGHT_INSPECT_WALK_PROBE", uapi::inspect::WALK_PROBE),

@@ -3,7 +3,7 @@
 //! What `/dev/mapwright-dmaN` can do beside what `/dev/mapwright` can: transfers by DMA.
 
 use crate::{Region, Session};
-use mapwright_uapi::{self as uapi, Lending, Request};
+use mapwright_uapi::{self as uapi, MapCall, Request};
 use nix::errno::Errno;
 use std::{
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
@@ -30,9 +30,9 @@ pub struct Imported {
     pub bytes: u64,
 }
 
-/// A range of a region that the device has, see [`Session::lend`].
+/// A range of a region that the device has, see [`Session::map`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Loan {
+pub struct DmaMapping {
     /// Its number.
     pub id: u64,
     /// The first bus address; `None` without `CAP_SYS_ADMIN`.
@@ -51,15 +51,15 @@ pub enum Direction {
     /// It writes to memory.
     FromDevice,
     /// Both.
-    BothWays,
+    Bidirectional,
 }
 
 impl Direction {
     fn word(self) -> u32 {
         match self {
-            Self::ToDevice => uapi::LEND_TO_DEVICE,
-            Self::FromDevice => uapi::LEND_FROM_DEVICE,
-            Self::BothWays => uapi::LEND_TO_DEVICE | uapi::LEND_FROM_DEVICE,
+            Self::ToDevice => uapi::DMA_TO_DEVICE,
+            Self::FromDevice => uapi::DMA_FROM_DEVICE,
+            Self::Bidirectional => uapi::DMA_TO_DEVICE | uapi::DMA_FROM_DEVICE,
         }
     }
 }
@@ -94,8 +94,8 @@ pub struct Transfer {
     pub target: Side,
     /// How many bytes.
     pub bytes: u64,
-    /// How regions that are not coherent are lent to the device.
-    pub lending: Lending,
+    /// How regions that are not coherent are mapped for the device.
+    pub map_call: MapCall,
 }
 
 impl Transfer {
@@ -109,7 +109,7 @@ impl Transfer {
             target,
             target_offset,
             bytes: self.bytes,
-            lending: self.lending.number(),
+            map_call: self.map_call.number(),
             ..uapi::Transfer::new()
         }
     }
@@ -157,36 +157,36 @@ impl Session {
         Ok((done.cookie, ended))
     }
 
-    /// Lends `bytes` bytes of a region, from `first` on, to the device.
-    pub fn lend(
+    /// Maps `bytes` bytes of a region, from `first` on, for the device.
+    pub fn dma_map(
         &self,
         region: &Region,
         (first, bytes): (u64, u64),
-        lending: Lending,
+        map_call: MapCall,
         direction: Direction,
-    ) -> std::result::Result<Loan, Errno> {
-        let mut lend = uapi::Lend {
+    ) -> std::result::Result<DmaMapping, Errno> {
+        let mut map = uapi::DmaMap {
             region: region.id,
             first,
             bytes,
-            lending: lending.number(),
+            map_call: map_call.number(),
             direction: direction.word(),
-            ..uapi::Lend::new()
+            ..uapi::DmaMap::new()
         };
-        self.request(&mut lend)?;
-        Ok(Loan {
-            id: lend.id,
-            bus: (lend.bus != uapi::NO_DMA_ADDR).then_some(lend.bus),
-            entries: lend.entries,
-            segments: lend.segments,
+        self.request(&mut map)?;
+        Ok(DmaMapping {
+            id: map.id,
+            bus: (map.bus != uapi::NO_DMA_ADDR).then_some(map.bus),
+            entries: map.entries,
+            segments: map.segments,
         })
     }
 
-    /// Ends the loan, or lets go of the imported buffer, with the number `id`.
-    pub fn give_back(&self, id: u64) -> std::result::Result<(), Errno> {
-        self.request(&mut uapi::GiveBack {
+    /// Ends the mapping, or lets go of the imported buffer, with the number `id`.
+    pub fn dma_unmap(&self, id: u64) -> std::result::Result<(), Errno> {
+        self.request(&mut uapi::DmaUnmap {
             id,
-            ..uapi::GiveBack::new()
+            ..uapi::DmaUnmap::new()
         })
     }
 

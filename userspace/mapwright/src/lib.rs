@@ -35,12 +35,14 @@ pub mod slab;
 mod tables;
 
 pub use architecture::{architecture, reason_against_caching};
-pub use dma::{dma_devices, Direction, DmaInfo, Imported, Loan, Side as TransferSide, Transfer};
+pub use dma::{
+    dma_devices, Direction, DmaInfo, DmaMapping, Imported, Side as TransferSide, Transfer,
+};
 pub use error::{Error, Result};
 pub use mapping::{Mapping, Protection};
 pub use mapwright_uapi as uapi;
 pub use mapwright_uapi::{
-    reason_against, AddressClass, Architecture, Backing, Caching, Interrupt, Lending, Method,
+    reason_against, AddressClass, Architecture, Backing, Caching, Interrupt, MapCall, Method,
 };
 pub use observe::{page_faults, pagemap_pfns, settle, vma_of, Vma};
 pub use page::{block_bytes, block_size, page_bytes, page_size};

@@ -123,6 +123,17 @@ impl Anonymous {
 }
 
 impl Anonymous {
+    /// Loads the byte at a place.
+    pub fn load(&self, within: usize) -> Result<u8> {
+        ensure!(
+            within < self.bytes,
+            "{within} is beyond {} bytes",
+            self.bytes
+        );
+        // SAFETY: It was checked to be inside the mapping.
+        Ok(unsafe { self.addr.cast::<u8>().add(within).read_volatile() })
+    }
+
     /// Loads `count` bytes, `stride` bytes apart, around and around; returns their sum. `stride` must be
     /// below its length.
     pub fn sum(&self, count: usize, stride: usize) -> u64 {

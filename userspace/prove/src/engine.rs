@@ -5,7 +5,7 @@
 use crate::{Need, Table};
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
-    dma_devices, page_size, Backing, DmaInfo, Lending, Method, Region, Session, Transfer,
+    dma_devices, page_size, Backing, DmaInfo, MapCall, Method, Region, Session, Transfer,
     TransferSide as Side,
 };
 
@@ -61,12 +61,12 @@ impl Engine {
     }
 
     /// Has the device copy `bytes` bytes from the start of one region to that of another.
-    pub fn copy(&self, from: &Region, to: &Region, bytes: u64, lending: Lending) -> Result<()> {
+    pub fn copy(&self, from: &Region, to: &Region, bytes: u64, map_call: MapCall) -> Result<()> {
         let transfer = Transfer {
             source: Side::Region(*from, 0),
             target: Side::Region(*to, 0),
             bytes,
-            lending,
+            map_call,
         };
         let done = self.session.transfer(&transfer);
         done.with_context(|| format!("a transfer of {bytes} bytes"))

@@ -14,7 +14,8 @@ pub struct Finding {
     pub figure: String,
     /// What is true instead, or more exactly; empty if there is nothing to add.
     pub instead: String,
-    /// What was judged. The first is the claim's core; the others are what the documents say with it.
+    /// What was judged. The first is the claim's core; the others are what the documents say with it. None of them
+    /// is [`Verdict::Partly`].
     pub statements: Vec<Statement>,
     /// The evidence.
     pub tables: Vec<Table>,
@@ -90,8 +91,15 @@ impl Finding {
         self
     }
 
-    /// The verdict of the claim's core.
+    /// The verdict of the claim: that of its core, or [`Verdict::Partly`] if some statements hold, or depend on the
+    /// configuration, and others do not.
     pub fn verdict(&self) -> Verdict {
+        let has = |any: &[Verdict]| self.statements.iter().any(|one| any.contains(&one.verdict));
+        if has(&[Verdict::Confirmed, Verdict::Config])
+            && has(&[Verdict::Outdated, Verdict::Refuted])
+        {
+            return Verdict::Partly;
+        }
         self.statements
             .first()
             .map_or(Verdict::NotTestableHere, |statement| statement.verdict)
@@ -111,6 +119,15 @@ impl Table {
     /// Adds a row.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.to_vec());
+    }
+}
+
+/// So many of what `one` names: `1 run`, `2 runs`.
+pub(crate) fn plural(count: impl fmt::Display, one: &str) -> String {
+    let count = count.to_string();
+    match count.as_str() {
+        "1" => format!("1 {one}"),
+        _ => format!("{count} {one}s"),
     }
 }
 

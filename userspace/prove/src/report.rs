@@ -25,7 +25,7 @@ pub struct Record {
     pub title: String,
     /// What the documents say.
     pub says: String,
-    /// The verdict of the claim's core.
+    /// The verdict of the claim.
     pub verdict: Verdict,
     /// What was found.
     #[serde(flatten)]
@@ -44,8 +44,7 @@ impl Record {
         }
     }
 
-    /// What of the documents' further statements does not hold: `1 of 3 statements refuted`. Empty if
-    /// all are like the first.
+    /// The statements that are not as the verdict says: `1 of 3 statements refuted`. Empty if all are.
     pub fn but(&self) -> String {
         let all = &self.finding.statements;
         let others = [Verdict::Refuted, Verdict::Outdated, Verdict::Config];
@@ -63,13 +62,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_statement_decides_and_the_others_are_counted() {
+    fn what_does_not_hold_is_counted() {
         let finding = Finding::new("1 of 2")
             .statement("it is green", Verdict::Confirmed, "green")
             .statement("it is old", Verdict::Refuted, "new");
         let record = Record::new(crate::CLAIMS[0], finding);
-        assert_eq!(record.verdict, Verdict::Confirmed);
+        assert_eq!(record.verdict, Verdict::Partly);
         assert_eq!(record.but(), "1 of 2 statements refuted");
+    }
+
+    #[test]
+    fn a_claim_is_what_all_of_its_statements_are() {
+        use Verdict::{Config, Confirmed, Outdated, Partly, Refuted};
+        let verdict = |all: &[Verdict]| {
+            let add = |finding: Finding, verdict| finding.statement("it is so", verdict, "seen");
+            let finding = all.iter().copied().fold(Finding::new("figure"), add);
+            finding.verdict()
+        };
+        assert_eq!(verdict(&[Confirmed, Confirmed]), Confirmed);
+        assert_eq!(verdict(&[Confirmed, Config]), Confirmed);
+        assert_eq!(verdict(&[Config, Confirmed]), Config);
+        assert_eq!(verdict(&[Refuted, Refuted]), Refuted);
+        assert_eq!(verdict(&[Outdated, Refuted]), Outdated);
+        assert_eq!(verdict(&[Refuted, Confirmed]), Partly);
+        assert_eq!(verdict(&[Confirmed, Outdated, Config]), Partly);
     }
 
     #[test]

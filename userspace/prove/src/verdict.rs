@@ -15,6 +15,8 @@ pub enum Verdict {
     Confirmed,
     /// It depends on the architecture or the kernel's configuration.
     Config,
+    /// Some of it is so, and some is not, or no more.
+    Partly,
     /// It was so; the kernel has changed.
     Outdated,
     /// It is not so.
@@ -42,6 +44,7 @@ impl Verdict {
             Self::NotTestableHere => "not testable here",
             Self::Confirmed => "confirmed",
             Self::Config => "config",
+            Self::Partly => "partly",
             Self::Outdated => "outdated",
             Self::Refuted => "refuted",
         }

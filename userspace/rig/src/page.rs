@@ -3,7 +3,7 @@
 
 use crate::shape::build_of;
 use crate::verdicts::Verdicts;
-use mapwright_prove::{Record, Report, Shape, Table, Verdict};
+use mapwright_prove::{Claim, Document, Record, Report, Shape, Table};
 use std::fmt::Write as _;
 
 /// The page.
@@ -20,11 +20,16 @@ fn write(text: &mut String, verdicts: &Verdicts) -> std::fmt::Result {
     writeln!(
         text,
         "Written by `make prove` on {} with Linux {kernels}. Each claim is judged by an experiment on the \
-         running kernel; the code is in `userspace/prove/src/claims/`. The verdict is that of the \
-         claim's first statement, and where machines differ, of the one that objects most.\n",
+         running kernel; the code is in `userspace/prove/src/claims/`. A claim has statements: it is confirmed \
+         if all of them are, and partly so if some are refuted or outdated. Where machines differ, the \
+         verdict is of the one that objects most.\n",
         verdicts.date
     )?;
-    writeln!(text, "| machine | |\n|---|---|")?;
+    writeln!(text, "| document | |\n|---|---|")?;
+    for document in Document::ALL {
+        writeln!(text, "| {} | {} |", document.name(), document.about())?;
+    }
+    writeln!(text, "\n| machine | |\n|---|---|")?;
     for report in &verdicts.boots {
         let about = about(report);
         writeln!(
@@ -40,7 +45,7 @@ fn write(text: &mut String, verdicts: &Verdicts) -> std::fmt::Result {
     )?;
     for claim in &verdicts.claims {
         let line = verdicts.line(claim);
-        let verdict = line.verdict.map_or("no verdict", Verdict::name);
+        let verdict = line.verdict_text();
         let id = claim.id;
         let anchor = id.to_lowercase();
         let (title, figure) = (cell(claim.title), cell(&line.figure));
@@ -52,14 +57,24 @@ fn write(text: &mut String, verdicts: &Verdicts) -> std::fmt::Result {
     for claim in &verdicts.claims {
         writeln!(
             text,
-            "\n## {}\n\n**{}.** {}",
-            claim.id, claim.title, claim.says
+            "\n## {}\n\n**{}.** {}\n\nSaid by: {}. To try it: `make prove CLAIM={}`.",
+            claim.id,
+            claim.title,
+            claim.says,
+            documents(claim),
+            claim.id
         )?;
         for (report, record) in verdicts.of(claim) {
             write_record(text, report, record)?;
         }
     }
     Ok(())
+}
+
+/// The names of the documents that say it.
+fn documents(claim: &Claim) -> String {
+    let names: Vec<&str> = claim.documents.iter().map(|one| one.name()).collect();
+    names.join(", ")
 }
 
 /// The releases of the kernels that were booted.

@@ -61,6 +61,14 @@ pub const EDU: Build = Build {
     ..USUAL
 };
 
+/// Whatever asks the DMA API for an address of memory beyond the device's reach makes the kernel warn, and panic.
+pub const EDU_FAR: Build = Build {
+    about: "the edu device, which reaches 256 MiB of 1 GiB, and nothing that helps",
+    memory: "1G",
+    append: "mapwright.clock=jumps panic_on_warn=1",
+    ..EDU
+};
+
 /// Of a bus that devices can be pulled out of.
 pub const EDU_UNPLUG: Build = Build {
     shape: Shape::Edu,

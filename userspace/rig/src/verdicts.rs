@@ -18,8 +18,21 @@ pub struct Verdicts {
 /// What was found of a claim, in short.
 pub struct Line {
     pub verdict: Option<Verdict>,
+    /// How many of its statements are not as the verdict says, in words; or nothing.
+    pub but: String,
     /// The deciding figure, of each boot where there are several.
     pub figure: String,
+}
+
+impl Line {
+    /// The verdict for a person: `partly (2 of 4 statements refuted)`.
+    pub fn verdict_text(&self) -> String {
+        let verdict = self.verdict.map_or("no verdict", Verdict::name);
+        match self.but.as_str() {
+            "" => verdict.to_owned(),
+            but => format!("{verdict} ({but})"),
+        }
+    }
 }
 
 impl Verdicts {
@@ -54,22 +67,16 @@ impl Verdicts {
         let testable =
             |(_, record): &&(&Report, &Record)| record.verdict != Verdict::NotTestableHere;
         let judged: Vec<_> = found.iter().filter(testable).collect();
-        let of_boot = |(report, record): &(&Report, &Record)| {
-            let but = record.but();
-            let but = if but.is_empty() {
-                but
-            } else {
-                format!(" ({but})")
-            };
-            match judged.len() {
-                1 => format!("{}{but}", record.finding.figure),
-                _ => format!("{}: {}{but}", report.shape, record.finding.figure),
-            }
+        let of_boot = |(report, record): &(&Report, &Record)| match judged.len() {
+            1 => record.finding.figure.clone(),
+            _ => format!("{}: {}", report.shape, record.finding.figure),
         };
-        if let Some(verdict) = judged.iter().map(|(_, record)| record.verdict).max() {
+        let objects_most = judged.iter().max_by_key(|(_, record)| record.verdict);
+        if let Some((_, record)) = objects_most {
             let figures: Vec<String> = judged.iter().map(|boot| of_boot(boot)).collect();
             return Line {
-                verdict: Some(verdict),
+                verdict: Some(record.verdict),
+                but: record.but(),
                 figure: figures.join("; "),
             };
         }
@@ -80,7 +87,16 @@ impl Verdicts {
         let reason = reason.or(skipped.map(|(_, why)| (*why).to_owned()));
         Line {
             verdict: reason.as_ref().map(|_| Verdict::NotTestableHere),
-            figure: reason.unwrap_or_else(|| "the experiment has failed".to_owned()),
+            but: String::new(),
+            figure: reason.unwrap_or_else(|| self.why_no_verdict(claim).to_owned()),
+        }
+    }
+
+    fn why_no_verdict(&self, claim: &Claim) -> &'static str {
+        let is_its = |report: &Report| claim.shapes.iter().any(|one| one.name() == report.shape);
+        match self.boots.iter().any(is_its) {
+            true => "the experiment has failed",
+            false => "none of its machines was booted",
         }
     }
 
@@ -92,6 +108,7 @@ impl Verdicts {
                 "id": claim.id,
                 "title": claim.title,
                 "verdict": line.verdict,
+                "but": line.but,
                 "figure": line.figure,
             })
         });
@@ -107,7 +124,7 @@ impl Verdicts {
     pub fn show(&self) {
         for claim in &self.claims {
             let line = self.line(claim);
-            let verdict = line.verdict.map_or("no verdict", Verdict::name);
+            let verdict = line.verdict_text();
             println!("{:<4} {verdict:<18} {}", claim.id, line.figure);
         }
         for problem in &self.problems {
@@ -157,6 +174,17 @@ mod tests {
         ]);
         assert_eq!(both.verdict, Some(Verdict::Refuted));
         assert_eq!(both.figure, "a: figure of a; b: figure of b");
+    }
+
+    #[test]
+    fn the_verdict_tells_how_much_of_it_does_not_hold() {
+        let mut boot = report("a", Some(Verdict::Confirmed));
+        let finding = boot.records[0].finding.clone();
+        let finding = finding.statement("it is old", Verdict::Refuted, "new");
+        boot.records[0] = Record::new(CLAIMS[0], finding);
+        let line = line(vec![boot]);
+        assert_eq!(line.verdict_text(), "partly (1 of 2 statements refuted)");
+        assert_eq!(line.figure, "figure of a");
     }
 
     #[test]

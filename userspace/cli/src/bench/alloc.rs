@@ -17,8 +17,8 @@ use mapwright::{
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// The device of the twin in C.
-const TWIN: &str = "/dev/mapwright_twin_alloc";
+/// The device of the C reference.
+const REFERENCE: &str = "/dev/mapwright_reference_alloc";
 
 /// The two least costs are within this part of each other when no more runs are needed.
 const REPEATS_TO: f64 = 0.002;
@@ -43,7 +43,7 @@ pub struct Args {
     /// Runs of each measurement at most; fewer if they repeat to 0.2 %
     #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..))]
     repeat: u16,
-    /// Where mapwright_twin_alloc.ko is, if it is to be compared
+    /// Where mapwright_reference_alloc.ko is, if it is to be compared
     #[arg(long, env = "MAPWRIGHT_MODULES", value_name = "DIR")]
     modules: Option<PathBuf>,
 }
@@ -51,7 +51,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let meter = Meter::new();
     let ours = AllocDevice::open()?;
-    let twin = open_twin(args.modules.as_deref())?;
+    let reference = open_reference(args.modules.as_deref())?;
     // Without, it takes longer to repeat.
     let _ = undisturbed::go_first();
     let mut bench = Bench {
@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> Result<()> {
         miss: None,
     };
     let filter = args.filter.as_deref().unwrap_or("");
-    bench.measure(filter, &ours, twin.as_ref())?;
+    bench.measure(filter, &ours, reference.as_ref())?;
     bench.measure_miss(&ours)?;
     let found = Found::new(&bench);
 
@@ -78,14 +78,14 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The twin, if it is there or can be inserted.
-fn open_twin(modules: Option<&Path>) -> Result<Option<AllocDevice>> {
-    let file = modules.map(|dir| dir.join("mapwright_twin_alloc.ko"));
+/// The C reference, if it is there or can be inserted.
+fn open_reference(modules: Option<&Path>) -> Result<Option<AllocDevice>> {
+    let file = modules.map(|dir| dir.join("mapwright_reference_alloc.ko"));
     if let Some(file) = file.filter(|file| file.exists()) {
-        modules::insert(&file, "", TWIN)?;
+        modules::insert(&file, "", REFERENCE)?;
     }
-    match Path::new(TWIN).exists() {
-        true => Ok(Some(AllocDevice::open_at(TWIN)?)),
+    match Path::new(REFERENCE).exists() {
+        true => Ok(Some(AllocDevice::open_at(REFERENCE)?)),
         false => Ok(None),
     }
 }
@@ -217,14 +217,14 @@ impl Bench {
         &mut self,
         filter: &str,
         ours: &AllocDevice,
-        twin: Option<&AllocDevice>,
+        reference: Option<&AllocDevice>,
     ) -> Result<()> {
         let plans: Vec<Plan> = plans()
             .into_iter()
             .filter(|plan| name(plan).contains(filter))
             .collect();
         self.progress.inc_length(plans.len() as u64);
-        let devices: Vec<&AllocDevice> = [ours].into_iter().chain(twin).collect();
+        let devices: Vec<&AllocDevice> = [ours].into_iter().chain(reference).collect();
         for plan in plans {
             let name = name(&plan);
             self.progress.set_message(name.clone());

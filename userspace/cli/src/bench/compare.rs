@@ -57,7 +57,7 @@ fn at(measurements: &[Measurement], bytes: u64) -> Vec<Comparison> {
     let in_all = |m: &Measurement| m.per_page;
     let touch = |m: &Measurement| m.page(|cost| cost.first_touch);
     let mmap = |m: &Measurement| m.page(|cost| cost.mmap);
-    let (ours, twin) = (Owner::Mapwright, Owner::Twin);
+    let (ours, reference) = (Owner::Mapwright, Owner::Reference);
     let (pages, vmalloc) = (Backing::Pages, Backing::Vmalloc);
     let fault = |variant| find(ours, variant, pages, Method::Fault);
 
@@ -70,7 +70,7 @@ fn at(measurements: &[Measurement], bytes: u64) -> Vec<Comparison> {
         compare(
             &format!("{}: Rust to C, in all", method.name()),
             find(ours, Variant::Usual, backing, method).map(in_all),
-            find(twin, Variant::Usual, backing, method).map(in_all),
+            find(reference, Variant::Usual, backing, method).map(in_all),
         );
     }
     compare(
@@ -80,12 +80,12 @@ fn at(measurements: &[Measurement], bytes: u64) -> Vec<Comparison> {
     );
     compare(
         "fault: a page at a time as in textbooks (C) to fault-around, first touch",
-        find(twin, Variant::Singly, pages, Method::Fault).map(touch),
+        find(reference, Variant::Singly, pages, Method::Fault).map(touch),
         fault(Variant::Usual).map(touch),
     );
     compare(
         "insert: one by one (C) to batched, mmap",
-        find(twin, Variant::Singly, vmalloc, Method::Insert).map(mmap),
+        find(reference, Variant::Singly, vmalloc, Method::Insert).map(mmap),
         find(ours, Variant::Usual, vmalloc, Method::Insert).map(mmap),
     );
     for (what, one, other) in [

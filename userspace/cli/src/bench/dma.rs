@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `mapwright bench dma`: what it costs to lend memory to a device and to take it back, beside memory that
+//! `mapwright bench dma`: what it costs to map memory for a device and to unmap it, beside memory that
 //! both have all the time, and beside the same in C. Nothing is moved.
 
 use super::{
@@ -10,13 +10,13 @@ use super::{
 use crate::style;
 use anyhow::{Context as _, Result};
 use mapwright::{
-    dma_devices, page_size, uapi, uapi::Request as _, Backing, Lending, Method, Session,
+    dma_devices, page_size, uapi, uapi::Request as _, Backing, MapCall, Method, Session,
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// The device of the twin in C.
-const TWIN: &str = "/dev/mapwright_twin_dma";
+/// The device of the C reference.
+const REFERENCE: &str = "/dev/mapwright_reference_dma";
 
 /// Runs of each measurement, of which the least counts, and turns in each.
 const RUNS: usize = 12;
@@ -37,7 +37,7 @@ pub struct Args {
     /// Write the JSON to a file, too
     #[arg(long, value_name = "FILE")]
     json_to: Option<PathBuf>,
-    /// Where mapwright_twin_dma.ko is, if it is to be compared
+    /// Where mapwright_reference_dma.ko is, if it is to be compared
     #[arg(long, env = "MAPWRIGHT_MODULES", value_name = "DIR")]
     modules: Option<PathBuf>,
 }
@@ -45,8 +45,8 @@ pub struct Args {
 /// A kind of memory for DMA.
 struct Kind {
     name: &'static str,
-    /// What is lent, and how; or memory for DMA is allocated.
-    lent: Option<(Backing, Method, Lending)>,
+    /// What is mapped, and how; or memory for DMA is allocated.
+    mapped: Option<(Backing, Method, MapCall)>,
     /// Only a page of it.
     one_page: bool,
 }
@@ -54,27 +54,27 @@ struct Kind {
 const KINDS: [Kind; 5] = [
     Kind {
         name: "coherent: dma_alloc_coherent()",
-        lent: None,
+        mapped: None,
         one_page: false,
     },
     Kind {
         name: "single: dma_map_single()",
-        lent: Some((Backing::Pages, Method::Remap, Lending::Single)),
+        mapped: Some((Backing::Pages, Method::Remap, MapCall::Single)),
         one_page: false,
     },
     Kind {
         name: "page: dma_map_page()",
-        lent: Some((Backing::Vmalloc, Method::Insert, Lending::Page)),
+        mapped: Some((Backing::Vmalloc, Method::Insert, MapCall::Page)),
         one_page: true,
     },
     Kind {
         name: "list of one entry: dma_map_sgtable()",
-        lent: Some((Backing::Pages, Method::Remap, Lending::Scatter)),
+        mapped: Some((Backing::Pages, Method::Remap, MapCall::Scatter)),
         one_page: false,
     },
     Kind {
         name: "list of pages: dma_map_sgtable()",
-        lent: Some((Backing::Vmalloc, Method::Insert, Lending::ScatterPages)),
+        mapped: Some((Backing::Vmalloc, Method::Insert, MapCall::ScatterPages)),
         one_page: false,
     },
 ];
@@ -140,7 +140,7 @@ pub fn run(args: &Args) -> Result<()> {
         "there is no device that does DMA: in an emulated machine, boot with --qemu '-device edu'",
     )?;
     let ours = Session::open_at(&path)?;
-    let twin = open_twin(args.modules.as_deref())?;
+    let reference = open_reference(args.modules.as_deref())?;
     // Without, it takes longer to repeat.
     let _ = undisturbed::go_first();
     let filter = args.filter.as_deref().unwrap_or("");
@@ -150,7 +150,7 @@ pub fn run(args: &Args) -> Result<()> {
             .map(|name| name.release().to_string_lossy().into_owned())
             .unwrap_or_default(),
         translated: ours.dma_info().context("asking for the device")?.translated == 1,
-        lines: lines(meter.unit, &ours, twin.as_ref(), filter)?,
+        lines: lines(meter.unit, &ours, reference.as_ref(), filter)?,
     };
     let json = serde_json::to_string_pretty(&found)?;
     if let Some(file) = &args.json_to {
@@ -164,19 +164,24 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The twin, if it is there or can be inserted.
-fn open_twin(modules: Option<&Path>) -> Result<Option<Session>> {
-    let file = modules.map(|dir| dir.join("mapwright_twin_dma.ko"));
+/// The C reference, if it is there or can be inserted.
+fn open_reference(modules: Option<&Path>) -> Result<Option<Session>> {
+    let file = modules.map(|dir| dir.join("mapwright_reference_dma.ko"));
     if let Some(file) = file.filter(|file| file.exists()) {
-        modules::insert(&file, "", TWIN)?;
+        modules::insert(&file, "", REFERENCE)?;
     }
-    match Path::new(TWIN).exists() {
-        true => Ok(Some(Session::open_at(TWIN)?)),
+    match Path::new(REFERENCE).exists() {
+        true => Ok(Some(Session::open_at(REFERENCE)?)),
         false => Ok(None),
     }
 }
 
-fn lines(unit: Unit, ours: &Session, twin: Option<&Session>, filter: &str) -> Result<Vec<Line>> {
+fn lines(
+    unit: Unit,
+    ours: &Session,
+    reference: Option<&Session>,
+    filter: &str,
+) -> Result<Vec<Line>> {
     let all = KINDS.iter().flat_map(|kind| {
         let sizes = sizes()
             .into_iter()
@@ -191,7 +196,7 @@ fn lines(unit: Unit, ours: &Session, twin: Option<&Session>, filter: &str) -> Re
     let mut lines = Vec::new();
     for (kind, bytes) in chosen {
         progress.set_message(kind.name);
-        let line = measure(unit, ours, twin, kind, bytes);
+        let line = measure(unit, ours, reference, kind, bytes);
         lines.push(line.with_context(|| format!("{} of {}", kind.name, style::bytes(bytes)))?);
         progress.inc(1);
     }
@@ -202,35 +207,35 @@ fn lines(unit: Unit, ours: &Session, twin: Option<&Session>, filter: &str) -> Re
 fn measure(
     unit: Unit,
     ours: &Session,
-    twin: Option<&Session>,
+    reference: Option<&Session>,
     kind: &Kind,
     bytes: u64,
 ) -> Result<Line> {
-    let region = match kind.lent {
+    let region = match kind.mapped {
         Some((backing, method, _)) => Some(ours.create(backing, method, bytes)?),
         None => None,
     };
     let request = uapi::Measure {
-        flags: match (kind.lent, unit) {
+        flags: match (kind.mapped, unit) {
             (None, Unit::Instructions) => uapi::MEASURE_COHERENT,
             (None, Unit::Nanoseconds) => uapi::MEASURE_COHERENT | uapi::MEASURE_NS,
             (Some(_), Unit::Instructions) => 0,
             (Some(_), Unit::Nanoseconds) => uapi::MEASURE_NS,
         },
         bytes,
-        lending: kind.lent.map_or(0, |(_, _, lending)| lending.number()),
+        map_call: kind.mapped.map_or(0, |(_, _, map_call)| map_call.number()),
         turns: TURNS,
         ..uapi::Measure::new()
     };
-    // The twin has no regions: it makes memory of such a backing.
-    let backing = kind.lent.map_or(0, |(backing, _, _)| backing.number());
-    let (mut rust, mut c) = (Cost::MOST, twin.map(|_| Cost::MOST));
+    // The C reference has no regions: it makes memory of such a backing.
+    let backing = kind.mapped.map_or(0, |(backing, _, _)| backing.number());
+    let (mut rust, mut c) = (Cost::MOST, reference.map(|_| Cost::MOST));
     for run in 0..RUNS {
         undisturbed::let_others_work(run);
         rust = rust.least(once(ours, request, region.map_or(0, |region| region.id))?);
-        if let (Some(twin), Some(least)) = (twin, &mut c) {
+        if let (Some(reference), Some(least)) = (reference, &mut c) {
             undisturbed::let_others_work(run);
-            *least = least.least(once(twin, request, backing.into())?);
+            *least = least.least(once(reference, request, backing.into())?);
         }
     }
     if let Some(region) = &region {
@@ -263,7 +268,7 @@ impl Found {
             false => "without an IOMMU",
         };
         let title = format!(
-            "What it costs to lend memory to a device, {iommu}, in {}",
+            "What it costs to map memory for a device, {iommu}, in {}",
             self.unit
         );
         anstream::println!("{}", style::paint(style::HEADING, title));

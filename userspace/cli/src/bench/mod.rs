@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `mapwright bench`: what it costs to map memory, to allocate it, to lend it to a device, and to toggle
+//! `mapwright bench`: what it costs to map memory, to allocate it, to map it for a device, and to toggle
 //! an output.
 
 mod alloc;
@@ -28,7 +28,7 @@ use std::{
     path::{Path, PathBuf},
     rc::Rc,
 };
-use subject::{Subject, Variant, TWIN};
+use subject::{Subject, Variant, REFERENCE};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -51,7 +51,7 @@ enum What {
     ///
     /// Counts what `bench map` counts, and the accesses to registers, where the bank is a model.
     Gpio(gpio::Args),
-    /// Lending memory to a device: map, sync, unmap, by kind and size, beside the same in C
+    /// A streaming DMA mapping: map, sync, unmap, by kind and size, beside the same in C
     ///
     /// Counts what `bench map` counts. Needs QEMU's edu device.
     Dma(dma::Args),
@@ -78,7 +78,7 @@ struct MapArgs {
     /// Runs of each measurement at most; fewer if they repeat to 0.2 %
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
     repeat: u16,
-    /// Where mapwright.ko is, and mapwright_twin.ko if it is to be compared
+    /// Where mapwright.ko is, and mapwright_reference.ko if it is to be compared
     #[arg(long, env = "MAPWRIGHT_MODULES", value_name = "DIR")]
     modules: Option<PathBuf>,
 }
@@ -165,8 +165,8 @@ impl Bench {
         let _clock = clock::Off::new();
         let session = Rc::new(Session::open()?);
         let mut subjects = Subject::pairs(&session);
-        if let Some(twin) = open_twin(modules)? {
-            subjects.extend(Subject::twins(&Rc::new(twin)));
+        if let Some(reference) = open_reference(modules)? {
+            subjects.extend(Subject::references(&Rc::new(reference)));
         }
         subjects.extend(Subject::kernels());
         self.measure(&subjects, sizes)
@@ -235,16 +235,16 @@ impl Bench {
     }
 }
 
-/// The twin, if it is there or can be inserted.
-fn open_twin(modules: Option<&Path>) -> Result<Option<Session>> {
+/// The C reference, if it is there or can be inserted.
+fn open_reference(modules: Option<&Path>) -> Result<Option<Session>> {
     let file = modules
-        .map(|dir| dir.join("mapwright_twin.ko"))
+        .map(|dir| dir.join("mapwright_reference.ko"))
         .filter(|file| file.exists());
     if let Some(file) = file {
-        modules::insert(&file, "", TWIN)?;
+        modules::insert(&file, "", REFERENCE)?;
     }
-    match Path::new(TWIN).exists() {
-        true => Ok(Some(Session::open_at(TWIN)?)),
+    match Path::new(REFERENCE).exists() {
+        true => Ok(Some(Session::open_at(REFERENCE)?)),
         false => Ok(None),
     }
 }

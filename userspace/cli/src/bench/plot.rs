@@ -91,9 +91,9 @@ fn lines(measurements: &[Measurement]) -> Vec<Line> {
         let mine = points(Owner::Mapwright, Variant::Usual, &chosen);
         line(method.name(), colour, mine, false);
         line(
-            "twin in C",
+            "C reference",
             colour,
-            points(Owner::Twin, Variant::Usual, &chosen),
+            points(Owner::Reference, Variant::Usual, &chosen),
             true,
         );
     }

@@ -128,7 +128,9 @@ fn many_regions(session: &Session, _: &AllocDevice) -> Result<()> {
     while let Ok(region) = session.create(Backing::Kmalloc, Method::Remap, page_size()) {
         regions.push(region);
     }
-    regions.iter().try_for_each(|region| Ok(session.destroy(region)?))
+    regions
+        .iter()
+        .try_for_each(|region| Ok(session.destroy(region)?))
 }
 
 /// Makes a region of the largest power of two bytes that the module gives, does something with it, and frees it.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is measured: each sound pair of the module's table, the twin in C, and what the kernel itself
+//! What is measured: each sound pair of the module's table, the C reference, and what the kernel itself
 //! has to offer.
 
 use super::area::Area;
@@ -16,10 +16,10 @@ use nix::{
 use serde::Serialize;
 use std::{fs::File, rc::Rc};
 
-/// The device node of the twin.
-pub const TWIN: &str = "/dev/mapwright_twin";
+/// The device node of the C reference.
+pub const REFERENCE: &str = "/dev/mapwright_reference";
 
-/// The twin's flag for a page at a time, see `tests/twin/mapwright_twin.c`.
+/// The C reference's flag for a page at a time, see `tests/reference/mapwright_reference.c`.
 const TWIN_SINGLY: u32 = 1;
 
 /// Whose code is measured.
@@ -28,8 +28,8 @@ const TWIN_SINGLY: u32 = 1;
 pub enum Owner {
     /// `mapwright.ko`.
     Mapwright,
-    /// `mapwright_twin.ko`.
-    Twin,
+    /// `mapwright_reference.ko`.
+    Reference,
     /// Memory that the kernel has for all programs.
     Kernel,
 }
@@ -109,20 +109,20 @@ impl Subject {
             .collect()
     }
 
-    /// The twin's four paths, and two of them a page at a time.
-    pub fn twins(twin: &Rc<Session>) -> Vec<Self> {
-        let twin = |backing, method, variant| Self {
-            owner: Owner::Twin,
+    /// The C reference's four paths, and two of them a page at a time.
+    pub fn references(reference: &Rc<Session>) -> Vec<Self> {
+        let reference = |backing, method, variant| Self {
+            owner: Owner::Reference,
             variant,
-            source: Source::Device(twin.clone(), backing, method),
+            source: Source::Device(reference.clone(), backing, method),
         };
         vec![
-            twin(Backing::Pages, Method::Remap, Variant::Usual),
-            twin(Backing::Vmalloc, Method::Insert, Variant::Usual),
-            twin(Backing::Pages, Method::Fault, Variant::Usual),
-            twin(Backing::Pages, Method::Huge, Variant::Usual),
-            twin(Backing::Vmalloc, Method::Insert, Variant::Singly),
-            twin(Backing::Pages, Method::Fault, Variant::Singly),
+            reference(Backing::Pages, Method::Remap, Variant::Usual),
+            reference(Backing::Vmalloc, Method::Insert, Variant::Usual),
+            reference(Backing::Pages, Method::Fault, Variant::Usual),
+            reference(Backing::Pages, Method::Huge, Variant::Usual),
+            reference(Backing::Vmalloc, Method::Insert, Variant::Singly),
+            reference(Backing::Pages, Method::Fault, Variant::Singly),
         ]
     }
 
@@ -202,7 +202,7 @@ impl Subject {
         method: Method,
         bytes: u64,
     ) -> std::result::Result<Region, Errno> {
-        let singly = self.owner == Owner::Twin && self.variant == Variant::Singly;
+        let singly = self.owner == Owner::Reference && self.variant == Variant::Singly;
         session.create_as(uapi::Create {
             flags: if singly { TWIN_SINGLY } else { 0 },
             backing: backing.number(),

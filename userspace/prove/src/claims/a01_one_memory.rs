@@ -2,13 +2,14 @@
 
 //! A1: after `remap_pfn_range()`, program and kernel have the same memory.
 
-use crate::{frames::Frames, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{frames::Frames, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::Result;
 use mapwright::{page_faults, Backing, Mapping, Method, Protection, Region, Session};
 
 pub const CLAIM: Claim = Claim {
     id: "A1",
     title: "remap_pfn_range()",
+    documents: &[Document::Walkthrough, Document::Driver],
     says: "remap_pfn_range() maps physical frames into a process: what the program stores, the kernel sees at once, with no \
            system call in between, and the other way round.",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_inspect")],

@@ -2,13 +2,17 @@
 
 //! A2: vmalloc memory is mapped page by page.
 
-use crate::{frames::Frames, read::free_lists, Claim, Finding, Lab, Need, Shape, Verdict};
+use crate::{
+    finding::plural, frames::Frames, read::free_lists, Claim, Document, Finding, Lab, Need, Shape,
+    Verdict,
+};
 use anyhow::Result;
 use mapwright::{pagemap_pfns, vma_of, Backing, Method, Protection, Session};
 
 pub const CLAIM: Claim = Claim {
     id: "A2",
     title: "vmalloc memory in a process",
+    documents: &[Document::Driver],
     says: "vmalloc() memory is not physically contiguous, so a driver maps it page by page, with vm_insert_page().",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_inspect")],
     shapes: &[Shape::Normal],
@@ -27,8 +31,8 @@ fn prove(_: &Lab) -> Result<Finding> {
     let vma = vma_of(mapping.addr())?;
     let (all, same) = (frames.pages(), frames.same());
     Ok(Finding::new(format!(
-        "{same} of {all} pages have their frame in the program's page table; they are in {} physical runs",
-        frames.runs()
+        "{same} of {all} pages have their frame in the program's page table; they are in {}",
+        plural(frames.runs(), "physical run")
     ))
     .statement(
         "Each page of it has an entry of its own in the program's page table",

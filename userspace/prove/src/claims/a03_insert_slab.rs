@@ -2,12 +2,13 @@
 
 //! A3: which pages `vm_insert_page()` takes.
 
-use crate::{faulty::make_mistake, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{faulty::make_mistake, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{Context as _, Result};
 
 pub const CLAIM: Claim = Claim {
     id: "A3",
     title: "vm_insert_page() and kmalloc()",
+    documents: &[Document::Driver],
     says: "vm_insert_page() is for page-backed memory like that of kmalloc().",
     needs: &[Need::File(
         "/sys/kernel/debug/kmemleak",

@@ -2,7 +2,9 @@
 
 //! A4: the memory type of a mapping, of ordinary memory and of a device's.
 
-use crate::{finding::not_testable, read::text, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{
+    finding::not_testable, read::text, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+};
 use anyhow::{Context as _, Result};
 use mapwright::{
     inspect::{Inspector, Layout, MemoryType, Target, Walk},
@@ -17,6 +19,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "A4",
     title: "Memory types of mappings",
+    documents: &[Document::Walkthrough, Document::Driver],
     says: "Device memory must not be cached: a driver maps it with pgprot_noncached().",
     needs: &[
         Need::Module("mapwright"),

@@ -2,7 +2,7 @@
 
 //! A5: what a driver has to refuse, so that a program gets no more than it was given.
 
-use crate::{Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{Context as _, Result};
 use mapwright::{Backing, Mapping, Method, Protection, Session, DEVICE};
 use nix::{errno::Errno, libc};
@@ -15,6 +15,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "A5",
     title: "What mmap must refuse",
+    documents: &[Document::Driver],
     says: "With mmap() a program can write to the kernel's memory; the driver has to guard against what it must not do.",
     needs: &[Need::Module("mapwright")],
     shapes: &[Shape::Normal],

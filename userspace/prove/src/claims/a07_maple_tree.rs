@@ -2,13 +2,14 @@
 
 //! A7: in what the kernel keeps a process's VMAs.
 
-use crate::{Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::Result;
 use mapwright::btf::{Btf, FILE};
 
 pub const CLAIM: Claim = Claim {
     id: "A7",
     title: "Where VMAs are kept",
+    documents: &[Document::Memory],
     says: "The VMAs of a process are in a sorted linked list (mm->mmap, vma->vm_next) and in a red-black tree (mm->mm_rb).",
     needs: &[Need::File(FILE, "CONFIG_DEBUG_INFO_BTF")],
     shapes: &[Shape::Normal],

@@ -6,7 +6,7 @@ use crate::{
     anonymous::Anonymous,
     disk::{Disk, NODE},
     pin::Pinned,
-    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{page_faults, Backing, Mapping, Method, Protection, Session};
@@ -20,6 +20,7 @@ use std::{fs::File, os::fd::AsFd as _, time::Instant};
 pub const CLAIM: Claim = Claim {
     id: "A8",
     title: "Minor and major faults",
+    documents: &[Document::Walkthrough, Document::Reference],
     says: "A page fault is minor if the page is in memory and only has to be mapped, and major if it has to be read from a disk, \
            which takes a thousand times as long.",
     needs: &[Need::Module("mapwright")],

@@ -2,7 +2,9 @@
 
 //! A9: whether the entries of a mapping are made at `mmap` or at the first access.
 
-use crate::{anonymous::Anonymous, pin::Pinned, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{
+    anonymous::Anonymous, pin::Pinned, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+};
 use anyhow::Result;
 use mapwright::{
     inspect::{Inspector, Target},
@@ -12,6 +14,7 @@ use mapwright::{
 pub const CLAIM: Claim = Claim {
     id: "A9",
     title: "Lazy mappings",
+    documents: &[Document::Walkthrough],
     says: "Mappings of a process are set up lazily: mmap() only notes the range, and the first access is a page fault that \
            makes the entry.",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_inspect")],

@@ -2,7 +2,7 @@
 
 //! B1: what `kmalloc()` gives is contiguous in both kinds of addresses.
 
-use crate::{Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{ensure, Result};
 use mapwright::{
     alloc::{AllocDevice, Allocator, Plan},
@@ -12,6 +12,7 @@ use mapwright::{
 pub const CLAIM: Claim = Claim {
     id: "B1",
     title: "kmalloc is contiguous",
+    documents: &[Document::Walkthrough, Document::Reference, Document::Overview],
     says: "kmalloc() gives memory that is contiguous physically and virtually, in the direct map of all \
            memory, where an address and its physical address differ by a constant.",
     needs: &[Need::Module("mapwright_alloc")],

@@ -2,7 +2,10 @@
 
 //! B2: what `vmalloc()` gives is contiguous in virtual addresses only.
 
-use crate::{holes::Holes, not_testable, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{
+    finding::plural, holes::Holes, not_testable, Claim, Document, Finding, Lab, Need, Shape, Table,
+    Verdict,
+};
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     alloc::{AllocDevice, Allocator, Object, Plan},
@@ -12,6 +15,7 @@ use mapwright::{
 pub const CLAIM: Claim = Claim {
     id: "B2",
     title: "vmalloc is contiguous virtually only",
+    documents: &[Document::Walkthrough, Document::Reference, Document::Overview],
     says: "vmalloc() strings together single physical pages from anywhere, contiguous only in virtual \
            addresses, in an area of their own.",
     needs: &[Need::Module("mapwright_alloc")],
@@ -57,8 +61,10 @@ fn prove(lab: &Lab) -> Result<Finding> {
     let both = [&fresh, &fragmented];
     let singles = fresh.runs == fresh.pages;
     Ok(Finding::new(format!(
-        "{} pages in {} physical runs, {} where memory is full of holes; 1 virtual run",
-        fresh.pages, fresh.runs, fragmented.runs
+        "{} pages in {}, {} where memory is full of holes; 1 virtual run",
+        fresh.pages,
+        plural(fresh.runs, "physical run"),
+        fragmented.runs
     ))
     .statement(
         "It is contiguous in virtual addresses",
@@ -68,7 +74,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
     .statement(
         "It is not contiguous physically",
         Verdict::of(fragmented.runs > 1),
-        format!("{} runs", fragmented.runs),
+        plural(fragmented.runs, "run"),
     )
     .statement(
         "It is in an area of its own",

@@ -2,13 +2,14 @@
 
 //! B3: how `kmalloc()` rounds sizes.
 
-use crate::{Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{Context as _, Result};
 use mapwright::alloc::{AllocDevice, Allocator, Plan};
 
 pub const CLAIM: Claim = Claim {
     id: "B3",
     title: "Sizes of kmalloc",
+    documents: &[Document::Reference],
     says: "kmalloc() rounds a size up to a power of two: 100 bytes take 128.",
     needs: &[Need::Module("mapwright_alloc")],
     shapes: &[Shape::Normal],

@@ -2,13 +2,14 @@
 
 //! B4: the largest `kmalloc()`.
 
-use crate::{read::free_lists, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{read::free_lists, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{ensure, Result};
 use mapwright::alloc::{AllocDevice, Allocator, Plan};
 
 pub const CLAIM: Claim = Claim {
     id: "B4",
     title: "Limit of kmalloc",
+    documents: &[Document::Reference],
     says:
         "kmalloc() gives 4 MB at most, the largest block of the page allocator (MAX_ORDER is 11).",
     needs: &[Need::Module("mapwright_alloc")],

@@ -2,13 +2,14 @@
 
 //! B5: `kmalloc(0)`, and what may be freed without having been allocated.
 
-use crate::{read, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{read, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{Context as _, Result};
 use mapwright::alloc::{AllocDevice, Allocator, Plan};
 
 pub const CLAIM: Claim = Claim {
     id: "B5",
     title: "kmalloc(0) and kfree(NULL)",
+    documents: &[Document::Reference],
     says: "kmalloc(0) gives ZERO_SIZE_PTR (16), which is not NULL and may not be used. kfree() of it, and of \
            NULL, is harmless.",
     needs: &[Need::Module("mapwright_alloc")],

@@ -2,13 +2,14 @@
 
 //! B6: `kzalloc()`, `krealloc()` and `ksize()`.
 
-use crate::{Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{Context as _, Result};
 use mapwright::alloc::{AllocDevice, Allocator, Object, Pattern, Plan};
 
 pub const CLAIM: Claim = Claim {
     id: "B6",
     title: "kzalloc, krealloc and ksize",
+    documents: &[Document::Reference],
     says: "kzalloc() gives zeroed memory; krealloc() changes the size, keeps the data and may move it; ksize() \
            tells the size that was really given.",
     needs: &[Need::Module("mapwright_alloc")],

@@ -9,7 +9,7 @@ use crate::{
         trace::{self, MARK},
         zoneinfo,
     },
-    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Result};
 use mapwright::alloc::{AllocDevice, Gfp, Object, Pattern, Plan, Report};
@@ -18,6 +18,7 @@ use std::path::Path;
 pub const CLAIM: Claim = Claim {
     id: "B7",
     title: "GFP flags",
+    documents: &[Document::Reference, Document::Overview],
     says: "GFP_KERNEL may sleep and GFP_ATOMIC may not; GFP_DMA gives memory below 16 MB, GFP_DMA32 below 4 GB, \
            GFP_HIGHUSER high memory.",
     needs: &[Need::Module("mapwright_alloc"), Need::Cpus(2)],

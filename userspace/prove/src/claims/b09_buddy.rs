@@ -7,7 +7,7 @@ use crate::{
     not_testable,
     pin::Pinned,
     read::free_lists,
-    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{Context as _, Result};
 use mapwright::alloc::{AllocDevice, Object, Pattern, Plan};
@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 pub const CLAIM: Claim = Claim {
     id: "B9",
     title: "Buddies are split and merged",
+    documents: &[Document::Memory, Document::Overview],
     says: "The page allocator splits a larger block in halves until it has the size that is wanted; what is freed is \
            merged with its buddy. The address of a block's buddy is address XOR (1 << (order + PAGE_SHIFT)).",
     needs: &[Need::Module("mapwright_alloc")],

@@ -8,7 +8,7 @@ use crate::{
         free_lists,
         trace::{self, Event},
     },
-    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{Backing, Method, Session};
@@ -18,6 +18,7 @@ use std::{collections::BTreeMap, fs, io::Write as _, path::Path};
 pub const CLAIM: Claim = Claim {
     id: "B11",
     title: "Migrate types",
+    documents: &[Document::Memory],
     says: "The page allocator groups pages by mobility, so that unmovable ones do not spread: kernel data \
            and slabs are UNMOVABLE, anonymous and file pages MOVABLE, page cache and inode cache \
            RECLAIMABLE.",

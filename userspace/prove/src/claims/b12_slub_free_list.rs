@@ -8,7 +8,7 @@ use crate::{
         is_emulated,
         trace::{self, Call},
     },
-    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -23,6 +23,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "B12",
     title: "SLUB's free list",
+    documents: &[Document::Memory],
     says: "SLUB keeps its list of free objects in these themselves: the first 8 bytes of each point to the next. What was \
            freed last is given first, from a list of each processor's own, with no lock.",
     needs: &[

@@ -4,13 +4,14 @@
 
 use crate::{
     read::{config::Config, symbols::Symbols},
-    Claim, Finding, Lab, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Result};
 
 pub const CLAIM: Claim = Claim {
     id: "B13",
     title: "SLAB, SLUB and SLOB",
+    documents: &[Document::Memory],
     says: "A kernel is built with one of three slab allocators: SLAB, as servers of old; SLUB, today's \
            default; or SLOB, for tiny systems.",
     needs: &[],

@@ -2,7 +2,7 @@
 
 //! B14: a cache for one type of objects.
 
-use crate::{read, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{read, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{Context as _, Result};
 use mapwright::alloc::{AllocDevice, Allocator, CacheFlag, Pattern, Plan};
 use std::{fs, path::Path};
@@ -10,6 +10,7 @@ use std::{fs, path::Path};
 pub const CLAIM: Claim = Claim {
     id: "B14",
     title: "Caches for one type",
+    documents: &[Document::Memory, Document::Overview],
     says: "kmem_cache_create() makes a cache for objects of one type, whose slabs hold only these; it is seen in \
            /proc/slabinfo.",
     needs: &[

@@ -4,7 +4,7 @@
 
 use crate::{
     read::trace::{self, Event},
-    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::alloc::{AllocDevice, Allocator, CacheFlag, Pattern, Plan};
@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 pub const CLAIM: Claim = Claim {
     id: "B15",
     title: "Layers of allocators",
+    documents: &[Document::Reference],
     says: "The page allocator is the base. kmalloc() takes objects from slabs, and slabs take pages from it; vmalloc() \
            and get_free_pages() take pages directly, vmalloc() one at a time.",
     needs: &[Need::Module("mapwright_alloc")],

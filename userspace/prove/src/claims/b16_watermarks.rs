@@ -5,14 +5,15 @@
 use crate::{
     pressure::{self, Seen},
     read::{self, zoneinfo, zoneinfo::Zone},
-    watermark::{self, Settings},
-    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
+use mapwright_models::marks::{self as watermark, Settings};
 
 pub const CLAIM: Claim = Claim {
     id: "B16",
     title: "Zones and watermarks",
+    documents: &[Document::Walkthrough, Document::Memory, Document::Overview],
     says: "Each zone has three watermarks. Below high, kswapd is woken and reclaims in the background; below \
            low, who allocates must reclaim itself; below min, the OOM killer comes or the allocation \
            fails.",

@@ -2,13 +2,16 @@
 
 //! B17: the kernel frees nothing by itself.
 
-use crate::{faulty::make_mistake, read, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{
+    faulty::make_mistake, read, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+};
 use anyhow::{Context as _, Result};
 use std::{fs, thread, time::Duration};
 
 pub const CLAIM: Claim = Claim {
     id: "B17",
     title: "Leaks",
+    documents: &[Document::Reference],
     says: "What a module allocates and does not free is lost until the next boot: nobody frees the kernel's memory for \
            it.",
     needs: &[Need::File(KMEMLEAK, "a kernel with CONFIG_DEBUG_KMEMLEAK (make prove boots it)")],

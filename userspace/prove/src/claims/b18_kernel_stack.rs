@@ -4,7 +4,7 @@
 
 use crate::{
     read::{vmallocinfo, vmallocinfo::Area},
-    Claim, Finding, Lab, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use procfs::{Current as _, Meminfo};
@@ -13,6 +13,7 @@ use std::{sync::mpsc, thread};
 pub const CLAIM: Claim = Claim {
     id: "B18",
     title: "Kernel stack",
+    documents: &[Document::Reference],
     says: "A kernel stack has a fixed size of 8 KB (4 KB on some configurations), and to overflow it is \
            a kernel panic.",
     needs: &[],

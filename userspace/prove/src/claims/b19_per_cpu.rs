@@ -2,7 +2,9 @@
 
 //! B19: counters of each processor's own against one that all share.
 
-use crate::{pin::Pinned, read::is_emulated, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{
+    pin::Pinned, read::is_emulated, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+};
 use anyhow::{ensure, Context as _, Result};
 use std::{
     hint,
@@ -17,6 +19,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "B19",
     title: "Per-CPU memory",
+    documents: &[Document::Walkthrough],
     says: "Per-CPU memory avoids that cache lines go to and fro between processors.",
     needs: &[Need::Cpus(2)],
     shapes: &[Shape::Normal],

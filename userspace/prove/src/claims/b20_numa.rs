@@ -6,7 +6,7 @@ use crate::{
     anonymous::Anonymous,
     pin::Pinned,
     read::{self, zoneinfo, zoneinfo::Zone},
-    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{block_size, pagemap_pfns, Backing, Method, Session};
@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 pub const CLAIM: Claim = Claim {
     id: "B20",
     title: "NUMA nodes",
+    documents: &[Document::Walkthrough, Document::Overview],
     says: "Each node has lists of free pages of its own. Memory comes from the node that the processor is \
            in, and when that has none left, from the others.",
     needs: &[Need::Module("mapwright"), Need::Nodes(2)],

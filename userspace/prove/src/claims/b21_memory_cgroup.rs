@@ -2,7 +2,7 @@
 
 //! B21: memory cgroups count and limit.
 
-use crate::{cgroup::Cgroup, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{cgroup::Cgroup, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{bail, ensure, Result};
 use mapwright::{
     alloc::{AllocDevice, Modifier, Pattern, Plan},
@@ -13,6 +13,7 @@ use nix::errno::Errno;
 pub const CLAIM: Claim = Claim {
     id: "B21",
     title: "Memory cgroups",
+    documents: &[Document::Walkthrough],
     says: "Memory cgroups track what a container uses, and limit it.",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_alloc")],
     shapes: &[Shape::Normal],

@@ -2,12 +2,15 @@
 
 //! B22: mistakes in freeing, and who finds them.
 
-use crate::{faulty::make_mistake, read, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{
+    faulty::make_mistake, read, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+};
 use anyhow::Result;
 
 pub const CLAIM: Claim = Claim {
     id: "B22",
     title: "Double and wrong frees",
+    documents: &[Document::Reference],
     says: "To free twice, to use what is freed or to free with the wrong function corrupts memory: who writes the code has \
            to take care.",
     needs: &[Need::File("/sys/kernel/debug/kmemleak", "a kernel for debugging (make prove boots it)")],

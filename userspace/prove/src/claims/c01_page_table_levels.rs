@@ -2,7 +2,7 @@
 
 //! C1: the levels of the page tables, walked for a page of this program.
 
-use crate::{anonymous::Anonymous, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{anonymous::Anonymous, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     inspect::{EntryKind, Inspector, Level, Step, Target, Walk},
@@ -12,6 +12,7 @@ use mapwright::{
 pub const CLAIM: Claim = Claim {
     id: "C1",
     title: "Levels of page tables",
+    documents: &[Document::Walkthrough, Document::Memory, Document::Overview],
     says: "An address is translated through four levels of tables, PGD, PUD, PMD and PTE, or five \
            with the P4D between the first two. Nine bits of a 48-bit address select one of 512 entries \
            of 8 bytes at each level, twelve the byte in the page. CR3 holds the physical address of the \

@@ -2,7 +2,7 @@
 
 //! C2: entries above the last level that map a page themselves.
 
-use crate::{anonymous::Anonymous, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{anonymous::Anonymous, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     block_bytes, block_size,
@@ -14,6 +14,7 @@ use std::fs;
 pub const CLAIM: Claim = Claim {
     id: "C2",
     title: "Huge pages",
+    documents: &[Document::Memory],
     says:
         "A PMD entry may map 2 MiB, and a PUD entry 1 GiB, by itself: the walk ends there, and one \
            entry (and one of the TLB) does for 512 or 262,144.",

@@ -2,7 +2,7 @@
 
 //! C3: the areas of the kernel's address space, what is in them, and that they move.
 
-use crate::{read::symbols, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{read::symbols, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{Context as _, Result};
 use mapwright::{
     inspect::{Area, Inspector, Layout},
@@ -12,6 +12,7 @@ use mapwright::{
 pub const CLAIM: Claim = Claim {
     id: "C3",
     title: "The kernel's address space",
+    documents: &[Document::Walkthrough],
     says: "The kernel's half has, from the top: fixmap, modules, the vmalloc area, vmemmap (the array of \
            struct page), and the direct map of all memory, where kmalloc memory is. KASLR moves them at \
            each boot.",

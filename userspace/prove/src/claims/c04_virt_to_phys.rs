@@ -5,7 +5,7 @@
 use crate::{
     anonymous::Anonymous,
     read::{symbols, text, vmallocinfo},
-    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::inspect::{Area, Inspector, Layout, Target, Walk};
@@ -14,6 +14,7 @@ use std::os::unix::net::UnixDatagram;
 pub const CLAIM: Claim = Claim {
     id: "C4",
     title: "virt_to_phys()",
+    documents: &[Document::Reference],
     says: "virt_to_phys() subtracts PAGE_OFFSET, which is right for kmalloc memory and wrong for vmalloc \
            memory, for what is on the stack, and for addresses of programs.",
     needs: &[Need::Module("mapwright_inspect")],

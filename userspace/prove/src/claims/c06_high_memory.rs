@@ -3,7 +3,8 @@
 //! C6: low and high memory of a 32-bit kernel.
 
 use crate::{
-    anonymous::Anonymous, read::symbols::Symbols, Claim, Finding, Lab, Need, Shape, Table, Verdict,
+    anonymous::Anonymous, read::symbols::Symbols, Claim, Document, Finding, Lab, Need, Shape,
+    Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -15,6 +16,7 @@ use procfs::{Current as _, Meminfo};
 pub const CLAIM: Claim = Claim {
     id: "C6",
     title: "High memory",
+    documents: &[Document::Reference],
     says: "A 32-bit kernel maps the first 896 MB of memory for good (low memory, ZONE_NORMAL). What is above \
            is high memory (ZONE_HIGHMEM), mapped for a moment with kmap() or kmap_atomic(); kmalloc() takes \
            low memory, vmalloc() high memory.",

@@ -2,7 +2,9 @@
 
 //! C7: `struct page`: its size, its fields, and one through a page's life.
 
-use crate::{anonymous::Anonymous, pin::Pinned, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{
+    anonymous::Anonymous, pin::Pinned, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+};
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     btf::{Btf, Struct, FILE},
@@ -21,6 +23,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "C7",
     title: "struct page",
+    documents: &[Document::Memory],
     says: "Each page frame has a struct page of 64 bytes, so that 64 GB of memory cost 1 GB. Its fields \
            are flags, _refcount (or _count), mapping, index, lru, _mapcount, private and virtual.",
     needs: &[

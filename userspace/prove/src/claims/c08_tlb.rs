@@ -3,7 +3,8 @@
 //! C8: what the TLB gains, and what a change of the page tables costs other processors.
 
 use crate::{
-    anonymous::Anonymous, pin::Pinned, read::text, Claim, Finding, Lab, Need, Shape, Table, Verdict,
+    anonymous::Anonymous, pin::Pinned, read::text, Claim, Document, Finding, Lab, Need, Shape,
+    Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{block_bytes, page_bytes};
@@ -17,6 +18,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "C8",
     title: "The TLB",
+    documents: &[Document::Walkthrough, Document::Memory],
     says: "The TLB caches translations: a hit is nearly free, a miss costs a walk, and huge pages need \
            fewer entries. When a processor changes a page table, it interrupts the others that use it \
            (a TLB shootdown).",

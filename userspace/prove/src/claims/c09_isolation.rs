@@ -4,7 +4,7 @@
 
 use crate::{
     read::{log::Log, symbols, text},
-    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -16,6 +16,7 @@ use std::iter::successors;
 pub const CLAIM: Claim = Claim {
     id: "C9",
     title: "Isolation",
+    documents: &[Document::Walkthrough],
     says: "Guard pages around vmalloc memory and stacks catch overruns; SMEP and SMAP keep the kernel from \
            running and reading user pages by mistake; KPTI gives user mode page tables without the \
            kernel.",

@@ -2,7 +2,7 @@
 
 //! C10: the sections of a process: the documents' program, which prints where its things are.
 
-use crate::{Claim, Finding, Lab, Shape, Table, Verdict};
+use crate::{Claim, Document, Finding, Lab, Shape, Table, Verdict};
 use anyhow::{Context as _, Result};
 use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process};
 use std::{
@@ -13,6 +13,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "C10",
     title: "Sections of a process",
+    documents: &[Document::Reference],
     says: "From the bottom up, a process has text (code, read-only), data (initialized variables), bss \
            (zeroed ones), the heap, which grows up, and at the top the stack.",
     needs: &[],

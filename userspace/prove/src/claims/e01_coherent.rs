@@ -4,14 +4,15 @@
 
 use crate::{
     engine::{address_table, hex, Engine, NEEDS},
-    Claim, Finding, Lab, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Shape, Table, Verdict,
 };
 use anyhow::Result;
-use mapwright::{page_size, Lending, Protection};
+use mapwright::{page_size, MapCall, Protection};
 
 pub const CLAIM: Claim = Claim {
     id: "E1",
     title: "Coherent DMA memory",
+    documents: &[Document::Walkthrough, Document::Memory],
     says: "dma_alloc_coherent() gives a pointer for the CPU and an address for the device, of one \
            buffer: each sees at once what the other writes.",
     needs: NEEDS,
@@ -58,7 +59,7 @@ fn prove(_: &Lab) -> Result<Finding> {
     from.write(0, &text);
     let kernel = engine.contents(&source, text.len())?;
     look("the program has stored", "kernel, source", &kernel);
-    engine.copy(&source, &target, text.len() as u64, Lending::Scatter)?;
+    engine.copy(&source, &target, text.len() as u64, MapCall::Scatter)?;
     let kernel = engine.contents(&target, text.len())?;
     look("the device has copied", "kernel, target", &kernel);
     let mut program = [0; 31];

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! E2: memory that is lent to a device for a while.
+//! E2: memory that is mapped for a device for a while.
 
 use crate::{
     engine::{ensure_same, hex, pattern, Engine, NEEDS},
     read::trace,
-    Claim, Finding, Lab, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Shape, Table, Verdict,
 };
 use anyhow::{Context as _, Result};
 use mapwright::{
-    page_size, Direction, Lending, Region, Side as Owner, Transfer, TransferSide as Side,
+    page_size, Direction, MapCall, Region, Side as Owner, Transfer, TransferSide as Side,
 };
 use nix::errno::Errno;
 use std::fs;
@@ -17,6 +17,7 @@ use std::fs;
 pub const CLAIM: Claim = Claim {
     id: "E2",
     title: "Streaming DMA",
+    documents: &[Document::Memory],
     says: "A buffer is mapped for a transfer and unmapped after it; in between it belongs to the \
            device, and the CPU that wants to look must synchronize. It works with one stretch of memory \
            and with a list of pieces, in both directions.",
@@ -32,12 +33,12 @@ fn prove(_: &Lab) -> Result<Finding> {
     let engine = Engine::open()?;
     let (moved, all_moved) = each_way(&engine)?;
     let finding = Finding::new(format!(
-        "{} ways of lending, {BYTES} bytes each, through {}",
+        "{} ways of mapping, {BYTES} bytes each, through {}",
         moved.rows.len(),
         engine.path()
     ))
     .statement(
-        "The device reads and writes memory that is lent to it, in one stretch or as a list",
+        "The device reads and writes memory that is mapped for it, in one stretch or as a list",
         Verdict::of(all_moved),
         "each byte was compared",
     )
@@ -51,26 +52,26 @@ fn prove(_: &Lab) -> Result<Finding> {
     }
 }
 
-/// Every way to lend memory, in both directions.
+/// Every way to map memory, in both directions.
 fn each_way(engine: &Engine) -> Result<(Table, bool)> {
     let mut table = Table::new(
-        "Lent to the device, copied through it into coherent memory and back",
+        "Mapped for the device, copied through it into coherent memory and back",
         ["memory", "call", "entries", "stretches of bus addresses"],
     );
     let contents = pattern(BYTES as usize);
-    for (memory, lending, call) in [
-        ("contiguous pages", Lending::Single, "dma_map_single()"),
+    for (memory, map_call, call) in [
+        ("contiguous pages", MapCall::Single, "dma_map_single()"),
         (
             "contiguous pages",
-            Lending::Scatter,
+            MapCall::Scatter,
             "dma_map_sgtable(), one entry",
         ),
         (
             "contiguous pages",
-            Lending::ScatterPages,
+            MapCall::ScatterPages,
             "dma_map_sgtable(), an entry for each page",
         ),
-        ("scattered pages", Lending::Scatter, "dma_map_sgtable()"),
+        ("scattered pages", MapCall::Scatter, "dma_map_sgtable()"),
     ] {
         let create = || match memory {
             "scattered pages" => engine.vmalloc(BYTES),
@@ -78,31 +79,31 @@ fn each_way(engine: &Engine) -> Result<(Table, bool)> {
         };
         let (source, target, between) = (create()?, create()?, engine.coherent(BYTES)?);
         engine.session.write_at(&source, 0, &contents)?;
-        engine.copy(&source, &between, BYTES, lending)?;
-        engine.copy(&between, &target, BYTES, lending)?;
+        engine.copy(&source, &between, BYTES, map_call)?;
+        engine.copy(&between, &target, BYTES, map_call)?;
         ensure_same(&contents, &engine.contents(&target, contents.len())?, call)?;
-        let loan = engine
+        let mapping = engine
             .session
-            .lend(&source, (0, BYTES), lending, Direction::ToDevice)
-            .context("lending")?;
+            .dma_map(&source, (0, BYTES), map_call, Direction::ToDevice)
+            .context("mapping")?;
         table.row([
             memory.into(),
             call.into(),
-            loan.entries.to_string(),
-            loan.segments.to_string(),
+            mapping.entries.to_string(),
+            mapping.segments.to_string(),
         ]);
-        engine.session.give_back(loan.id)?;
+        engine.session.dma_unmap(mapping.id)?;
     }
     Ok((table, true))
 }
 
-/// What a device sees of a store that comes after the memory was lent.
+/// What a device sees of a store that comes after the memory was mapped.
 struct Late {
     physical: u64,
     bus: u64,
     without: bool,
     with: bool,
-    /// Slots of bounce buffers in use, before and while the page was lent.
+    /// Slots of bounce buffers in use, before and while the page was mapped.
     slots: [u64; 2],
     /// What the kernel said of it.
     bounced: Vec<String>,
@@ -115,7 +116,7 @@ impl Late {
             [
                 "physical",
                 "bus",
-                "slots in use before, while lent",
+                "slots in use before, while mapped",
                 "late store seen",
                 "seen after SYNC",
             ],
@@ -128,16 +129,19 @@ impl Late {
             word(self.without),
             word(self.with),
         ]);
-        let mut said = Table::new("The kernel's event swiotlb_bounced", ["while it was lent"]);
+        let mut said = Table::new(
+            "The kernel's event swiotlb_bounced",
+            ["while it was mapped"],
+        );
         for line in &self.bounced {
             said.row([line.clone()]);
         }
         let seen = self.slots[1] > self.slots[0] && !self.bounced.is_empty();
         finding
             .statement(
-                "What the CPU writes to a lent buffer reaches the device after a synchronization",
+                "What the CPU writes to a mapped buffer reaches the device after a synchronization",
                 Verdict::of(!self.without && self.with),
-                "the device reads a copy, which is made when the memory is lent, and again by SYNC",
+                "the device reads a copy, which is made when the memory is mapped, and again by SYNC",
             )
             .statement(
                 "Memory beyond the device's address bits is copied to where it reaches",
@@ -159,7 +163,7 @@ fn slots() -> Result<u64> {
     Ok(text.map_or(Ok(0), |text| text.trim().parse())?)
 }
 
-/// Stores into a page that the device cannot reach, after it was lent. `None` if there is none, or
+/// Stores into a page that the device cannot reach, after it was mapped. `None` if there is none, or
 /// nothing copies it.
 fn late_stores(engine: &Engine) -> Result<Option<Late>> {
     let region = engine.vmalloc(16 << 20)?;
@@ -174,13 +178,13 @@ fn late_stores(engine: &Engine) -> Result<Option<Late>> {
     let (at, physical) = (page as u64 * page_size(), pages[page].pfn * page_size());
     let range = (at, page_size());
     let before = slots()?;
-    let (lent, events) = trace::record(&["swiotlb:swiotlb_bounced"], |_| {
+    let (mapped, events) = trace::record(&["swiotlb:swiotlb_bounced"], |_| {
         let session = &engine.session;
-        Ok(session.lend(&region, range, Lending::Page, Direction::ToDevice))
+        Ok(session.dma_map(&region, range, MapCall::Page, Direction::ToDevice))
     })?;
-    let loan = match lent {
+    let mapping = match mapped {
         Err(Errno::EADDRNOTAVAIL) => return Ok(None),
-        lent => lent.context("lending a page that the device does not reach")?,
+        mapped => mapped.context("mapping a page that the device does not reach")?,
     };
     let slots = [before, slots()?];
     let sync = |owner| engine.session.sync(&region, at, page_size(), owner);
@@ -190,8 +194,8 @@ fn late_stores(engine: &Engine) -> Result<Option<Late>> {
     engine.session.write_at(&region, at, b"seen")?;
     sync(Owner::Device)?;
     let with = device_reads(engine, &region, at)? == *b"seen";
-    let bus = loan.bus.context("root is told the bus address")?;
-    engine.session.give_back(loan.id)?;
+    let bus = mapping.bus.context("root is told the bus address")?;
+    engine.session.dma_unmap(mapping.id)?;
     Ok(Some(Late {
         physical,
         bus,
@@ -209,7 +213,7 @@ fn device_reads(engine: &Engine, region: &Region, at: u64) -> Result<[u8; 4]> {
         source: Side::Region(*region, at),
         target: Side::Region(seen_by_device, 0),
         bytes: 4,
-        lending: Lending::Page,
+        map_call: MapCall::Page,
     })?;
     let mut seen = [0; 4];
     engine.session.read_at(&seen_by_device, 0, &mut seen)?;

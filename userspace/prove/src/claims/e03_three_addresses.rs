@@ -4,15 +4,16 @@
 
 use crate::{
     engine::{address_table, hex, Engine, NEEDS},
-    Claim, Finding, Lab, Shape, Verdict,
+    Claim, Document, Finding, Lab, Shape, Verdict,
 };
 use anyhow::{Context as _, Result};
-use mapwright::{page_size, Direction, Lending, Protection};
+use mapwright::{page_size, Direction, MapCall, Protection};
 use nix::errno::Errno;
 
 pub const CLAIM: Claim = Claim {
     id: "E3",
     title: "Three address spaces",
+    documents: &[Document::Memory],
     says:
         "A DMA buffer has a virtual address for the program, a physical one for memory and a bus \
            address for the device. Without an IOMMU the bus address is the physical one.",
@@ -38,10 +39,10 @@ struct Addresses {
 
 fn prove(_: &Lab) -> Result<Finding> {
     let engine = Engine::open()?;
-    let (coherent, lent) = (in_reach(&engine)?, lent(&engine)?);
+    let (coherent, mapped) = (in_reach(&engine)?, mapped(&engine)?);
     let mut table = address_table(&format!("One buffer, three addresses: {}", engine.path()));
-    let beyond = format!("lent, beyond {} bits", engine.info.address_bits);
-    let all = [("coherent", Some(&coherent)), (&beyond, lent.as_ref())];
+    let beyond = format!("mapped, beyond {} bits", engine.info.address_bits);
+    let all = [("coherent", Some(&coherent)), (&beyond, mapped.as_ref())];
     for (name, addresses) in all {
         if let Some(a) = addresses {
             table.row([name.to_owned(), hex(a.virt), hex(a.physical), hex(a.bus)]);
@@ -71,7 +72,7 @@ fn prove(_: &Lab) -> Result<Finding> {
             Verdict::of(distinct),
             format!("virtual {}", hex(coherent.virt)),
         );
-    if let Some(a) = lent.filter(|_| !engine.is_translated()) {
+    if let Some(a) = mapped.filter(|_| !engine.is_translated()) {
         finding = finding
             .statement(
                 "Without an IOMMU the bus address of any memory is its physical one",
@@ -98,8 +99,8 @@ fn in_reach(engine: &Engine) -> Result<Addresses> {
     })
 }
 
-/// A page that is beyond the device's reach, lent to it, if there is one.
-fn lent(engine: &Engine) -> Result<Option<Addresses>> {
+/// A page that is beyond the device's reach, mapped for it, if there is one.
+fn mapped(engine: &Engine) -> Result<Option<Addresses>> {
     let region = engine.vmalloc(16 << 20)?;
     let mapping = engine.session.map(&region, Protection::ReadWrite)?;
     let pages = engine.session.pages(&region, 0, u64::MAX)?;
@@ -112,17 +113,17 @@ fn lent(engine: &Engine) -> Result<Option<Addresses>> {
     };
     let at = page as u64 * page_size();
     let range = (at, page_size());
-    let lent = engine
+    let mapped = engine
         .session
-        .lend(&region, range, Lending::Page, Direction::ToDevice);
-    let loan = match lent {
+        .dma_map(&region, range, MapCall::Page, Direction::ToDevice);
+    let dma_mapping = match mapped {
         // Nothing between the device and memory helps.
         Err(Errno::EADDRNOTAVAIL) => return Ok(None),
-        lent => lent.context("lending a page that the device does not reach")?,
+        mapped => mapped.context("mapping a page that the device does not reach")?,
     };
     Ok(Some(Addresses {
         virt: mapping.addr() as u64 + at,
         physical: pages[page].pfn * page_size(),
-        bus: loan.bus.context("root is told the bus address")?,
+        bus: dma_mapping.bus.context("root is told the bus address")?,
     }))
 }

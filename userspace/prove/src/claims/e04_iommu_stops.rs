@@ -5,7 +5,7 @@
 use crate::{
     engine::{ensure_same, hex, pattern, Engine, NEEDS},
     finding::not_testable,
-    Claim, Finding, Lab, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Shape, Table, Verdict,
 };
 use anyhow::{Context as _, Result};
 use mapwright::{page_size, uapi, uapi::Request as _, Region};
@@ -17,6 +17,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "E4",
     title: "An IOMMU stops a device",
+    documents: &[Document::Memory],
     says: "An IOMMU keeps a device from reading and writing memory that is not mapped for it.",
     needs: NEEDS,
     shapes: &[Shape::EduIommu, Shape::Arm64EduIommu],

@@ -4,18 +4,20 @@
 
 use crate::{
     engine::{ensure_same, hex, pattern, Engine, NEEDS},
+    finding::plural,
     holes::Holes,
-    not_testable, Claim, Finding, Lab, Shape, Table, Verdict,
+    not_testable, Claim, Document, Finding, Lab, Shape, Table, Verdict,
 };
 use anyhow::{Context as _, Result};
 use mapwright::{
-    page_size, uapi::PageInfo, Direction, Error, Lending, Region, Transfer, TransferSide as Side,
+    page_size, uapi::PageInfo, Direction, Error, MapCall, Region, Transfer, TransferSide as Side,
 };
 use nix::errno::Errno;
 
 pub const CLAIM: Claim = Claim {
     id: "E5",
     title: "vmalloc memory and DMA",
+    documents: &[Document::Walkthrough],
     says: "An address of vmalloc() must never be given to a device as if the memory were contiguous; a \
            scatter list of its pages is the right way.",
     needs: NEEDS,
@@ -58,24 +60,24 @@ fn prove(_: &Lab) -> Result<Finding> {
     let all_runs = runs_of(session.query(&source)?.runs, LARGE / page_size());
 
     let range = (first, bytes);
-    let single = session.lend(&source, range, Lending::Single, Direction::ToDevice);
+    let single = session.dma_map(&source, range, MapCall::Single, Direction::ToDevice);
     let mut table = Table::new(
-        format!("{PAGES} pages of vmalloc(), lent to the device"),
+        format!("{PAGES} pages of vmalloc(), mapped for the device"),
         ["as", "entries", "stretches of bus addresses"],
     );
-    for (name, lending) in [
-        ("a list, neighbours in one entry", Lending::Scatter),
-        ("a list, an entry for each page", Lending::ScatterPages),
+    for (name, map_call) in [
+        ("a list, neighbours in one entry", MapCall::Scatter),
+        ("a list, an entry for each page", MapCall::ScatterPages),
     ] {
-        let loan = session
-            .lend(&source, range, lending, Direction::ToDevice)
-            .context("lending a list")?;
+        let mapping = session
+            .dma_map(&source, range, map_call, Direction::ToDevice)
+            .context("mapping a list")?;
         table.row([
             name.into(),
-            loan.entries.to_string(),
-            loan.segments.to_string(),
+            mapping.entries.to_string(),
+            mapping.segments.to_string(),
         ]);
-        session.give_back(loan.id)?;
+        session.dma_unmap(mapping.id)?;
     }
 
     let contents = pattern(bytes as usize);
@@ -84,7 +86,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         source: Side::Region(source, first),
         target: Side::Region(target, 0),
         bytes,
-        lending: Lending::Scatter,
+        map_call: MapCall::Scatter,
     });
     copied.context("a transfer of scattered pages")?;
     ensure_same(
@@ -97,19 +99,26 @@ fn prove(_: &Lab) -> Result<Finding> {
     for (i, page) in pages.iter().take(6).enumerate() {
         frames.row([i.to_string(), hex(page.pfn * page_size())]);
     }
-    Ok(Finding::new(format!("{runs} physical runs of {PAGES} pages, {}", engine.path()))
+    Ok(Finding::new(format!(
+        "{} of {PAGES} pages, {}",
+        plural(runs, "physical run"),
+        engine.path()
+    ))
         .statement(
             "As one stretch, vmalloc memory is refused",
             Verdict::of(single == Err(Errno::EOPNOTSUPP)),
             match single {
                 Err(errno) => format!("{errno}"),
-                Ok(loan) => format!("accepted: {loan:?}"),
+                Ok(mapping) => format!("accepted: {mapping:?}"),
             },
         )
         .statement(
             "Its pages are not next to each other in memory",
             Verdict::of(runs > 1),
-            format!("allocated while memory was full of holes, {all_runs}; those {PAGES}: {runs} runs"),
+            format!(
+                "allocated while memory was full of holes, {all_runs}; those {PAGES}: {}",
+                plural(runs, "run")
+            ),
         )
         .statement(
             "As a scatter list of its pages, a device moves it",
@@ -138,5 +147,8 @@ fn most_scattered(all: &[PageInfo]) -> Option<(u64, &[PageInfo])> {
 }
 
 fn runs_of(runs: u64, pages: u64) -> String {
-    format!("{pages} pages are {runs} physically contiguous runs")
+    format!(
+        "{pages} pages are {}",
+        plural(runs, "physically contiguous run")
+    )
 }

@@ -3,7 +3,7 @@
 //! E6: what `readl` and `writel` promise, seen from the device.
 
 use super::gpio::{bank, settled};
-use crate::{Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{ensure, Result};
 use gpio_model::{Operation, Record, Register};
 use mapwright::gpio::Line;
@@ -11,6 +11,7 @@ use mapwright::gpio::Line;
 pub const CLAIM: Claim = Claim {
     id: "E6",
     title: "ioremap, readl, writel",
+    documents: &[Document::Walkthrough, Document::Reference],
     says: "A device's registers are mapped with ioremap() and accessed with readl() and writel() only: \
            each access reaches the device, as wide as it was written, in the order of the program.",
     needs: &[Need::Module("mapwright_gpio")],

@@ -6,7 +6,7 @@ use super::gpio::bank;
 use crate::{
     not_testable,
     read::{self, vmallocinfo},
-    Claim, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{Context as _, Result};
 use mapwright::inspect::{Inspector, MemoryType, Target};
@@ -15,6 +15,7 @@ use std::{fs, ops::Range, process::Command, thread, time::Duration};
 pub const CLAIM: Claim = Claim {
     id: "E8",
     title: "Kinds of ioremap",
+    documents: &[Document::Walkthrough],
     says: "ioremap() maps a device's registers uncached; ioremap_wc() maps a frame buffer so that stores \
            are combined.",
     needs: &[

@@ -3,12 +3,13 @@
 //! E9: where the kernel shows which registers are claimed and mapped.
 
 use super::gpio::bank;
-use crate::{read, Claim, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{read, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{Context as _, Result};
 
 pub const CLAIM: Claim = Claim {
     id: "E9",
     title: "/proc/iomem and /proc/vmallocinfo",
+    documents: &[Document::Walkthrough, Document::Reference],
     says: "/proc/iomem shows which driver has claimed a device's registers, and /proc/vmallocinfo their \
            ioremap.",
     needs: &[Need::Module("mapwright_gpio")],

@@ -6,7 +6,7 @@ use crate::machine::Machine;
 use crate::place::Kernel;
 use crate::shape::{
     Build, ARM64, ARM64_EDU, ARM64_EDU_BOUNCE, ARM64_EDU_IOMMU, ARM64_EDU_NON_COHERENT, ARM64_GPIO,
-    ARM64_MAX, EDU, EDU_BOUNCE, EDU_IOMMU, EDU_PASSTHROUGH, EDU_UNPLUG, GPIO, GPIO_ARM,
+    ARM64_MAX, EDU, EDU_BOUNCE, EDU_FAR, EDU_IOMMU, EDU_PASSTHROUGH, EDU_UNPLUG, GPIO, GPIO_ARM,
     GPIO_UNPLUGGED, USUAL,
 };
 use anyhow::{bail, Result};
@@ -23,6 +23,8 @@ const SLEEP_TESTS: &str = "gpio.sleep.";
 const DMA_TESTS: &str = "dma.";
 /// Of those that pull their device out.
 const DMA_UNPLUG: &str = "dma.unplug.";
+/// Of those for which a device must be unable to reach all memory.
+const DMA_REACH: &str = "dma.reach.";
 const GPIO_UNPLUG: &str = "gpio.unplug.";
 /// Of those that fail allocations, which takes a debug kernel; and of a device's.
 const FAILING: &str = "failing.";
@@ -61,7 +63,7 @@ const ALL: Plan = Plan {
 
 const DMA: Plan = Plan {
     tests: &[DMA_TESTS],
-    without: &[DMA_SLEEP, DMA_UNPLUG],
+    without: &[DMA_SLEEP, DMA_UNPLUG, DMA_REACH],
     ..ALL
 };
 
@@ -133,6 +135,13 @@ pub const STOCK: &[Plan] = &[
         without: &[],
         ..DMA
     },
+    Plan {
+        name: "edu-far",
+        build: EDU_FAR,
+        tests: &[DMA_REACH],
+        without: &[],
+        ..DMA
+    },
     DMA_PULLED,
     GPIO_PCI,
     Plan {
@@ -186,7 +195,7 @@ const BOUNCE_CHECKED: Plan = Plan {
         ..EDU_BOUNCE
     },
     append: EVERYTHING_AND_POISON,
-    without: &[DMA_FAILING, DMA_SLEEP, DMA_UNPLUG],
+    without: &[DMA_FAILING, DMA_SLEEP, DMA_UNPLUG, DMA_REACH],
     ..DMA
 };
 
@@ -508,6 +517,7 @@ mod tests {
             ]
         );
         assert_eq!(runs_of(STOCK, "dma.sleep"), ["edu-sleep"]);
+        assert_eq!(runs_of(STOCK, "dma.reach."), ["edu-far"]);
         assert_eq!(runs_of(STOCK, "dma.unplug"), ["edu-unplug"]);
         assert_eq!(runs_of(STOCK, "life.fork"), ["virtme", "tiny"]);
         assert_eq!(runs_of(STOCK, "lockdown."), ["lockdown"]);

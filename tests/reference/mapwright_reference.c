@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mapwright_twin: the mapping methods of mapwright.ko, written in C.
+ * mapwright_reference: the mapping methods of mapwright.ko, written in C.
  *
  * What the Rust module is measured against: the same memory, mapped by the same calls of the
  * kernel, with the checks of a careful driver, and counted alike. It speaks the ioctls CREATE and DESTROY of
  * rust/uapi, for the pairs pages + remap, vmalloc + insert, pages + fault and pages + huge. One
- * flag is its own: TWIN_SINGLY inserts page by page, and gives one page per fault as textbooks do.
+ * flag is its own: REF_SINGLY inserts page by page, and gives one page per fault as textbooks do.
  *
  * Not for use: it has no limits, no tables of what it counts, no clock and no read(2).
  */
@@ -30,33 +30,33 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
-#define TWIN_BLOCK_PAGES	BIT(MAX_PAGE_ORDER)
-#define TWIN_PMD_PAGES		BIT(PMD_SHIFT - PAGE_SHIFT)
+#define REF_BLOCK_PAGES	BIT(MAX_PAGE_ORDER)
+#define REF_PMD_PAGES		BIT(PMD_SHIFT - PAGE_SHIFT)
 /* Pages that vm_insert_pages() gets at once, at mmap(2) and on a fault. */
-#define TWIN_BATCH		128
+#define REF_BATCH		128
 /* Pages that a fault maps: 2 MiB. */
-#define TWIN_WINDOW		(SZ_2M / PAGE_SIZE)
-#define TWIN_FIRST_OFFSET	BIT_ULL(30)
-#define TWIN_MAX_BYTES		BIT_ULL(40)
-#define TWIN_GFP		(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN | \
+#define REF_WINDOW		(SZ_2M / PAGE_SIZE)
+#define REF_FIRST_OFFSET	BIT_ULL(30)
+#define REF_MAX_BYTES		BIT_ULL(40)
+#define REF_GFP		(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN | \
 				 __GFP_RETRY_MAYFAIL)
 
 /* The interface, as in rust/uapi/mapwright_uapi.rs. */
-enum twin_backing {
-	TWIN_PAGES = 1,
-	TWIN_VMALLOC = 3,
+enum ref_backing {
+	REF_PAGES = 1,
+	REF_VMALLOC = 3,
 };
 
-enum twin_method {
-	TWIN_REMAP = 0,
-	TWIN_INSERT = 1,
-	TWIN_FAULT = 2,
-	TWIN_HUGE = 4,
+enum ref_method {
+	REF_REMAP = 0,
+	REF_INSERT = 1,
+	REF_FAULT = 2,
+	REF_HUGE = 4,
 };
 
-#define TWIN_SINGLY		BIT(0)
+#define REF_SINGLY		BIT(0)
 
-struct twin_create {
+struct ref_create {
 	__u32 size;
 	__u32 flags;
 	__u32 backing;
@@ -68,50 +68,50 @@ struct twin_create {
 	__u64 offset;
 };
 
-struct twin_destroy {
+struct ref_destroy {
 	__u32 size;
 	__u32 flags;
 	__u64 id;
 };
 
-#define TWIN_IOC_CREATE		_IO(0xE7, 1)
-#define TWIN_IOC_DESTROY	_IO(0xE7, 2)
+#define REF_IOC_CREATE		_IO(0xE7, 1)
+#define REF_IOC_DESTROY	_IO(0xE7, 2)
 
 /* What happened, as mapwright.ko counts it: in all, and of a region. */
-struct twin_counters {
+struct ref_counters {
 	unsigned long pages_mapped;
 	unsigned long vmas_opened;
 	unsigned long vmas_closed;
 	unsigned long faults_failed;
 };
 
-struct twin_use {
+struct ref_use {
 	unsigned long mmaps;
 	unsigned long faults_read;
 	unsigned long faults_write;
 	unsigned long pages_faulted;
 };
 
-static DEFINE_PER_CPU(struct twin_counters, twin_counters);
+static DEFINE_PER_CPU(struct ref_counters, ref_counters);
 
 /* A region; its session and each VMA hold a reference. */
-struct twin_region {
+struct ref_region {
 	struct kref ref;
 	struct list_head node;
 	u64 id;
 	unsigned long pgoff;
 	unsigned long nr_pages;
-	enum twin_method method;
+	enum ref_method method;
 	unsigned long window;
 	atomic_t vmas;
-	struct twin_use __percpu *use;
+	struct ref_use __percpu *use;
 	/* The memory: either of the two. */
 	void *vmalloc;
 	unsigned long nr_blocks;
 	void *blocks[] __counted_by(nr_blocks);
 };
 
-struct twin_session {
+struct ref_session {
 	/* Protects what follows. */
 	struct mutex lock;
 	struct list_head regions;
@@ -119,52 +119,52 @@ struct twin_session {
 	u64 next_id;
 };
 
-static unsigned long twin_block_pages(struct twin_region *region, unsigned long i)
+static unsigned long ref_block_pages(struct ref_region *region, unsigned long i)
 {
-	return min(TWIN_BLOCK_PAGES, region->nr_pages - i * TWIN_BLOCK_PAGES);
+	return min(REF_BLOCK_PAGES, region->nr_pages - i * REF_BLOCK_PAGES);
 }
 
-static void twin_region_free(struct kref *ref)
+static void ref_region_free(struct kref *ref)
 {
-	struct twin_region *region = container_of(ref, struct twin_region, ref);
+	struct ref_region *region = container_of(ref, struct ref_region, ref);
 	unsigned long i;
 
 	vfree(region->vmalloc);
 	for (i = 0; i < region->nr_blocks && region->blocks[i]; i++)
-		free_pages_exact(region->blocks[i], twin_block_pages(region, i) * PAGE_SIZE);
+		free_pages_exact(region->blocks[i], ref_block_pages(region, i) * PAGE_SIZE);
 	free_percpu(region->use);
 	kfree(region);
 }
 
-static void twin_region_put(struct twin_region *region)
+static void ref_region_put(struct ref_region *region)
 {
-	kref_put(&region->ref, twin_region_free);
+	kref_put(&region->ref, ref_region_free);
 }
 
-static int twin_region_fill(struct twin_region *region)
+static int ref_region_fill(struct ref_region *region)
 {
 	unsigned long i;
 
 	for (i = 0; i < region->nr_blocks; i++) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		region->blocks[i] = alloc_pages_exact(twin_block_pages(region, i) * PAGE_SIZE,
-						      TWIN_GFP);
+		region->blocks[i] = alloc_pages_exact(ref_block_pages(region, i) * PAGE_SIZE,
+						      REF_GFP);
 		if (!region->blocks[i])
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-static struct twin_region *twin_region_new(const struct twin_create *create)
+static struct ref_region *ref_region_new(const struct ref_create *create)
 {
 	unsigned long nr_pages = create->bytes / PAGE_SIZE;
 	unsigned long nr_blocks = 0;
-	struct twin_region *region;
+	struct ref_region *region;
 	int ret = 0;
 
-	if (create->backing == TWIN_PAGES)
-		nr_blocks = DIV_ROUND_UP(nr_pages, TWIN_BLOCK_PAGES);
+	if (create->backing == REF_PAGES)
+		nr_blocks = DIV_ROUND_UP(nr_pages, REF_BLOCK_PAGES);
 	region = kzalloc(struct_size(region, blocks, nr_blocks),
 			 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!region)
@@ -173,68 +173,68 @@ static struct twin_region *twin_region_new(const struct twin_create *create)
 	region->nr_pages = nr_pages;
 	region->nr_blocks = nr_blocks;
 	region->method = create->method;
-	region->window = create->flags & TWIN_SINGLY ? 1 : TWIN_WINDOW;
+	region->window = create->flags & REF_SINGLY ? 1 : REF_WINDOW;
 
-	region->use = alloc_percpu(struct twin_use);
+	region->use = alloc_percpu(struct ref_use);
 	if (!region->use) {
 		ret = -ENOMEM;
-	} else if (create->backing == TWIN_PAGES) {
-		ret = twin_region_fill(region);
+	} else if (create->backing == REF_PAGES) {
+		ret = ref_region_fill(region);
 	} else {
-		region->vmalloc = __vmalloc(nr_pages * PAGE_SIZE, TWIN_GFP);
+		region->vmalloc = __vmalloc(nr_pages * PAGE_SIZE, REF_GFP);
 		if (!region->vmalloc)
 			ret = -ENOMEM;
 	}
 	if (ret) {
-		twin_region_put(region);
+		ref_region_put(region);
 		return ERR_PTR(ret);
 	}
 	return region;
 }
 
-static void *twin_addr(struct twin_region *region, unsigned long page)
+static void *ref_addr(struct ref_region *region, unsigned long page)
 {
-	return region->blocks[page / TWIN_BLOCK_PAGES] + page % TWIN_BLOCK_PAGES * PAGE_SIZE;
+	return region->blocks[page / REF_BLOCK_PAGES] + page % REF_BLOCK_PAGES * PAGE_SIZE;
 }
 
-static unsigned long twin_pfn(struct twin_region *region, unsigned long page)
+static unsigned long ref_pfn(struct ref_region *region, unsigned long page)
 {
-	return PHYS_PFN(__pa(twin_addr(region, page)));
+	return PHYS_PFN(__pa(ref_addr(region, page)));
 }
 
-static struct page *twin_page(struct twin_region *region, unsigned long page)
+static struct page *ref_page(struct ref_region *region, unsigned long page)
 {
 	if (region->vmalloc)
 		return vmalloc_to_page(region->vmalloc + page * PAGE_SIZE);
-	return virt_to_page(twin_addr(region, page));
+	return virt_to_page(ref_addr(region, page));
 }
 
-static void twin_vma_open(struct vm_area_struct *vma)
+static void ref_vma_open(struct vm_area_struct *vma)
 {
-	struct twin_region *region = vma->vm_private_data;
+	struct ref_region *region = vma->vm_private_data;
 
 	kref_get(&region->ref);
 	atomic_inc(&region->vmas);
-	this_cpu_inc(twin_counters.vmas_opened);
+	this_cpu_inc(ref_counters.vmas_opened);
 }
 
-static void twin_vma_close(struct vm_area_struct *vma)
+static void ref_vma_close(struct vm_area_struct *vma)
 {
-	struct twin_region *region = vma->vm_private_data;
+	struct ref_region *region = vma->vm_private_data;
 
 	atomic_dec(&region->vmas);
-	this_cpu_inc(twin_counters.vmas_closed);
-	twin_region_put(region);
+	this_cpu_inc(ref_counters.vmas_closed);
+	ref_region_put(region);
 }
 
 /* A fault ends like this, and has mapped so many pages. */
-static vm_fault_t twin_faulted(struct vm_fault *vmf, vm_fault_t ret, unsigned long nr_pages)
+static vm_fault_t ref_faulted(struct vm_fault *vmf, vm_fault_t ret, unsigned long nr_pages)
 {
-	struct twin_region *region = vmf->vma->vm_private_data;
+	struct ref_region *region = vmf->vma->vm_private_data;
 
 	this_cpu_add(region->use->pages_faulted, nr_pages);
 	if (ret & VM_FAULT_ERROR)
-		this_cpu_inc(twin_counters.faults_failed);
+		this_cpu_inc(ref_counters.faults_failed);
 	else if (vmf->flags & FAULT_FLAG_WRITE)
 		this_cpu_inc(region->use->faults_write);
 	else
@@ -243,11 +243,11 @@ static vm_fault_t twin_faulted(struct vm_fault *vmf, vm_fault_t ret, unsigned lo
 }
 
 /* The pages around the one that was touched which the window, the VMA and the memory have. */
-static bool twin_around(struct vm_fault *vmf, unsigned long *touched, unsigned long *first,
+static bool ref_around(struct vm_fault *vmf, unsigned long *touched, unsigned long *first,
 			unsigned long *end)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	struct twin_region *region = vma->vm_private_data;
+	struct ref_region *region = vma->vm_private_data;
 	unsigned long before = (vmf->address - vma->vm_start) >> PAGE_SHIFT;
 	unsigned long after = (vma->vm_end - vmf->address) >> PAGE_SHIFT;
 
@@ -261,35 +261,35 @@ static bool twin_around(struct vm_fault *vmf, unsigned long *touched, unsigned l
 }
 
 /* Inserts pages from *next on until one fails, and moves *next on. */
-static int twin_insert_from(struct vm_fault *vmf, unsigned long touched, unsigned long *next,
+static int ref_insert_from(struct vm_fault *vmf, unsigned long touched, unsigned long *next,
 			    unsigned long end)
 {
-	struct twin_region *region = vmf->vma->vm_private_data;
+	struct ref_region *region = vmf->vma->vm_private_data;
 	unsigned long addr = vmf->address - (touched - *next) * PAGE_SIZE;
-	unsigned long nr = min(end - *next, TWIN_BATCH);
+	unsigned long nr = min(end - *next, REF_BATCH);
 	unsigned long left = nr;
-	struct page *pages[TWIN_BATCH];
+	struct page *pages[REF_BATCH];
 	unsigned long i;
 	int err;
 
 	for (i = 0; i < nr; i++)
-		pages[i] = twin_page(region, *next + i);
+		pages[i] = ref_page(region, *next + i);
 	err = vm_insert_pages(vmf->vma, addr, pages, &left);
 	*next += nr - left;
 	return err;
 }
 
-static vm_fault_t twin_fault(struct vm_fault *vmf)
+static vm_fault_t ref_fault(struct vm_fault *vmf)
 {
 	unsigned long touched, next, end, from;
 	unsigned long inserted = 0;
 	int err;
 
-	if (!twin_around(vmf, &touched, &next, &end))
-		return twin_faulted(vmf, VM_FAULT_SIGBUS, 0);
+	if (!ref_around(vmf, &touched, &next, &end))
+		return ref_faulted(vmf, VM_FAULT_SIGBUS, 0);
 	do {
 		from = next;
-		err = twin_insert_from(vmf, touched, &next, end);
+		err = ref_insert_from(vmf, touched, &next, end);
 		inserted += next - from;
 		if (err && next < touched) {
 			/* Some was there already: what was touched matters, and what follows. */
@@ -299,54 +299,54 @@ static vm_fault_t twin_fault(struct vm_fault *vmf)
 	} while (!err && next < end);
 	/* With what was touched; or another thread was faster, or took the page table away. */
 	if (next > touched || err == -EBUSY || err == -EFAULT)
-		return twin_faulted(vmf, VM_FAULT_NOPAGE, inserted);
-	return twin_faulted(vmf, vmf_error(err), inserted);
+		return ref_faulted(vmf, VM_FAULT_NOPAGE, inserted);
+	return ref_faulted(vmf, vmf_error(err), inserted);
 }
 
 /* Where there is no page table yet: before a fault, the kernel would allocate one, too. */
-static vm_fault_t twin_fault_table(struct vm_fault *vmf, unsigned int order)
+static vm_fault_t ref_fault_table(struct vm_fault *vmf, unsigned int order)
 {
-	return order == PMD_SHIFT - PAGE_SHIFT ? twin_fault(vmf) : VM_FAULT_FALLBACK;
+	return order == PMD_SHIFT - PAGE_SHIFT ? ref_fault(vmf) : VM_FAULT_FALLBACK;
 }
 
 /* As in textbooks: the kernel does the rest, and again for the next page. */
-static vm_fault_t twin_fault_singly(struct vm_fault *vmf)
+static vm_fault_t ref_fault_singly(struct vm_fault *vmf)
 {
-	struct twin_region *region = vmf->vma->vm_private_data;
+	struct ref_region *region = vmf->vma->vm_private_data;
 	unsigned long page = vmf->pgoff - region->pgoff;
 
 	if (page >= region->nr_pages)
-		return twin_faulted(vmf, VM_FAULT_SIGBUS, 0);
-	vmf->page = twin_page(region, page);
+		return ref_faulted(vmf, VM_FAULT_SIGBUS, 0);
+	vmf->page = ref_page(region, page);
 	get_page(vmf->page);
-	return twin_faulted(vmf, 0, 1);
+	return ref_faulted(vmf, 0, 1);
 }
 
-static vm_fault_t twin_fault_pfn(struct vm_fault *vmf)
+static vm_fault_t ref_fault_pfn(struct vm_fault *vmf)
 {
-	struct twin_region *region = vmf->vma->vm_private_data;
+	struct ref_region *region = vmf->vma->vm_private_data;
 	unsigned long touched, first, end, page, addr;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 	unsigned long nr_inserted = 0;
 	vm_fault_t inserted;
 
-	if (!twin_around(vmf, &touched, &first, &end))
-		return twin_faulted(vmf, VM_FAULT_SIGBUS, 0);
+	if (!ref_around(vmf, &touched, &first, &end))
+		return ref_faulted(vmf, VM_FAULT_SIGBUS, 0);
 	addr = vmf->address - (touched - first) * PAGE_SIZE;
 	for (page = first; page < end; page++, addr += PAGE_SIZE) {
-		inserted = vmf_insert_pfn(vmf->vma, addr, twin_pfn(region, page));
+		inserted = vmf_insert_pfn(vmf->vma, addr, ref_pfn(region, page));
 		if (page == touched)
 			ret = inserted;
 		if (!(inserted & VM_FAULT_ERROR))
 			nr_inserted++;
 	}
-	return twin_faulted(vmf, ret, nr_inserted);
+	return ref_faulted(vmf, ret, nr_inserted);
 }
 
-static vm_fault_t twin_huge_fault(struct vm_fault *vmf, unsigned int order)
+static vm_fault_t ref_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	struct twin_region *region = vma->vm_private_data;
+	struct ref_region *region = vma->vm_private_data;
 	unsigned long start = vmf->address & PMD_MASK;
 	unsigned long within = (vmf->address - start) >> PAGE_SHIFT;
 	unsigned long first, pfn;
@@ -360,42 +360,42 @@ static vm_fault_t twin_huge_fault(struct vm_fault *vmf, unsigned int order)
 		return VM_FAULT_FALLBACK;
 	first = vmf->pgoff - region->pgoff - within;
 	if (first >= region->nr_pages ||
-	    first % TWIN_BLOCK_PAGES + TWIN_PMD_PAGES > TWIN_BLOCK_PAGES ||
-	    first + TWIN_PMD_PAGES > region->nr_pages)
+	    first % REF_BLOCK_PAGES + REF_PMD_PAGES > REF_BLOCK_PAGES ||
+	    first + REF_PMD_PAGES > region->nr_pages)
 		return VM_FAULT_FALLBACK;
-	pfn = twin_pfn(region, first);
-	if (!IS_ALIGNED(pfn, TWIN_PMD_PAGES))
+	pfn = ref_pfn(region, first);
+	if (!IS_ALIGNED(pfn, REF_PMD_PAGES))
 		return VM_FAULT_FALLBACK;
 	ret = vmf_insert_pfn_pmd(vmf, pfn, vmf->flags & FAULT_FLAG_WRITE);
-	return twin_faulted(vmf, ret, ret & VM_FAULT_ERROR ? 0 : TWIN_PMD_PAGES);
+	return ref_faulted(vmf, ret, ret & VM_FAULT_ERROR ? 0 : REF_PMD_PAGES);
 }
 
-static const struct vm_operations_struct twin_eager_ops = {
-	.open = twin_vma_open,
-	.close = twin_vma_close,
+static const struct vm_operations_struct ref_eager_ops = {
+	.open = ref_vma_open,
+	.close = ref_vma_close,
 };
 
-static const struct vm_operations_struct twin_fault_ops = {
-	.open = twin_vma_open,
-	.close = twin_vma_close,
-	.fault = twin_fault,
-	.huge_fault = twin_fault_table,
+static const struct vm_operations_struct ref_fault_ops = {
+	.open = ref_vma_open,
+	.close = ref_vma_close,
+	.fault = ref_fault,
+	.huge_fault = ref_fault_table,
 };
 
-static const struct vm_operations_struct twin_fault_singly_ops = {
-	.open = twin_vma_open,
-	.close = twin_vma_close,
-	.fault = twin_fault_singly,
+static const struct vm_operations_struct ref_fault_singly_ops = {
+	.open = ref_vma_open,
+	.close = ref_vma_close,
+	.fault = ref_fault_singly,
 };
 
-static const struct vm_operations_struct twin_huge_ops = {
-	.open = twin_vma_open,
-	.close = twin_vma_close,
-	.fault = twin_fault_pfn,
-	.huge_fault = twin_huge_fault,
+static const struct vm_operations_struct ref_huge_ops = {
+	.open = ref_vma_open,
+	.close = ref_vma_close,
+	.fault = ref_fault_pfn,
+	.huge_fault = ref_huge_fault,
 };
 
-static int twin_remap(struct twin_region *region, struct vm_area_struct *vma, unsigned long page)
+static int ref_remap(struct ref_region *region, struct vm_area_struct *vma, unsigned long page)
 {
 	unsigned long addr = vma->vm_start;
 	unsigned long bytes;
@@ -404,34 +404,34 @@ static int twin_remap(struct twin_region *region, struct vm_area_struct *vma, un
 	if ((vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE)
 		return -EINVAL;
 	for (; addr < vma->vm_end; addr += bytes, page += bytes >> PAGE_SHIFT) {
-		bytes = (TWIN_BLOCK_PAGES - page % TWIN_BLOCK_PAGES) * PAGE_SIZE;
+		bytes = (REF_BLOCK_PAGES - page % REF_BLOCK_PAGES) * PAGE_SIZE;
 		bytes = min(bytes, vma->vm_end - addr);
-		ret = remap_pfn_range(vma, addr, twin_pfn(region, page), bytes, vma->vm_page_prot);
+		ret = remap_pfn_range(vma, addr, ref_pfn(region, page), bytes, vma->vm_page_prot);
 		if (ret)
 			return ret;
 	}
-	vma->vm_ops = &twin_eager_ops;
+	vma->vm_ops = &ref_eager_ops;
 	return 0;
 }
 
-static int twin_insert_singly(struct twin_region *region, struct vm_area_struct *vma,
+static int ref_insert_singly(struct ref_region *region, struct vm_area_struct *vma,
 			      unsigned long page)
 {
 	unsigned long addr;
 	int ret;
 
 	for (addr = vma->vm_start; addr < vma->vm_end; addr += PAGE_SIZE, page++) {
-		ret = vm_insert_page(vma, addr, twin_page(region, page));
+		ret = vm_insert_page(vma, addr, ref_page(region, page));
 		if (ret)
 			return ret;
 	}
 	return 0;
 }
 
-static int twin_insert_batches(struct twin_region *region, struct vm_area_struct *vma,
+static int ref_insert_batches(struct ref_region *region, struct vm_area_struct *vma,
 			       unsigned long page)
 {
-	struct page *pages[TWIN_BATCH];
+	struct page *pages[REF_BATCH];
 	unsigned long addr = vma->vm_start;
 	unsigned long i, nr, left;
 	int ret;
@@ -439,9 +439,9 @@ static int twin_insert_batches(struct twin_region *region, struct vm_area_struct
 	for (; addr < vma->vm_end; addr += nr * PAGE_SIZE, page += nr) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		nr = min(TWIN_BATCH, (vma->vm_end - addr) >> PAGE_SHIFT);
+		nr = min(REF_BATCH, (vma->vm_end - addr) >> PAGE_SHIFT);
 		for (i = 0; i < nr; i++)
-			pages[i] = twin_page(region, page + i);
+			pages[i] = ref_page(region, page + i);
 		left = nr;
 		ret = vm_insert_pages(vma, addr, pages, &left);
 		if (ret)
@@ -450,58 +450,58 @@ static int twin_insert_batches(struct twin_region *region, struct vm_area_struct
 	return 0;
 }
 
-static int twin_insert(struct twin_region *region, struct vm_area_struct *vma, unsigned long page)
+static int ref_insert(struct ref_region *region, struct vm_area_struct *vma, unsigned long page)
 {
 	int ret;
 
 	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTDUMP);
 	if (region->window == 1)
-		ret = twin_insert_singly(region, vma, page);
+		ret = ref_insert_singly(region, vma, page);
 	else
-		ret = twin_insert_batches(region, vma, page);
+		ret = ref_insert_batches(region, vma, page);
 	if (!ret)
-		vma->vm_ops = &twin_eager_ops;
+		vma->vm_ops = &ref_eager_ops;
 	return ret;
 }
 
-static int twin_on_fault(struct twin_region *region, struct vm_area_struct *vma)
+static int ref_on_fault(struct ref_region *region, struct vm_area_struct *vma)
 {
 	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTDUMP);
-	vma->vm_ops = region->window == 1 ? &twin_fault_singly_ops : &twin_fault_ops;
+	vma->vm_ops = region->window == 1 ? &ref_fault_singly_ops : &ref_fault_ops;
 	return 0;
 }
 
-static int twin_huge(struct vm_area_struct *vma)
+static int ref_huge(struct vm_area_struct *vma)
 {
 	if ((vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE)
 		return -EINVAL;
 	vm_flags_set(vma, VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP);
-	vma->vm_ops = &twin_huge_ops;
+	vma->vm_ops = &ref_huge_ops;
 	return 0;
 }
 
-static int twin_map(struct twin_region *region, struct vm_area_struct *vma)
+static int ref_map(struct ref_region *region, struct vm_area_struct *vma)
 {
 	unsigned long page = vma->vm_pgoff - region->pgoff;
 
 	if (vma_pages(vma) > region->nr_pages - page)
 		return -EINVAL;
 	switch (region->method) {
-	case TWIN_REMAP:
-		return twin_remap(region, vma, page);
-	case TWIN_INSERT:
-		return twin_insert(region, vma, page);
-	case TWIN_FAULT:
-		return twin_on_fault(region, vma);
-	case TWIN_HUGE:
-		return twin_huge(vma);
+	case REF_REMAP:
+		return ref_remap(region, vma, page);
+	case REF_INSERT:
+		return ref_insert(region, vma, page);
+	case REF_FAULT:
+		return ref_on_fault(region, vma);
+	case REF_HUGE:
+		return ref_huge(vma);
 	}
 	return -EINVAL;
 }
 
-static struct twin_region *twin_find(struct twin_session *session, unsigned long pgoff)
+static struct ref_region *ref_find(struct ref_session *session, unsigned long pgoff)
 {
-	struct twin_region *region;
+	struct ref_region *region;
 
 	list_for_each_entry(region, &session->regions, node)
 		if (pgoff >= region->pgoff && pgoff - region->pgoff < region->nr_pages)
@@ -509,10 +509,10 @@ static struct twin_region *twin_find(struct twin_session *session, unsigned long
 	return NULL;
 }
 
-static int twin_mmap(struct file *file, struct vm_area_struct *vma)
+static int ref_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	struct twin_session *session = file->private_data;
-	struct twin_region *region;
+	struct ref_session *session = file->private_data;
+	struct ref_region *region;
 	int ret;
 
 	if (vma->vm_flags & VM_EXEC)
@@ -520,42 +520,42 @@ static int twin_mmap(struct file *file, struct vm_area_struct *vma)
 	vm_flags_clear(vma, VM_MAYEXEC);
 
 	scoped_guard(mutex, &session->lock) {
-		region = twin_find(session, vma->vm_pgoff);
+		region = ref_find(session, vma->vm_pgoff);
 		if (!region)
 			return -EINVAL;
 		/* The reference and the count are the VMA's, if all goes well. */
 		kref_get(&region->ref);
 		atomic_inc(&region->vmas);
 	}
-	ret = twin_map(region, vma);
+	ret = ref_map(region, vma);
 	if (ret) {
 		/* Entries are visible at once: they have to go before the memory can. */
 		zap_vma_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
 		atomic_dec(&region->vmas);
-		twin_region_put(region);
+		ref_region_put(region);
 		return ret;
 	}
 	vma->vm_private_data = region;
-	this_cpu_inc(twin_counters.vmas_opened);
-	this_cpu_add(twin_counters.pages_mapped, vma_pages(vma));
+	this_cpu_inc(ref_counters.vmas_opened);
+	this_cpu_add(ref_counters.pages_mapped, vma_pages(vma));
 	this_cpu_inc(region->use->mmaps);
 	return 0;
 }
 
-static bool twin_is_known(const struct twin_create *create)
+static bool ref_is_known(const struct ref_create *create)
 {
 	switch (create->method) {
-	case TWIN_REMAP:
-	case TWIN_FAULT:
-	case TWIN_HUGE:
-		return create->backing == TWIN_PAGES;
-	case TWIN_INSERT:
-		return create->backing == TWIN_VMALLOC;
+	case REF_REMAP:
+	case REF_FAULT:
+	case REF_HUGE:
+		return create->backing == REF_PAGES;
+	case REF_INSERT:
+		return create->backing == REF_VMALLOC;
 	}
 	return false;
 }
 
-static int twin_read(void *to, size_t bytes, const void __user *from)
+static int ref_read(void *to, size_t bytes, const void __user *from)
 {
 	u32 size;
 
@@ -566,29 +566,29 @@ static int twin_read(void *to, size_t bytes, const void __user *from)
 	return copy_struct_from_user(to, bytes, from, size);
 }
 
-static long twin_ioctl_create(struct twin_session *session, void __user *arg)
+static long ref_ioctl_create(struct ref_session *session, void __user *arg)
 {
-	struct twin_create create;
-	struct twin_region *region;
+	struct ref_create create;
+	struct ref_region *region;
 	unsigned long align;
 	int ret;
 
-	ret = twin_read(&create, sizeof(create), arg);
+	ret = ref_read(&create, sizeof(create), arg);
 	if (ret)
 		return ret;
-	if (create.flags & ~TWIN_SINGLY || create.caching || create.reserved || !create.bytes ||
-	    create.bytes > TWIN_MAX_BYTES)
+	if (create.flags & ~REF_SINGLY || create.caching || create.reserved || !create.bytes ||
+	    create.bytes > REF_MAX_BYTES)
 		return -EINVAL;
-	if (!twin_is_known(&create))
+	if (!ref_is_known(&create))
 		return -EOPNOTSUPP;
 
 	create.bytes = PAGE_ALIGN(create.bytes);
-	region = twin_region_new(&create);
+	region = ref_region_new(&create);
 	if (IS_ERR(region))
 		return PTR_ERR(region);
 
 	scoped_guard(mutex, &session->lock) {
-		align = region->nr_pages >= TWIN_PMD_PAGES ? TWIN_PMD_PAGES : 1;
+		align = region->nr_pages >= REF_PMD_PAGES ? REF_PMD_PAGES : 1;
 		region->pgoff = ALIGN(session->next_pgoff, align);
 		region->id = ++session->next_id;
 		session->next_pgoff = region->pgoff + region->nr_pages + 1;
@@ -596,7 +596,7 @@ static long twin_ioctl_create(struct twin_session *session, void __user *arg)
 	create.id = region->id;
 	create.offset = (u64)region->pgoff << PAGE_SHIFT;
 	if (copy_to_user(arg, &create, sizeof(create))) {
-		twin_region_put(region);
+		ref_region_put(region);
 		return -EFAULT;
 	}
 	guard(mutex)(&session->lock);
@@ -604,13 +604,13 @@ static long twin_ioctl_create(struct twin_session *session, void __user *arg)
 	return 0;
 }
 
-static long twin_ioctl_destroy(struct twin_session *session, void __user *arg)
+static long ref_ioctl_destroy(struct ref_session *session, void __user *arg)
 {
-	struct twin_region *found = NULL, *region;
-	struct twin_destroy destroy;
+	struct ref_region *found = NULL, *region;
+	struct ref_destroy destroy;
 	int ret;
 
-	ret = twin_read(&destroy, sizeof(destroy), arg);
+	ret = ref_read(&destroy, sizeof(destroy), arg);
 	if (ret)
 		return ret;
 	if (destroy.flags)
@@ -630,66 +630,66 @@ static long twin_ioctl_destroy(struct twin_session *session, void __user *arg)
 			return -EBUSY;
 		list_del(&found->node);
 	}
-	twin_region_put(found);
+	ref_region_put(found);
 	return 0;
 }
 
-static long twin_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+static long ref_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	struct twin_session *session = file->private_data;
+	struct ref_session *session = file->private_data;
 
 	switch (cmd) {
-	case TWIN_IOC_CREATE:
-		return twin_ioctl_create(session, (void __user *)arg);
-	case TWIN_IOC_DESTROY:
-		return twin_ioctl_destroy(session, (void __user *)arg);
+	case REF_IOC_CREATE:
+		return ref_ioctl_create(session, (void __user *)arg);
+	case REF_IOC_DESTROY:
+		return ref_ioctl_destroy(session, (void __user *)arg);
 	}
 	return -ENOTTY;
 }
 
-static int twin_open(struct inode *inode, struct file *file)
+static int ref_open(struct inode *inode, struct file *file)
 {
-	struct twin_session *session;
+	struct ref_session *session;
 
 	session = kzalloc_obj(*session, GFP_KERNEL_ACCOUNT);
 	if (!session)
 		return -ENOMEM;
 	mutex_init(&session->lock);
 	INIT_LIST_HEAD(&session->regions);
-	session->next_pgoff = TWIN_FIRST_OFFSET >> PAGE_SHIFT;
+	session->next_pgoff = REF_FIRST_OFFSET >> PAGE_SHIFT;
 	file->private_data = session;
 	return 0;
 }
 
-static int twin_release(struct inode *inode, struct file *file)
+static int ref_release(struct inode *inode, struct file *file)
 {
-	struct twin_session *session = file->private_data;
-	struct twin_region *region, *next;
+	struct ref_session *session = file->private_data;
+	struct ref_region *region, *next;
 
 	list_for_each_entry_safe(region, next, &session->regions, node)
-		twin_region_put(region);
+		ref_region_put(region);
 	mutex_destroy(&session->lock);
 	kfree(session);
 	return 0;
 }
 
-static const struct file_operations twin_fops = {
+static const struct file_operations ref_fops = {
 	.owner = THIS_MODULE,
-	.open = twin_open,
-	.release = twin_release,
-	.mmap = twin_mmap,
+	.open = ref_open,
+	.release = ref_release,
+	.mmap = ref_mmap,
 	.get_unmapped_area = thp_get_unmapped_area,
-	.unlocked_ioctl = twin_ioctl,
+	.unlocked_ioctl = ref_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 };
 
-static struct miscdevice twin_misc = {
+static struct miscdevice ref_misc = {
 	.minor = MISC_DYNAMIC_MINOR,
 	.name = KBUILD_MODNAME,
-	.fops = &twin_fops,
+	.fops = &ref_fops,
 	.mode = 0600,
 };
-module_misc_device(twin_misc);
+module_misc_device(ref_misc);
 
 MODULE_AUTHOR("The mapwright developers");
 MODULE_DESCRIPTION("The mapping methods of mapwright in C, to measure it against");

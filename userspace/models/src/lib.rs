@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Small models of Linux's memory management, driven by scripts.
+//!
+//! A model knows no kernel and does no I/O: a script goes in, what each step did comes out, as rows of a
+//!
+//! ```
+//! use mapwright_models::{run, Kind};
+//!
+//! let told = run(Kind::Buddy, "pool 0x1000 2\nalloc 1\n").unwrap();
+//! let last = told.rows().last().unwrap();
+//! assert_eq!(last.last, "Lower half 0x1000 (2 pages) → caller");
+//!
+//! let wrong = run(Kind::Buddy, "alloc 1\nfree 0x2000\n").unwrap_err();
+//! assert_eq!(wrong.to_string(), "line 2: no block that was given begins at 0x2000");
+//! ```
+
+pub mod buddy;
+pub mod cow;
+pub mod dma;
+mod kind;
+pub mod lru;
+pub mod marks;
+mod picture;
+mod random;
+mod script;
+pub mod slub;
+mod told;
+pub mod walk;
+pub mod watermark;
+
+pub use kind::{run, Kind};
+pub use picture::picture;
+pub use random::random_script;
+pub use script::{parse as number, steps, Wrong};
+pub use told::{Row, State, Step, Told};

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! docs/models.md is what the models tell today. With MAPWRIGHT_WRITE=1 it is written.
+
+use mapwright_models::{run, Kind, Told};
+use std::{env, fmt::Write as _, fs};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/models.md");
+
+const HEAD: &str = "\
+# Seven small models
+
+What textbooks sketch as seven small programs, as models that do a script's steps one by one: `mapwright model NAME`.
+Without `--script FILE` they do the example below; `--script -` reads standard input, `--steps` lists the steps that a
+model knows, `--json` prints JSON, `--svg FILE` draws, in light and dark. The examples are those of the textbook where it
+has one; where its table contradicts itself or the kernel, the notes below say so.
+
+`--check` does the same steps on the running kernel, side by side, and says where the two part: for buddy, slub, walk,
+cow and dma. It needs root and the modules: in the emulated machine,
+`scripts/vm run --boot tiny -- mapwright model buddy --check`.
+
+This page is written by `MAPWRIGHT_WRITE=1 cargo test -p mapwright-models --test page`.
+";
+
+/// What `--check` does.
+fn check(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Buddy => {
+            "`--check` makes a pool of the kernel's: a free block whose buddy is held, while nothing else between order 4 \
+             and the largest is free. A page of the model's is 16 of the kernel's there, as each processor keeps smaller \
+             blocks at hand. Blocks, and the counts of all free lists, are compared after each step; the kernel's trace \
+             events are shown. Pools of up to order 4."
+        }
+        Kind::Slub => {
+            "`--check` takes kmalloc() objects: which is given again is compared. Kernels with sheaves part from the \
+             model where an object of another slab is freed and comes back first."
+        }
+        Kind::Walk => {
+            "`--check` maps memory at the script's addresses and walks the real tables: indices and page sizes must be the \
+             model's, and the model, given the kernel's entries, must find the kernel's frame. x86-64 only."
+        }
+        Kind::Cow => {
+            "`--check` forks real processes. After each step the frame, the write bit and the number of mappings of each \
+             page are compared, and whether a store faulted."
+        }
+        Kind::Watermark => {
+            "There is no `--check`: a script's watermarks are not the kernel's. `mapwright prove B16` has the kernel cross \
+             its own, and uses the same arithmetic."
+        }
+        Kind::Lru => "There is no `--check` yet.",
+        Kind::Dma => {
+            "`--check` lends such buffers to QEMU's edu device, and has it write: in a machine with `-device edu`, without an \
+             IOMMU or behind one. Steps about the other kind of machine are left out, and so are writes that would hit \
+             somebody's memory."
+        }
+    }
+}
+
+fn table(told: &Told) -> String {
+    let line = |cells: &[&str]| format!("| {} |\n", cells.join(" | "));
+    let columns: Vec<&str> = told.columns.iter().map(String::as_str).collect();
+    let rule: Vec<&str> = columns.iter().map(|_| "---").collect();
+    let rows = told.rows().map(|row| line(&told.cells(row)));
+    [line(&columns), line(&rule)]
+        .into_iter()
+        .chain(rows)
+        .collect()
+}
+
+fn page() -> String {
+    let mut page = HEAD.to_owned();
+    for kind in Kind::ALL {
+        let told = run(kind, kind.example()).unwrap();
+        let _ = write!(
+            page,
+            "\n## {}: `mapwright model {}`\n\n```\n{}```\n\n{}\n",
+            kind.title(),
+            kind.name(),
+            kind.example(),
+            table(&told)
+        );
+        for note in kind.notes() {
+            let _ = writeln!(page, "- {note}");
+        }
+        let _ = writeln!(page, "\n{}", check(kind));
+    }
+    page
+}
+
+#[test]
+fn the_page_is_what_the_models_tell() {
+    let page = page();
+    if env::var_os("MAPWRIGHT_WRITE").is_some() {
+        fs::write(FILE, &page).unwrap();
+    }
+    let there = fs::read_to_string(FILE).unwrap_or_default();
+    assert!(
+        there == page,
+        "docs/models.md is not of today: write it with MAPWRIGHT_WRITE=1"
+    );
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The models of `mapwright-models` beside the running kernel: the same steps, done by both.
+
+mod buddy;
+mod cow;
+mod dma;
+mod family;
+mod lru;
+mod slub;
+mod walk;
+
+use crate::{not_testable, Lab, Need, Table};
+use anyhow::Result;
+use mapwright_models::Kind;
+use serde::Serialize;
+
+/// A step, as the model and the kernel did it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Side {
+    /// The line of the script; 0 of what is not in it.
+    pub line: usize,
+    /// The step.
+    pub step: String,
+    /// What the model did.
+    pub model: String,
+    /// What the kernel did.
+    pub kernel: String,
+    /// Whether that is the same.
+    pub agrees: bool,
+}
+
+/// A script, as the model and the kernel did it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Comparison {
+    /// How it was done, and where it was looked.
+    pub about: Vec<String>,
+    /// Step by step.
+    pub sides: Vec<Side>,
+    /// Whether all steps agree.
+    pub agrees: bool,
+    /// A sentence.
+    pub verdict: String,
+    /// Why the kernel may differ from the model.
+    pub reasons: Vec<String>,
+    /// What the kernel told: trace events, counters.
+    pub evidence: Vec<Table>,
+}
+
+impl Comparison {
+    /// A comparison of these steps.
+    fn new(about: Vec<String>, sides: Vec<Side>, reasons: &[&str]) -> Self {
+        let parts = sides.iter().find(|side| !side.agrees);
+        let verdict = match parts {
+            None => format!(
+                "the model and the kernel agree in all {} comparisons",
+                sides.len()
+            ),
+            Some(side) => format!("they part in line {}, {}", side.line, side.step),
+        };
+        Self {
+            about,
+            agrees: parts.is_none(),
+            verdict,
+            reasons: reasons.iter().map(|reason| (*reason).to_owned()).collect(),
+            evidence: Vec::new(),
+            sides,
+        }
+    }
+}
+
+/// Does the steps of a script on the running kernel, too.
+///
+/// # Errors
+///
+/// If the script is wrong, or it cannot be done: with [`crate::NotTestable`] if this machine is not the right one.
+pub fn check(kind: Kind, script: &str) -> Result<Comparison> {
+    let lab = Lab::here(Vec::new())?;
+    let (needs, check): (&[Need], fn(&str) -> Result<Comparison>) = match kind {
+        Kind::Buddy => (buddy::NEEDS, buddy::check),
+        Kind::Cow => (cow::NEEDS, cow::check),
+        Kind::Walk => (walk::NEEDS, walk::check),
+        Kind::Slub => (slub::NEEDS, slub::check),
+        Kind::Dma => (dma::NEEDS, dma::check),
+        Kind::Lru => (lru::NEEDS, lru::check),
+        Kind::Watermark => return not_testable(no_check(kind)),
+    };
+    let lacking = needs.iter().find_map(|need| need.lacking(&lab.machine));
+    match lacking {
+        Some(reason) => not_testable(reason),
+        None => check(script),
+    }
+}
+
+/// Why there is no check of a model.
+fn no_check(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Watermark => "a script's watermarks are not the kernel's: mapwright prove B16 has the kernel cross its own",
+        _ => "there is no check",
+    }
+}
