@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Who is charged for memory: the memory cgroup of the calling task, unless it is told to charge another.
+//!
+//! C headers: [`include/linux/memcontrol.h`](srctree/include/linux/memcontrol.h), [`include/linux/sched/mm.h`](srctree/include/linux/sched/mm.h)
+//!
+//! Documentation: [`Documentation/admin-guide/cgroup-v2.rst`](srctree/Documentation/admin-guide/cgroup-v2.rst)
 
 use crate::ffi;
 use kernel::ffi::c_void;

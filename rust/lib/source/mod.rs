@@ -173,7 +173,7 @@ pub trait Watch {
 
 /// Watches nothing.
 ///
-/// For an example, see [`pairs`](crate::source::pairs).
+/// For an example, see [`pairs`].
 pub struct Unwatched;
 
 impl Watch for Unwatched {}
