@@ -30,7 +30,7 @@ pub fn check(script: &str) -> Result<Comparison> {
     let first = model(&told.steps[0])?;
     let pages: Vec<u64> = first.processes[0].entries.keys().copied().collect();
     let _pinned = Pinned::to(0)?;
-    let memory = Anonymous::small(pages.len() * page_bytes())?;
+    let memory = Anonymous::small((pages.len() + 1) * page_bytes())?;
     memory.touch(0..memory.len())?;
     let mut seen = Seen {
         inspector: Inspector::open()?,

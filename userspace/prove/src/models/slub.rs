@@ -68,7 +68,7 @@ fn objects(mut model: Cache, steps: &[(usize, &str)]) -> Result<(Vec<Side>, Tabl
         .collect::<mapwright::Result<Vec<_>>>()?;
     let mut live: BTreeMap<u64, (u64, AllocDevice)> = BTreeMap::new();
     let mut addresses: BTreeMap<u64, u64> = BTreeMap::new();
-    let mut sides = Vec::new();
+    let mut sides: Vec<(Side, u64)> = Vec::new();
     let mut table = Table::new(
         "Where the objects are",
         ["object", "address", "from the one before"],
@@ -121,17 +121,29 @@ fn objects(mut model: Cache, steps: &[(usize, &str)]) -> Result<(Vec<Side>, Tabl
                 table.row([format!("obj[{object}]"), format!("{address:#x}"), apart]);
                 last = Some(address);
             }
-            sides.push(Side {
+            let side = Side {
                 line: *line,
                 step: (*text).to_owned(),
                 agrees: model_gave == kernel && address % BYTES == 0,
                 model: model_gave,
                 kernel,
-            });
+            };
+            match sides.last_mut() {
+                Some((last, times)) if *last == side => *times += 1,
+                _ => sides.push((side, 1)),
+            }
             addresses.retain(|_, other| *other != address);
             addresses.insert(object, address);
             live.insert(object, (address, device));
         }
     }
-    Ok((sides, table))
+    let told = sides.into_iter().map(|(side, times)| match times {
+        1 => side,
+        times => Side {
+            model: format!("{times} × {}", side.model),
+            kernel: format!("{times} × {}", side.kernel),
+            ..side
+        },
+    });
+    Ok((told.collect(), table))
 }
