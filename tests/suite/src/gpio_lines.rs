@@ -552,12 +552,12 @@ fn poll_tells_of_edges(_: &Context) -> Result<()> {
         bank.set_direction(line, false)?;
         press(&mut model, &bank, line.number(), Level::Low)?;
     }
-    let result = |bank: &Bank, timeout: u16| -> Result<PollFlags> {
+    let polled = |bank: &Bank, timeout: u16| -> Result<PollFlags> {
         let mut fds = [PollFd::new(bank.as_fd(), PollFlags::POLLIN)];
         poll(&mut fds, PollTimeout::from(timeout))?;
         fds[0].revents().context("unknown events")
     };
-    ensure!(told(&bank, 50)?.is_empty(), "nothing is watched yet");
+    ensure!(polled(&bank, 50)?.is_empty(), "nothing is watched yet");
     let from = settled(&mut model, &bank)?;
     bank.watch(first.mask() | second.mask(), second.mask())?;
     wait_for("the interrupt to be enabled", || {
@@ -565,30 +565,30 @@ fn poll_tells_of_edges(_: &Context) -> Result<()> {
             .since(from)
             .is_ok_and(|records| records.iter().any(armed))
     })?;
-    ensure!(told(&bank, 50)?.is_empty(), "there was no edge yet");
+    ensure!(polled(&bank, 50)?.is_empty(), "there was no edge yet");
     press(&mut model, &bank, first.number(), Level::High)?;
-    let flags = told(&bank, 10_000)?;
+    let flags = polled(&bank, 10_000)?;
     ensure!(
         flags.contains(PollFlags::POLLIN),
         "a rising edge: {flags:?}"
     );
     let events = bank.events()?;
     ensure!(events == (first.mask(), 0), "{events:x?}");
-    ensure!(told(&bank, 0)?.is_empty(), "it was told already");
+    ensure!(polled(&bank, 0)?.is_empty(), "it was told already");
     press(&mut model, &bank, first.number(), Level::Low)?;
     ensure!(
-        told(&bank, 50)?.is_empty(),
+        polled(&bank, 50)?.is_empty(),
         "its falling edges are not watched"
     );
     press(&mut model, &bank, second.number(), Level::High)?;
-    let flags = told(&bank, 10_000)?;
+    let flags = polled(&bank, 10_000)?;
     ensure!(
         flags.contains(PollFlags::POLLIN),
         "the other line: {flags:?}"
     );
     ensure!(bank.events()? == (second.mask(), 0), "of the other line");
     press(&mut model, &bank, second.number(), Level::Low)?;
-    let flags = told(&bank, 10_000)?;
+    let flags = polled(&bank, 10_000)?;
     ensure!(
         flags.contains(PollFlags::POLLIN),
         "a falling edge: {flags:?}"
@@ -603,14 +603,14 @@ fn poll_tells_of_edges(_: &Context) -> Result<()> {
         "no edge"
     );
     press(&mut model, &bank, first.number(), Level::High)?;
-    let flags = told(&bank, 10_000)?;
+    let flags = polled(&bank, 10_000)?;
     ensure!(
         flags.contains(PollFlags::POLLIN),
         "after a wait of another's: {flags:?}"
     );
     drop(other);
     let device = unbind()?;
-    let flags = told(&bank, 0)?;
+    let flags = polled(&bank, 0)?;
     ensure!(flags.contains(PollFlags::POLLHUP), "unbound: {flags:?}");
     drop(bank);
     device.bind()
