@@ -115,15 +115,18 @@ impl Side {
         let start = usize::try_from(offset).map_err(|_| EINVAL)?;
         let bytes = usize::try_from(bytes).map_err(|_| EINVAL)?;
         let end = start.checked_add(bytes).ok_or(EINVAL)?;
-        let (side, limit) = if id == 0 {
-            (Self::Buffer(start..end), BUFFER_BYTES)
-        } else if let Some(import) = mappings.lock().import(id) {
-            let limit = import.len();
-            (Self::Import(import, start..end), limit)
-        } else {
-            let region = session.by_id(id)?;
-            let limit = region.memory().len();
-            (Self::Region(region, start..end), limit)
+        let import = mappings.lock().import(id);
+        let (side, limit) = match import {
+            _ if id == 0 => (Self::Buffer(start..end), BUFFER_BYTES),
+            Some(import) => {
+                let limit = import.len();
+                (Self::Import(import, start..end), limit)
+            }
+            None => {
+                let region = session.by_id(id)?;
+                let limit = region.memory().len();
+                (Self::Region(region, start..end), limit)
+            }
         };
         if bytes == 0 || end > limit {
             return Err(EINVAL);

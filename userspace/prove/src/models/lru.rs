@@ -225,7 +225,7 @@ impl PageCache {
 
     /// A page's frame and its flags.
     fn flags(&mut self, name: &str) -> Result<(u64, u64)> {
-        let place = i64::try_from(self.place(name)?)?;
+        let place = nix::libc::off_t::try_from(self.place(name)?)?;
         let file = Self::open(false)?;
         let length = NonZeroUsize::new(page_bytes()).context("no bytes")?;
         // SAFETY: The kernel chooses an address where nothing is mapped, and nobody uses the memory.
@@ -236,7 +236,7 @@ impl PageCache {
                 ProtFlags::PROT_READ,
                 MapFlags::MAP_SHARED,
                 &file,
-                place.into(),
+                place,
             )
         };
         let addr = addr.context("mapping the disk")?;

@@ -69,6 +69,9 @@ impl Comparison {
     }
 }
 
+/// What compares a model with the kernel.
+type Check = fn(&str) -> Result<Comparison>;
+
 /// Does the steps of a script on the running kernel, too.
 ///
 /// # Errors
@@ -76,7 +79,7 @@ impl Comparison {
 /// If the script is wrong, or it cannot be done: with [`crate::NotTestable`] if this machine is not the right one.
 pub fn check(kind: Kind, script: &str) -> Result<Comparison> {
     let lab = Lab::here(Vec::new())?;
-    let (needs, check): (&[Need], fn(&str) -> Result<Comparison>) = match kind {
+    let (needs, check): (&[Need], Check) = match kind {
         Kind::Buddy => (buddy::NEEDS, buddy::check),
         Kind::Cow => (cow::NEEDS, cow::check),
         Kind::Walk => (walk::NEEDS, walk::check),
