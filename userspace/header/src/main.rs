@@ -325,7 +325,7 @@ mod tests {
                 uapi::inspect::MemoryType::Uncached.number(),
             ),
             (
-                "MAPWRIGHT_DMA_LENDING_SCATTER_PAGES",
+                "MAPWRIGHT_DMA_MAP_CALL_SCATTER_PAGES",
                 uapi::MapCall::ScatterPages.number(),
             ),
             ("MAPWRIGHT_ALLOC_HOLD", uapi::alloc::HOLD),
