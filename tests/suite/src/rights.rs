@@ -9,7 +9,7 @@ use crate::{
     raw::{ioctl_bytes, Map},
     runner::{skip, suite, Context},
 };
-use anyhow::{ensure, Context as _, Result};
+use anyhow::{ensure, Result};
 use mapwright::{
     inspect::Target,
     page_bytes, page_size, reason_against_caching,
@@ -18,7 +18,7 @@ use mapwright::{
 };
 use nix::{errno::Errno, libc};
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
@@ -28,7 +28,6 @@ suite! { "rights":
     memory_types_are_for_all_if_so_wanted,
     a_reading_descriptor_exports_nothing_writable,
     page_tables_of_others_take_cap_sys_ptrace,
-    a_query_uses_no_privilege,
 }
 
 /// Creates a region with each memory type but the usual one.
@@ -174,32 +173,6 @@ fn page_tables_of_others_take_cap_sys_ptrace(_: &Context) -> Result<()> {
             result != Err(Some(Errno::EPERM)),
             "the kernel's: {result:?}"
         );
-        Ok(())
-    })
-}
-
-/// Whether this process has used a privilege since it was forked (`PF_SUPERPRIV`): the kernel notes it, and
-/// refusals go into its audit log, for each capability that is asked for in earnest.
-fn has_used_a_privilege() -> Result<bool> {
-    const FLAGS: usize = 8;
-    const PF_SUPERPRIV: u64 = 0x100;
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    let flags = stat.split_ascii_whitespace().nth(FLAGS);
-    let flags: u64 = flags.context("no flags in /proc/self/stat")?.parse()?;
-    Ok(flags & PF_SUPERPRIV != 0)
-}
-
-/// A bus address is told beside other things, to those who may see it. Nobody asked for it, so that it is no refusal
-/// to leave it out.
-fn a_query_uses_no_privilege(_: &Context) -> Result<()> {
-    let session = Session::open()?;
-    let region = session.create(Backing::Coherent, Method::Dma, page_size())?;
-    child::run(|| {
-        let query = session.query(&region)?;
-        ensure!(query.dma_addr.is_some(), "root sees no bus address");
-        ensure!(!has_used_a_privilege()?, "by a query");
-        session.pages(&region, 0, 1)?;
-        ensure!(has_used_a_privilege()?, "frame numbers took none");
         Ok(())
     })
 }
