@@ -20,6 +20,7 @@ struct device;
 struct dma_buf;
 struct mapkit_gpio_chip;
 struct mapkit_led;
+struct mapkit_suspender;
 struct module;
 struct pci_dev;
 struct sg_table;
@@ -359,6 +360,22 @@ struct mapkit_led *mapkit_led_register(const char *name, mapkit_led_set_t set, v
 
 /** Waits for calls of the LED's function, after a last one that switches it off, and frees it. */
 void mapkit_led_unregister(struct mapkit_led *led);
+
+/* ---- suspend.c: a driver's part in the system's sleep --------------------------------------------- */
+
+/** What is done when a device is suspended, or resumed. May sleep. */
+typedef void (*mapkit_suspend_t)(void *data);
+
+/**
+ * Calls `suspend` before the bus suspends a device and `resume` after it has resumed it, with the interrupts of
+ * devices off in both. To be called by the driver's `probe`; `data` must outlive it. An error pointer if that
+ * fails: `-EINVAL` if the driver is another module's, `-EBUSY` if it has operations of its own.
+ */
+struct mapkit_suspender *mapkit_suspender_register(struct device *dev, mapkit_suspend_t suspend,
+						   mapkit_suspend_t resume, void *data);
+
+/** Waits for a call that is under way, and calls no more. */
+void mapkit_suspender_unregister(struct mapkit_suspender *suspender);
 
 /* ---- gpio_chip.c: a GPIO controller and its interrupts ------------------------------------------- */
 

@@ -39,6 +39,8 @@ $(obj)/mapkit/gpio_chip.o: $(mapkit-dir)device/gpio_chip.c FORCE
 	$(call if_changed_rule,cc_o_c)
 $(obj)/mapkit/led.o: $(mapkit-dir)device/led.c FORCE
 	$(call if_changed_rule,cc_o_c)
+$(obj)/mapkit/suspend.o: $(mapkit-dir)device/suspend.c FORCE
+	$(call if_changed_rule,cc_o_c)
 $(obj)/mapkit/trace.o: $(mapkit-dir)observe/trace.c FORCE
 	$(call if_changed_rule,cc_o_c)
 

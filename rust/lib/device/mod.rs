@@ -11,3 +11,4 @@ pub mod mmio;
 #[cfg(CONFIG_PCI)]
 pub mod pci;
 pub mod power;
+pub mod suspend;

@@ -8,4 +8,5 @@ pub mod deadline;
 #[cfg(CONFIG_EVENTFD)]
 pub mod eventfd;
 pub mod irq_lock;
+pub mod wait_queue;
 pub mod workqueue;
