@@ -2,7 +2,7 @@
 
 //! A bank, whatever bus it is on.
 //!
-//! Locks, in the order they are taken: `blinks`, a file's `watch`, `waiting`, `lines`. The last is taken
+//! Locks, in the order they are taken: `blinks`, a file's `watch`, `lines`. The last is taken
 //! by interrupt handlers, too, and held while registers are changed together with what is known of
 //! them. Registers are accessed in RCU read-side sections, in which nothing sleeps.
 
@@ -12,24 +12,20 @@ use crate::{
         store,
         Block, //
     },
+    context::{
+        self,
+        Context, //
+    },
     edges::{
         Edges,
         Seen, //
     },
     registers::{
         Registers,
-        CTRL,
         DATAIN,
         DATAOUT,
-        DEBOUNCENABLE,
-        FALLINGDETECT,
-        IRQSTATUS_0,
         IRQSTATUS_CLR_0,
-        IRQSTATUS_SET_0,
-        LEVELDETECT0,
-        LEVELDETECT1,
-        OE,
-        RISINGDETECT, //
+        OE, //
     }, //
 };
 use kernel::{
@@ -45,7 +41,6 @@ use kernel::{
             PollTable, //
         },
         Arc,
-        CondVarTimeoutResult,
         Mutex, //
     }, //
 };
@@ -54,7 +49,8 @@ use mapkit::{
     map::register_page::RegisterPage,
     sync::{
         deadline::Deadline,
-        irq_lock::IrqLock, //
+        irq_lock::IrqLock,
+        wait_queue::WaitQueue, //
     }, //
 };
 use mapwright_uapi::gpio as uapi;
@@ -67,19 +63,6 @@ pub(crate) enum Mode {
     Hog,
     /// All of it is ours.
     Bank,
-}
-
-/// What a bank was like before it was taken over: all that is changed meanwhile.
-pub(crate) struct Before {
-    ctrl: u32,
-    oe: u32,
-    dataout: u32,
-    low: u32,
-    high: u32,
-    rising: u32,
-    falling: u32,
-    debounced: u32,
-    enabled: u32,
 }
 
 /// Whose the lines are, a bit each, and what is detected of them.
@@ -131,12 +114,12 @@ pub(crate) struct Bank {
     blinks: Mutex<[Option<Blink>; uapi::LINES as usize]>,
     #[pin]
     lines: IrqLock<Lines>,
-    /// Held between looking for an edge and sleeping until there is one.
+    /// Told when there was an edge that programs wait for, or the device goes: those that wait for an edge only,
+    /// and those that wait for something else, too.
     #[pin]
-    waiting: Mutex<()>,
-    /// Told when there was an edge that programs wait for, or the device goes.
+    waiting: WaitQueue,
     #[pin]
-    edge: PollCondVar,
+    polling: PollCondVar,
 }
 
 /// The mask of a line. `EINVAL` if there is no such line.
@@ -202,8 +185,8 @@ impl Bank {
                 edges: Edges::new(),
                 left: false,
             }),
-            waiting <- new_mutex!(()),
-            edge <- new_poll_condvar!(),
+            waiting <- WaitQueue::new(c"mapwright_gpio", kernel::static_lock_class!()),
+            polling <- new_poll_condvar!(),
         })
     }
 
@@ -219,51 +202,20 @@ impl Bank {
     }
 
     /// Switches the bank on and its interrupts off, and says how it was.
-    pub(crate) fn take_over(&self) -> Result<Before> {
+    pub(crate) fn take_over(&self) -> Result<Context> {
         self.block.with(|registers| {
-            let before = Before {
-                ctrl: registers.read(CTRL).into_raw(),
-                oe: registers.read(OE).into_raw(),
-                dataout: registers.read(DATAOUT).into_raw(),
-                low: registers.read(LEVELDETECT0).into_raw(),
-                high: registers.read(LEVELDETECT1).into_raw(),
-                rising: registers.read(RISINGDETECT).into_raw(),
-                falling: registers.read(FALLINGDETECT).into_raw(),
-                debounced: registers.read(DEBOUNCENABLE).into_raw(),
-                enabled: registers.read(IRQSTATUS_SET_0).into_raw(),
-            };
-            // Whoever had it may have switched it off.
-            registers.write_reg(CTRL::from(0));
-            registers.write_reg(IRQSTATUS_CLR_0::from(u32::MAX));
-            registers.write_reg(LEVELDETECT0::from(0));
-            registers.write_reg(LEVELDETECT1::from(0));
-            registers.write_reg(RISINGDETECT::from(0));
-            registers.write_reg(FALLINGDETECT::from(0));
-            registers.write_reg(DEBOUNCENABLE::from(0));
-            registers.write_reg(IRQSTATUS_0::from(u32::MAX));
+            let before = Context::of(registers);
+            context::begin_anew(registers);
             before
         })
     }
 
     /// Undoes [`take_over`](Self::take_over) and what was done since. Nobody handles interrupts any
     /// more, and what is restored of them is for who comes next.
-    pub(crate) fn give_back(&self, before: &Before) -> Result {
+    pub(crate) fn give_back(&self, before: &Context) -> Result {
         // A device that was pulled out is noticed here at the latest.
         self.block.revision()?;
-        self.block.with(|registers| {
-            registers.write_reg(IRQSTATUS_CLR_0::from(u32::MAX));
-            // Before OE: a line that was an output has its level from the beginning.
-            registers.write_reg(DATAOUT::from(before.dataout));
-            registers.write_reg(OE::from(before.oe));
-            registers.write_reg(LEVELDETECT0::from(before.low));
-            registers.write_reg(LEVELDETECT1::from(before.high));
-            registers.write_reg(RISINGDETECT::from(before.rising));
-            registers.write_reg(FALLINGDETECT::from(before.falling));
-            registers.write_reg(DEBOUNCENABLE::from(before.debounced));
-            registers.write_reg(IRQSTATUS_0::from(u32::MAX));
-            registers.write_reg(IRQSTATUS_SET_0::from(before.enabled));
-            registers.write_reg(CTRL::from(before.ctrl));
-        })
+        self.block.with(|registers| before.restore(registers))
     }
 
     /// The device goes: stops the timers, wakes who waits. The page of registers was taken out of programs.
@@ -440,9 +392,8 @@ impl Bank {
 
     /// Wakes who waits for an edge, or for the device to go.
     pub(crate) fn wake(&self) {
-        // Who has looked, and found nothing, sleeps by now.
-        drop(self.waiting.lock());
-        self.edge.notify_all();
+        self.waiting.wake_all();
+        self.polling.notify_all();
     }
 
     /// `EOPNOTSUPP` where edges are another driver's, or not told.
@@ -478,11 +429,11 @@ impl Bank {
 
     /// Registers with `table` what tells that there was an edge, or that the device goes.
     pub(crate) fn register_poll(&self, file: &File, table: &PollTable<'_>) {
-        table.register_wait(file, &self.edge);
+        table.register_wait(file, &self.polling);
     }
 
     /// Sleeps until `line` has one of `which` edges; how many it had. `ETIMEDOUT` after `deadline`,
-    /// `ERESTARTSYS` if a signal comes, by which a program is also stopped or frozen.
+    /// `ERESTARTSYS` if a signal comes, by which a program is also stopped.
     pub(crate) fn wait(&self, line: u32, which: u32, deadline: &Deadline) -> Result<u32> {
         mask(line)?;
         if which == 0 || which & !(uapi::EDGE_RISING | uapi::EDGE_FALLING) != 0 {
@@ -491,28 +442,16 @@ impl Bank {
         self.expect_edges()?;
         self.block.revision()?;
         let before = self.watch(line, which, true)?;
-        let result = self.wait_since(line, which, &before, deadline);
+        let result = self.waiting.wait(deadline, || match self.seen(line) {
+            Ok(seen) => match seen.since(&before, which) {
+                0 => None,
+                count => Some(Ok(count)),
+            },
+            Err(err) => Some(Err(err)),
+        });
         // A device that is gone detects nothing anyway.
         let _ = self.watch(line, which, false);
-        result
-    }
-
-    fn wait_since(&self, line: u32, which: u32, before: &Seen, deadline: &Deadline) -> Result<u32> {
-        let mut waiting = self.waiting.lock();
-        loop {
-            let seen = self.seen(line)?.since(before, which);
-            if seen != 0 {
-                return Ok(seen);
-            }
-            let left = deadline.left();
-            if left == 0 {
-                return Err(ETIMEDOUT);
-            }
-            let woken = self.edge.wait_interruptible_timeout(&mut waiting, left);
-            if let CondVarTimeoutResult::Signal { .. } = woken {
-                return Err(ERESTARTSYS);
-            }
-        }
+        result?
     }
 }
 

@@ -43,7 +43,7 @@ struct Levels {
 pub(crate) struct Block {
     window: Window<SIZE>,
     gone: Atomic<bool>,
-    /// Whether the registers have their clock: one of [`CLOCKED`], [`ASLEEP`] and [`LEFT`].
+    /// Whether the registers may be accessed: one of [`CLOCKED`], [`ASLEEP`] and [`LEFT`].
     clock: Atomic<u32>,
     /// What is to be driven when the system is awake again.
     #[pin]
@@ -85,7 +85,7 @@ impl Block {
     /// Does something with the registers. `f` must not sleep.
     ///
     /// `ENODEV` once the driver is unbound or the device was found to be gone; `EAGAIN` while the system
-    /// sleeps, if the clock is another driver's.
+    /// sleeps.
     pub(crate) fn with<R>(&self, f: impl FnOnce(Registers<'_>) -> R) -> Result<R> {
         if self.is_gone() {
             return Err(ENODEV);
@@ -114,6 +114,27 @@ impl Block {
             };
             Ok(())
         })
+    }
+
+    /// As [`sleep`](Sleeper::sleep), when programs do not run any more: nobody accesses the registers until
+    /// [`wake_after`](Self::wake_after), but `f`. `None` if there are none any more.
+    pub(crate) fn rest<R>(&self, f: impl FnOnce(Registers<'_>) -> R) -> Option<R> {
+        self.sleep();
+        power::wait_for_readers();
+        self.while_asleep(f)
+    }
+
+    /// As [`wake`](Sleeper::wake), after `f`, which is the first to access the registers.
+    pub(crate) fn wake_after<R>(&self, f: impl FnOnce(Registers<'_>) -> R) -> Option<R> {
+        let result = self.while_asleep(f);
+        self.wake();
+        result
+    }
+
+    fn while_asleep<R>(&self, f: impl FnOnce(Registers<'_>) -> R) -> Option<R> {
+        let is_asleep = || self.clock.load(Relaxed) == ASLEEP && !self.is_gone();
+        let asleep = |registers: Registers<'_>| is_asleep().then(|| f(registers));
+        self.window.with(asleep).flatten()
     }
 
     /// What it is.
@@ -161,7 +182,7 @@ pub(crate) fn store(registers: Registers<'_>, set: u32, clear: u32) {
     }
 }
 
-/// A bank whose clock is another driver's loses it while the system sleeps.
+/// A bank whose clock is another driver's loses it while the system sleeps; and one that is ours may.
 impl Sleeper for Block {
     fn sleep(&self) {
         // Unless it has left.

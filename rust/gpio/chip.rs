@@ -77,10 +77,15 @@ impl Lines for Bank {
     }
 
     fn set(&self, set: u32, clear: u32) -> Result {
-        self.with_lines(|_, registers| {
+        let stored = self.with_lines(|_, registers| {
             store(registers, set, clear);
             Ok(())
-        })
+        });
+        match stored {
+            // The bank sleeps.
+            Err(err) if err == EAGAIN => self.block.drive(set, clear),
+            stored => stored,
+        }
     }
 
     fn begin_interrupts(&self, line: u32) -> Result {

@@ -5,16 +5,17 @@
 use crate::{
     bank::{
         Bank,
-        Before,
         Mode, //
     },
     chip,
+    context::Context,
     edges::Interrupt,
     file::File,
     leds::{
         self,
         Lamp, //
-    }, //
+    },
+    sleep::Sleep, //
 };
 use kernel::{
     device::{
@@ -37,7 +38,8 @@ use mapkit::{
             Names, //
         },
         irq,
-        led::Led, //
+        led::Led,
+        suspend::Suspender, //
     },
     observe::debugfs::Directory, //
 };
@@ -84,7 +86,7 @@ impl Drop for Name {
 /// A bank that is ours, which is given back when this is dropped.
 struct TakenOver {
     bank: Arc<Bank>,
-    before: Before,
+    before: Context,
 }
 
 impl TakenOver {
@@ -122,8 +124,9 @@ struct Users {
     /// Their triggers use the lines until they are gone.
     leds: KVec<Led<Lamp>>,
     _open: Open,
-    /// Its handler calls the chip's consumers.
-    interrupt: Option<irq::Registration<Interrupt>>,
+    /// It calls the chip's consumers, as does the handler of the interrupt.
+    sleep: Option<Suspender<Sleep>>,
+    interrupt: Option<irq::Registration<Arc<Interrupt>>>,
     chip: Option<Arc<GpioChip<Bank>>>,
     _taken: Option<TakenOver>,
 }
@@ -138,6 +141,7 @@ impl Users {
     ) -> Result<Self> {
         let mut users = Self {
             leds: KVec::new(),
+            sleep: None,
             interrupt: None,
             chip: None,
             _taken: TakenOver::new(bank)?,
@@ -148,9 +152,15 @@ impl Users {
         if bank.mode == Mode::Bank {
             users.chip = chip::register(device, bank, label, names)?;
         }
+        let mut handler = None;
         if let Some(request) = interrupt {
-            let handler = Interrupt::new(request, bank.clone(), users.chip.clone())?;
-            users.interrupt = Some(handler);
+            let new = Interrupt::new(bank.clone(), users.chip.clone())?;
+            users.interrupt = Some(Interrupt::register(&new, request)?);
+            handler = Some(new);
+        }
+        if bank.mode == Mode::Bank {
+            let sleep = Sleep::new(bank.clone(), handler)?;
+            users.sleep = Some(Suspender::new(device, sleep)?);
         }
         Ok(users)
     }

@@ -276,20 +276,22 @@ pub(crate) struct Interrupt {
 }
 
 impl Interrupt {
-    /// Handles the interrupt `request` of `bank` until this is dropped.
-    pub(crate) fn new(
-        request: irq::Request<'_>,
-        bank: Arc<Bank>,
-        chip: Option<Arc<GpioChip<Bank>>>,
-    ) -> Result<irq::Registration<Self>> {
-        irq::Registration::new(request, c"mapwright_gpio", Self { bank, chip })
+    /// What an interrupt of `bank` does, whose consumers are those of `chip`.
+    pub(crate) fn new(bank: Arc<Bank>, chip: Option<Arc<GpioChip<Bank>>>) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { bank, chip }, GFP_KERNEL)?)
     }
-}
 
-impl irq::Handler for Interrupt {
-    const THREADED: bool = true;
+    /// Has it called for the interrupt `request` until what this returns is dropped.
+    pub(crate) fn register(
+        this: &Arc<Self>,
+        request: irq::Request<'_>,
+    ) -> Result<irq::Registration<Arc<Self>>> {
+        irq::Registration::new(request, c"mapwright_gpio", this.clone())
+    }
 
-    fn handle(&self, _device: &Device<Bound>) -> ThreadedIrqReturn {
+    /// Acknowledges what there is and tells gpiolib. Whether programs wait for some of it; `None` if there is
+    /// nothing.
+    fn look(&self) -> Option<bool> {
         // With the lock held, so that nothing of it is of a line that began anew since.
         let take = |even_all: bool| {
             self.bank.with_lines(|lines, registers| {
@@ -305,19 +307,37 @@ impl irq::Handler for Interrupt {
         };
         // It is gone, or goes: then what is detected is switched off soon.
         let Ok(Some((seen, (lines, is_watched)))) = taken else {
-            return ThreadedIrqReturn::None;
+            return None;
         };
         if seen == 0 {
-            return ThreadedIrqReturn::None;
+            return None;
         }
         if let Some(chip) = &self.chip {
             for line in (0..uapi::LINES).filter(|line| lines & 1u32.wrapping_shl(*line) != 0) {
                 chip.interrupt(line);
             }
         }
-        match is_watched {
-            true => ThreadedIrqReturn::WakeThread,
-            false => ThreadedIrqReturn::Handled,
+        Some(is_watched)
+    }
+
+    /// Handles what there is, if there is something, though no interrupt has told of it. May sleep.
+    ///
+    /// What is told to a line's consumer while his interrupts are suspended is pending until they are resumed.
+    pub(crate) fn look_again(&self) {
+        if self.look() == Some(true) {
+            self.bank.wake();
+        }
+    }
+}
+
+impl irq::Handler for Interrupt {
+    const THREADED: bool = true;
+
+    fn handle(&self, _device: &Device<Bound>) -> ThreadedIrqReturn {
+        match self.look() {
+            None => ThreadedIrqReturn::None,
+            Some(true) => ThreadedIrqReturn::WakeThread,
+            Some(false) => ThreadedIrqReturn::Handled,
         }
     }
 

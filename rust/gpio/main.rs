@@ -3,12 +3,14 @@
 //! GPIO of TI's AM335x, the BeagleBone Black's processor, by `ioremap`, `readl` and `writel`.
 //!
 //! The registers and their bits are in `registers.rs`, what a bank does in `bank.rs`, and how it is
-//! found in `pci.rs` and `platform.rs`.
+//! found in `pci.rs` and `platform.rs`. What becomes of edges, outputs and registers while the system sleeps is
+//! in `sleep.rs`.
 
 mod bank;
 mod blink;
 mod block;
 mod chip;
+mod context;
 mod device;
 mod edges;
 mod file;
@@ -18,6 +20,7 @@ mod pci;
 #[cfg(CONFIG_OF)]
 mod platform;
 mod registers;
+mod sleep;
 mod tables;
 mod watch;
 

@@ -113,7 +113,7 @@ impl platform::Driver for Driver {
                 SleepNotifier::new(block.clone()),
                 GFP_KERNEL,
             )?),
-            // Its clock stays on for as long as the processor's.
+            // As of all banks that are ours: see `sleep.rs`.
             Mode::Bank => None,
         };
         let page = RegisterPage::of_resource(device, 0)?;

@@ -173,7 +173,8 @@ struct mapwright_gpio_blink {
 /**
  * [`IOCTL_WAIT`]: sleeps until a line has an edge.
  *
- * A signal, which may also be a stop or a freeze, interrupts the call. Then `timeout` is what was left, and the
+ * It goes on while the system sleeps, and an edge in this time is one, if the bank kept its power. A signal, which
+ * may also be a stop or a freeze of a control group, interrupts the call. Then `timeout` is what was left, and the
  * kernel begins the call again when the program goes on, which ends at the time that was meant in the beginning. Edges
  * between are not seen; [`IOCTL_WATCH`] counts them. Only after a handler without `SA_RESTART` the program is
  * told `EINTR`, and may begin it again itself.
