@@ -201,7 +201,7 @@ fn an_output_is_read_as_it_drives(_: &Context) -> Result<()> {
     Ok(())
 }
 
-fn expect_interrupts() -> Result<()> {
+pub(crate) fn expect_interrupts() -> Result<()> {
     let symbols = fs::read_to_string("/proc/kallsyms")?;
     match symbols
         .lines()
@@ -297,17 +297,23 @@ fn nothing_that_was_before_is_an_event(_: &Context) -> Result<()> {
     Ok(())
 }
 
+/// The file of the module that is a consumer of a level's interrupts.
+pub(crate) fn level_module() -> Result<PathBuf> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    // From the repository, where the rig's guests begin.
+    let file = PathBuf::from(format!("build/{}/level/mapwright_level.ko", release.trim()));
+    match file.exists() {
+        true => Ok(file),
+        false => skip("there is no consumer of a level's interrupts: make test builds one"),
+    }
+}
+
 /// A consumer in the kernel: programs can ask gpiolib for edges only.
 fn levels_interrupt_for_as_long_as_they_last(_: &Context) -> Result<()> {
     const NAME: &std::ffi::CStr = c"mapwright_level";
     let (mut model, bank) = rig()?;
     expect_interrupts()?;
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    // From the repository, where the rig's guests begin.
-    let file = PathBuf::from(format!("build/{}/level/mapwright_level.ko", release.trim()));
-    if !file.exists() {
-        return skip("there is no consumer of a level's interrupts: make test builds one");
-    }
+    let file = level_module()?;
     let button = line(11);
     bank.set_direction(button, false)?;
     let parameter = |name: &str| -> Result<i32> {

@@ -37,6 +37,7 @@ mod faults;
 mod gpio;
 mod gpio_failing;
 mod gpio_lines;
+mod gpio_sleep;
 mod gpio_unplug;
 mod gpio_waits;
 mod inject;
@@ -103,6 +104,7 @@ const SUITES: &[Suite] = &[
     gpio_failing::SUITE,
     gpio_lines::SUITE,
     gpio_waits::SUITE,
+    gpio_sleep::SUITE,
     gpio_unplug::SUITE,
     // The last of its tests removes the module.
     gpio::SUITE,

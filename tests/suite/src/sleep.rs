@@ -4,7 +4,7 @@
 //! a virtio device that cannot sleep, are gone after it.
 
 use crate::runner::skip;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use nix::sys::mman::{mlockall, MlockAllFlags};
 use std::{fs, time::Duration};
 
@@ -18,4 +18,22 @@ pub fn rehearse(duration: Duration) -> Result<()> {
     // What has been read of the host's files is all that there will be.
     mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE)?;
     Ok(fs::write("/sys/power/state", "freeze")?)
+}
+
+/// The driver of virtio ports. Since Linux 7.3 it takes those of before the sleep for ports that nobody listens at:
+/// the host says so before the driver is ready to hear it.
+const PORTS: &str = "/sys/bus/virtio/drivers/virtio_console";
+
+/// Makes the virtio ports usable again after a sleep: each is a new one. Whoever has one open must close it before.
+pub fn ports_anew() -> Result<()> {
+    for entry in fs::read_dir(PORTS)?.flatten() {
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with("virtio") {
+            for what in ["unbind", "bind"] {
+                let file = format!("{PORTS}/{what}");
+                fs::write(&file, name.as_encoded_bytes()).context(file)?;
+            }
+        }
+    }
+    Ok(())
 }

@@ -3,7 +3,9 @@
 //! What is where on the board, and the files that tell what happened there.
 
 use anyhow::{Context, Result};
-use gpio_model::{Bank, Bench, Clocks, Operation, Record, Reply, Request, Waveform, Width, SIZE};
+use gpio_model::{
+    Bank, Bench, Clocks, Night, Operation, Record, Register, Reply, Request, Waveform, Width, SIZE,
+};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -67,6 +69,8 @@ pub struct Board {
     pads: BTreeMap<u32, u32>,
     /// Accesses to the clock module, the pads, and to nothing, by physical address.
     others: Vec<Record>,
+    /// What is to happen after dusk, and to which bank.
+    nights: Vec<(usize, Night)>,
     started: Instant,
 }
 
@@ -87,6 +91,7 @@ impl Board {
             clocks: Clocks::default(),
             pads: BTreeMap::new(),
             others: Vec::new(),
+            nights: Vec::new(),
             started: Instant::now(),
         })
     }
@@ -126,7 +131,13 @@ impl Board {
         let now = self.now();
         let place = Place::at(address);
         if let Place::Bank(number, offset) = place {
-            let stored = self.banks[number].store(now, offset, width, value)?;
+            let bank = &mut self.banks[number];
+            let stored = bank.store(now, offset, width, value)?;
+            // The kernel's driver of the bus, ti-sysc, lets a module idle before it switches its clock off.
+            if Register::at(offset) == Some(Register::SysConfig) {
+                self.nights
+                    .extend(bank.suspended().map(|night| (number, night)));
+            }
             return Ok(stored.map_err(|_| Aborted));
         }
         self.record(Operation::Write, address, width, value);
@@ -197,6 +208,17 @@ impl Board {
         lines.flat_map(|(bank, (_, first))| {
             [0, 1].map(|line| (first + line, bank.bank().interrupt(line as usize)))
         })
+    }
+
+    /// What is to happen after dusk.
+    pub fn nights(&mut self) -> Vec<(usize, Night)> {
+        std::mem::take(&mut self.nights)
+    }
+
+    /// That happens to the bank of this number.
+    pub fn pass(&mut self, number: usize, night: &Night) -> io::Result<()> {
+        let now = self.now();
+        self.banks[number].pass(now, night)
     }
 
     /// Forgets what was accessed so far, but for the banks' own accesses.

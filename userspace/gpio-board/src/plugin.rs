@@ -5,12 +5,13 @@
 use crate::board::{Board, BANKS, HOLES};
 use crate::qemu::{self, Input, Operations, Qemu, MEMTX_ERROR, MEMTX_OK};
 use anyhow::{bail, ensure, Context, Result};
-use gpio_model::{Reply, Request, Width};
+use gpio_model::{Night, Reply, Request, Width, DUSK};
 use libc::{c_char, c_int, c_uint, c_void};
 use std::io;
 use std::path::PathBuf;
 use std::process;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
 
 /// The version of the plugin interface, which QEMU looks at first.
 #[no_mangle]
@@ -173,6 +174,19 @@ fn answer(request: &Request) -> io::Result<Reply> {
     unsafe { plugin.act(|board| board.answer(request)) }
 }
 
+/// Lets that happen to the bank of this number after dusk.
+fn pass(number: usize, night: Night) {
+    thread::spawn(move || {
+        thread::sleep(DUSK);
+        let Some(plugin) = PLUGIN.get() else {
+            return;
+        };
+        let _lock = plugin.qemu.lock();
+        // SAFETY: The lock is held.
+        or_exit(unsafe { plugin.act(|board| board.pass(number, &night)) });
+    });
+}
+
 /// What goes wrong with a file must not go unseen, and cannot be told to the guest.
 fn or_exit<T>(done: io::Result<T>) -> T {
     done.unwrap_or_else(|error| {
@@ -225,7 +239,15 @@ unsafe extern "C" fn store(
         return MEMTX_ERROR;
     };
     // SAFETY: By this function's requirement, the lock is held.
-    let stored = unsafe { plugin.act(|board| board.store(address, width, value as u32)) };
+    let stored = unsafe {
+        plugin.act(|board| {
+            let stored = board.store(address, width, value as u32);
+            for (number, night) in board.nights() {
+                pass(number, night);
+            }
+            stored
+        })
+    };
     match or_exit(stored) {
         Ok(()) => MEMTX_OK,
         Err(_) => MEMTX_ERROR,

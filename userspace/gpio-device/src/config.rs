@@ -13,6 +13,9 @@ const STATUS_HAS_CAPABILITIES: u16 = 1 << 4;
 /// Bytes of the BAR: the largest page of any Linux. A program that maps the page that the registers begin
 /// sees no other function's, whatever the size of a page.
 pub const BAR: u32 = 64 << 10;
+/// Where the class is, and the revision. A driver has no need to look there; the kernel does when it suspends a
+/// function, to save what is in the configuration space.
+pub const CLASS_AT: usize = 0x08;
 /// "Other", of the class "base peripheral".
 const CLASS: [u8; 3] = [0x00, 0x80, 0x08];
 const REVISION: u8 = 1;
@@ -38,8 +41,8 @@ impl Config {
         // Memory accesses, bus mastering, no INTx.
         config.put(0x04, &[0; 2], &[0x06, 0x04]);
         config.put(0x06, &STATUS_HAS_CAPABILITIES.to_le_bytes(), &[0; 2]);
-        config.put(0x08, &[REVISION], &[0]);
-        config.put(0x09, &CLASS, &[0; 3]);
+        config.put(CLASS_AT, &[REVISION], &[0]);
+        config.put(CLASS_AT + 1, &CLASS, &[0; 3]);
         // BAR 0: 32-bit memory.
         config.put(0x10, &[0; 4], &(!(BAR - 1)).to_le_bytes());
         config.put(0x2c, &VENDOR.to_le_bytes(), &[0; 2]);

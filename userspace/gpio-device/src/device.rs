@@ -87,7 +87,12 @@ fn location(offset: u64, bytes: usize) -> io::Result<(u32, Width)> {
 impl ServerBackend for Device {
     fn region_read(&mut self, region: u32, offset: u64, data: &mut [u8]) -> io::Result<()> {
         match region {
-            VFIO_PCI_CONFIG_REGION_INDEX => self.config.read(offset as usize, data),
+            VFIO_PCI_CONFIG_REGION_INDEX => {
+                if offset == config::CLASS_AT as u64 {
+                    self.shared.suspended();
+                }
+                self.config.read(offset as usize, data);
+            }
             VFIO_PCI_BAR0_REGION_INDEX => {
                 let (offset, width) = location(offset, data.len())?;
                 let value = self.shared.read(offset, width)?.to_le_bytes();

@@ -43,7 +43,7 @@ fn main() -> Result<()> {
         if *request == Request::Die {
             answering.die();
         }
-        answering.with(|bench, now| bench.answer(now, request))
+        answering.answer(request)
     })
     .with_context(|| format!("cannot listen at {}", args.control.display()))?;
     let server = device::server(&args.device)

@@ -3,11 +3,12 @@
 //! The bank, which the machine's accesses and the tests' requests share.
 
 use anyhow::{Context, Result};
-use gpio_model::{Bank, Bench, Waveform, Width};
+use gpio_model::{Bank, Bench, Reply, Request, Waveform, Width, DUSK};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 type Instruments = Bench<BufWriter<File>>;
@@ -62,10 +63,35 @@ impl Shared {
         Ok(result)
     }
 
+    /// Does what a test asks for. What only looks interrupts nobody.
+    pub fn answer(&self, request: &Request) -> io::Result<Reply> {
+        let mut state = self.state();
+        let reply = state.bench.answer(self.started.elapsed(), request)?;
+        if let Request::Drive(..) | Request::Clock(_) | Request::Return = request {
+            state.signal()?;
+        }
+        Ok(reply)
+    }
+
     /// A load of the machine: looks, and interrupts nobody.
     pub fn read(&self, offset: u32, width: Width) -> io::Result<u32> {
         let now = self.started.elapsed();
         self.state().bench.read(now, offset, width)
+    }
+
+    /// The bus has suspended the bank. What happens then interrupts nobody.
+    pub fn suspended(self: &Arc<Self>) {
+        let Some(night) = self.state().bench.suspended() else {
+            return;
+        };
+        let shared = self.clone();
+        thread::spawn(move || {
+            thread::sleep(DUSK);
+            let now = shared.started.elapsed();
+            if let Err(error) = shared.state().bench.pass(now, &night) {
+                eprintln!("mapwright-gpio-device: {error:#}");
+            }
+        });
     }
 
     /// How the machine is interrupted from now on.

@@ -247,6 +247,12 @@ impl Bank {
         }
     }
 
+    /// Has no power for a while.
+    pub fn lose_power(&mut self) {
+        self.reset();
+        self.settle();
+    }
+
     /// All registers as after power-on; the clock and the world outside stay.
     fn reset(&mut self) {
         *self = Self {

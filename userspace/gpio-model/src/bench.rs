@@ -2,9 +2,14 @@
 
 //! A bank with instruments on it.
 
-use crate::{Bank, Operation, Record, Register, Reply, Request, Unclocked, Waveform, Width, LINES};
+use crate::{
+    Bank, Night, Operation, Record, Register, Reply, Request, Unclocked, Waveform, Width, LINES,
+};
 use std::io::{self, Write};
 use std::time::Duration;
+
+/// A night begins so long after the bus has suspended the bank.
+pub const DUSK: Duration = Duration::from_secs(1);
 
 /// A bank, the record of all accesses and the waveform of its lines.
 pub struct Bench<W: Write> {
@@ -12,6 +17,9 @@ pub struct Bench<W: Write> {
     records: Vec<Record>,
     waveform: Option<Waveform<W>>,
     gone: bool,
+    /// What happens when the machine sleeps next, and how often something has.
+    night: Option<Night>,
+    nights: usize,
 }
 
 impl<W: Write> Bench<W> {
@@ -22,6 +30,8 @@ impl<W: Write> Bench<W> {
             records: Vec::new(),
             waveform,
             gone: false,
+            night: None,
+            nights: 0,
         }
     }
 
@@ -110,6 +120,11 @@ impl<W: Write> Bench<W> {
                 self.come_back(now)?;
                 Reply::Done
             }
+            Request::Night(ref night) => {
+                self.night = Some(night.clone());
+                Reply::Done
+            }
+            Request::Nights => Reply::Count(self.nights),
             Request::Die => Reply::Refused("it does not die".to_owned()),
             Request::Count => Reply::Count(self.records.len()),
             Request::Records(from) => {
@@ -119,6 +134,25 @@ impl<W: Write> Bench<W> {
                 Reply::Refused("there is no more than this bank".to_owned())
             }
         })
+    }
+
+    /// The bus has suspended the bank: what is to happen after [`DUSK`], if something is.
+    pub fn suspended(&mut self) -> Option<Night> {
+        self.night.take()
+    }
+
+    /// That happens.
+    pub fn pass(&mut self, now: Duration, night: &Night) -> io::Result<()> {
+        if night.powerless {
+            self.bank.lose_power();
+            self.sample(now)?;
+        }
+        for (line, level) in &night.drive {
+            self.bank.drive(*line, (*level).into());
+            self.sample(now)?;
+        }
+        self.nights += 1;
+        Ok(())
     }
 
     /// See [`Bank::set_clock`].
@@ -189,6 +223,27 @@ mod tests {
         assert!(bench.records().iter().all(Record::is_proper));
         bench.come_back(Duration::ZERO).unwrap();
         assert_eq!(bench.read(Duration::ZERO, 0x13c, Width::Word).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_night_comes_once() {
+        let mut bench: Bench<io::Sink> = Bench::new(Bank::default(), None);
+        bench.set_clock(Duration::ZERO, true).unwrap();
+        bench.write(Duration::ZERO, 0x13c, Width::Word, 1).unwrap();
+        assert_eq!(bench.suspended(), None);
+        let night = Night {
+            powerless: true,
+            drive: vec![(3, crate::Level::High)],
+        };
+        let request = Request::Night(night.clone());
+        bench.answer(Duration::ZERO, &request).unwrap();
+        assert_eq!(bench.suspended(), Some(night.clone()));
+        assert_eq!(bench.suspended(), None);
+        bench.pass(Duration::ZERO, &night).unwrap();
+        assert_eq!(bench.read(Duration::ZERO, 0x13c, Width::Word).unwrap(), 0);
+        assert_eq!(bench.bank().levels(), 1 << 3);
+        let nights = bench.answer(Duration::ZERO, &Request::Nights).unwrap();
+        assert_eq!(nights, Reply::Count(1));
     }
 
     #[test]

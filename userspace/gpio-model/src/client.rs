@@ -2,7 +2,7 @@
 
 //! Talks to the model from the guest that has it, by a serial port.
 
-use crate::{Level, Operation, Record, Register, Reply, Request, PORT};
+use crate::{Level, Night, Operation, Record, Register, Reply, Request, PORT};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -70,6 +70,22 @@ impl Client {
     /// How many accesses there were.
     pub fn count(&mut self) -> io::Result<usize> {
         match self.ask(&Request::Count)? {
+            Reply::Count(count) => Ok(count),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Lets that happen when the machine sleeps next.
+    pub fn at_night(&mut self, night: Night) -> io::Result<()> {
+        match self.ask(&Request::Night(night))? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// How often something happened while the machine slept.
+    pub fn nights(&mut self) -> io::Result<usize> {
+        match self.ask(&Request::Nights)? {
             Reply::Count(count) => Ok(count),
             other => Err(unexpected(&other)),
         }

@@ -21,11 +21,11 @@ mod request;
 mod waveform;
 
 pub use bank::{Bank, Drive, Unclocked, Width, LINES, SIZE};
-pub use bench::Bench;
+pub use bench::{Bench, DUSK};
 pub use client::{virtio_port, Client};
 pub use clocks::Clocks;
 pub use control::listen;
 pub use record::{Operation, Record};
 pub use register::Register;
-pub use request::{Level, Reply, Request, PORT};
+pub use request::{Level, Night, Reply, Request, PORT};
 pub use waveform::Waveform;

@@ -31,6 +31,16 @@ impl From<Level> for Drive {
     }
 }
 
+/// What happens to a bank while the machine sleeps. Nobody is interrupted by a message then: that of a PCI function
+/// is lost, as where no memory is to write it to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Night {
+    /// Whether the registers are lost, before anything else.
+    pub powerless: bool,
+    /// What outside does to lines, in this order.
+    pub drive: Vec<(u32, Level)>,
+}
+
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -49,6 +59,10 @@ pub enum Request {
     Vanish,
     /// Be plugged in again, as after power-on.
     Return,
+    /// Let that happen when the machine sleeps next: after the bus has suspended the bank.
+    Night(Night),
+    /// Tell how many of these there were.
+    Nights,
     /// End, as if killed: there is no reply.
     Die,
     /// Do that with the bank of this number, where there are several.
@@ -66,7 +80,7 @@ pub enum Reply {
     Done,
     /// A bit for each line.
     Levels(u32),
-    /// Accesses so far.
+    /// Accesses so far, or nights.
     Count(usize),
     /// Accesses, in order.
     Records(Vec<Record>),

@@ -19,6 +19,8 @@ const BOARD_TESTS: &str = "gpio.board.";
 const HOG_TESTS: &str = "gpio.hog.";
 const BANKS_TESTS: &str = "gpio.banks.";
 const SLEEP_TESTS: &str = "gpio.sleep.";
+/// Of those after which a machine is good for little more, as it has slept.
+const SUSPEND_TESTS: &str = "gpio.suspend.";
 /// Of those that need a device for DMA.
 const DMA_TESTS: &str = "dma.";
 /// Of those that pull their device out.
@@ -84,8 +86,18 @@ const GPIO_PCI: Plan = Plan {
         HOG_TESTS,
         BANKS_TESTS,
         SLEEP_TESTS,
+        SUSPEND_TESTS,
         GPIO_UNPLUG,
     ],
+    ..ALL
+};
+
+/// A bank that is a PCI function, in a machine that sleeps.
+const GPIO_SLEEP: Plan = Plan {
+    name: "gpio-sleep",
+    build: GPIO,
+    tests: &[SUSPEND_TESTS],
+    without: &[],
     ..ALL
 };
 
@@ -135,6 +147,7 @@ pub const STOCK: &[Plan] = &[
     },
     DMA_PULLED,
     GPIO_PCI,
+    GPIO_SLEEP,
     Plan {
         name: "gpio-unplug",
         build: GPIO_UNPLUGGED,
@@ -240,6 +253,15 @@ pub const DEBUG: &[Plan] = &[
         append: EVERYTHING,
         ..GPIO_PCI
     },
+    Plan {
+        name: "gpio-sleep-checked",
+        build: Build {
+            memory: CHECKED.memory,
+            ..GPIO
+        },
+        append: EVERYTHING,
+        ..GPIO_SLEEP
+    },
     IOMMU_CHECKED,
     Plan {
         name: "edu-bounce-failing",
@@ -262,7 +284,13 @@ const GPIO_BOARD: Plan = Plan {
     name: "arm-gpio",
     build: GPIO_ARM,
     tests: &[GPIO_TESTS],
-    without: &[HOG_TESTS, BANKS_TESTS, SLEEP_TESTS, GPIO_UNPLUG],
+    without: &[
+        HOG_TESTS,
+        BANKS_TESTS,
+        SLEEP_TESTS,
+        SUSPEND_TESTS,
+        GPIO_UNPLUG,
+    ],
     ..ALL
 };
 
@@ -318,13 +346,14 @@ pub const ARM: &[Plan] = &[
             HOG_TESTS,
             BANKS_TESTS,
             SLEEP_TESTS,
+            SUSPEND_TESTS,
             GPIO_UNPLUG,
         ],
         ..GPIO_BOARD
     },
     Plan {
         name: "arm-gpio-sleep",
-        tests: &[SLEEP_TESTS],
+        tests: &[SLEEP_TESTS, SUSPEND_TESTS],
         without: &[],
         ..GPIO_BOARD
     },
@@ -468,7 +497,7 @@ impl Plan {
         guest.append = format!("{} {}", guest.append, self.append)
             .trim()
             .to_owned();
-        let sleeps = |start: &&str| [DMA_SLEEP, SLEEP_TESTS].contains(start);
+        let sleeps = |start: &&str| [DMA_SLEEP, SLEEP_TESTS, SUSPEND_TESTS].contains(start);
         guest.own_program = self.tests.iter().any(sleeps);
         guest.programs = self.narrow.then(|| Machine::Virt.programs().into());
         guest
@@ -499,6 +528,7 @@ mod tests {
         );
         assert_eq!(runs_of(STOCK, "dma.sleep"), ["edu-sleep"]);
         assert_eq!(runs_of(STOCK, "dma.unplug"), ["edu-unplug"]);
+        assert_eq!(runs_of(STOCK, "gpio.suspend"), ["gpio-sleep"]);
         assert_eq!(runs_of(STOCK, "life.fork"), ["virtme", "tiny"]);
         assert_eq!(runs_of(STOCK, "lockdown."), ["lockdown"]);
         assert_eq!(runs_of(DEBUG, "failing.mmap"), ["fail-nth"]);
