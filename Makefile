@@ -264,6 +264,7 @@ rig-ready-arm:
 	@release=$$($(REPO)/scripts/setup --arch armhf --release) && \
 		make="$(IN_ROOT) make --no-print-directory -C $(REPO)" && \
 		$$make KERNELRELEASE=$$release modules && \
+		$$make KERNELRELEASE=$$release MODULES=$(BUILD)/$$release/level LEVEL=1 modules && \
 		$(IN_ROOT) $(REPO)/scripts/check-32bit $(BUILD)/$$release /lib/modules/$$release/build && $$make TARGET=$(ARM) programs && $$make programs gpio-board
 
 .PHONY: rig-ready-arm64

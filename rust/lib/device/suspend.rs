@@ -40,23 +40,23 @@ pub trait Suspend: Send + Sync + 'static {
 /// # Examples
 ///
 /// ```
-/// use kernel::{device::{Bound, Device}, prelude::*, sync::Arc};
+/// use kernel::{device::{Bound, Device}, prelude::*, sync::{atomic::{Atomic, Relaxed}, Arc}};
 /// use mapkit::device::suspend::{Suspend, Suspender};
 ///
-/// struct Registers;
+/// struct Nights(Atomic<u32>);
 ///
-/// impl Suspend for Registers {
-///     fn suspend(&self) {
-///         pr_info!("reads what will be lost\n");
-///     }
+/// impl Suspend for Nights {
+///     // Reads what will be lost.
+///     fn suspend(&self) {}
 ///
+///     // Writes it again.
 ///     fn resume(&self) {
-///         pr_info!("writes it again\n");
+///         self.0.fetch_add(1, Relaxed);
 ///     }
 /// }
 ///
-/// fn keep(device: &Device<Bound>) -> Result<Suspender<Registers>> {
-///     Suspender::new(device, Arc::new(Registers, GFP_KERNEL)?)
+/// fn count(device: &Device<Bound>) -> Result<Suspender<Nights>> {
+///     Suspender::new(device, Arc::new(Nights(Atomic::new(0)), GFP_KERNEL)?)
 /// }
 /// ```
 ///
