@@ -15,8 +15,8 @@ Without `--script FILE` they do the example below; `--script -` reads standard i
 model knows, `--json` prints JSON, `--svg FILE` draws, in light and dark. The examples are those of the textbook where it
 has one; where its table contradicts itself or the kernel, the notes below say so.
 
-`--check` does the same steps on the running kernel, side by side, and says where the two part: for buddy, slub, walk,
-cow and dma. It needs root and the modules: in the emulated machine,
+`--check` does the same steps on the running kernel, side by side, and says where the two part: for all but
+the watermarks. It needs root and the modules: in the emulated machine,
 `scripts/vm run --boot tiny -- mapwright model buddy --check`.
 
 This page is written by `MAPWRIGHT_WRITE=1 cargo test -p mapwright-models --test page`.
@@ -47,7 +47,10 @@ fn check(kind: Kind) -> &'static str {
             "There is no `--check`: a script's watermarks are not the kernel's. `mapwright prove B16` has the kernel cross \
              its own, and uses the same arithmetic."
         }
-        Kind::Lru => "There is no `--check` yet.",
+        Kind::Lru => {
+            "`--check` reads pages of a disk in memory, with MGLRU off, and compares each page's flags: active, referenced, \
+             dirty. What is reclaimed is not compared: the kernel takes 32 pages at a time, and chooses which."
+        }
         Kind::Dma => {
             "`--check` lends such buffers to QEMU's edu device, and has it write: in a machine with `-device edu`, without an \
              IOMMU or behind one. Steps about the other kind of machine are left out, and so are writes that would hit \

@@ -240,12 +240,12 @@ impl PageCache {
             )
         };
         let addr = addr.context("mapping the disk")?;
-        // A mapping with random access leaves no mark that the page was used.
-        for advice in [MmapAdvise::MADV_RANDOM, MmapAdvise::MADV_POPULATE_READ] {
-            // SAFETY: It is the mapping from above.
-            unsafe { madvise(addr, page_bytes(), advice) }
-                .with_context(|| format!("{advice:?}"))?;
-        }
+        // A mapping with random access leaves no mark that the page was used, nor does a fault. With
+        // MADV_POPULATE_READ, the kernel would mark it.
+        // SAFETY: It is the mapping from above.
+        unsafe { madvise(addr, page_bytes(), MmapAdvise::MADV_RANDOM) }?;
+        // SAFETY: It is the first byte of the mapping, which is inside the disk.
+        let _ = unsafe { addr.cast::<u8>().read_volatile() };
         let pfn = pagemap_pfns(addr.as_ptr() as usize, 1)?;
         // SAFETY: As above. It also has this processor put what waits for its list there.
         unsafe { munmap(addr, page_bytes()) }?;

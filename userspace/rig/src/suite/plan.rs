@@ -33,6 +33,8 @@ const FAILING: &str = "failing.";
 const DMA_FAILING: &str = "dma.failing.";
 /// Of those that judge the kernel itself: they take long, and KASAN looks at them.
 const CLAIM_TESTS: &str = "claims.";
+/// Of those that do the steps of models on the kernel: a checker keeps what is freed, and frees it later.
+const MODEL_TESTS: &str = "models.";
 /// Of those that lock the kernel down, after which no module can be inserted.
 const LOCKDOWN_TESTS: &str = "lockdown.";
 /// Of those after which a machine is good for nothing more.
@@ -186,13 +188,20 @@ const CHECKED: Build = Build {
 
 const ALL_CHECKED: Plan = Plan {
     build: CHECKED,
-    without: &[GPIO_TESTS, DMA_TESTS, FAILING, LOCKDOWN_TESTS],
+    without: &[GPIO_TESTS, DMA_TESTS, FAILING, LOCKDOWN_TESTS, MODEL_TESTS],
     ..ALL
 };
 
 /// Without what only one checker needs to see.
 const MODULES_CHECKED: Plan = Plan {
-    without: &[GPIO_TESTS, DMA_TESTS, FAILING, LOCKDOWN_TESTS, CLAIM_TESTS],
+    without: &[
+        GPIO_TESTS,
+        DMA_TESTS,
+        FAILING,
+        LOCKDOWN_TESTS,
+        MODEL_TESTS,
+        CLAIM_TESTS,
+    ],
     ..ALL_CHECKED
 };
 
