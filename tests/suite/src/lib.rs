@@ -78,6 +78,8 @@ use runner::Suite;
 /// All suites, in the order they run.
 const SUITES: &[Suite] = &[
     bare::SUITE,
+    // Early, as a pool of buddies takes all small blocks that others have left.
+    models::SUITE,
     cells::SUITE,
     examples::SUITE,
     pairs::SUITE,
@@ -115,7 +117,6 @@ const SUITES: &[Suite] = &[
     limits::SUITE,
     cgroup::SUITE,
     claims::SUITE,
-    models::SUITE,
     defaults::SUITE,
     alloc::SUITE,
     alloc_budget::SUITE,

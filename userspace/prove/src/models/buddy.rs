@@ -16,7 +16,10 @@ use crate::{
     Need, Table,
 };
 use anyhow::{ensure, Context as _, Result};
-use mapwright::alloc::{AllocDevice, Pattern, Plan};
+use mapwright::{
+    alloc::{AllocDevice, Pattern, Plan},
+    Error,
+};
 use mapwright_models::{buddy::State as Model, run, Kind, State, Step};
 use std::collections::BTreeMap;
 
@@ -136,7 +139,15 @@ fn hold(device: &AllocDevice, order: usize, count: u32) -> Result<u64> {
     let plan = plan
         .with_pattern(Pattern::Batches { batch: count })
         .holding();
-    let (_, objects) = device.record(&plan, 1)?;
+    let (_, objects) = match device.record(&plan, 1) {
+        Err(Error::OverBudget { budget, .. }) => {
+            return not_testable(format!(
+                "small blocks take more of the free memory than mapwright_alloc may hold: {} MiB (budget_mib)",
+                budget >> 20
+            ))
+        }
+        recorded => recorded?,
+    };
     Ok(objects.first().context("a block was refused")?.pfn)
 }
 
