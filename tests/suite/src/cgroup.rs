@@ -257,13 +257,13 @@ fn parts() -> Result<Vec<(String, u64)>> {
 
 /// By how much each has grown, for a person.
 fn grown(before: &[(String, u64)], after: &[(String, u64)]) -> String {
-    before
-        .iter()
-        .zip(after)
+    let pairs = before.iter().zip(after);
+    let growth: Vec<String> = pairs
         .map(|((name, before), (_, after))| {
             format!("; {name} +{} KiB", after.saturating_sub(*before))
         })
-        .collect()
+        .collect();
+    growth.concat()
 }
 
 fn limit_is_enomem(cell: Cell) -> Result<()> {

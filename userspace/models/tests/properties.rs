@@ -201,7 +201,7 @@ proptest! {
             entries.set(0x1000 + 8 * index, 0x1000 | PRESENT);
         }
         let walk = entries.translate(address);
-        let sum = walk.levels.iter().fold(address & 0xfff, |sum, level| sum | level.index << level.shift);
+        let sum = walk.levels.iter().fold(address & 0xfff, |sum, level| sum | (level.index << level.shift));
         prop_assert_eq!(sum, address);
         prop_assert_eq!(walk.physical, Some(0x1000 | (address & 0xfff)));
         prop_assert_eq!(tables.translate(address).physical, None);
