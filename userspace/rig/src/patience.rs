@@ -8,7 +8,7 @@
 use crate::judge;
 use std::time::{Duration, Instant};
 
-/// A guest that has said nothing for so long has hung. XX
+/// A guest that has said nothing for so long has hung.
 /// kernel with KASAN beside five others on two processors, was a third of it.
 pub const SILENCE: Duration = Duration::from_secs(75);
 
