@@ -8,17 +8,17 @@
 
 use crate::{
     blink::Blink,
-    block::{
-        store,
-        Block, //
-    },
-    context::{
-        self,
-        Context, //
-    },
     edges::{
         Edges,
         Seen, //
+    },
+    registers::block::{
+        store,
+        Block, //
+    },
+    registers::context::{
+        self,
+        Context, //
     },
     registers::{
         Registers,

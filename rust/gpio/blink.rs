@@ -2,7 +2,7 @@
 
 //! An output that the kernel toggles.
 
-use crate::block::Block;
+use crate::registers::block::Block;
 use kernel::{
     impl_has_hr_timer,
     prelude::*,

@@ -7,7 +7,7 @@ use crate::{
         set_oe,
         Bank, //
     },
-    block::store, //
+    registers::block::store, //
 };
 use kernel::{
     device::{

@@ -8,13 +8,13 @@ use crate::{
         Mode, //
     },
     chip,
-    context::Context,
-    edges::Interrupt,
     file::File,
+    interrupt::Interrupt,
     leds::{
         self,
         Lamp, //
     },
+    registers::context::Context,
     sleep::Sleep, //
 };
 use kernel::{

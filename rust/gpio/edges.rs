@@ -5,40 +5,22 @@
 //! There are two who want to know: programs that wait for edges of this driver's device node, and the
 //! interrupt controller of gpiolib. The registers detect what either wants.
 
-use crate::{
-    bank::Bank,
-    registers::{
-        Registers,
-        DATAIN,
-        FALLINGDETECT,
-        IRQSTATUS_0,
-        IRQSTATUS_CLR_0,
-        IRQSTATUS_SET_0,
-        LEVELDETECT0,
-        LEVELDETECT1,
-        RISINGDETECT, //
-    }, //
+use crate::registers::{
+    Registers,
+    DATAIN,
+    FALLINGDETECT,
+    IRQSTATUS_0,
+    IRQSTATUS_CLR_0,
+    IRQSTATUS_SET_0,
+    LEVELDETECT0,
+    LEVELDETECT1,
+    RISINGDETECT, //
 };
 use kernel::{
-    device::{
-        Bound,
-        Device, //
-    },
     io::Io,
-    irq::{
-        IrqReturn,
-        ThreadedIrqReturn, //
-    },
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
-use mapkit::device::{
-    gpio_chip::{
-        Detect,
-        GpioChip, //
-    },
-    irq, //
-};
+use mapkit::device::gpio_chip::Detect;
 use mapwright_uapi::gpio as uapi;
 
 const LINES: usize = uapi::LINES as usize;
@@ -240,7 +222,7 @@ impl Edges {
 
     /// Acknowledges and counts the edges of the lines `seen`. Those that the interrupt controller is to
     /// be told of, and whether programs wait for some.
-    fn take(&mut self, registers: Registers<'_>, seen: u32) -> (u32, bool) {
+    pub(crate) fn take(&mut self, registers: Registers<'_>, seen: u32) -> (u32, bool) {
         let all = self.detection();
         // A level stays until what has raised it is served.
         let edges = seen & !(all.high | all.low);
@@ -266,83 +248,5 @@ impl Edges {
             *count = count.wrapping_add(1);
         }
         (seen & self.enabled, watched != 0)
-    }
-}
-
-/// What an interrupt does: it tells gpiolib, and a thread wakes programs.
-pub(crate) struct Interrupt {
-    bank: Arc<Bank>,
-    chip: Option<Arc<GpioChip<Bank>>>,
-}
-
-impl Interrupt {
-    /// What an interrupt of `bank` does, whose consumers are those of `chip`.
-    pub(crate) fn new(bank: Arc<Bank>, chip: Option<Arc<GpioChip<Bank>>>) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { bank, chip }, GFP_KERNEL)?)
-    }
-
-    /// Has it called for the interrupt `request` until what this returns is dropped.
-    pub(crate) fn register(
-        this: &Arc<Self>,
-        request: irq::Request<'_>,
-    ) -> Result<irq::Registration<Arc<Self>>> {
-        irq::Registration::new(request, c"mapwright_gpio", this.clone())
-    }
-
-    /// Acknowledges what there is and tells gpiolib. Whether programs wait for some of it; `None` if there is
-    /// nothing.
-    fn look(&self) -> Option<bool> {
-        // With the lock held, so that nothing of it is of a line that began anew since.
-        let take = |even_all: bool| {
-            self.bank.with_lines(|lines, registers| {
-                let seen = registers.read(IRQSTATUS_0).into_raw();
-                // A device that is gone says so of all lines.
-                let is_told = seen != u32::MAX || even_all;
-                Ok(is_told.then(|| (seen, lines.edges.take(registers, seen))))
-            })
-        };
-        let taken = match take(false) {
-            Ok(None) => self.bank.block.revision().and_then(|_| take(true)),
-            taken => taken,
-        };
-        // It is gone, or goes: then what is detected is switched off soon.
-        let Ok(Some((seen, (lines, is_watched)))) = taken else {
-            return None;
-        };
-        if seen == 0 {
-            return None;
-        }
-        if let Some(chip) = &self.chip {
-            for line in (0..uapi::LINES).filter(|line| lines & 1u32.wrapping_shl(*line) != 0) {
-                chip.interrupt(line);
-            }
-        }
-        Some(is_watched)
-    }
-
-    /// Handles what there is, if there is something, though no interrupt has told of it. May sleep.
-    ///
-    /// What is told to a line's consumer while his interrupts are suspended is pending until they are resumed.
-    pub(crate) fn look_again(&self) {
-        if self.look() == Some(true) {
-            self.bank.wake();
-        }
-    }
-}
-
-impl irq::Handler for Interrupt {
-    const THREADED: bool = true;
-
-    fn handle(&self, _device: &Device<Bound>) -> ThreadedIrqReturn {
-        match self.look() {
-            None => ThreadedIrqReturn::None,
-            Some(true) => ThreadedIrqReturn::WakeThread,
-            Some(false) => ThreadedIrqReturn::Handled,
-        }
-    }
-
-    fn handle_threaded(&self, _device: &Device<Bound>) -> IrqReturn {
-        self.bank.wake();
-        IrqReturn::Handled
     }
 }

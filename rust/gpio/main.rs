@@ -2,23 +2,19 @@
 
 //! GPIO of TI's AM335x, the BeagleBone Black's processor, by `ioremap`, `readl` and `writel`.
 //!
-//! The registers and their bits are in `registers.rs`, what a bank does in `bank.rs`, and how it is
-//! found in `pci.rs` and `platform.rs`. What becomes of edges, outputs and registers while the system sleeps is
+//! The registers and their bits are in `registers/`, what a bank does in `bank.rs`, and how it is
+//! found in `bus/pci.rs` and `bus/platform.rs`. What becomes of edges, outputs and registers while the system sleeps is
 //! in `sleep.rs`.
 
 mod bank;
 mod blink;
-mod block;
+mod bus;
 mod chip;
-mod context;
 mod device;
 mod edges;
 mod file;
+mod interrupt;
 mod leds;
-#[cfg(CONFIG_PCI)]
-mod pci;
-#[cfg(CONFIG_OF)]
-mod platform;
 mod registers;
 mod sleep;
 mod tables;
@@ -52,10 +48,10 @@ const MODULE: &ThisModule = mapkit::this_module!(Gpio);
 struct Gpio {
     #[cfg(CONFIG_PCI)]
     #[pin]
-    pci: driver::Registration<kernel::pci::Adapter<pci::Driver>>,
+    pci: driver::Registration<kernel::pci::Adapter<bus::pci::Driver>>,
     #[cfg(CONFIG_OF)]
     #[pin]
-    platform: driver::Registration<kernel::platform::Adapter<platform::Driver>>,
+    platform: driver::Registration<kernel::platform::Adapter<bus::platform::Driver>>,
 }
 
 impl InPlaceModule for Gpio {

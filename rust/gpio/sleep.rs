@@ -10,8 +10,8 @@
 
 use crate::{
     bank::Bank,
-    context::Context,
-    edges::Interrupt, //
+    interrupt::Interrupt, //
+    registers::context::Context,
 };
 use kernel::{
     new_mutex,

@@ -7,8 +7,8 @@ use crate::{
         Bank,
         Mode, //
     },
-    block::Block,
     device::Published, //
+    registers::block::Block,
 };
 use kernel::{
     clk::Clk,

@@ -2,6 +2,9 @@
 
 //! The registers of a bank, each named once (SPRUH73, chapter "General-Purpose Input/Output").
 
+pub(crate) mod block;
+pub(crate) mod context;
+
 use kernel::io::{
     register,
     Io, //
