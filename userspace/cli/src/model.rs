@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
     /// List the steps that the model knows, and its example, instead of running it
-    #[arg(long, exclusive = true)]
+    #[arg(long, conflicts_with_all = ["script", "json", "svg", "check"])]
     steps: bool,
     /// Print JSON
     #[arg(long)]

@@ -188,7 +188,7 @@ impl Device {
             self.engine
                 .session
                 .dma_map(&region, (offset, model.bytes), MapCall::Single, direction);
-        let mapping = mapped.context("map_call a buffer to the device")?;
+        let mapping = mapped.context("mapping a buffer for the device")?;
         let (page, _) = self.engine.addresses(&region, 0)?;
         let bus = mapping.bus.context("root is told the bus address")?;
         Ok(Buffer {
