@@ -2,10 +2,7 @@
 
 //! That memory may be seen by programs is an unsafe promise, and how it answers page faults is mapkit's.
 
-use mapkit::{
-    map::fault,
-    memory::backing::{AddressClass, Backing, KernelRange, Run},
-};
+use mapkit::memory::backing::{AddressClass, Backing, KernelRange, Run};
 
 pub struct Anything;
 
@@ -28,4 +25,4 @@ impl Backing for Anything {
     }
 }
 
-impl<T> fault::Filler<T> for Anything {} //~ E0603
+impl<T> mapkit::map::filler::Filler<T> for Anything {} //~ E0603

@@ -4,13 +4,12 @@
 
 use crate::anonymous::Anonymous;
 use anyhow::{bail, ensure, Context as _, Result};
-use mapwright::page_bytes;
+use mapwright::{page_bytes, page_faults};
 use nix::{
     errno::Errno,
     libc,
     sys::{
         prctl::set_child_subreaper,
-        resource::{getrusage, UsageWho},
         signal::{kill, Signal},
         wait::waitpid,
     },
@@ -150,13 +149,13 @@ fn touch(memory: &Anonymous, command: u8, page: u8) -> u64 {
 
 #[inline(never)]
 fn counted(memory: &Anonymous, command: u8, at: usize) -> u64 {
-    let faults = || getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.minor_page_faults());
+    let faults = || page_faults().map_or(0, |(minor, _)| minor);
     let before = faults();
     match command {
         WRITE => drop(memory.touch(at..at + page_bytes())),
         _ => drop(memory.load(at)),
     }
-    (faults() - before).unsigned_abs()
+    faults() - before
 }
 
 /// Starts the child with this number.
