@@ -18,6 +18,8 @@ use std::{collections::BTreeMap, fs::File, os::unix::fs::FileExt as _};
 pub const NEEDS: &[Need] = &[
     Need::Module("mapwright_inspect"),
     Need::File("/proc/kpagecount", "CONFIG_PROC_PAGE_MONITOR"),
+    // Elsewhere the kernel notes by a fault that a page was read, which fork() has it do anew.
+    Need::Arch(&["x86_64"]),
 ];
 const REASONS: [&str; 2] = [
     "A frame that somebody else holds for a moment (a list of pages of another processor's, swap, a pin) is copied \
