@@ -381,7 +381,13 @@ pub const ARM: &[Plan] = &[
     },
     Plan {
         name: "arm-gpio-sleep",
-        tests: &[SLEEP_TESTS, SUSPEND_TESTS],
+        tests: &[SLEEP_TESTS],
+        without: &[],
+        ..GPIO_BOARD
+    },
+    Plan {
+        name: "arm-gpio-suspend",
+        tests: &[SUSPEND_TESTS],
         without: &[],
         ..GPIO_BOARD
     },
