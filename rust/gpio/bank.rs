@@ -12,15 +12,15 @@ use crate::{
         Edges,
         Seen, //
     },
-    registers::block::{
-        store,
-        Block, //
-    },
-    registers::context::{
-        self,
-        Context, //
-    },
     registers::{
+        block::{
+            store,
+            Block, //
+        },
+        context::{
+            self,
+            Context, //
+        },
         Registers,
         DATAIN,
         DATAOUT,

@@ -10,8 +10,8 @@
 
 use crate::{
     bank::Bank,
-    interrupt::Interrupt, //
-    registers::context::Context,
+    interrupt::Interrupt,
+    registers::context::Context, //
 };
 use kernel::{
     new_mutex,
