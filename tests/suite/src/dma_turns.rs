@@ -11,6 +11,7 @@ use crate::{
         device, from_to, nothing_is_left, tables, wait_until, Bench, BUFFER, COHERENT, PAGES,
         VMALLOC,
     },
+    dma_revoke::SOON,
     raw,
     runner::{suite, Context},
 };
@@ -46,9 +47,6 @@ suite! { "dma.turns":
     told_when_it_can_be,
     passed_on_by_the_byte,
 }
-
-/// A second, and two pieces of the engine.
-const SOON: Duration = Duration::from_millis(1300);
 
 /// Sixteen turns, each of which takes a piece to the device and one back: 3.2 s.
 const BYTES: u64 = 16 * BUFFER;
@@ -122,10 +120,10 @@ fn closed_behind_a_long_queue(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let other = busy(&bench.path)?;
     let mine = Session::open_at(&bench.path)?;
-    let region = mine.create(COHERENT.0, COHERENT.1, BYTES)?;
+    let region = mine.create(COHERENT.0, COHERENT.1, 1 << 20)?;
     for cookie in 0..4 {
         mine.queue(
-            &from_to(Side::Region(region, 0), Side::Region(region, 0), BYTES),
+            &from_to(Side::Region(region, 0), Side::Region(region, 0), 1 << 20),
             cookie,
             None,
         )?;

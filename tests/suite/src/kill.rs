@@ -7,7 +7,7 @@ use crate::{
     raw::{self, Map, RW},
     runner::{skip, suite, Context},
 };
-use anyhow::{ensure, Result};
+use anyhow::{bail, ensure, Result};
 use mapwright::{Backing, Method, Session};
 use nix::sys::{
     signal::{kill, Signal},
@@ -24,6 +24,9 @@ suite! { "kill":
     create_of_many_pages,
     read_of_much_memory,
 }
+
+/// How often a process is killed before it is said to die late.
+const TRIES: usize = 5;
 
 /// Half of what all regions may hold. A 32-bit machine has few addresses for such memory: no more than 64 MiB there.
 fn much() -> Result<u64> {
@@ -52,6 +55,24 @@ fn ends_early<T>(
             "the call takes only {whole:?} here: too quick to tell"
         ));
     }
+    // A busy machine delays a death now and then; a call that goes on until it is done delays each.
+    let mut took = whole;
+    for _ in 0..TRIES {
+        took = took.min(dies_within(&prepare, &f, whole / 10)?);
+        if took < whole / 2 {
+            context.note(format!("{took:?} after SIGKILL, of a call of {whole:?}"));
+            return Ok(());
+        }
+    }
+    bail!("gone {took:?} after SIGKILL, of a call of {whole:?}")
+}
+
+/// How long a process that does `f` after `prepare` lives after a SIGKILL, which it gets `delay` after it began.
+fn dies_within<T>(
+    prepare: impl Fn() -> Result<T>,
+    f: impl Fn(&mut T) -> Result<()>,
+    delay: Duration,
+) -> Result<Duration> {
     let (mut reader, writer) = nix::unistd::pipe().map(|(r, w)| (std::fs::File::from(r), w))?;
     let child = child::spawn(|| {
         let mut prepared = prepare()?;
@@ -59,21 +80,15 @@ fn ends_early<T>(
         f(&mut prepared)
     })?;
     std::io::Read::read_exact(&mut reader, &mut [0])?;
-    thread::sleep(whole / 10);
+    thread::sleep(delay);
     let start = Instant::now();
     kill(child, Signal::SIGKILL)?;
     let status = waitpid(child, None)?;
-    let took = start.elapsed();
     ensure!(
         matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _)),
         "{status:?}"
     );
-    context.note(format!("{took:?} after SIGKILL, of a call of {whole:?}"));
-    ensure!(
-        took < whole / 2,
-        "gone {took:?} after SIGKILL, of a call of {whole:?}"
-    );
-    Ok(())
+    Ok(start.elapsed())
 }
 
 fn create_ends_early(context: &Context, backing: Backing, method: Method) -> Result<()> {
