@@ -44,6 +44,7 @@ mod c08_tlb;
 mod c09_isolation;
 mod c10_sections;
 mod c11_arm64_pages;
+mod c12_arm_kernel_space;
 mod e01_coherent;
 mod e02_streaming;
 mod e03_three_addresses;
@@ -101,6 +102,7 @@ pub const CLAIMS: &[&Claim] = &[
     &c09_isolation::CLAIM,
     &c10_sections::CLAIM,
     &c11_arm64_pages::CLAIM,
+    &c12_arm_kernel_space::CLAIM,
     &e01_coherent::CLAIM,
     &e02_streaming::CLAIM,
     &e03_three_addresses::CLAIM,
