@@ -45,6 +45,7 @@ mod c09_isolation;
 mod c10_sections;
 mod c11_arm64_pages;
 mod c12_arm_kernel_space;
+mod c13_arm_struct_page;
 mod e01_coherent;
 mod e02_streaming;
 mod e03_three_addresses;
@@ -103,6 +104,7 @@ pub const CLAIMS: &[&Claim] = &[
     &c10_sections::CLAIM,
     &c11_arm64_pages::CLAIM,
     &c12_arm_kernel_space::CLAIM,
+    &c13_arm_struct_page::CLAIM,
     &e01_coherent::CLAIM,
     &e02_streaming::CLAIM,
     &e03_three_addresses::CLAIM,
