@@ -46,6 +46,7 @@ mod c10_sections;
 mod c11_arm64_pages;
 mod c12_arm_kernel_space;
 mod c13_arm_struct_page;
+mod c14_frame_warn;
 mod e01_coherent;
 mod e02_streaming;
 mod e03_three_addresses;
@@ -105,6 +106,7 @@ pub const CLAIMS: &[&Claim] = &[
     &c11_arm64_pages::CLAIM,
     &c12_arm_kernel_space::CLAIM,
     &c13_arm_struct_page::CLAIM,
+    &c14_frame_warn::CLAIM,
     &e01_coherent::CLAIM,
     &e02_streaming::CLAIM,
     &e03_three_addresses::CLAIM,
