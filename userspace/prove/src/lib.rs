@@ -21,6 +21,7 @@ mod faulty;
 mod filler;
 mod finding;
 mod frames;
+mod growth;
 mod holes;
 mod lab;
 mod machine;

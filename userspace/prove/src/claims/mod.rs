@@ -47,6 +47,7 @@ mod c11_arm64_pages;
 mod c12_arm_kernel_space;
 mod c13_arm_struct_page;
 mod c14_frame_warn;
+mod d10_stack_and_heap;
 mod e01_coherent;
 mod e02_streaming;
 mod e03_three_addresses;
@@ -108,6 +109,7 @@ pub const CLAIMS: &[&Claim] = &[
     &c12_arm_kernel_space::CLAIM,
     &c13_arm_struct_page::CLAIM,
     &c14_frame_warn::CLAIM,
+    &d10_stack_and_heap::CLAIM,
     &e01_coherent::CLAIM,
     &e02_streaming::CLAIM,
     &e03_three_addresses::CLAIM,
