@@ -48,6 +48,7 @@ mod c12_arm_kernel_space;
 mod c13_arm_struct_page;
 mod c14_frame_warn;
 mod d10_stack_and_heap;
+mod d16_boot_memory;
 mod e01_coherent;
 mod e02_streaming;
 mod e03_three_addresses;
@@ -110,6 +111,7 @@ pub const CLAIMS: &[&Claim] = &[
     &c13_arm_struct_page::CLAIM,
     &c14_frame_warn::CLAIM,
     &d10_stack_and_heap::CLAIM,
+    &d16_boot_memory::CLAIM,
     &e01_coherent::CLAIM,
     &e02_streaming::CLAIM,
     &e03_three_addresses::CLAIM,

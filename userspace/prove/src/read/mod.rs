@@ -3,6 +3,7 @@
 //! What the kernel says of itself, where the crate `procfs` does not read it. Parsing is apart from
 //! reading, and tested on saved text.
 
+pub mod boot_memory;
 pub mod config;
 pub mod free_lists;
 pub mod log;
