@@ -7,6 +7,7 @@ pub mod boot_memory;
 pub mod config;
 pub mod free_lists;
 pub mod log;
+pub mod page_cache;
 pub mod symbols;
 pub mod trace;
 pub mod vmallocinfo;
