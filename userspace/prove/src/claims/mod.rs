@@ -49,6 +49,7 @@ mod c13_arm_struct_page;
 mod c14_frame_warn;
 mod d10_stack_and_heap;
 mod d11_page_cache;
+mod d14_mmap_lock;
 mod d16_boot_memory;
 mod e01_coherent;
 mod e02_streaming;
@@ -113,6 +114,7 @@ pub const CLAIMS: &[&Claim] = &[
     &c14_frame_warn::CLAIM,
     &d10_stack_and_heap::CLAIM,
     &d11_page_cache::CLAIM,
+    &d14_mmap_lock::CLAIM,
     &d16_boot_memory::CLAIM,
     &e01_coherent::CLAIM,
     &e02_streaming::CLAIM,
