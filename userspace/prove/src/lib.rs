@@ -31,6 +31,7 @@ mod pin;
 mod pressure;
 mod read;
 mod report;
+mod setting;
 mod verdict;
 
 pub use claim::{Claim, Shape};

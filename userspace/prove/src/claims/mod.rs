@@ -49,6 +49,7 @@ mod c13_arm_struct_page;
 mod c14_frame_warn;
 mod d10_stack_and_heap;
 mod d11_page_cache;
+mod d12_writeback;
 mod d14_mmap_lock;
 mod d16_boot_memory;
 mod e01_coherent;
@@ -114,6 +115,7 @@ pub const CLAIMS: &[&Claim] = &[
     &c14_frame_warn::CLAIM,
     &d10_stack_and_heap::CLAIM,
     &d11_page_cache::CLAIM,
+    &d12_writeback::CLAIM,
     &d14_mmap_lock::CLAIM,
     &d16_boot_memory::CLAIM,
     &e01_coherent::CLAIM,
