@@ -20,6 +20,7 @@ mod engine;
 mod faulty;
 mod filler;
 mod finding;
+mod fragments;
 mod frames;
 mod growth;
 mod holes;

@@ -50,6 +50,7 @@ mod c14_frame_warn;
 mod d10_stack_and_heap;
 mod d11_page_cache;
 mod d12_writeback;
+mod d13_compaction;
 mod d14_mmap_lock;
 mod d16_boot_memory;
 mod e01_coherent;
@@ -116,6 +117,7 @@ pub const CLAIMS: &[&Claim] = &[
     &d10_stack_and_heap::CLAIM,
     &d11_page_cache::CLAIM,
     &d12_writeback::CLAIM,
+    &d13_compaction::CLAIM,
     &d14_mmap_lock::CLAIM,
     &d16_boot_memory::CLAIM,
     &e01_coherent::CLAIM,
