@@ -52,6 +52,7 @@ mod d11_page_cache;
 mod d12_writeback;
 mod d13_compaction;
 mod d14_mmap_lock;
+mod d15_context_switch;
 mod d16_boot_memory;
 mod e01_coherent;
 mod e02_streaming;
@@ -119,6 +120,7 @@ pub const CLAIMS: &[&Claim] = &[
     &d12_writeback::CLAIM,
     &d13_compaction::CLAIM,
     &d14_mmap_lock::CLAIM,
+    &d15_context_switch::CLAIM,
     &d16_boot_memory::CLAIM,
     &e01_coherent::CLAIM,
     &e02_streaming::CLAIM,
