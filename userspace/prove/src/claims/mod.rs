@@ -43,6 +43,7 @@ mod c07_struct_page;
 mod c08_tlb;
 mod c09_isolation;
 mod c10_sections;
+mod d01_copy_on_write;
 mod e01_coherent;
 mod e02_streaming;
 mod e03_three_addresses;
@@ -99,6 +100,7 @@ pub const CLAIMS: &[&Claim] = &[
     &c08_tlb::CLAIM,
     &c09_isolation::CLAIM,
     &c10_sections::CLAIM,
+    &d01_copy_on_write::CLAIM,
     &e01_coherent::CLAIM,
     &e02_streaming::CLAIM,
     &e03_three_addresses::CLAIM,

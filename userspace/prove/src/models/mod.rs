@@ -5,7 +5,7 @@
 mod buddy;
 mod cow;
 mod dma;
-mod family;
+pub(crate) mod family;
 mod lru;
 mod slub;
 mod walk;
