@@ -25,11 +25,13 @@ mod holes;
 mod lab;
 mod machine;
 pub mod models;
+mod mounted;
 mod need;
 mod pin;
 mod pressure;
 mod read;
 mod report;
+mod swap;
 mod verdict;
 
 pub use claim::{Claim, Shape};

@@ -44,6 +44,7 @@ mod c08_tlb;
 mod c09_isolation;
 mod c10_sections;
 mod d01_copy_on_write;
+mod d08_lazy_malloc;
 mod e01_coherent;
 mod e02_streaming;
 mod e03_three_addresses;
@@ -101,6 +102,7 @@ pub const CLAIMS: &[&Claim] = &[
     &c09_isolation::CLAIM,
     &c10_sections::CLAIM,
     &d01_copy_on_write::CLAIM,
+    &d08_lazy_malloc::CLAIM,
     &e01_coherent::CLAIM,
     &e02_streaming::CLAIM,
     &e03_three_addresses::CLAIM,
