@@ -17,6 +17,7 @@ mod claims;
 pub mod disk;
 mod document;
 mod engine;
+mod fault;
 mod faulty;
 mod filler;
 mod finding;
@@ -32,6 +33,7 @@ mod pressure;
 mod read;
 mod report;
 mod swap;
+mod twin;
 mod verdict;
 
 pub use claim::{Claim, Shape};

@@ -45,6 +45,7 @@ mod c09_isolation;
 mod c10_sections;
 mod d01_copy_on_write;
 mod d08_lazy_malloc;
+mod d09_isolation_of_processes;
 mod e01_coherent;
 mod e02_streaming;
 mod e03_three_addresses;
@@ -103,6 +104,7 @@ pub const CLAIMS: &[&Claim] = &[
     &c10_sections::CLAIM,
     &d01_copy_on_write::CLAIM,
     &d08_lazy_malloc::CLAIM,
+    &d09_isolation_of_processes::CLAIM,
     &e01_coherent::CLAIM,
     &e02_streaming::CLAIM,
     &e03_three_addresses::CLAIM,
