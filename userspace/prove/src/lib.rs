@@ -23,6 +23,7 @@ mod filler;
 mod finding;
 mod frames;
 mod holes;
+mod hugetlb;
 mod lab;
 mod machine;
 pub mod models;
