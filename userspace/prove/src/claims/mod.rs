@@ -44,6 +44,7 @@ mod c08_tlb;
 mod c09_isolation;
 mod c10_sections;
 mod d01_copy_on_write;
+mod d04_swap;
 mod d05_huge_pages;
 mod d08_lazy_malloc;
 mod d09_isolation_of_processes;
@@ -104,6 +105,7 @@ pub const CLAIMS: &[&Claim] = &[
     &c09_isolation::CLAIM,
     &c10_sections::CLAIM,
     &d01_copy_on_write::CLAIM,
+    &d04_swap::CLAIM,
     &d05_huge_pages::CLAIM,
     &d08_lazy_malloc::CLAIM,
     &d09_isolation_of_processes::CLAIM,
