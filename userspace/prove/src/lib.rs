@@ -22,6 +22,7 @@ mod faulty;
 mod filler;
 mod finding;
 mod frames;
+mod glutton;
 mod holes;
 mod hugetlb;
 mod lab;

@@ -46,6 +46,7 @@ mod c10_sections;
 mod d01_copy_on_write;
 mod d04_swap;
 mod d05_huge_pages;
+mod d06_oom_killer;
 mod d08_lazy_malloc;
 mod d09_isolation_of_processes;
 mod e01_coherent;
@@ -107,6 +108,7 @@ pub const CLAIMS: &[&Claim] = &[
     &d01_copy_on_write::CLAIM,
     &d04_swap::CLAIM,
     &d05_huge_pages::CLAIM,
+    &d06_oom_killer::CLAIM,
     &d08_lazy_malloc::CLAIM,
     &d09_isolation_of_processes::CLAIM,
     &e01_coherent::CLAIM,
