@@ -44,6 +44,7 @@ mod c08_tlb;
 mod c09_isolation;
 mod c10_sections;
 mod d01_copy_on_write;
+mod d03_writeback;
 mod d04_swap;
 mod d05_huge_pages;
 mod d06_oom_killer;
@@ -106,6 +107,7 @@ pub const CLAIMS: &[&Claim] = &[
     &c09_isolation::CLAIM,
     &c10_sections::CLAIM,
     &d01_copy_on_write::CLAIM,
+    &d03_writeback::CLAIM,
     &d04_swap::CLAIM,
     &d05_huge_pages::CLAIM,
     &d06_oom_killer::CLAIM,
