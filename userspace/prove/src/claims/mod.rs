@@ -48,6 +48,7 @@ mod d03_writeback;
 mod d04_swap;
 mod d05_huge_pages;
 mod d06_oom_killer;
+mod d07_names;
 mod d08_lazy_malloc;
 mod d09_isolation_of_processes;
 mod e01_coherent;
@@ -111,6 +112,7 @@ pub const CLAIMS: &[&Claim] = &[
     &d04_swap::CLAIM,
     &d05_huge_pages::CLAIM,
     &d06_oom_killer::CLAIM,
+    &d07_names::CLAIM,
     &d08_lazy_malloc::CLAIM,
     &d09_isolation_of_processes::CLAIM,
     &e01_coherent::CLAIM,
