@@ -44,6 +44,7 @@ mod c08_tlb;
 mod c09_isolation;
 mod c10_sections;
 mod d01_copy_on_write;
+mod d02_lru_lists;
 mod d03_writeback;
 mod d04_swap;
 mod d05_huge_pages;
@@ -108,6 +109,7 @@ pub const CLAIMS: &[&Claim] = &[
     &c09_isolation::CLAIM,
     &c10_sections::CLAIM,
     &d01_copy_on_write::CLAIM,
+    &d02_lru_lists::CLAIM,
     &d03_writeback::CLAIM,
     &d04_swap::CLAIM,
     &d05_huge_pages::CLAIM,
