@@ -39,6 +39,7 @@ mod report;
 mod swap;
 mod twin;
 mod verdict;
+mod vfio;
 
 pub use claim::{Claim, Shape};
 pub use claims::CLAIMS;

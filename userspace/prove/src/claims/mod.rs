@@ -61,6 +61,7 @@ mod e06_readl_writel;
 mod e07_am335x_addresses;
 mod e08_ioremap_kinds;
 mod e09_iomem_vmallocinfo;
+mod e10_vfio;
 mod gpio;
 
 use crate::Claim;
@@ -126,4 +127,5 @@ pub const CLAIMS: &[&Claim] = &[
     &e07_am335x_addresses::CLAIM,
     &e08_ioremap_kinds::CLAIM,
     &e09_iomem_vmallocinfo::CLAIM,
+    &e10_vfio::CLAIM,
 ];
