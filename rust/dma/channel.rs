@@ -95,9 +95,9 @@ impl Channel {
         })?
     }
 
-    /// Has a transfer made later. `EAGAIN` if there are too many, `ENODEV` if the device is gone.
+    /// Has a transfer made later. `EAGAIN` or `ENOSPC` if there are too many, `ENODEV` if the device is gone.
     pub(crate) fn enqueue(self: &Arc<Self>, job: Job) -> Result {
-        self.queue.lock().push(job)?;
+        self.queue.lock().push(job, &self.engine.workers)?;
         self.engine.enqueue(self.clone())
     }
 

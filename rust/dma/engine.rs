@@ -15,7 +15,8 @@ use crate::{
         Place,
         Stopped,
         Turns, //
-    }, //
+    },
+    workers::Workers, //
 };
 use core::cmp::min;
 use kernel::{
@@ -78,6 +79,8 @@ pub(crate) struct Engine {
     /// Who may use it.
     #[pin]
     pub(crate) turns: Turns,
+    /// Who may have something done later.
+    pub(crate) workers: Arc<Workers>,
     /// What is done later, until the device is gone.
     #[pin]
     queue: Mutex<Option<OwnQueue>>,
@@ -105,6 +108,7 @@ impl Engine {
                 moved <- Announcement::new(),
                 tested <- Announcement::new(),
                 turns <- Turns::new(),
+                workers: Workers::new()?,
                 queue <- new_mutex!(Some(queue)),
             }? Error),
             GFP_KERNEL,

@@ -63,6 +63,7 @@ mod registers;
 mod stats;
 mod transfer;
 mod turns;
+mod workers;
 
 use engine::Engine;
 use files::Files;

@@ -2,8 +2,17 @@
 
 //! Transfers that are made later: a file's queue.
 
-use crate::transfer::Transfer;
-use kernel::prelude::*;
+use crate::{
+    transfer::Transfer,
+    workers::{
+        Worker,
+        Workers, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 use mapkit::{
     base::memcg::Payer,
     sync::eventfd::EventFd, //
@@ -33,6 +42,8 @@ pub(crate) struct Queue {
     waiting: KVec<Job>,
     /// One is being made.
     running: bool,
+    /// The right to have what waits made.
+    worker: Option<Worker>,
     /// Those that have ended, the first at `first`.
     ended: [Ended; uapi::MAX_QUEUED as usize],
     first: usize,
@@ -46,6 +57,7 @@ impl Queue {
     pub(crate) const EMPTY: Self = Self {
         waiting: KVec::new(),
         running: false,
+        worker: None,
         ended: [Ended {
             cookie: 0,
             error: 0,
@@ -55,19 +67,27 @@ impl Queue {
         telling: 0,
     };
 
-    /// Puts one more in; `EAGAIN` if there is no room for how it ends.
-    pub(crate) fn push(&mut self, job: Job) -> Result {
+    /// Puts one more in, as one of `workers`; `EAGAIN` if there is no room for how it ends, else what [`Worker::new`]
+    /// fails with.
+    pub(crate) fn push(&mut self, job: Job, workers: &Arc<Workers>) -> Result {
         let ended = self.count.wrapping_add(self.telling);
         let all = self.waiting.len().wrapping_add(ended);
         if all.wrapping_add(self.running.into()) >= self.ended.len() {
             return Err(EAGAIN);
         }
+        self.waiting.reserve(1, GFP_KERNEL_ACCOUNT)?;
+        if self.worker.is_none() {
+            self.worker = Some(Worker::new(workers)?);
+        }
         Ok(self.waiting.push(job, GFP_KERNEL_ACCOUNT)?)
     }
 
-    /// Begins the first, if there is one.
+    /// Begins the first, if there is one. If not, the file has no worker any more.
     pub(crate) fn begin(&mut self) -> Option<Job> {
-        let job = self.waiting.remove(0).ok()?;
+        let Ok(job) = self.waiting.remove(0) else {
+            self.worker = None;
+            return None;
+        };
         self.running = true;
         Some(job)
     }

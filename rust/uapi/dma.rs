@@ -55,6 +55,8 @@ pub const TRANSFER_QUEUE: u32 = 2;
 pub const TRANSFER_EVENTFD: u32 = 4;
 /// Transfers that a file may have queued, and ended but not asked about.
 pub const MAX_QUEUED: u32 = 64;
+/// Files of a device that may have transfers in their queues at a time.
+pub const MAX_QUEUES: u32 = 64;
 /// Mappings that a file may have at a time, and buffers that it has imported.
 pub const MAX_MAPPINGS: u32 = 64;
 
@@ -114,7 +116,7 @@ request!(DmaInfo, IOCTL_DMA_INFO, 28);
 /// are that buffer; unknown flags or `map_call`; a range mapped as a page that is not in one), `ENOENT`
 /// (this file has no such region or imported buffer), `EACCES` (the target is a buffer that can only be
 /// read), `EBUSY` (the region is mapped, but not these bytes in this direction, or the CPU has them now),
-/// `EAGAIN` ([`MAX_QUEUED`] are queued), `EBADF` (no eventfd), `EOPNOTSUPP` (the region cannot be mapped
+/// `EAGAIN` ([`MAX_QUEUED`] are queued), `ENOSPC` ([`MAX_QUEUES`] other files have queued some), `EBADF` (no eventfd), `EOPNOTSUPP` (the region cannot be mapped
 /// that way), `EADDRNOTAVAIL` (see [`DmaMap`]), `EPERM` (see [`TRANSFER_RAW_TARGET`]), `ENODEV` (the device
 /// is gone), `EINTR` (a signal came, see above), `EIO` (the device has not
 /// answered for 5 s: it is kept from memory then, and answers nobody until its driver is unbound and

@@ -46,6 +46,7 @@ suite! { "dma.turns":
     handlers_that_restart,
     told_when_it_can_be,
     passed_on_by_the_byte,
+    many_files_with_queues,
 }
 
 /// Sixteen turns, each of which takes a piece to the device and one back: 3.2 s.
@@ -360,4 +361,31 @@ fn passed_on_by_the_byte(_: &Context) -> Result<()> {
         session.dma_unmap(mapping.id)?;
     }
     bench.close().context("closing")
+}
+
+/// Each file that has transfers in its queue has a kernel thread, for which nobody is charged.
+fn many_files_with_queues(_: &Context) -> Result<()> {
+    let path = device()?;
+    let files = (0..=uapi::MAX_QUEUES)
+        .map(|_| Ok(Session::open_at(&path)?))
+        .collect::<Result<Vec<_>>>()?;
+    let regions = files
+        .iter()
+        .map(|file| Ok(file.create(PAGES.0, PAGES.1, BYTES)?))
+        .collect::<Result<Vec<_>>>()?;
+    let queue = |at: usize| {
+        let transfer = from_to(Side::Buffer(0), Side::Region(regions[at], 0), BUFFER);
+        files[at].queue(&transfer, 0, None)
+    };
+    let last = files.len() - 1;
+    for at in 0..last {
+        queue(at)?;
+    }
+    let refused = queue(last);
+    ensure!(refused == Err(Errno::ENOSPC), "{refused:?}");
+    // Who has one may queue more.
+    queue(last - 1)?;
+    wait_until("one of them is done", || Ok(queue(last).is_ok()))?;
+    drop(files);
+    nothing_is_left(&path)
 }

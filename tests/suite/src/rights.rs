@@ -8,6 +8,7 @@ use crate::{
     limits::with_parameters,
     raw::{ioctl_bytes, Map},
     runner::{skip, suite, Context},
+    tracing::Instance,
 };
 use anyhow::{ensure, Result};
 use mapwright::{
@@ -28,6 +29,7 @@ suite! { "rights":
     memory_types_are_for_all_if_so_wanted,
     a_reading_descriptor_exports_nothing_writable,
     page_tables_of_others_take_cap_sys_ptrace,
+    what_is_told_beside_others_is_no_denial,
 }
 
 /// Creates a region with each memory type but the usual one.
@@ -175,4 +177,29 @@ fn page_tables_of_others_take_cap_sys_ptrace(_: &Context) -> Result<()> {
         );
         Ok(())
     })
+}
+
+/// `capable()` writes a denial into the audit log. A program that asks for a region's size, and sees no frame's
+/// number, was denied nothing.
+fn what_is_told_beside_others_is_no_denial(_: &Context) -> Result<()> {
+    const ASKS: &str = "capable";
+    const ASKS_SILENTLY: &str = "ns_capable_noaudit";
+    let session = Session::open()?;
+    let region = session.create(Backing::Pages, Method::Insert, page_size())?;
+    let Some(trace) = Instance::of_functions(&format!("{ASKS} {ASKS_SILENTLY}"))? else {
+        return skip("this kernel does not trace its functions");
+    };
+    let pid = child::spawn(|| {
+        child::become_nobody()?;
+        session.query(&region)?;
+        Ok(())
+    })?;
+    child::ends_well(pid)?;
+    let asked = (
+        trace.calls_by(pid, ASKS)?,
+        trace.calls_by(pid, ASKS_SILENTLY)?,
+    );
+    ensure!(asked.0 == 0, "{ASKS}() was called {} times", asked.0);
+    ensure!(asked.1 > 0, "nobody asked what the program may see");
+    Ok(())
 }

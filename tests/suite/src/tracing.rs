@@ -10,6 +10,7 @@ use crate::{
 };
 use anyhow::{ensure, Result};
 use mapwright::{page_bytes, Backing, Caching, Method, Session};
+use nix::unistd::Pid;
 use std::{fs, path::Path};
 
 suite! { "tracing":
@@ -48,6 +49,14 @@ impl Instance {
         let text = fs::read_to_string(format!("{}/trace", self.0))?;
         let call = format!(": {name} <-");
         Ok(text.lines().filter(|line| line.contains(&call)).count())
+    }
+
+    /// How often a thread called a function.
+    pub fn calls_by(&self, thread: Pid, name: &str) -> Result<usize> {
+        let text = fs::read_to_string(format!("{}/trace", self.0))?;
+        let (thread, call) = (format!("-{thread} "), format!(": {name} <-"));
+        let is_one = |line: &&str| line.contains(&thread) && line.contains(&call);
+        Ok(text.lines().filter(is_one).count())
     }
 
     fn enable(&self, on: bool) -> Result<()> {

@@ -56,6 +56,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         .with_refused(read_json(args.refused.as_deref())?);
     let mut report = Report {
         shape: args.shape.clone(),
+        date: String::new(),
         machine: lab.machine.clone(),
         records: Vec::new(),
     };
@@ -137,7 +138,8 @@ fn show(record: &Record) {
     }
     for statement in &finding.statements {
         let (mark, style) = mark(statement.verdict);
-        anstream::println!("  {} {}", paint(style, mark), statement.says);
+        let source = paint(DIM, format_args!("({})", statement.source));
+        anstream::println!("  {} {} {source}", paint(style, mark), statement.says);
         let verdict = paint(style, statement.verdict);
         anstream::println!("    {verdict}: {}", statement.seen);
     }

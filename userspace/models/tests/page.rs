@@ -15,8 +15,8 @@ Without `--script FILE` they do the example below; `--script -` reads standard i
 model knows, `--json` prints JSON, `--svg FILE` draws, in light and dark. The examples are those of the textbook where it
 has one; where its table contradicts itself or the kernel, the notes below say so.
 
-`--check` does the same steps on the running kernel, side by side, and says where the two part: for all but
-the watermarks. It needs root and the modules: in the emulated machine,
+`--check` does the same steps on the running kernel, side by side, and says where the two part. It needs root and
+the modules: in the emulated machine,
 `scripts/vm run --boot tiny -- mapwright model buddy --check`.
 
 This page is written by `MAPWRIGHT_WRITE=1 cargo test -p mapwright-models --test page`.
@@ -44,8 +44,9 @@ fn check(kind: Kind) -> &'static str {
              page are compared, and whether a store faulted."
         }
         Kind::Watermark => {
-            "There is no `--check`: a script's watermarks are not the kernel's. `mapwright prove B16` has the kernel cross \
-             its own, and uses the same arithmetic."
+            "`--check` has no script, as its zone would not be the kernel's: a program uses up memory step by step, \
+             until the kernel's own zones are below their marks. What the model's arithmetic says of each step is \
+             compared with the kernel's trace events: when kswapd is woken, and when who allocates must reclaim."
         }
         Kind::Lru => {
             "`--check` reads pages of a disk in memory, with MGLRU off, and compares each page's flags: active, referenced, \

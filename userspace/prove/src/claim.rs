@@ -2,7 +2,7 @@
 
 //! A claim: what the documents say, and the experiment that judges it.
 
-use crate::{Document, Finding, Lab, Need};
+use crate::{Finding, Lab, Need, Source};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +12,8 @@ pub struct Claim {
     pub id: &'static str,
     /// What it is about, in a few words.
     pub title: &'static str,
-    /// The documents that say it.
-    pub documents: &'static [Document],
+    /// Where the documents say it.
+    pub sources: &'static [Source],
     /// What the documents say, in a sentence or two.
     pub says: &'static str,
     /// What the experiment cannot be done without. Root is always needed.
@@ -153,7 +153,7 @@ mod tests {
             assert_eq!(CLAIMS.iter().filter(same).count(), 1, "{}", claim.id);
             assert!(claim.is_in(&claim.id[..1]), "claim {i}: {}", claim.id);
             assert!(!claim.shapes.is_empty(), "{} is never proved", claim.id);
-            assert!(!claim.documents.is_empty(), "nobody says {}", claim.id);
+            assert!(!claim.sources.is_empty(), "nobody says {}", claim.id);
         }
     }
 

@@ -2,6 +2,8 @@
 
 //! The documents whose claims are judged: notes on Linux's memory management, for learners.
 
+use std::fmt;
+
 /// A document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Document {
@@ -27,6 +29,14 @@ impl Document {
         Self::Overview,
     ];
 
+    /// A part of it, by its heading's number or words.
+    pub const fn section(self, section: &'static str) -> Source {
+        Source {
+            document: self,
+            section,
+        }
+    }
+
     /// What it is called here.
     pub fn name(self) -> &'static str {
         match self {
@@ -50,4 +60,25 @@ impl Document {
             Self::Overview => "a short overview of memory management",
         }
     }
+}
+
+/// Where something is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The document.
+    pub document: Document,
+    /// The heading that it is below: its number, or its words.
+    pub section: &'static str,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.document.name(), self.section)
+    }
+}
+
+/// Several of them, for a person.
+pub(crate) fn joined(sources: &[Source]) -> String {
+    let texts: Vec<String> = sources.iter().map(Source::to_string).collect();
+    texts.join("; ")
 }

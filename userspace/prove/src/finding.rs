@@ -2,10 +2,13 @@
 
 //! What an experiment found: statements with their verdicts, and the evidence.
 
-use crate::Verdict;
+use crate::{document::joined, Source, Verdict};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+/// The source of a statement that no document has.
+const ASKED_HERE: &str = "asked here";
 
 /// What an experiment found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +35,8 @@ pub struct Statement {
     pub verdict: Verdict,
     /// What was seen.
     pub seen: String,
+    /// The documents that say it, and where; empty until the claim's are filled in.
+    pub source: String,
 }
 
 /// Evidence in rows.
@@ -66,7 +71,37 @@ impl Finding {
             says: says.into(),
             verdict,
             seen: seen.into(),
+            source: String::new(),
         });
+        self
+    }
+
+    /// Says where the last statement is from, if not from all places that the claim names.
+    #[must_use]
+    pub fn said_in(self, sources: &[Source]) -> Self {
+        self.sourced(joined(sources))
+    }
+
+    /// Says that no document has the last statement: it is asked here.
+    #[must_use]
+    pub fn asked_here(self) -> Self {
+        self.sourced(ASKED_HERE.to_owned())
+    }
+
+    fn sourced(mut self, source: String) -> Self {
+        if let Some(last) = self.statements.last_mut() {
+            last.source = source;
+        }
+        self
+    }
+
+    /// The same, whose statements are from these places where they do not say otherwise.
+    pub(crate) fn from_all(mut self, sources: &[Source]) -> Self {
+        for statement in &mut self.statements {
+            if statement.source.is_empty() {
+                statement.source = joined(sources);
+            }
+        }
         self
     }
 

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Report {
     /// The rig's name for the machine; empty where the rig did not boot it.
     pub shape: String,
+    /// When the rig booted it; empty where it did not.
+    pub date: String,
     /// The machine.
     pub machine: Machine,
     /// A record per claim.
@@ -35,6 +37,7 @@ pub struct Record {
 impl Record {
     /// What was found of `claim`.
     pub fn new(claim: &Claim, finding: Finding) -> Self {
+        let finding = finding.from_all(claim.sources);
         Self {
             id: claim.id.to_owned(),
             title: claim.title.to_owned(),

@@ -11,7 +11,6 @@ mod guest;
 mod judge;
 mod kvm;
 mod machine;
-mod page;
 mod patience;
 mod place;
 mod progress;
@@ -19,7 +18,6 @@ mod prove;
 mod qemu;
 mod shape;
 mod suite;
-mod verdicts;
 mod vm;
 
 use clap::Parser;

@@ -17,6 +17,8 @@ pub struct Build {
     pub append: &'static str,
     pub module_params: &'static str,
     pub cpus: u32,
+    /// The machine that it compares with, which must have ended before.
+    pub after: Option<Shape>,
     /// Whether its kernel is that of scripts/debug-kernel.
     pub debug_kernel: bool,
     /// Whether a modelled GPIO bank is in it.
@@ -39,6 +41,7 @@ pub const USUAL: Build = Build {
     append: "",
     module_params: "",
     cpus: 2,
+    after: None,
     debug_kernel: false,
     gpio: false,
     gpio_mode: GpioMode::Bank,
@@ -151,6 +154,7 @@ pub const ARM64: Build = Build {
 /// A processor that has everything QEMU can emulate, with a pointer authentication that is quick to emulate.
 pub const ARM64_MAX: Build = Build {
     shape: Shape::Arm64Max,
+    after: Some(Shape::Arm64),
     about: "64-bit ARM, a processor with 52-bit addresses",
     qemu: "-cpu max,pauth-impdef=on",
     ..ARM64
@@ -228,6 +232,7 @@ const BUILDS: [Build; Shape::ALL.len()] = [
         shape: Shape::Isolated,
         about: "the kernel hides itself from user mode, at other random addresses: pti=on",
         append: "pti=on",
+        after: Some(Shape::Normal),
         ..USUAL
     },
     Build {

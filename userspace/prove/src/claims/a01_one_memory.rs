@@ -9,7 +9,7 @@ use mapwright::{page_faults, Backing, Mapping, Method, Protection, Region, Sessi
 pub const CLAIM: Claim = Claim {
     id: "A1",
     title: "remap_pfn_range()",
-    documents: &[Document::Walkthrough, Document::Driver],
+    sources: &[Document::Walkthrough.section(""), Document::Driver.section("")],
     says: "remap_pfn_range() maps physical frames into a process: what the program stores, the kernel sees at once, with no \
            system call in between, and the other way round.",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_inspect")],

@@ -12,7 +12,7 @@ use mapwright::{pagemap_pfns, vma_of, Backing, Method, Protection, Session};
 pub const CLAIM: Claim = Claim {
     id: "A2",
     title: "vmalloc memory in a process",
-    documents: &[Document::Driver],
+    sources: &[Document::Driver.section("")],
     says: "vmalloc() memory is not physically contiguous, so a driver maps it page by page, with vm_insert_page().",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_inspect")],
     shapes: &[Shape::Normal],

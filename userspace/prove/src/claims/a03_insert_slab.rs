@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 pub const CLAIM: Claim = Claim {
     id: "A3",
     title: "vm_insert_page() and kmalloc()",
-    documents: &[Document::Driver],
+    sources: &[Document::Driver.section("")],
     says: "vm_insert_page() is for page-backed memory like that of kmalloc().",
     needs: &[Need::File(
         "/sys/kernel/debug/kmemleak",

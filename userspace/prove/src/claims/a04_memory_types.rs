@@ -19,7 +19,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "A4",
     title: "Memory types of mappings",
-    documents: &[Document::Walkthrough, Document::Driver],
+    sources: &[Document::Walkthrough.section(""), Document::Driver.section("")],
     says: "Device memory must not be cached: a driver maps it with pgprot_noncached().",
     needs: &[
         Need::Module("mapwright"),

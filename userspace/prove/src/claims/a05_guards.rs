@@ -15,7 +15,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "A5",
     title: "What mmap must refuse",
-    documents: &[Document::Driver],
+    sources: &[Document::Driver.section("")],
     says: "With mmap() a program can write to the kernel's memory; the driver has to guard against what it must not do.",
     needs: &[Need::Module("mapwright")],
     shapes: &[Shape::Normal],

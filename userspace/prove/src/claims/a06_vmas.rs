@@ -10,7 +10,7 @@ use nix::{errno::Errno, libc};
 pub const CLAIM: Claim = Claim {
     id: "A6",
     title: "VMAs",
-    documents: &[Document::Walkthrough, Document::Overview],
+    sources: &[Document::Walkthrough.section(""), Document::Overview.section("")],
     says: "A VMA is a contiguous range of a process's addresses with one set of flags; /proc/PID/maps and smaps show it.",
     needs: &[Need::Module("mapwright")],
     shapes: &[Shape::Normal],

@@ -9,7 +9,7 @@ use mapwright::btf::{Btf, FILE};
 pub const CLAIM: Claim = Claim {
     id: "A7",
     title: "Where VMAs are kept",
-    documents: &[Document::Memory],
+    sources: &[Document::Memory.section("")],
     says: "The VMAs of a process are in a sorted linked list (mm->mmap, vma->vm_next) and in a red-black tree (mm->mm_rb).",
     needs: &[Need::File(FILE, "CONFIG_DEBUG_INFO_BTF")],
     shapes: &[Shape::Normal],

@@ -20,7 +20,7 @@ use std::{fs::File, os::fd::AsFd as _, time::Instant};
 pub const CLAIM: Claim = Claim {
     id: "A8",
     title: "Minor and major faults",
-    documents: &[Document::Walkthrough, Document::Reference],
+    sources: &[Document::Walkthrough.section(""), Document::Reference.section("")],
     says: "A page fault is minor if the page is in memory and only has to be mapped, and major if it has to be read from a disk, \
            which takes a thousand times as long.",
     needs: &[Need::Module("mapwright")],

@@ -14,7 +14,7 @@ use mapwright::{
 pub const CLAIM: Claim = Claim {
     id: "A9",
     title: "Lazy mappings",
-    documents: &[Document::Walkthrough],
+    sources: &[Document::Walkthrough.section("")],
     says: "Mappings of a process are set up lazily: mmap() only notes the range, and the first access is a page fault that \
            makes the entry.",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_inspect")],

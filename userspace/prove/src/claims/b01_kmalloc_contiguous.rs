@@ -12,7 +12,7 @@ use mapwright::{
 pub const CLAIM: Claim = Claim {
     id: "B1",
     title: "kmalloc is contiguous",
-    documents: &[Document::Walkthrough, Document::Reference, Document::Overview],
+    sources: &[Document::Walkthrough.section(""), Document::Reference.section(""), Document::Overview.section("")],
     says: "kmalloc() gives memory that is contiguous physically and virtually, in the direct map of all \
            memory, where an address and its physical address differ by a constant.",
     needs: &[Need::Module("mapwright_alloc")],

@@ -15,7 +15,7 @@ use mapwright::{
 pub const CLAIM: Claim = Claim {
     id: "B2",
     title: "vmalloc is contiguous virtually only",
-    documents: &[Document::Walkthrough, Document::Reference, Document::Overview],
+    sources: &[Document::Walkthrough.section(""), Document::Reference.section(""), Document::Overview.section("")],
     says: "vmalloc() strings together single physical pages from anywhere, contiguous only in virtual \
            addresses, in an area of their own.",
     needs: &[Need::Module("mapwright_alloc")],

@@ -9,7 +9,7 @@ use mapwright::alloc::{AllocDevice, Allocator, Plan};
 pub const CLAIM: Claim = Claim {
     id: "B3",
     title: "Sizes of kmalloc",
-    documents: &[Document::Reference],
+    sources: &[Document::Reference.section("")],
     says: "kmalloc() rounds a size up to a power of two: 100 bytes take 128.",
     needs: &[Need::Module("mapwright_alloc")],
     shapes: &[Shape::Normal],

@@ -9,7 +9,7 @@ use mapwright::alloc::{AllocDevice, Allocator, Plan};
 pub const CLAIM: Claim = Claim {
     id: "B4",
     title: "Limit of kmalloc",
-    documents: &[Document::Reference],
+    sources: &[Document::Reference.section("")],
     says:
         "kmalloc() gives 4 MB at most, the largest block of the page allocator (MAX_ORDER is 11).",
     needs: &[Need::Module("mapwright_alloc")],

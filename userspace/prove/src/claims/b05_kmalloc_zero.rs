@@ -9,7 +9,7 @@ use mapwright::alloc::{AllocDevice, Allocator, Plan};
 pub const CLAIM: Claim = Claim {
     id: "B5",
     title: "kmalloc(0) and kfree(NULL)",
-    documents: &[Document::Reference],
+    sources: &[Document::Reference.section("")],
     says: "kmalloc(0) gives ZERO_SIZE_PTR (16), which is not NULL and may not be used. kfree() of it, and of \
            NULL, is harmless.",
     needs: &[Need::Module("mapwright_alloc")],

@@ -9,7 +9,7 @@ use mapwright::alloc::{AllocDevice, Allocator, Object, Pattern, Plan};
 pub const CLAIM: Claim = Claim {
     id: "B6",
     title: "kzalloc, krealloc and ksize",
-    documents: &[Document::Reference],
+    sources: &[Document::Reference.section("")],
     says: "kzalloc() gives zeroed memory; krealloc() changes the size, keeps the data and may move it; ksize() \
            tells the size that was really given.",
     needs: &[Need::Module("mapwright_alloc")],

@@ -18,7 +18,7 @@ use std::path::Path;
 pub const CLAIM: Claim = Claim {
     id: "B7",
     title: "GFP flags",
-    documents: &[Document::Reference, Document::Overview],
+    sources: &[Document::Reference.section(""), Document::Overview.section("")],
     says: "GFP_KERNEL may sleep and GFP_ATOMIC may not; GFP_DMA gives memory below 16 MB, GFP_DMA32 below 4 GB, \
            GFP_HIGHUSER high memory.",
     needs: &[Need::Module("mapwright_alloc"), Need::Cpus(2)],

@@ -9,7 +9,7 @@ use mapwright::alloc::{AllocDevice, Allocator, Pattern, Plan};
 pub const CLAIM: Claim = Claim {
     id: "B8",
     title: "Cost of the allocators",
-    documents: &[Document::Reference],
+    sources: &[Document::Reference.section("")],
     says: "An object from a slab takes about 1 µs if one is cached and 2 µs if not; pages of the buddy allocator \
            take 100 to 500 ns, and vmalloc() about the same.",
     needs: &[Need::Module("mapwright_alloc")],

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub const CLAIM: Claim = Claim {
     id: "B9",
     title: "Buddies are split and merged",
-    documents: &[Document::Memory, Document::Overview],
+    sources: &[Document::Memory.section(""), Document::Overview.section("")],
     says: "The page allocator splits a larger block in halves until it has the size that is wanted; what is freed is \
            merged with its buddy. The address of a block's buddy is address XOR (1 << (order + PAGE_SHIFT)).",
     needs: &[Need::Module("mapwright_alloc")],

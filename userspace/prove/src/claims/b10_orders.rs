@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub const CLAIM: Claim = Claim {
     id: "B10",
     title: "Orders of the page allocator",
-    documents: &[Document::Memory],
+    sources: &[Document::Memory.section("")],
     says: "A zone has MAX_ORDER (11) lists of free blocks, for orders 0 to 10: a block of order k has 2^k \
            pages, the largest 1024 pages, 4 MB.",
     needs: &[Need::Module("mapwright")],

@@ -23,7 +23,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "B12",
     title: "SLUB's free list",
-    documents: &[Document::Memory],
+    sources: &[Document::Memory.section("")],
     says: "SLUB keeps its list of free objects in these themselves: the first 8 bytes of each point to the next. What was \
            freed last is given first, from a list of each processor's own, with no lock.",
     needs: &[

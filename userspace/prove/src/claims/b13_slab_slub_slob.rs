@@ -11,7 +11,7 @@ use anyhow::{ensure, Result};
 pub const CLAIM: Claim = Claim {
     id: "B13",
     title: "SLAB, SLUB and SLOB",
-    documents: &[Document::Memory],
+    sources: &[Document::Memory.section("")],
     says: "A kernel is built with one of three slab allocators: SLAB, as servers of old; SLUB, today's \
            default; or SLOB, for tiny systems.",
     needs: &[],

@@ -10,7 +10,7 @@ use std::{fs, path::Path};
 pub const CLAIM: Claim = Claim {
     id: "B14",
     title: "Caches for one type",
-    documents: &[Document::Memory, Document::Overview],
+    sources: &[Document::Memory.section(""), Document::Overview.section("")],
     says: "kmem_cache_create() makes a cache for objects of one type, whose slabs hold only these; it is seen in \
            /proc/slabinfo.",
     needs: &[

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub const CLAIM: Claim = Claim {
     id: "B15",
     title: "Layers of allocators",
-    documents: &[Document::Reference],
+    sources: &[Document::Reference.section("")],
     says: "The page allocator is the base. kmalloc() takes objects from slabs, and slabs take pages from it; vmalloc() \
            and get_free_pages() take pages directly, vmalloc() one at a time.",
     needs: &[Need::Module("mapwright_alloc")],

@@ -4,16 +4,16 @@
 
 use crate::{
     pressure::{self, Seen},
-    read::{self, zoneinfo, zoneinfo::Zone},
+    read::zoneinfo,
+    watermarks::{compute_again, free_of, is_movable, kept, margin, passes, settings, BLUR},
     Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
-use mapwright_models::marks::{self as watermark, Settings};
 
 pub const CLAIM: Claim = Claim {
     id: "B16",
     title: "Zones and watermarks",
-    documents: &[Document::Walkthrough, Document::Memory, Document::Overview],
+    sources: &[Document::Walkthrough.section(""), Document::Memory.section(""), Document::Overview.section("")],
     says: "Each zone has three watermarks. Below high, kswapd is woken and reclaims in the background; below \
            low, who allocates must reclaim itself; below min, the OOM killer comes or the allocation \
            fails.",
@@ -21,9 +21,6 @@ pub const CLAIM: Claim = Claim {
     shapes: &[Shape::Normal, Shape::AboveFourGib],
     prove,
 };
-
-/// Pages that a step takes at most: its own, and those that a processor takes for its list of free pages.
-const BLUR: u64 = 64 + 4 * 63;
 
 fn prove(lab: &Lab) -> Result<Finding> {
     compute_again()?;
@@ -139,73 +136,6 @@ fn prove(lab: &Lab) -> Result<Finding> {
          comes the OOM killer. Each is about all zones that the allocation could use: as long as one \
          has enough, it is taken from there.",
     ))
-}
-
-/// Has the kernel compute its watermarks again. It did so before it had all memory.
-fn compute_again() -> Result<()> {
-    let path = "/proc/sys/vm/watermark_scale_factor";
-    std::fs::write(path, read::text(path)?).with_context(|| format!("writing {path}"))
-}
-
-fn is_movable(zone: &Zone) -> bool {
-    ["HighMem", "Movable", "Device"].contains(&zone.name.as_str())
-}
-
-fn settings(zones: &[Zone], page_size: u64) -> Result<Settings> {
-    let number = |name: &str| -> Result<u64> {
-        let path = format!("/proc/sys/vm/{name}");
-        read::text(&path)?
-            .trim()
-            .parse()
-            .with_context(|| format!("{path} is no number"))
-    };
-    Ok(Settings {
-        min_free: number("min_free_kbytes")? * 1024 / page_size,
-        scale_factor: number("watermark_scale_factor")?,
-        lowmem: zones
-            .iter()
-            .filter(|zone| !is_movable(zone))
-            .map(Zone::managed)
-            .sum(),
-    })
-}
-
-fn free_of(zones: &[Zone], zone: &Zone) -> u64 {
-    let same = |other: &&Zone| other.node == zone.node && other.name == zone.name;
-    zones.iter().find(same).map_or(0, Zone::free)
-}
-
-/// Whether an allocation of a page would pass the watermark `mark`, as the model says.
-fn passes(zones: &[Zone], mark: &str) -> bool {
-    let ok = |zone: &Zone| model_of(zone).is_ok(0, watermark_of(zone, mark));
-    zones.iter().any(ok)
-}
-
-fn model_of(zone: &Zone) -> watermark::Zone {
-    watermark::Zone {
-        free: zone.free(),
-        free_highatomic: zone.counter("free_highatomic"),
-        protection: kept(zone),
-        // These only matter to an allocation of several pages.
-        blocks: Vec::new(),
-    }
-}
-
-/// A watermark as it holds now: what is told has the zone's boost in it.
-fn watermark_of(zone: &Zone, mark: &str) -> u64 {
-    zone.counter(mark)
-}
-
-/// How many pages could be taken before step `step`, until no zone has more than the watermark `mark` free:
-/// those of the zone with most room. 0 or less: an allocation cannot pass.
-fn margin(seen: &Seen, step: usize, mark: &str) -> i64 {
-    let room = |zone: &Zone| model_of(zone).room(watermark_of(zone, mark));
-    seen.steps[step].iter().map(room).max().unwrap_or(0)
-}
-
-/// Pages of a zone that are kept from an allocation which may use any zone.
-fn kept(zone: &Zone) -> u64 {
-    zone.protection.last().copied().unwrap_or(0)
 }
 
 /// Free pages of each zone at what happened.

@@ -13,7 +13,7 @@ use std::{sync::mpsc, thread};
 pub const CLAIM: Claim = Claim {
     id: "B18",
     title: "Kernel stack",
-    documents: &[Document::Reference],
+    sources: &[Document::Reference.section("")],
     says: "A kernel stack has a fixed size of 8 KB (4 KB on some configurations), and to overflow it is \
            a kernel panic.",
     needs: &[],

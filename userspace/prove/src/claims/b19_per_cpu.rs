@@ -19,7 +19,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "B19",
     title: "Per-CPU memory",
-    documents: &[Document::Walkthrough],
+    sources: &[Document::Walkthrough.section("")],
     says: "Per-CPU memory avoids that cache lines go to and fro between processors.",
     needs: &[Need::Cpus(2)],
     shapes: &[Shape::Normal],

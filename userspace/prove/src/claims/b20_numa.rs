@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub const CLAIM: Claim = Claim {
     id: "B20",
     title: "NUMA nodes",
-    documents: &[Document::Walkthrough, Document::Overview],
+    sources: &[Document::Walkthrough.section(""), Document::Overview.section("")],
     says: "Each node has lists of free pages of its own. Memory comes from the node that the processor is \
            in, and when that has none left, from the others.",
     needs: &[Need::Module("mapwright"), Need::Nodes(2)],

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 pub const CLAIM: Claim = Claim {
     id: "B21",
     title: "Memory cgroups",
-    documents: &[Document::Walkthrough],
+    sources: &[Document::Walkthrough.section("")],
     says: "Memory cgroups track what a container uses, and limit it.",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_alloc")],
     shapes: &[Shape::Normal],

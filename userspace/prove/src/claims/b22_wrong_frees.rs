@@ -10,7 +10,7 @@ use anyhow::Result;
 pub const CLAIM: Claim = Claim {
     id: "B22",
     title: "Double and wrong frees",
-    documents: &[Document::Reference],
+    sources: &[Document::Reference.section("")],
     says: "To free twice, to use what is freed or to free with the wrong function corrupts memory: who writes the code has \
            to take care.",
     needs: &[Need::File("/sys/kernel/debug/kmemleak", "a kernel for debugging (make prove boots it)")],

@@ -12,7 +12,7 @@ use mapwright::{
 pub const CLAIM: Claim = Claim {
     id: "C1",
     title: "Levels of page tables",
-    documents: &[Document::Walkthrough, Document::Memory, Document::Overview],
+    sources: &[Document::Walkthrough.section(""), Document::Memory.section(""), Document::Overview.section("")],
     says: "An address is translated through four levels of tables, PGD, PUD, PMD and PTE, or five \
            with the P4D between the first two. Nine bits of a 48-bit address select one of 512 entries \
            of 8 bytes at each level, twelve the byte in the page. CR3 holds the physical address of the \

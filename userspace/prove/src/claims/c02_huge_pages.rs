@@ -14,7 +14,7 @@ use std::fs;
 pub const CLAIM: Claim = Claim {
     id: "C2",
     title: "Huge pages",
-    documents: &[Document::Memory],
+    sources: &[Document::Memory.section("")],
     says:
         "A PMD entry may map 2 MiB, and a PUD entry 1 GiB, by itself: the walk ends there, and one \
            entry (and one of the TLB) does for 512 or 262,144.",

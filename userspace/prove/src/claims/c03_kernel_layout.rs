@@ -12,7 +12,7 @@ use mapwright::{
 pub const CLAIM: Claim = Claim {
     id: "C3",
     title: "The kernel's address space",
-    documents: &[Document::Walkthrough],
+    sources: &[Document::Walkthrough.section("")],
     says: "The kernel's half has, from the top: fixmap, modules, the vmalloc area, vmemmap (the array of \
            struct page), and the direct map of all memory, where kmalloc memory is. KASLR moves them at \
            each boot.",

@@ -14,7 +14,7 @@ use std::os::unix::net::UnixDatagram;
 pub const CLAIM: Claim = Claim {
     id: "C4",
     title: "virt_to_phys()",
-    documents: &[Document::Reference],
+    sources: &[Document::Reference.section("")],
     says: "virt_to_phys() subtracts PAGE_OFFSET, which is right for kmalloc memory and wrong for vmalloc \
            memory, for what is on the stack, and for addresses of programs.",
     needs: &[Need::Module("mapwright_inspect")],

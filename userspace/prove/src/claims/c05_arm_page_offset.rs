@@ -14,7 +14,7 @@ use std::{fs, num::NonZeroUsize, path::Path};
 pub const CLAIM: Claim = Claim {
     id: "C5",
     title: "PAGE_OFFSET on 32-bit ARM",
-    documents: &[Document::Reference],
+    sources: &[Document::Reference.section("")],
     says: "On 32-bit ARM, PAGE_OFFSET is 0x80000000: 3 GB of addresses are the program's and 1 GB the \
            kernel's. The BeagleBone's memory begins at physical address 0x20000000.",
     needs: &[Need::Arch(&["armv7l"]), Need::Module("mapwright_inspect")],

@@ -16,7 +16,7 @@ use procfs::{Current as _, Meminfo};
 pub const CLAIM: Claim = Claim {
     id: "C6",
     title: "High memory",
-    documents: &[Document::Reference],
+    sources: &[Document::Reference.section("")],
     says: "A 32-bit kernel maps the first 896 MB of memory for good (low memory, ZONE_NORMAL). What is above \
            is high memory (ZONE_HIGHMEM), mapped for a moment with kmap() or kmap_atomic(); kmalloc() takes \
            low memory, vmalloc() high memory.",

@@ -23,7 +23,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "C7",
     title: "struct page",
-    documents: &[Document::Memory],
+    sources: &[Document::Memory.section("")],
     says: "Each page frame has a struct page of 64 bytes, so that 64 GB of memory cost 1 GB. Its fields \
            are flags, _refcount (or _count), mapping, index, lru, _mapcount, private and virtual.",
     needs: &[

@@ -18,7 +18,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "C8",
     title: "The TLB",
-    documents: &[Document::Walkthrough, Document::Memory],
+    sources: &[Document::Walkthrough.section(""), Document::Memory.section("")],
     says: "The TLB caches translations: a hit is nearly free, a miss costs a walk, and huge pages need \
            fewer entries. When a processor changes a page table, it interrupts the others that use it \
            (a TLB shootdown).",

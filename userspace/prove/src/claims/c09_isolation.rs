@@ -16,7 +16,7 @@ use std::iter::successors;
 pub const CLAIM: Claim = Claim {
     id: "C9",
     title: "Isolation",
-    documents: &[Document::Walkthrough],
+    sources: &[Document::Walkthrough.section("")],
     says: "Guard pages around vmalloc memory and stacks catch overruns; SMEP and SMAP keep the kernel from \
            running and reading user pages by mistake; KPTI gives user mode page tables without the \
            kernel.",

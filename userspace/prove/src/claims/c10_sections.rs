@@ -13,7 +13,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "C10",
     title: "Sections of a process",
-    documents: &[Document::Reference],
+    sources: &[Document::Reference.section("")],
     says: "From the bottom up, a process has text (code, read-only), data (initialized variables), bss \
            (zeroed ones), the heap, which grows up, and at the top the stack.",
     needs: &[],

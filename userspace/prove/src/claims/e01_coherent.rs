@@ -12,7 +12,7 @@ use mapwright::{page_size, MapCall, Protection};
 pub const CLAIM: Claim = Claim {
     id: "E1",
     title: "Coherent DMA memory",
-    documents: &[Document::Walkthrough, Document::Memory],
+    sources: &[Document::Walkthrough.section(""), Document::Memory.section("")],
     says: "dma_alloc_coherent() gives a pointer for the CPU and an address for the device, of one \
            buffer: each sees at once what the other writes.",
     needs: NEEDS,

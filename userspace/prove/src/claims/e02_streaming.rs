@@ -17,7 +17,7 @@ use std::fs;
 pub const CLAIM: Claim = Claim {
     id: "E2",
     title: "Streaming DMA",
-    documents: &[Document::Memory],
+    sources: &[Document::Memory.section("")],
     says: "A buffer is mapped for a transfer and unmapped after it; in between it belongs to the \
            device, and the CPU that wants to look must synchronize. It works with one stretch of memory \
            and with a list of pieces, in both directions.",

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 pub const CLAIM: Claim = Claim {
     id: "E3",
     title: "Three address spaces",
-    documents: &[Document::Memory],
+    sources: &[Document::Memory.section("")],
     says:
         "A DMA buffer has a virtual address for the program, a physical one for memory and a bus \
            address for the device. Without an IOMMU the bus address is the physical one.",

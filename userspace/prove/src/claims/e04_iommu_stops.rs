@@ -17,7 +17,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "E4",
     title: "An IOMMU stops a device",
-    documents: &[Document::Memory],
+    sources: &[Document::Memory.section("")],
     says: "An IOMMU keeps a device from reading and writing memory that is not mapped for it.",
     needs: NEEDS,
     shapes: &[Shape::EduIommu, Shape::Arm64EduIommu],

@@ -17,7 +17,7 @@ use nix::errno::Errno;
 pub const CLAIM: Claim = Claim {
     id: "E5",
     title: "vmalloc memory and DMA",
-    documents: &[Document::Walkthrough],
+    sources: &[Document::Walkthrough.section("")],
     says: "An address of vmalloc() must never be given to a device as if the memory were contiguous; a \
            scatter list of its pages is the right way.",
     needs: NEEDS,

@@ -11,7 +11,7 @@ use mapwright::gpio::Line;
 pub const CLAIM: Claim = Claim {
     id: "E6",
     title: "ioremap, readl, writel",
-    documents: &[Document::Walkthrough, Document::Reference],
+    sources: &[Document::Walkthrough.section(""), Document::Reference.section("")],
     says: "A device's registers are mapped with ioremap() and accessed with readl() and writel() only: \
            each access reaches the device, as wide as it was written, in the order of the program.",
     needs: &[Need::Module("mapwright_gpio")],

@@ -11,7 +11,7 @@ use mapwright::gpio::{Bank, Line};
 pub const CLAIM: Claim = Claim {
     id: "E7",
     title: "The AM335x's GPIO registers",
-    documents: &[Document::Reference],
+    sources: &[Document::Reference.section("")],
     says:
         "GPIO0 is at 0x44E00000; OE is at offset 0x34, DATAIN at 0x38, DATAOUT at 0x3C; the LED is \
            GPIO0_27, and writel(0, DATAOUT) turns it off.",

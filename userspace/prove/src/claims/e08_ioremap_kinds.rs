@@ -15,7 +15,7 @@ use std::{fs, ops::Range, process::Command, thread, time::Duration};
 pub const CLAIM: Claim = Claim {
     id: "E8",
     title: "Kinds of ioremap",
-    documents: &[Document::Walkthrough],
+    sources: &[Document::Walkthrough.section("")],
     says: "ioremap() maps a device's registers uncached; ioremap_wc() maps a frame buffer so that stores \
            are combined.",
     needs: &[

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 pub const CLAIM: Claim = Claim {
     id: "E9",
     title: "/proc/iomem and /proc/vmallocinfo",
-    documents: &[Document::Walkthrough, Document::Reference],
+    sources: &[Document::Walkthrough.section(""), Document::Reference.section("")],
     says: "/proc/iomem shows which driver has claimed a device's registers, and /proc/vmallocinfo their \
            ioremap.",
     needs: &[Need::Module("mapwright_gpio")],

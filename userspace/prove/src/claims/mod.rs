@@ -52,7 +52,15 @@ mod e06_readl_writel;
 mod e07_am335x_addresses;
 mod e08_ioremap_kinds;
 mod e09_iomem_vmallocinfo;
+mod f01_buddy;
+mod f02_watermark;
+mod f03_slub;
+mod f04_walk;
+mod f05_cow;
+mod f06_lru;
+mod f07_dma;
 mod gpio;
+mod model;
 
 use crate::Claim;
 
@@ -108,4 +116,11 @@ pub const CLAIMS: &[&Claim] = &[
     &e07_am335x_addresses::CLAIM,
     &e08_ioremap_kinds::CLAIM,
     &e09_iomem_vmallocinfo::CLAIM,
+    &f01_buddy::CLAIM,
+    &f02_watermark::CLAIM,
+    &f03_slub::CLAIM,
+    &f04_walk::CLAIM,
+    &f05_cow::CLAIM,
+    &f06_lru::CLAIM,
+    &f07_dma::CLAIM,
 ];

@@ -2,13 +2,14 @@
 
 //! The models of `mapwright-models` beside the running kernel: the same steps, done by both.
 
-mod buddy;
-mod cow;
-mod dma;
+pub(crate) mod buddy;
+pub(crate) mod cow;
+pub(crate) mod dma;
 mod family;
-mod lru;
-mod slub;
-mod walk;
+pub(crate) mod lru;
+pub(crate) mod slub;
+pub(crate) mod walk;
+pub(crate) mod watermark;
 
 use crate::{not_testable, Lab, Need, Table};
 use anyhow::Result;
@@ -86,19 +87,11 @@ pub fn check(kind: Kind, script: &str) -> Result<Comparison> {
         Kind::Slub => (slub::NEEDS, slub::check),
         Kind::Dma => (dma::NEEDS, dma::check),
         Kind::Lru => (lru::NEEDS, lru::check),
-        Kind::Watermark => return not_testable(no_check(kind)),
+        Kind::Watermark => (watermark::NEEDS, watermark::check),
     };
     let lacking = needs.iter().find_map(|need| need.lacking(&lab.machine));
     match lacking {
         Some(reason) => not_testable(reason),
         None => check(script),
-    }
-}
-
-/// Why there is no check of a model.
-fn no_check(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Watermark => "a script's watermarks are not the kernel's: mapwright prove B16 has the kernel cross its own",
-        _ => "there is no check",
     }
 }

@@ -8,6 +8,8 @@ mod kunit;
 mod plan;
 mod pool;
 
+pub use pool::default_jobs;
+
 use crate::guest::GuestArgs;
 use crate::place::{self, Kernel};
 use crate::vm;

@@ -6,7 +6,6 @@ use serde_json::json;
 
 /// What was found in all boots.
 pub struct Verdicts {
-    pub date: String,
     pub claims: Vec<&'static Claim>,
     pub boots: Vec<Report>,
     /// What is wrong with the boots themselves.
@@ -36,9 +35,8 @@ impl Line {
 }
 
 impl Verdicts {
-    pub fn new(claims: &[&'static Claim], date: String) -> Self {
+    pub fn new(claims: &[&'static Claim]) -> Self {
         Self {
-            date,
             claims: claims.to_vec(),
             boots: Vec::new(),
             problems: Vec::new(),
@@ -113,7 +111,6 @@ impl Verdicts {
             })
         });
         json!({
-            "date": self.date,
             "verdicts": lines.collect::<Vec<_>>(),
             "boots": self.boots,
             "problems": self.problems,
@@ -146,6 +143,7 @@ mod tests {
         };
         Report {
             shape: shape.into(),
+            date: "2026-11-29".into(),
             machine: Machine {
                 release: "7.2".into(),
                 arch: "x86_64".into(),
@@ -160,7 +158,7 @@ mod tests {
     }
 
     fn line(boots: Vec<Report>) -> Line {
-        let mut verdicts = Verdicts::new(&CLAIMS[..1], "2026-11-21".into());
+        let mut verdicts = Verdicts::new(&CLAIMS[..1]);
         verdicts.boots = boots;
         verdicts.line(CLAIMS[0])
     }

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! F5: a small program that shares pages after fork().
+
+use super::model;
+use crate::{models::cow, Claim, Document, Finding, Lab, Shape, Verdict};
+use anyhow::{Context as _, Result};
+use mapwright_models::Kind;
+
+pub const CLAIM: Claim = Claim {
+    id: "F5",
+    title: "The program of copy-on-write",
+    sources: &[Document::Memory.section("")],
+    says: "After fork() both processes have the page read-only. The first write copies it; when one owner is left, its entry is \
+           made writable, and it needs no further fault.",
+    needs: cow::NEEDS,
+    shapes: &[Shape::Normal],
+    prove,
+};
+
+fn prove(_: &Lab) -> Result<Finding> {
+    let (comparison, finding) =
+        model::compared(Kind::Cow, "Frames, write bits and counts are as in the program, step by step")?;
+    let last = comparison.sides.last().context("nothing was compared")?;
+    let faulted = last.kernel.starts_with("fault");
+    Ok(finding
+        .statement(
+            "The last owner needs no further fault",
+            Verdict::of(!faulted),
+            format!("`{}`: {}", last.step, last.kernel),
+        )
+        .instead(
+            "The last owner's write faults once more; that fault copies nothing, and makes the entry writable. The \
+             document's table shows it so, its text does not.",
+        ))
+}

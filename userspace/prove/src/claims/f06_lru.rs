@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! F6: a small program with two lists of pages.
+
+use super::model;
+use crate::{models::lru, Claim, Document, Finding, Lab, Shape, Verdict};
+use anyhow::{Context as _, Result};
+use mapwright_models::Kind;
+
+pub const CLAIM: Claim = Claim {
+    id: "F6",
+    title: "The program of the two lists",
+    sources: &[Document::Memory.section("")],
+    says: "Pages come to the inactive list and are promoted when they are used again; a scan that touches each page once \
+           does not evict those. Pages that are no more used are demoted to the tail of the inactive list.",
+    needs: lru::NEEDS,
+    shapes: &[Shape::Normal],
+    prove,
+};
+
+fn prove(_: &Lab) -> Result<Finding> {
+    let (comparison, finding) = model::compared(
+        Kind::Lru,
+        "With MGLRU off, pages are promoted and stay as in the program",
+    )?;
+    let scan = comparison.sides.iter().find(|side| side.step.starts_with("scan"));
+    let scan = scan.context("no scan was compared")?;
+    Ok(finding
+        .statement(
+            "A scan does not evict what was used twice",
+            Verdict::of(scan.agrees),
+            format!("`{}`: {}", scan.step, scan.kernel),
+        )
+        .instead(
+            "Many kernels use MGLRU, which has generations instead of two lists: see D2. What the two lists demote \
+             goes to the head of the inactive list, not to its tail, from which reclaim takes.",
+        ))
+}
