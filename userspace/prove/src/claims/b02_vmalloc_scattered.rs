@@ -94,7 +94,10 @@ fn prove(lab: &Lab) -> Result<Finding> {
     .statement(
         "It is made of single pages",
         Verdict::Confirmed.if_else(singles, Verdict::Outdated),
-        format!("where memory is not fragmented, the longest run has {} pages", fresh.longest),
+        format!(
+            "where memory is not fragmented, the longest run has {}",
+            plural(fresh.longest, "page")
+        ),
     )
     .said_in(&[Document::Reference.section("9, Memory Allocation Hierarchy")])
     .table(table)
