@@ -16,8 +16,8 @@ pub const CLAIM: Claim = Claim {
     id: "A5",
     title: "What mmap must refuse",
     sources: &[Document::Driver.section("Interview-Level Questions, 3")],
-    says: "Through a mapping that is writable and shared, a program can write to the kernel's memory: the driver has to \
-           synchronize.",
+    says: "Through a mapping that is writable and shared, a program can write to the kernel's memory: the driver has \
+           to synchronize.",
     needs: &[Need::Module("mapwright")],
     shapes: &[Shape::Normal],
     prove,

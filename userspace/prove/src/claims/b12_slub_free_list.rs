@@ -3,6 +3,7 @@
 //! B12: where SLUB keeps its free list.
 
 use crate::{
+    finding::plural,
     pin::Pinned,
     read::{
         is_emulated,
@@ -141,8 +142,8 @@ fn prove(lab: &Lab) -> Result<Finding> {
             "The list is in the free objects themselves",
             Verdict::of(!listed.words.is_empty()),
             format!(
-                "a word of {} objects has changed, and nothing else in them",
-                listed.words.len()
+                "a word of {} has changed, and nothing else in them",
+                plural(listed.words.len(), "object")
             ),
         )
         .statement(

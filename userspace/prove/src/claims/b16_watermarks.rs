@@ -3,6 +3,7 @@
 //! B16: zones, their watermarks, and what happens below each.
 
 use crate::{
+    finding::plural,
     pressure::{self, Seen},
     read::zoneinfo,
     watermarks::{compute_again, free_of, is_movable, kept, margin, passes, settings, BLUR},
@@ -110,7 +111,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
     .statement(
         "Each zone has watermarks, min below low below high",
         Verdict::of(ordered),
-        format!("{} zones, each with min < low < high", zones.len()),
+        format!("{}, each with min < low < high", plural(zones.len(), "zone")),
     )
     .statement(
         "kswapd is woken below high, while more than low is free",

@@ -15,8 +15,8 @@ pub const CLAIM: Claim = Claim {
         Document::Reference.section("10, kmalloc() Function"),
         Document::Reference.section("B, vmalloc()"),
     ],
-    says: "Each kmalloc() needs exactly one kfree(), and vmalloc() memory needs vfree(): who writes the code must never \
-           free twice, nor with the wrong function.",
+    says: "Each kmalloc() needs exactly one kfree(), and vmalloc() memory needs vfree(): who writes the code must \
+           never free twice, nor with the wrong function.",
     needs: &[Need::File("/sys/kernel/debug/kmemleak", "a kernel for debugging (make prove boots it)")],
     shapes: &[Shape::DebugKernel],
     prove,
