@@ -2,14 +2,21 @@
 
 //! A1: after `remap_pfn_range()`, program and kernel have the same memory.
 
-use crate::{frames::Frames, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{
+    finding::plural, frames::Frames, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+};
 use anyhow::Result;
 use mapwright::{page_faults, Backing, Mapping, Method, Protection, Region, Session};
 
 pub const CLAIM: Claim = Claim {
     id: "A1",
     title: "remap_pfn_range()",
-    sources: &[Document::Walkthrough.section(""), Document::Driver.section("")],
+    sources: &[
+        Document::Walkthrough.section("8, Device & MMIO mappings"),
+        Document::Driver.section("Step 4, Kernel maps physical memory"),
+        Document::Driver.section("Step 5, User now accesses mapped memory"),
+        Document::Driver.section("Key Concepts"),
+    ],
     says: "remap_pfn_range() maps physical frames into a process: what the program stores, the kernel sees at once, with no \
            system call in between, and the other way round.",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_inspect")],
@@ -68,21 +75,31 @@ fn prove(_: &Lab) -> Result<Finding> {
             frames.same()
         ),
     )
+    .said_in(&[
+        Document::Walkthrough.section("8, Device & MMIO mappings"),
+        Document::Driver.section("Step 4, Kernel maps physical memory"),
+    ])
     .statement(
         "What the program stores, the kernel sees at once",
         Verdict::of(seen.by_kernel == all),
         format!("in {} of {all} pages", seen.by_kernel),
     )
+    .said_in(&[Document::Driver.section("Key Concepts")])
     .statement(
         "What the kernel stores, the program sees at once",
         Verdict::of(seen.by_program == all),
         format!("in {} of {all} pages", seen.by_program),
     )
+    .said_in(&[Document::Driver.section("Key Concepts")])
     .statement(
-        "No system call and no page fault is in between",
+        "No system call is in between: it is direct access to memory",
         Verdict::of(faults == 0),
-        format!("the program stored and loaded with plain instructions: {faults} page faults"),
+        format!(
+            "the program stored and loaded with plain instructions: {}",
+            plural(faults, "page fault")
+        ),
     )
+    .said_in(&[Document::Driver.section("Step 5, User now accesses mapped memory")])
     .table(table)
     .table(frames.table("The first frames")?))
 }

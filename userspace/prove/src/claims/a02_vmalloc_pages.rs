@@ -12,7 +12,7 @@ use mapwright::{pagemap_pfns, vma_of, Backing, Method, Protection, Session};
 pub const CLAIM: Claim = Claim {
     id: "A2",
     title: "vmalloc memory in a process",
-    sources: &[Document::Driver.section("")],
+    sources: &[Document::Driver.section("Example, mmap with kernel allocated memory")],
     says: "vmalloc() memory is not physically contiguous, so a driver maps it page by page, with vm_insert_page().",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_inspect")],
     shapes: &[Shape::Normal],
@@ -43,8 +43,8 @@ fn prove(_: &Lab) -> Result<Finding> {
         "It is not physically contiguous",
         Verdict::Confirmed.if_else(frames.runs() > 1, Verdict::Config),
         format!(
-            "{} runs of {all} pages: where there are large free blocks, vmalloc() takes its pages from these",
-            frames.runs()
+            "{} of {all} pages: where there are large free blocks, vmalloc() takes its pages from these",
+            plural(frames.runs(), "run")
         ),
     )
     .statement(
@@ -54,6 +54,7 @@ fn prove(_: &Lab) -> Result<Finding> {
             "/proc/self/pagemap tells {counted} of {all} frames, and the VMA is mm (mixed), not pf (frame numbers only)"
         ),
     )
+    .asked_here()
     .table(frames.table("The first frames")?)
     .instead(
         "vm_insert_pages() does the same for many pages at once, and remap_vmalloc_range() for all of a vmalloc \

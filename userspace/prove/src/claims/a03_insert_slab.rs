@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 pub const CLAIM: Claim = Claim {
     id: "A3",
     title: "vm_insert_page() and kmalloc()",
-    sources: &[Document::Driver.section("")],
+    sources: &[Document::Driver.section("Interview-Level Questions, 1")],
     says: "vm_insert_page() is for page-backed memory like that of kmalloc().",
     needs: &[Need::File(
         "/sys/kernel/debug/kmemleak",
@@ -49,7 +49,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
             format!("it returns {slab} (EINVAL is {})", -nix::libc::EINVAL),
         )
         .statement(
-            "It takes a page of the page allocator",
+            "It takes page-backed memory, such as a page of the page allocator",
             Verdict::of(page == 0),
             format!("it returns {page}"),
         )

@@ -19,7 +19,11 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "A4",
     title: "Memory types of mappings",
-    sources: &[Document::Walkthrough.section(""), Document::Driver.section("")],
+    sources: &[
+        Document::Walkthrough.section("snippet C, Expose device memory"),
+        Document::Driver.section("Step 3, Driver's .mmap() Function"),
+        Document::Driver.section("Interview-Level Questions, 2"),
+    ],
     says: "Device memory must not be cached: a driver maps it with pgprot_noncached().",
     needs: &[
         Need::Module("mapwright"),
@@ -56,6 +60,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
                 false => "wb, wc and uc, in the page-table entries of the program",
             },
         )
+        .said_in(&[Document::Driver.section("Key Concepts")])
         .table(device.table)
         .table(ours)
         .instead(match direct_map_agrees {

@@ -15,8 +15,9 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "A5",
     title: "What mmap must refuse",
-    sources: &[Document::Driver.section("")],
-    says: "With mmap() a program can write to the kernel's memory; the driver has to guard against what it must not do.",
+    sources: &[Document::Driver.section("Interview-Level Questions, 3")],
+    says: "Through a mapping that is writable and shared, a program can write to the kernel's memory: the driver has \
+           to synchronize.",
     needs: &[Need::Module("mapwright")],
     shapes: &[Shape::Normal],
     prove,
@@ -98,7 +99,7 @@ fn prove(_: &Lab) -> Result<Finding> {
     let writable = session_is_written(&session)?;
     Ok(Finding::new(format!("{refused} of {all} attempts to get more are refused"))
         .statement(
-            "With mmap() a program can write to memory of the kernel's",
+            "Through a mapping that is writable and shared, a program can write to the kernel's memory",
             Verdict::of(writable),
             "what it stored, the kernel reads through its own pointer",
         )
@@ -107,6 +108,7 @@ fn prove(_: &Lab) -> Result<Finding> {
             Verdict::of(refused == all),
             format!("{refused} of {all} are, each with an errno"),
         )
+        .asked_here()
         .table(table)
         .instead(
             "The kernel itself refuses what the file or the address does not allow (EACCES, EINVAL for an offset). The \

@@ -10,7 +10,12 @@ use nix::{errno::Errno, libc};
 pub const CLAIM: Claim = Claim {
     id: "A6",
     title: "VMAs",
-    sources: &[Document::Walkthrough.section(""), Document::Overview.section("")],
+    sources: &[
+        Document::Walkthrough.section("1, Big picture"),
+        Document::Walkthrough.section("13, Practical breadcrumbs"),
+        Document::Memory.section("14, Overview"),
+        Document::Overview.section("4, Virtual Memory Areas"),
+    ],
     says: "A VMA is a contiguous range of a process's addresses with one set of flags; /proc/PID/maps and smaps show it.",
     needs: &[Need::Module("mapwright")],
     shapes: &[Shape::Normal],
@@ -79,16 +84,27 @@ fn prove(_: &Lab) -> Result<Finding> {
             Verdict::of(whole == all),
             format!("{whole} of {all} are a VMA from their first to their last byte"),
         )
+        .said_in(&[
+            Document::Walkthrough.section("1, Big picture"),
+            Document::Memory.section("14, Overview"),
+            Document::Overview.section("4, Virtual Memory Areas"),
+        ])
         .statement(
             "A VMA has one set of flags",
             Verdict::of(permissions == ["rw-s", "r--s", "rw-s"] && adjacent),
             format!("after mprotect() of its middle there are VMAs with {}", permissions.join(", ")),
         )
+        .said_in(&[
+            Document::Walkthrough.section("1, Big picture"),
+            Document::Memory.section("14, Overview"),
+            Document::Overview.section("4, Virtual Memory Areas"),
+        ])
         .statement(
             "The flags tell how it is mapped: pf is frame numbers only, which are not counted as resident",
             Verdict::of(of_kind == all),
             format!("so it is for {of_kind} of {all} ways"),
         )
+        .asked_here()
         .table(table)
         .table(pieces))
 }

@@ -9,8 +9,8 @@ use mapwright::btf::{Btf, FILE};
 pub const CLAIM: Claim = Claim {
     id: "A7",
     title: "Where VMAs are kept",
-    sources: &[Document::Memory.section("")],
-    says: "The VMAs of a process are in a sorted linked list (mm->mmap, vma->vm_next) and in a red-black tree (mm->mm_rb).",
+    sources: &[Document::Memory.section("15, Key Data Structures")],
+    says: "The VMAs of a process are in a sorted linked list, and in a red-black tree.",
     needs: &[Need::File(FILE, "CONFIG_DEBUG_INFO_BTF")],
     shapes: &[Shape::Normal],
     prove,

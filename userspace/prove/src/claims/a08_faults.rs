@@ -20,7 +20,11 @@ use std::{fs::File, os::fd::AsFd as _, time::Instant};
 pub const CLAIM: Claim = Claim {
     id: "A8",
     title: "Minor and major faults",
-    sources: &[Document::Walkthrough.section(""), Document::Reference.section("")],
+    sources: &[
+        Document::Walkthrough.section("5, User mappings"),
+        Document::Reference.section("3, Pages & Page Tables"),
+        Document::Reference.section("4, Kernel Memory: Eager"),
+    ],
     says: "A page fault is minor if the page is in memory and only has to be mapped, and major if it has to be read from a disk, \
            which takes a thousand times as long.",
     needs: &[Need::Module("mapwright")],
@@ -126,6 +130,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         ),
         format!("{ratio:.1} times as long as one of anonymous memory, on a disk that is memory itself"),
     )
+    .said_in(&[Document::Reference.section("4, Kernel Memory: Eager")])
     .table(table)
     .instead(
         "How much longer is up to the disk: the one here (null_blk) has no time of its own, so that what is seen \

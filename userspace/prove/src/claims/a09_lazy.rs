@@ -14,7 +14,11 @@ use mapwright::{
 pub const CLAIM: Claim = Claim {
     id: "A9",
     title: "Lazy mappings",
-    sources: &[Document::Walkthrough.section("")],
+    sources: &[
+        Document::Walkthrough.section("5, User mappings"),
+        Document::Memory.section("14, Overview"),
+        Document::Reference.section("4, Kernel Memory: Eager"),
+    ],
     says: "Mappings of a process are set up lazily: mmap() only notes the range, and the first access is a page fault that \
            makes the entry.",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_inspect")],
@@ -101,11 +105,13 @@ fn prove(_: &Lab) -> Result<Finding> {
             },
             format!("{eager} ways of a driver to map make all entries at once"),
         )
+        .said_in(&[Document::Memory.section("14, Overview")])
         .statement(
             "The page faults of a mapping are those that its driver answers",
             Verdict::of(agree == ours),
             format!("for {agree} of {ours} ways, the module counts as many as the process"),
         )
+        .asked_here()
         .table(table)
         .instead(
             "It is the driver's choice. remap_pfn_range() and vm_insert_pages() are called in mmap() and make all entries \

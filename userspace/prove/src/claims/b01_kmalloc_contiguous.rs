@@ -12,7 +12,13 @@ use mapwright::{
 pub const CLAIM: Claim = Claim {
     id: "B1",
     title: "kmalloc is contiguous",
-    sources: &[Document::Walkthrough.section(""), Document::Reference.section(""), Document::Overview.section("")],
+    sources: &[
+        Document::Walkthrough.section("2, Kernel virtual address layout"),
+        Document::Walkthrough.section("4, Kernel allocators & mappings"),
+        Document::Reference.section("7, Low Memory Details"),
+        Document::Reference.section("10, kmalloc() Function"),
+        Document::Overview.section("6, Memory Allocation APIs"),
+    ],
     says: "kmalloc() gives memory that is contiguous physically and virtually, in the direct map of all \
            memory, where an address and its physical address differ by a constant.",
     needs: &[Need::Module("mapwright_alloc")],
@@ -70,15 +76,28 @@ fn prove(lab: &Lab) -> Result<Finding> {
     };
     Ok(Finding::new(format!("{runs} up to {largest} bytes"))
         .statement("It is physically contiguous", Verdict::of(one_run), runs)
+        .said_in(&[
+            Document::Walkthrough.section("4, Kernel allocators & mappings"),
+            Document::Reference.section("10, kmalloc() Function"),
+            Document::Overview.section("6, Memory Allocation APIs"),
+        ])
         .statement(
             "It is in the direct map",
             Verdict::of(in_direct_map),
             format!("{} objects of {} sizes", bases.len(), bases.len()),
         )
+        .said_in(&[
+            Document::Walkthrough.section("4, Kernel allocators & mappings"),
+            Document::Reference.section("4.3, Physical Memory Organization - Zones"),
+        ])
         .statement(
             "There, virtual and physical addresses differ by a constant",
             Verdict::of(constant),
             format!("the difference is {:#x}", bases[0]),
         )
+        .said_in(&[
+            Document::Walkthrough.section("2, Kernel virtual address layout"),
+            Document::Reference.section("7, Low Memory Details"),
+        ])
         .table(table))
 }

@@ -15,7 +15,13 @@ use mapwright::{
 pub const CLAIM: Claim = Claim {
     id: "B2",
     title: "vmalloc is contiguous virtually only",
-    sources: &[Document::Walkthrough.section(""), Document::Reference.section(""), Document::Overview.section("")],
+    sources: &[
+        Document::Walkthrough.section("2, Kernel virtual address layout"),
+        Document::Walkthrough.section("4, Kernel allocators & mappings"),
+        Document::Reference.section("9, Memory Allocation Hierarchy"),
+        Document::Reference.section("9, vmalloc() - Virtual Contiguity"),
+        Document::Overview.section("6, Memory Allocation APIs"),
+    ],
     says: "vmalloc() strings together single physical pages from anywhere, contiguous only in virtual \
            addresses, in an area of their own.",
     needs: &[Need::Module("mapwright_alloc")],
@@ -81,11 +87,19 @@ fn prove(lab: &Lab) -> Result<Finding> {
         Verdict::of(both.iter().all(|area| area.class == AddressClass::Vmalloc)),
         format!("in the {} area", fresh.class.name()),
     )
+    .said_in(&[
+        Document::Walkthrough.section("2, Kernel virtual address layout"),
+        Document::Walkthrough.section("4, Kernel allocators & mappings"),
+    ])
     .statement(
         "It is made of single pages",
         Verdict::Confirmed.if_else(singles, Verdict::Outdated),
-        format!("where memory is not fragmented, the longest run has {} pages", fresh.longest),
+        format!(
+            "where memory is not fragmented, the longest run has {}",
+            plural(fresh.longest, "page")
+        ),
     )
+    .said_in(&[Document::Reference.section("9, Memory Allocation Hierarchy")])
     .table(table)
     .instead(
         "The kernel takes the largest blocks that it can get without effort and splits them: physical runs are \

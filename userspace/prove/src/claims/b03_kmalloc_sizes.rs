@@ -9,7 +9,11 @@ use mapwright::alloc::{AllocDevice, Allocator, Plan};
 pub const CLAIM: Claim = Claim {
     id: "B3",
     title: "Sizes of kmalloc",
-    sources: &[Document::Reference.section("")],
+    sources: &[
+        Document::Reference.section("9, Memory Allocation Hierarchy"),
+        Document::Reference.section("A, kmalloc()"),
+        Document::Reference.section("F, ksize()"),
+    ],
     says: "kmalloc() rounds a size up to a power of two: 100 bytes take 128.",
     needs: &[Need::Module("mapwright_alloc")],
     shapes: &[Shape::Normal],

@@ -9,7 +9,10 @@ use mapwright::alloc::{AllocDevice, Allocator, Plan};
 pub const CLAIM: Claim = Claim {
     id: "B4",
     title: "Limit of kmalloc",
-    sources: &[Document::Reference.section("")],
+    sources: &[
+        Document::Reference.section("10, kmalloc() Function"),
+        Document::Reference.section("3, kmalloc Maximum Size"),
+    ],
     says:
         "kmalloc() gives 4 MB at most, the largest block of the page allocator (MAX_ORDER is 11).",
     needs: &[Need::Module("mapwright_alloc")],

@@ -9,8 +9,8 @@ use mapwright::alloc::{AllocDevice, Allocator, Plan};
 pub const CLAIM: Claim = Claim {
     id: "B5",
     title: "kmalloc(0) and kfree(NULL)",
-    sources: &[Document::Reference.section("")],
-    says: "kmalloc(0) gives ZERO_SIZE_PTR (16), which is not NULL and may not be used. kfree() of it, and of \
+    sources: &[Document::Reference.section("10, kmalloc() Function")],
+    says: "kmalloc(0) gives ZERO_SIZE_PTR, which is not NULL and may not be used. kfree() of it, and of \
            NULL, is harmless.",
     needs: &[Need::Module("mapwright_alloc")],
     shapes: &[Shape::Normal],
@@ -61,7 +61,7 @@ fn prove(_: &Lab) -> Result<Finding> {
     let taint = format!("the kernel's taint flags before and after: {before}, {after}");
     Ok(Finding::new(format!("kmalloc(0) is {address:#x}"))
         .statement(
-            "kmalloc(0) gives ZERO_SIZE_PTR, 16",
+            "kmalloc(0) gives ZERO_SIZE_PTR, which is not NULL",
             Verdict::of(address == ZERO_SIZE_PTR && all_same),
             format!("{address:#x}, {} times", objects.len()),
         )

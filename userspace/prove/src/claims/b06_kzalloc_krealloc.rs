@@ -9,9 +9,13 @@ use mapwright::alloc::{AllocDevice, Allocator, Object, Pattern, Plan};
 pub const CLAIM: Claim = Claim {
     id: "B6",
     title: "kzalloc, krealloc and ksize",
-    sources: &[Document::Reference.section("")],
-    says: "kzalloc() gives zeroed memory; krealloc() changes the size, keeps the data and may move it; ksize() \
-           tells the size that was really given.",
+    sources: &[
+        Document::Reference.section("D, kzalloc()"),
+        Document::Reference.section("E, krealloc()"),
+        Document::Reference.section("F, ksize()"),
+    ],
+    says: "kzalloc() gives zeroed memory; krealloc() gives a new block with the data of the old one; ksize() tells \
+           the size that was really given.",
     needs: &[Need::Module("mapwright_alloc")],
     shapes: &[Shape::Normal, Shape::AboveFourGib],
     prove,
@@ -77,6 +81,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         Verdict::of(zeroed.zeroed == zeroed.all),
         format!("{} of {} objects; of kmalloc(), {}", zeroed.zeroed, zeroed.all, plain.zeroed),
     )
+    .said_in(&[Document::Reference.section("D, kzalloc()")])
     .statement(
         "kmalloc() does not zero",
         Verdict::Confirmed.if_else(plain.zeroed < plain.all, Verdict::Config),
@@ -85,21 +90,28 @@ fn prove(_: &Lab) -> Result<Finding> {
             false => "on this kernel, all that is allocated is zeroed: init_on_alloc".to_owned(),
         },
     )
+    .said_in(&[
+        Document::Reference.section("D, kzalloc()"),
+        Document::Reference.section("G, Comprehensive Comparison Matrix"),
+    ])
     .statement(
         "krealloc() keeps the data",
         Verdict::of(kept),
         format!("{} of {} objects", within.kept + grown.kept + shrunk.kept, within.all + grown.all + shrunk.all),
     )
+    .said_in(&[Document::Reference.section("E, krealloc()")])
     .statement(
         "krealloc() moves it where it has to",
         Verdict::of(grown.moved == grown.all && within.moved == 0),
         format!("{} of {} moved from 100 to 1000 bytes, {} from 100 to 120", grown.moved, grown.all, within.moved),
     )
+    .asked_here()
     .statement(
         "ksize() tells the size that was really given",
         Verdict::of(plain.actual > BYTES),
         format!("{} for {BYTES} bytes", plain.actual),
     )
+    .said_in(&[Document::Reference.section("F, ksize()")])
     .table(table)
     .instead(
         "With init_on_alloc=1, the default of many distributions (CONFIG_INIT_ON_ALLOC_DEFAULT_ON), kmalloc() zeroes, \

@@ -4,6 +4,7 @@
 
 use crate::{
     faulty::make_mistake,
+    finding::plural,
     pressure::{self, Squeeze},
     read::{
         trace::{self, MARK},
@@ -18,7 +19,10 @@ use std::path::Path;
 pub const CLAIM: Claim = Claim {
     id: "B7",
     title: "GFP flags",
-    sources: &[Document::Reference.section(""), Document::Overview.section("")],
+    sources: &[
+        Document::Reference.section("10, kmalloc() Function"),
+        Document::Overview.section("6, Memory Allocation APIs"),
+    ],
     says: "GFP_KERNEL may sleep and GFP_ATOMIC may not; GFP_DMA gives memory below 16 MB, GFP_DMA32 below 4 GB, \
            GFP_HIGHUSER high memory.",
     needs: &[Need::Module("mapwright_alloc"), Need::Cpus(2)],
@@ -103,16 +107,19 @@ fn prove(lab: &Lab) -> Result<Finding> {
     let mut finding = Finding::new(match kernel.reclaims {
         0 => "each flag's pages are in its zones".to_owned(),
         reclaims => format!(
-            "where hardly any is free, GFP_KERNEL reclaims {reclaims} times, GFP_ATOMIC {}",
+            "where hardly any is free, GFP_KERNEL reclaims {}, GFP_ATOMIC {}",
+            plural(reclaims, "time"),
             atomic.reclaims
         ),
     });
     for (name, limit, last) in limited {
-        finding = finding.statement(
-            format!("{name} gives memory below {} MiB", limit >> 20),
-            Verdict::Config.if_else(last < limit && !has("DMA"), Verdict::of(last < limit)),
-            format!("the highest page is at {} MiB", last >> 20),
-        );
+        finding = finding
+            .statement(
+                format!("{name} gives memory below {} MiB", limit >> 20),
+                Verdict::Config.if_else(last < limit && !has("DMA"), Verdict::of(last < limit)),
+                format!("the highest page is at {} MiB", last >> 20),
+            )
+            .said_in(&[Document::Reference.section("10, kmalloc() Function")]);
     }
     Ok(finding
         .statement(
@@ -124,8 +131,10 @@ fn prove(lab: &Lab) -> Result<Finding> {
             match kernel.reclaims {
                 0 => format!("memory was used up, but in {TRIES} tries {MANY} pages were always there without reclaim"),
                 reclaims => format!(
-                    "with GFP_KERNEL the thread reclaimed memory {reclaims} times, with GFP_ATOMIC {} times: {} allocations failed",
-                    atomic.reclaims, atomic.report.failed_memory
+                    "with GFP_KERNEL the thread reclaimed memory {}, with GFP_ATOMIC {}: {} failed",
+                    plural(reclaims, "time"),
+                    plural(atomic.reclaims, "time"),
+                    plural(atomic.report.failed_memory, "allocation")
                 ),
             },
         )
@@ -137,6 +146,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
                 false => "this machine has no high memory: only 32-bit kernels do",
             },
         )
+        .said_in(&[Document::Reference.section("10, kmalloc() Function")])
         .table(table)
         .table(waits)
         .instead(

@@ -9,7 +9,7 @@ use mapwright::alloc::{AllocDevice, Allocator, Pattern, Plan};
 pub const CLAIM: Claim = Claim {
     id: "B8",
     title: "Cost of the allocators",
-    sources: &[Document::Reference.section("")],
+    sources: &[Document::Reference.section("9, Memory Allocation Hierarchy")],
     says: "An object from a slab takes about 1 µs if one is cached and 2 µs if not; pages of the buddy allocator \
            take 100 to 500 ns, and vmalloc() about the same.",
     needs: &[Need::Module("mapwright_alloc")],
@@ -88,7 +88,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         vmalloc.least / hit.least
     ))
     .statement(
-        "The slab (1 µs) is slower than the page allocator (100 to 500 ns)",
+        "By the times given, a slab (1 µs) is slower than the page allocator (100 to 500 ns)",
         Verdict::of(slab_is_slower),
         format!("a page takes {:.1} times as long as a slab hit", page.least / hit.least),
     )
@@ -104,9 +104,10 @@ fn prove(_: &Lab) -> Result<Finding> {
     )
     .table(table)
     .instead(
-        "A slab hit is the fastest of all: that is what slabs are for. The page allocator is slower, and vmalloc() by \
-         far the slowest: it allocates its pages, an area of addresses and page tables, and to free it takes a \
-         TLB flush on all processors. Times of an emulated machine compare only among themselves.",
+        "A slab hit is the fastest of all: that is what slabs are for, and what the document's words say, against its \
+         times. The page allocator is slower, and vmalloc() by far the slowest: it allocates its pages, an area of \
+         addresses and page tables, and to free it takes a TLB flush on all processors. Times of an emulated machine \
+         compare only among themselves.",
     ))
 }
 

@@ -4,6 +4,7 @@
 
 use crate::{
     buddy::{buddy_of, Lists},
+    finding::plural,
     not_testable,
     pin::Pinned,
     read::free_lists,
@@ -16,7 +17,11 @@ use std::collections::BTreeMap;
 pub const CLAIM: Claim = Claim {
     id: "B9",
     title: "Buddies are split and merged",
-    sources: &[Document::Memory.section(""), Document::Overview.section("")],
+    sources: &[
+        Document::Memory.section("3, Buddy Allocator Split & Coalesce"),
+        Document::Reference.section("9, Memory Allocation Hierarchy"),
+        Document::Overview.section("3, Page Management"),
+    ],
     says: "The page allocator splits a larger block in halves until it has the size that is wanted; what is freed is \
            merged with its buddy. The address of a block's buddy is address XOR (1 << (order + PAGE_SHIFT)).",
     needs: &[Need::Module("mapwright_alloc")],
@@ -89,15 +94,16 @@ fn prove(lab: &Lab) -> Result<Finding> {
             (buddies, _) => Verdict::of(buddies > 0 && pairs.aligned),
         },
         format!(
-            "of {} blocks of order {ORDER} there are {} pairs with such addresses; {}",
+            "among {} blocks of order {ORDER}: {} with such addresses; {}",
             pairs.blocks,
-            pairs.buddies,
+            plural(pairs.buddies, "pair"),
             match pairs.aligned {
                 true => "all are aligned to their size",
                 false => "some are not aligned to their size",
             }
         ),
     )
+    .said_in(&[Document::Memory.section("3, Buddy Allocator Split & Coalesce")])
     .table(table)
     .table(pairs.table)
     .instead(format!(

@@ -13,7 +13,10 @@ use std::collections::BTreeMap;
 pub const CLAIM: Claim = Claim {
     id: "B10",
     title: "Orders of the page allocator",
-    sources: &[Document::Memory.section("")],
+    sources: &[
+        Document::Memory.section("2, Key Data Structures"),
+        Document::Reference.section("9, Memory Allocation Hierarchy"),
+    ],
     says: "A zone has MAX_ORDER (11) lists of free blocks, for orders 0 to 10: a block of order k has 2^k \
            pages, the largest 1024 pages, 4 MB.",
     needs: &[Need::Module("mapwright")],
@@ -90,6 +93,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
         Verdict::of(largest as usize == lists - 1),
         format!("order {largest} was the largest of what was allocated"),
     )
+    .said_in(&[Document::Memory.section("2, Key Data Structures")])
     .table(table)
     .table(taken)
     .instead(

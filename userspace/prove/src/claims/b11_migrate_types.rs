@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, fs, io::Write as _, path::Path};
 pub const CLAIM: Claim = Claim {
     id: "B11",
     title: "Migrate types",
-    sources: &[Document::Memory.section("")],
+    sources: &[Document::Memory.section("3, Buddy Allocator Split & Coalesce")],
     says: "The page allocator groups pages by mobility, so that unmovable ones do not spread: kernel data \
            and slabs are UNMOVABLE, anonymous and file pages MOVABLE, page cache and inode cache \
            RECLAIMABLE.",

@@ -3,6 +3,7 @@
 //! B12: where SLUB keeps its free list.
 
 use crate::{
+    finding::plural,
     pin::Pinned,
     read::{
         is_emulated,
@@ -23,7 +24,10 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "B12",
     title: "SLUB's free list",
-    sources: &[Document::Memory.section("")],
+    sources: &[
+        Document::Memory.section("8, Key Data Structures — Slab"),
+        Document::Memory.section("9, Slab Allocation Fast & Slow Path"),
+    ],
     says: "SLUB keeps its list of free objects in these themselves: the first 8 bytes of each point to the next. What was \
            freed last is given first, from a list of each processor's own, with no lock.",
     needs: &[
@@ -128,6 +132,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
                 Verdict::of(poisoned > 0),
                 format!("{poisoned} of {} objects", objects.len()),
             )
+            .said_in(&[Document::Memory.section("8, Key Data Structures — Slab")])
             .table(table)
             .instead("The list's pointer is behind the object then, so that a store to what was freed does not break it."));
     }
@@ -137,8 +142,8 @@ fn prove(lab: &Lab) -> Result<Finding> {
             "The list is in the free objects themselves",
             Verdict::of(!listed.words.is_empty()),
             format!(
-                "a word of {} objects has changed, and nothing else in them",
-                listed.words.len()
+                "a word of {} has changed, and nothing else in them",
+                plural(listed.words.len(), "object")
             ),
         )
         .statement(
@@ -150,6 +155,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
                 listed.words.len()
             ),
         )
+        .said_in(&[Document::Memory.section("9, Slab Allocation Fast & Slow Path")])
         .statement(
             "What is freed goes to that list at once",
             Verdict::Confirmed.if_else(freed.words.len() >= listed.words.len(), Verdict::Outdated),
@@ -159,6 +165,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
                 objects.len()
             ),
         )
+        .said_in(&[Document::Memory.section("9, Slab Allocation Fast & Slow Path")])
         .statement(
             "What was freed last is given first",
             Verdict::of(reuse == 1),
@@ -166,15 +173,18 @@ fn prove(lab: &Lab) -> Result<Finding> {
                 "eight allocations, each freed before the next, got {reuse} different addresses"
             ),
         )
+        .said_in(&[Document::Memory.section("9, Slab Allocation Fast & Slow Path")])
         .table(table);
     let finding = match locks {
         Some(locks) => locks.judge(finding),
-        None => finding.statement(
-            "The fast path takes no lock",
-            Verdict::NotTestableHere,
-            "to trace functions, the kernel patches itself, which several emulated processors have been seen to get \
-             wrong: it takes one processor, or real ones",
-        ),
+        None => finding
+            .statement(
+                "The fast path takes no lock",
+                Verdict::NotTestableHere,
+                "to trace functions, the kernel patches itself, which several emulated processors have been seen to \
+                 get wrong: it takes one processor, or real ones",
+            )
+            .said_in(&[Document::Memory.section("9, Slab Allocation Fast & Slow Path")]),
     };
     Ok(finding
         .instead(
@@ -250,6 +260,7 @@ impl Locks {
         };
         finding
             .statement("The fast path takes no lock", verdict, seen)
+            .said_in(&[Document::Memory.section("9, Slab Allocation Fast & Slow Path")])
             .table(table)
     }
 }

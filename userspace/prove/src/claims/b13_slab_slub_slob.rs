@@ -11,7 +11,10 @@ use anyhow::{ensure, Result};
 pub const CLAIM: Claim = Claim {
     id: "B13",
     title: "SLAB, SLUB and SLOB",
-    sources: &[Document::Memory.section("")],
+    sources: &[
+        Document::Memory.section("8, Key Data Structures — Slab"),
+        Document::Overview.section("7, Caching and Slab Allocator"),
+    ],
     says: "A kernel is built with one of three slab allocators: SLAB, as servers of old; SLUB, today's \
            default; or SLOB, for tiny systems.",
     needs: &[],
@@ -90,6 +93,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
                 Verdict::of(running == "SLUB"),
                 format!("{running} runs"),
             )
+            .said_in(&[Document::Memory.section("8, Key Data Structures — Slab")])
             .table(table)
             .instead(
                 "SLOB left the kernel with Linux 6.4, SLAB with 6.8. Tiny systems have SLUB with \

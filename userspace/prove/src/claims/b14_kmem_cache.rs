@@ -10,7 +10,11 @@ use std::{fs, path::Path};
 pub const CLAIM: Claim = Claim {
     id: "B14",
     title: "Caches for one type",
-    sources: &[Document::Memory.section(""), Document::Overview.section("")],
+    sources: &[
+        Document::Memory.section("8, Key Data Structures — Slab"),
+        Document::Memory.section("12, Kernel Source Pointers"),
+        Document::Overview.section("7, Caching and Slab Allocator"),
+    ],
     says: "kmem_cache_create() makes a cache for objects of one type, whose slabs hold only these; it is seen in \
            /proc/slabinfo.",
     needs: &[
@@ -80,6 +84,10 @@ fn prove(lab: &Lab) -> Result<Finding> {
         Verdict::of(own.line.is_some() && !own.stays),
         format!("{} has a line while it lives", own.name),
     )
+    .said_in(&[
+        Document::Memory.section("8, Key Data Structures — Slab"),
+        Document::Memory.section("12, Kernel Source Pointers"),
+    ])
     .statement(
         "Its slabs hold objects of this type only",
         Verdict::Config.if_else(is_merged, Verdict::of(alone)),
@@ -88,6 +96,10 @@ fn prove(lab: &Lab) -> Result<Finding> {
             false => format!("{in_use} objects in use of {OBJECTS} allocated"),
         },
     )
+    .said_in(&[
+        Document::Memory.section("8, Key Data Structures — Slab"),
+        Document::Overview.section("7, Caching and Slab Allocator"),
+    ])
     .table(table)
     .instead(
         "Caches with the same size and flags are merged into one (slab_nomerge on the command line prevents it): \

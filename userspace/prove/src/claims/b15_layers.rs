@@ -3,6 +3,7 @@
 //! B15: the allocators as layers.
 
 use crate::{
+    finding::plural,
     read::trace::{self, Event},
     Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 pub const CLAIM: Claim = Claim {
     id: "B15",
     title: "Layers of allocators",
-    sources: &[Document::Reference.section("")],
+    sources: &[Document::Reference.section("9, Memory Allocation Hierarchy")],
     says: "The page allocator is the base. kmalloc() takes objects from slabs, and slabs take pages from it; vmalloc() \
            and get_free_pages() take pages directly, vmalloc() one at a time.",
     needs: &[Need::Module("mapwright_alloc")],
@@ -95,11 +96,20 @@ fn prove(lab: &Lab) -> Result<Finding> {
         Verdict::of((needed..=2 * needed + 16).contains(&pages(&slabs))),
         format!("{} pages for {needed} pages of objects", pages(&slabs)),
     )
+    .said_in(&[
+        Document::Walkthrough.section("4, Kernel allocators & mappings"),
+        Document::Memory.section("9, Slab Allocation Fast & Slow Path"),
+        Document::Reference.section("9, Memory Allocation Hierarchy"),
+    ])
     .statement(
         "An object that a slab still has takes no page",
         Verdict::of(hits.is_empty()),
-        format!("{} pages for {OBJECTS} allocations", pages(&hits)),
+        format!("{} for {OBJECTS} allocations", plural(pages(&hits), "page")),
     )
+    .said_in(&[
+        Document::Memory.section("9, Slab Allocation Fast & Slow Path"),
+        Document::Reference.section("9, Memory Allocation Hierarchy"),
+    ])
     .statement(
         "vmalloc() takes its pages directly from the page allocator",
         Verdict::of(pages(&area) >= VMALLOC_PAGES),

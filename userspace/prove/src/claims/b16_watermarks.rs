@@ -3,6 +3,7 @@
 //! B16: zones, their watermarks, and what happens below each.
 
 use crate::{
+    finding::plural,
     pressure::{self, Seen},
     read::zoneinfo,
     watermarks::{compute_again, free_of, is_movable, kept, margin, passes, settings, BLUR},
@@ -13,7 +14,10 @@ use anyhow::{ensure, Context as _, Result};
 pub const CLAIM: Claim = Claim {
     id: "B16",
     title: "Zones and watermarks",
-    sources: &[Document::Walkthrough.section(""), Document::Memory.section(""), Document::Overview.section("")],
+    sources: &[
+        Document::Memory.section("2, Key Data Structures"),
+        Document::Memory.section("6, Interview Prep, Q3"),
+    ],
     says: "Each zone has three watermarks. Below high, kswapd is woken and reclaims in the background; below \
            low, who allocates must reclaim itself; below min, the OOM killer comes or the allocation \
            fails.",
@@ -107,18 +111,20 @@ fn prove(lab: &Lab) -> Result<Finding> {
     .statement(
         "Each zone has watermarks, min below low below high",
         Verdict::of(ordered),
-        format!("{} zones, each with min < low < high", zones.len()),
+        format!("{}, each with min < low < high", plural(zones.len(), "zone")),
     )
     .statement(
         "kswapd is woken below high, while more than low is free",
         Verdict::of(at(woken) > low + BLUR),
         format!("woken at {} free pages: low is {low}, high {}", at(woken), main.counter("high")),
     )
+    .said_in(&[Document::Memory.section("6, Interview Prep, Q3")])
     .statement(
         "Who allocates must reclaim below low, while more than min is free",
         Verdict::of(at(reclaimed) > min + BLUR),
         format!("did so at {} free pages: min is {min}", at(reclaimed)),
     )
+    .said_in(&[Document::Memory.section("6, Interview Prep, Q3")])
     .statement(
         "An allocation may pass while a zone has more free than a watermark and what is kept for others: a \
          model of that predicts both moments",
@@ -128,6 +134,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
              more than min"
         ),
     )
+    .asked_here()
     .table(table)
     .table(moments)
     .instead(

@@ -11,7 +11,10 @@ use std::{fs, thread, time::Duration};
 pub const CLAIM: Claim = Claim {
     id: "B17",
     title: "Leaks",
-    sources: &[Document::Reference.section("")],
+    sources: &[
+        Document::Reference.section("4, Kernel Memory Leaks"),
+        Document::Overview.section("12, Common Memory-Related Issues"),
+    ],
     says: "What a module allocates and does not free is lost until the next boot: nobody frees the kernel's memory for \
            it.",
     needs: &[Need::File(KMEMLEAK, "a kernel with CONFIG_DEBUG_KMEMLEAK (make prove boots it)")],

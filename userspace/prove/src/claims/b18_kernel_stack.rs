@@ -13,9 +13,8 @@ use std::{sync::mpsc, thread};
 pub const CLAIM: Claim = Claim {
     id: "B18",
     title: "Kernel stack",
-    sources: &[Document::Reference.section("")],
-    says: "A kernel stack has a fixed size of 8 KB (4 KB on some configurations), and to overflow it is \
-           a kernel panic.",
+    sources: &[Document::Reference.section("Stack Size and Overflow Protection")],
+    says: "A kernel stack has a fixed size, 8 KB on most systems, and to overflow it is a kernel panic.",
     needs: &[],
     shapes: &[Shape::Normal, Shape::Arm, Shape::Arm64],
     prove,
@@ -97,6 +96,7 @@ fn guarded(finding: Finding, area: &Area, each: u64, page_size: u64) -> Result<F
             Verdict::Outdated.if_else(guard > 0, Verdict::Confirmed),
             format!("{guard} bytes of addresses beside it are mapped to nothing"),
         )
+        .asked_here()
         .table(table)
         .instead(
             "Stacks are mapped into the vmalloc area, with a page of addresses between two that is not \

@@ -19,7 +19,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "B19",
     title: "Per-CPU memory",
-    sources: &[Document::Walkthrough.section("")],
+    sources: &[Document::Walkthrough.section("10, NUMA, per-CPU, and memory control")],
     says: "Per-CPU memory avoids that cache lines go to and fro between processors.",
     needs: &[Need::Cpus(2)],
     shapes: &[Shape::Normal],

@@ -16,7 +16,10 @@ use std::collections::BTreeMap;
 pub const CLAIM: Claim = Claim {
     id: "B20",
     title: "NUMA nodes",
-    sources: &[Document::Walkthrough.section(""), Document::Overview.section("")],
+    sources: &[
+        Document::Walkthrough.section("10, NUMA, per-CPU, and memory control"),
+        Document::Overview.section("10, NUMA & High-Performance Systems"),
+    ],
     says: "Each node has lists of free pages of its own. Memory comes from the node that the processor is \
            in, and when that has none left, from the others.",
     needs: &[Need::Module("mapwright"), Need::Nodes(2)],
@@ -77,6 +80,7 @@ fn prove(_: &Lab) -> Result<Finding> {
             nodes[0], fallback.foreign, fallback.missed
         ),
     )
+    .said_in(&[Document::Walkthrough.section("10, NUMA, per-CPU, and memory control")])
     .table(local)
     .table(fallback.table)
     .instead(

@@ -2,7 +2,9 @@
 
 //! B21: memory cgroups count and limit.
 
-use crate::{cgroup::Cgroup, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{
+    cgroup::Cgroup, finding::plural, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+};
 use anyhow::{bail, ensure, Result};
 use mapwright::{
     alloc::{AllocDevice, Modifier, Pattern, Plan},
@@ -13,7 +15,7 @@ use nix::errno::Errno;
 pub const CLAIM: Claim = Claim {
     id: "B21",
     title: "Memory cgroups",
-    sources: &[Document::Walkthrough.section("")],
+    sources: &[Document::Walkthrough.section("10, NUMA, per-CPU, and memory control")],
     says: "Memory cgroups track what a container uses, and limit it.",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_alloc")],
     shapes: &[Shape::Normal],
@@ -104,7 +106,11 @@ fn prove(_: &Lab) -> Result<Finding> {
     .statement(
         "It limits what they use",
         Verdict::of(refused),
-        format!("with memory.max at {limit}, the limit was met {hits} times, and {kills} processes were killed"),
+        format!(
+            "with memory.max at {limit}, the limit was met {}, and memory.events counts {}",
+            plural(hits, "time"),
+            plural(kills, "kill")
+        ),
     )
     .table(table)
     .instead(

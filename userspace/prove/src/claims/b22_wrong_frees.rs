@@ -3,16 +3,20 @@
 //! B22: mistakes in freeing, and who finds them.
 
 use crate::{
-    faulty::make_mistake, read, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    faulty::make_mistake, finding::plural, read, Claim, Document, Finding, Lab, Need, Shape, Table,
+    Verdict,
 };
 use anyhow::Result;
 
 pub const CLAIM: Claim = Claim {
     id: "B22",
     title: "Double and wrong frees",
-    sources: &[Document::Reference.section("")],
-    says: "To free twice, to use what is freed or to free with the wrong function corrupts memory: who writes the code has \
-           to take care.",
+    sources: &[
+        Document::Reference.section("10, kmalloc() Function"),
+        Document::Reference.section("B, vmalloc()"),
+    ],
+    says: "Each kmalloc() needs exactly one kfree(), and vmalloc() memory needs vfree(): who writes the code must \
+           never free twice, nor with the wrong function.",
     needs: &[Need::File("/sys/kernel/debug/kmemleak", "a kernel for debugging (make prove boots it)")],
     shapes: &[Shape::DebugKernel],
     prove,
@@ -58,9 +62,13 @@ fn prove(lab: &Lab) -> Result<Finding> {
         MISTAKES.len()
     ))
         .statement(
-            "A C compiler accepts them, and they are made when the code runs",
+            "It is up to who writes the code: a C compiler accepts such mistakes, and they are made when the code runs",
             Verdict::of(found == MISTAKES.len()),
-            format!("{found} reports; the kernel's taint flags are {} then", tainted.trim()),
+            format!(
+                "{}; the kernel's taint flags are {} then",
+                plural(found, "report"),
+                tainted.trim()
+            ),
         )
         .statement(
             "A Rust compiler refuses them",
@@ -73,6 +81,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
                 _ => format!("{refused} of {} do not compile", MISTAKES.len()),
             },
         )
+        .asked_here()
         .table(table)
         .table(in_rust)
         .instead(

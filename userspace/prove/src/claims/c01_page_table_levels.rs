@@ -12,7 +12,11 @@ use mapwright::{
 pub const CLAIM: Claim = Claim {
     id: "C1",
     title: "Levels of page tables",
-    sources: &[Document::Walkthrough.section(""), Document::Memory.section(""), Document::Overview.section("")],
+    sources: &[
+        Document::Walkthrough.section("6, Page tables & huge pages"),
+        Document::Memory.section("10, Virtual Memory & Paging"),
+        Document::Overview.section("5, Page Tables"),
+    ],
     says: "An address is translated through four levels of tables, PGD, PUD, PMD and PTE, or five \
            with the P4D between the first two. Nine bits of a 48-bit address select one of 512 entries \
            of 8 bytes at each level, twelve the byte in the page. CR3 holds the physical address of the \
@@ -60,6 +64,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
             Verdict::Confirmed.if_else(real.iter().all(|step| step.bits == 9), Verdict::Config),
             each(&real, |step| step.bits.to_string()),
         )
+        .said_in(&[Document::Memory.section("10, Virtual Memory & Paging")])
         .statement(
             "An entry has 8 bytes, so that a table of 512 fills a page",
             Verdict::Confirmed.if_else(
@@ -70,11 +75,16 @@ fn prove(lab: &Lab) -> Result<Finding> {
                 "the PTE entries of two neighbouring pages are {entry_bytes} bytes apart, and a page has {page}"
             ),
         )
+        .said_in(&[Document::Memory.section("10, Virtual Memory & Paging")])
         .statement(
             "Virtual addresses have 48 bits",
             Verdict::Confirmed.if_else(layout.address_bits == 48, Verdict::Config),
             format!("{} bits are translated", layout.address_bits),
         )
+        .said_in(&[
+            Document::Memory.section("10, Virtual Memory & Paging"),
+            Document::Reference.section("0.6, ARM MMU"),
+        ])
         .statement(
             "The CPU's register (CR3) holds the physical address of the top table",
             Verdict::of(walk.table_in_register() == walk.root),
@@ -84,7 +94,8 @@ fn prove(lab: &Lab) -> Result<Finding> {
                 walk.register,
                 walk.root
             ),
-        );
+        )
+        .said_in(&[Document::Memory.section("10, Virtual Memory & Paging")]);
     Ok(finding
         .fact("levels", real.len() as u64)
         .table(evidence(&walk))

@@ -2,7 +2,10 @@
 
 //! C2: entries above the last level that map a page themselves.
 
-use crate::{anonymous::Anonymous, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{
+    anonymous::Anonymous, finding::plural, Claim, Document, Finding, Lab, Need, Shape, Table,
+    Verdict,
+};
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     block_bytes, block_size,
@@ -14,7 +17,10 @@ use std::fs;
 pub const CLAIM: Claim = Claim {
     id: "C2",
     title: "Huge pages",
-    sources: &[Document::Memory.section("")],
+    sources: &[
+        Document::Walkthrough.section("6, Page tables & huge pages"),
+        Document::Memory.section("10, Virtual Memory & Paging"),
+    ],
     says:
         "A PMD entry may map 2 MiB, and a PUD entry 1 GiB, by itself: the walk ends there, and one \
            entry (and one of the TLB) does for 512 or 262,144.",
@@ -132,41 +138,49 @@ fn finding(seen: &[Seen], small_entries: usize) -> Result<Finding> {
         false => Verdict::Refuted,
     };
     let mut finding = Finding::new(format!(
-        "{of_pmd} kinds of memory end at the PMD with {}, {of_pud} at the PUD with {}",
+        "walks end at the PMD with {} for {} of memory, at the PUD with {} for {of_pud}",
         size(pmd),
+        plural(of_pmd, "kind"),
         size(pud)
     ))
     .statement(
         "A 2 MiB entry ends the walk at the PMD",
         verdict(pmd, Level::Pmd, CLAIMED[0]),
-        format!("so do all {of_pmd} of {} that were found", size(pmd)),
+        format!("so it is for {} of memory", plural(of_pmd, "kind")),
     );
     finding = match of_pud {
-        0 => finding.statement(
-            "A 1 GiB entry ends the walk at the PUD",
-            Verdict::NotTestableHere,
-            format!(
-                "this machine's kernel maps nothing with {}: the processor (pdpe1gb) or the memory does not allow it",
-                size(pud)
-            ),
-        ),
-        found => finding.statement(
-            "A 1 GiB entry ends the walk at the PUD",
-            verdict(pud, Level::Pud, CLAIMED[1]),
-            format!("so does {found} in the direct map"),
-        ),
+        0 => finding
+            .statement(
+                "A 1 GiB entry ends the walk at the PUD",
+                Verdict::NotTestableHere,
+                format!(
+                    "this machine's kernel maps nothing with {}: the processor (pdpe1gb) or the memory does not allow \
+                     it",
+                    size(pud)
+                ),
+            )
+            .said_in(&[Document::Memory.section("10, Virtual Memory & Paging")]),
+        found => finding
+            .statement(
+                "A 1 GiB entry ends the walk at the PUD",
+                verdict(pud, Level::Pud, CLAIMED[1]),
+                format!("so it is for {} of memory", plural(found, "kind")),
+            )
+            .said_in(&[Document::Memory.section("10, Virtual Memory & Paging")]),
     };
-    finding = finding.statement(
-        "One entry does for 512",
-        match small_entries as u64 == pmd / page_size() {
-            true => Verdict::Confirmed.if_else(small_entries == 512, Verdict::Config),
-            false => Verdict::Refuted,
-        },
-        format!(
-            "{} of small pages have {small_entries} entries at the last level",
-            size(pmd)
-        ),
-    );
+    finding = finding
+        .statement(
+            "One entry does for 512",
+            match small_entries as u64 == pmd / page_size() {
+                true => Verdict::Confirmed.if_else(small_entries == 512, Verdict::Config),
+                false => Verdict::Refuted,
+            },
+            format!(
+                "{} of small pages have {small_entries} entries at the last level",
+                size(pmd)
+            ),
+        )
+        .said_in(&[Document::Memory.section("10, Virtual Memory & Paging")]);
     Ok(finding.table(evidence(seen)))
 }
 

@@ -12,7 +12,11 @@ use mapwright::{
 pub const CLAIM: Claim = Claim {
     id: "C3",
     title: "The kernel's address space",
-    sources: &[Document::Walkthrough.section("")],
+    sources: &[
+        Document::Walkthrough.section("2, Kernel virtual address layout"),
+        Document::Walkthrough.section("4, Kernel allocators & mappings"),
+        Document::Walkthrough.section("11, Security & isolation"),
+    ],
     says: "The kernel's half has, from the top: fixmap, modules, the vmalloc area, vmemmap (the array of \
            struct page), and the direct map of all memory, where kmalloc memory is. KASLR moves them at \
            each boot.",
@@ -78,17 +82,23 @@ fn prove(lab: &Lab) -> Result<Finding> {
                 ),
             },
         )
+        .said_in(&[Document::Walkthrough.section("2, Kernel virtual address layout")])
         .statement(
             "From the top they are fixmap, modules, vmalloc, vmemmap, direct map",
             // On 64-bit ARM, the direct map is at the bottom, too, and vmemmap above the vmalloc area.
             Verdict::Confirmed.if_else(order == said, Verdict::Config),
             names.join(", "),
         )
+        .said_in(&[Document::Walkthrough.section("2, Kernel virtual address layout")])
         .statement(
             "Memory of each kind is in the area that is named after it",
             Verdict::of(elsewhere.is_empty()),
             format!("{} of {} are", things.len() - elsewhere.len(), things.len()),
-        );
+        )
+        .said_in(&[
+            Document::Walkthrough.section("2, Kernel virtual address layout"),
+            Document::Walkthrough.section("4, Kernel allocators & mappings"),
+        ]);
     finding = kaslr(finding, lab, &layout)?;
     for (area, name) in MOVED {
         if let Some(range) = layout.area(area) {
@@ -178,14 +188,16 @@ fn kaslr(finding: Finding, lab: &Lab, layout: &Layout) -> Result<Finding> {
             .zip(UNMOVED)
             .all(|((area, _), usual)| start(*area) == usual);
         let is_usual = lab.machine.arch == "x86_64" && layout.address_bits == 48;
-        return Ok(finding.statement(
-            "Without KASLR they are where the kernel's documentation says",
-            match is_usual {
-                true => Verdict::of(unmoved),
-                false => Verdict::NotTestableHere,
-            },
-            format!("direct map at {:#x}", start(Area::DirectMap)),
-        ));
+        return Ok(finding
+            .statement(
+                "Without KASLR they are where the kernel's documentation says",
+                match is_usual {
+                    true => Verdict::of(unmoved),
+                    false => Verdict::NotTestableHere,
+                },
+                format!("direct map at {:#x}", start(Area::DirectMap)),
+            )
+            .asked_here());
     }
     let before: Vec<&Finding> = lab
         .earlier(CLAIM.id)
@@ -193,11 +205,13 @@ fn kaslr(finding: Finding, lab: &Lab, layout: &Layout) -> Result<Finding> {
         .map(|(_, finding)| finding)
         .collect();
     let Some(last) = before.last() else {
-        return Ok(finding.statement(
-            says,
-            Verdict::NotTestableHere,
-            "this is the first boot: it takes a second one to compare with",
-        ));
+        return Ok(finding
+            .statement(
+                says,
+                Verdict::NotTestableHere,
+                "this is the first boot: it takes a second one to compare with",
+            )
+            .said_in(&[Document::Walkthrough.section("11, Security & isolation")]));
     };
     let mut table = Table::new("Two boots of the same kernel", ["area", "before", "now"]);
     let mut moved = 0;
@@ -219,6 +233,7 @@ fn kaslr(finding: Finding, lab: &Lab, layout: &Layout) -> Result<Finding> {
                 MOVED.len()
             ),
         )
+        .said_in(&[Document::Walkthrough.section("11, Security & isolation")])
         .table(table))
 }
 

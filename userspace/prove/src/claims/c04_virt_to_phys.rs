@@ -5,7 +5,7 @@
 use crate::{
     anonymous::Anonymous,
     read::{symbols, text, vmallocinfo},
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Shape, Source, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::inspect::{Area, Inspector, Layout, Target, Walk};
@@ -14,7 +14,11 @@ use std::os::unix::net::UnixDatagram;
 pub const CLAIM: Claim = Claim {
     id: "C4",
     title: "virt_to_phys()",
-    sources: &[Document::Reference.section("")],
+    sources: &[
+        Document::Walkthrough.section("2, Kernel virtual address layout"),
+        Document::Reference.section("2, Virtual to Physical Address Conversion"),
+        Document::Reference.section("4.7, Address Conversion Functions"),
+    ],
     says: "virt_to_phys() subtracts PAGE_OFFSET, which is right for kmalloc memory and wrong for vmalloc \
            memory, for what is on the stack, and for addresses of programs.",
     needs: &[Need::Module("mapwright_inspect")],
@@ -88,16 +92,20 @@ fn prove(lab: &Lab) -> Result<Finding> {
         cases.len()
     ));
     for (says, verdict, seen) in statements {
-        finding = finding.statement(says, verdict, seen);
+        finding = finding.statement(says, verdict, seen).said_in(said(says));
     }
     let begins = page_offset.wrapping_sub(layout.phys_to_virt);
-    finding = finding.statement(
-        "It subtracts PAGE_OFFSET",
-        Verdict::Confirmed.if_else(begins == 0, Verdict::Config),
-        format!("PAGE_OFFSET is where physical address {begins:#x} is"),
-    );
+    finding = finding
+        .statement(
+            "It subtracts PAGE_OFFSET",
+            Verdict::Confirmed.if_else(begins == 0, Verdict::Config),
+            format!("PAGE_OFFSET is where physical address {begins:#x} is"),
+        )
+        .said_in(&[FUNCTIONS]);
     for (says, reason) in lacking {
-        finding = finding.statement(says, Verdict::NotTestableHere, reason);
+        finding = finding
+            .statement(says, Verdict::NotTestableHere, reason)
+            .said_in(said(says));
     }
     Ok(finding.table(table))
 }
@@ -106,7 +114,25 @@ const KMALLOC: &str = "It holds for kmalloc memory";
 const VMALLOC: &str = "It does not hold for vmalloc memory";
 const STACK: &str = "It does not hold for what is on a kernel stack";
 const USER: &str = "It does not hold for addresses of programs";
-const SYMBOL: &str = "It does not hold for the kernel's own variables";
+const SYMBOL: &str = "It does not hold for the kernel's own structures";
+
+const CONVERSION: Source = Document::Reference.section("2, Virtual to Physical Address Conversion");
+const FUNCTIONS: Source = Document::Reference.section("4.7, Address Conversion Functions");
+const LINEAR: &[Source] = &[
+    Document::Walkthrough.section("2, Kernel virtual address layout"),
+    CONVERSION,
+    FUNCTIONS,
+];
+const CONVERTED: &[Source] = &[CONVERSION, FUNCTIONS];
+
+/// Where that is said of an address.
+fn said(says: &str) -> &'static [Source] {
+    match says {
+        KMALLOC => LINEAR,
+        VMALLOC | USER => CONVERTED,
+        _ => &[CONVERSION],
+    }
+}
 
 type Lacking = Vec<(&'static str, &'static str)>;
 

@@ -14,7 +14,11 @@ use std::{fs, num::NonZeroUsize, path::Path};
 pub const CLAIM: Claim = Claim {
     id: "C5",
     title: "PAGE_OFFSET on 32-bit ARM",
-    sources: &[Document::Reference.section("")],
+    sources: &[
+        Document::Reference.section("1.2, ARM Physical Address Layout"),
+        Document::Reference.section("2.1, ARM 32-bit Virtual Memory Layout"),
+        Document::Reference.section("4.2, ARM 32-bit Address Space Division"),
+    ],
     says: "On 32-bit ARM, PAGE_OFFSET is 0x80000000: 3 GB of addresses are the program's and 1 GB the \
            kernel's. The BeagleBone's memory begins at physical address 0x20000000.",
     needs: &[Need::Arch(&["armv7l"]), Need::Module("mapwright_inspect")],
@@ -67,6 +71,10 @@ fn prove(lab: &Lab) -> Result<Finding> {
             Verdict::of(direct.start == CLAIMED_OFFSET),
             format!("{:#x}; {configured}", direct.start),
         )
+        .said_in(&[
+            Document::Reference.section("2.1, ARM 32-bit Virtual Memory Layout"),
+            Document::Reference.section("4.2, ARM 32-bit Address Space Division"),
+        ])
         .statement(
             "3 GB of addresses are the program's, 1 GB the kernel's",
             // What lies between the two is for modules.
@@ -75,18 +83,23 @@ fn prove(lab: &Lab) -> Result<Finding> {
                 "a program's end at {end:#x}, {} MiB before 3 GiB",
                 (3u64 << 10).saturating_sub(end >> 20)
             ),
-        );
+        )
+        .said_in(&[Document::Reference.section("2.1, ARM 32-bit Virtual Memory Layout")]);
     let finding = match board_memory(&lab.machine.release)? {
-        None => finding.statement(
-            "The BeagleBone's memory begins at 0x20000000",
-            Verdict::NotTestableHere,
-            format!("there is no {BOARD} beside this kernel's modules"),
-        ),
-        Some(start) => finding.statement(
-            "The BeagleBone's memory begins at 0x20000000",
-            Verdict::of(start == CLAIMED_MEMORY),
-            format!("{start:#x} in {BOARD}, which comes with the kernel; no board was asked"),
-        ),
+        None => finding
+            .statement(
+                "The BeagleBone's memory begins at 0x20000000",
+                Verdict::NotTestableHere,
+                format!("there is no {BOARD} beside this kernel's modules"),
+            )
+            .said_in(&[Document::Reference.section("1.2, ARM Physical Address Layout")]),
+        Some(start) => finding
+            .statement(
+                "The BeagleBone's memory begins at 0x20000000",
+                Verdict::of(start == CLAIMED_MEMORY),
+                format!("{start:#x} in {BOARD}, which comes with the kernel; no board was asked"),
+            )
+            .said_in(&[Document::Reference.section("1.2, ARM Physical Address Layout")]),
     };
     Ok(finding.fact("page_offset", direct.start).table(table).instead(
         "With the usual split of 3 GiB and 1 GiB (CONFIG_VMSPLIT_3G) PAGE_OFFSET is 0xc0000000, and the last \

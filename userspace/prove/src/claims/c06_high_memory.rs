@@ -16,7 +16,13 @@ use procfs::{Current as _, Meminfo};
 pub const CLAIM: Claim = Claim {
     id: "C6",
     title: "High memory",
-    sources: &[Document::Reference.section("")],
+    sources: &[
+        Document::Walkthrough.section("4, Kernel allocators & mappings"),
+        Document::Memory.section("2, Key Data Structures"),
+        Document::Reference.section("4.3, Physical Memory Organization - Zones"),
+        Document::Reference.section("6, Low Memory & High Memory"),
+        Document::Reference.section("10, kmalloc vs vmalloc Comparison"),
+    ],
     says: "A 32-bit kernel maps the first 896 MB of memory for good (low memory, ZONE_NORMAL). What is above \
            is high memory (ZONE_HIGHMEM), mapped for a moment with kmap() or kmap_atomic(); kmalloc() takes \
            low memory, vmalloc() high memory.",
@@ -93,6 +99,10 @@ fn prove(lab: &Lab) -> Result<Finding> {
                     lab.machine.memory_mib
                 ),
             )
+            .said_in(&[
+                Document::Reference.section("4.3, Physical Memory Organization - Zones"),
+                Document::Reference.section("7, Low Memory Details"),
+            ])
             .table(areas)
             .table(zones));
     }
@@ -102,21 +112,38 @@ fn prove(lab: &Lab) -> Result<Finding> {
             Verdict::Confirmed.if_else(mapped >> 20 == CLAIMED_LOW, Verdict::Config),
             format!("{} MiB of {} MiB", mapped >> 20, lab.machine.memory_mib),
         )
+        .said_in(&[
+            Document::Reference.section("6, Low Memory & High Memory"),
+            Document::Reference.section("7, Low Memory Details"),
+        ])
         .statement(
             "A page of high memory has no address in the kernel",
             Verdict::of(has_no_address(&inspector, &direct, &pages.program)?),
             "where it would be if the direct map went on, there is something else or nothing",
         )
+        .said_in(&[
+            Document::Walkthrough.section("3, Physical memory zones"),
+            Document::Memory.section("2, Key Data Structures"),
+            Document::Reference.section("8, High Memory Details"),
+        ])
         .statement(
             "kmalloc() takes low memory",
             Verdict::of(!pages.kmalloc.iter().any(is_high)),
             told(&pages.kmalloc),
         )
+        .said_in(&[
+            Document::Reference.section("4.3, Physical Memory Organization - Zones"),
+            Document::Reference.section("10, kmalloc vs vmalloc Comparison"),
+        ])
         .statement(
             "vmalloc() takes high memory",
             Verdict::of(pages.vmalloc.iter().any(is_high)),
             told(&pages.vmalloc),
-        );
+        )
+        .said_in(&[
+            Document::Reference.section("4.3, Physical Memory Organization - Zones"),
+            Document::Reference.section("10, kmalloc vs vmalloc Comparison"),
+        ]);
     Ok(mapped_for_a_moment(finding)?.table(areas).table(zones).instead(
         "How much is mapped for good depends on the architecture and on what is kept free for vmalloc(): \
          896 MiB are 32-bit x86's. High memory is mapped with kmap_local_page() today, into the fixmap.",
@@ -130,15 +157,20 @@ fn mapped_for_a_moment(finding: Finding) -> Result<Finding> {
         true => format!("{name} is there"),
         false => format!("{name} is not"),
     };
-    Ok(finding.statement(
-        "High memory is mapped with kmap_atomic()",
-        // An inline function of that name is left, which does the new thing.
-        Verdict::Outdated.if_else(
-            symbols.has("__kmap_local_page_prot") && !symbols.has("kmap_atomic"),
-            Verdict::Confirmed,
-        ),
-        format!("{}, {}", of("__kmap_local_page_prot"), of("kmap_atomic")),
-    ))
+    Ok(finding
+        .statement(
+            "High memory is mapped with kmap_atomic()",
+            // An inline function of that name is left, which does the new thing.
+            Verdict::Outdated.if_else(
+                symbols.has("__kmap_local_page_prot") && !symbols.has("kmap_atomic"),
+                Verdict::Confirmed,
+            ),
+            format!("{}, {}", of("__kmap_local_page_prot"), of("kmap_atomic")),
+        )
+        .said_in(&[
+            Document::Walkthrough.section("4, Kernel allocators & mappings"),
+            Document::Reference.section("4.9, Zone Selection for Allocation"),
+        ]))
 }
 
 /// Page frames of different kinds of memory.

@@ -23,7 +23,10 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "C7",
     title: "struct page",
-    sources: &[Document::Memory.section("")],
+    sources: &[
+        Document::Memory.section("2, Key Data Structures"),
+        Document::Reference.section("3, Pages & Memory Management"),
+    ],
     says: "Each page frame has a struct page of 64 bytes, so that 64 GB of memory cost 1 GB. Its fields \
            are flags, _refcount (or _count), mapping, index, lru, _mapcount, private and virtual.",
     needs: &[
@@ -89,6 +92,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
             Verdict::Confirmed.if_else(cost == 1 << 30, Verdict::Config),
             format!("{} MiB with pages of {} bytes", cost >> 20, lab.machine.page_size),
         )
+        .said_in(&[Document::Memory.section("2, Key Data Structures")])
         .statement(
             "It has the fields that the documents list",
             Verdict::Confirmed.if_else(gone.is_empty(), Verdict::Outdated),
@@ -105,6 +109,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
                 counted(|frame| frame.mapcount)
             ),
         )
+        .said_in(&[Document::Memory.section("2, Key Data Structures")])
         .statement(
             "_refcount counts the references to it, and at 0 the page is free",
             Verdict::of(follows(&stages, |frame| frame.refcount)),
@@ -113,6 +118,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
                 counted(|frame| frame.refcount)
             ),
         )
+        .said_in(&[Document::Memory.section("2, Key Data Structures")])
         .table(fields(&page))
         .table(through_life(&stages))
         .instead(

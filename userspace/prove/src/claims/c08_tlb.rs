@@ -3,8 +3,8 @@
 //! C8: what the TLB gains, and what a change of the page tables costs other processors.
 
 use crate::{
-    anonymous::Anonymous, pin::Pinned, read::text, Claim, Document, Finding, Lab, Need, Shape,
-    Table, Verdict,
+    anonymous::Anonymous, finding::plural, pin::Pinned, read::text, Claim, Document, Finding, Lab,
+    Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{block_bytes, page_bytes};
@@ -18,7 +18,14 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "C8",
     title: "The TLB",
-    sources: &[Document::Walkthrough.section(""), Document::Memory.section("")],
+    sources: &[
+        Document::Walkthrough.section("1, Big picture"),
+        Document::Walkthrough.section("6, Page tables & huge pages"),
+        Document::Memory.section("10, Virtual Memory & Paging"),
+        Document::Memory.section("13, Interview Prep, Q9"),
+        Document::Reference.section("0.5, TLB"),
+        Document::Overview.section("5, Page Tables"),
+    ],
     says: "The TLB caches translations: a hit is nearly free, a miss costs a walk, and huge pages need \
            fewer entries. When a processor changes a page table, it interrupts the others that use it \
            (a TLB shootdown).",
@@ -81,7 +88,8 @@ fn prove(lab: &Lab) -> Result<Finding> {
         times.row([what.into(), pages, format!("{ns:.1}")]);
     }
     Ok(Finding::new(format!(
-        "{shared} interrupts for {UNMAPPED} unmaps beside a running thread, {alone} without"
+        "{} for {UNMAPPED} unmaps beside a running thread, {alone} without",
+        plural(shared, "interrupt")
     ))
     .statement(
         "A changed page table costs an interrupt of each other processor that uses it",
@@ -97,16 +105,29 @@ fn prove(lab: &Lab) -> Result<Finding> {
             }
         ),
     )
+    .said_in(&[
+        Document::Memory.section("10, Virtual Memory & Paging"),
+        Document::Memory.section("13, Interview Prep, Q9"),
+    ])
     .statement(
         "Loads that stay in a page are faster than loads that change it",
         timed(miss > CLEARLY),
         format!("{miss:.1} times{note}"),
     )
+    .said_in(&[
+        Document::Walkthrough.section("1, Big picture"),
+        Document::Memory.section("10, Virtual Memory & Paging"),
+        Document::Reference.section("0.5, TLB"),
+    ])
     .statement(
         "Huge pages make loads that change the page faster",
         timed(gain > CLEARLY),
         format!("{gain:.1} times{note}"),
     )
+    .said_in(&[
+        Document::Walkthrough.section("6, Page tables & huge pages"),
+        Document::Memory.section("10, Virtual Memory & Paging"),
+    ])
     .table(table)
     .table(times))
 }

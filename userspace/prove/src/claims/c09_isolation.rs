@@ -16,7 +16,7 @@ use std::iter::successors;
 pub const CLAIM: Claim = Claim {
     id: "C9",
     title: "Isolation",
-    sources: &[Document::Walkthrough.section("")],
+    sources: &[Document::Walkthrough.section("11, Security & isolation")],
     says: "Guard pages around vmalloc memory and stacks catch overruns; SMEP and SMAP keep the kernel from \
            running and reading user pages by mistake; KPTI gives user mode page tables without the \
            kernel.",
@@ -47,13 +47,23 @@ fn prove(lab: &Lab) -> Result<Finding> {
         "Programs cannot use the kernel's pages",
         Verdict::of(for_user == 0),
         format!("{for_user} of {mapped} mapped addresses of the kernel's have the user bit at all levels"),
-    );
+    )
+    .said_in(&[
+        Document::Reference.section("0.8, Access Control & Protection"),
+        Document::Overview.section("2, Address Spaces"),
+    ]);
     let told = match lab.machine.arch.as_str() {
         "aarch64" => told_by_entries(&inspector)?,
         _ => told_by_flags()?,
     };
     for (says, (verdict, seen)) in [SMEP, SMAP, NO_EXECUTE].into_iter().zip(told) {
         finding = finding.statement(says, verdict, seen);
+        if says == NO_EXECUTE {
+            finding = finding.said_in(&[
+                Document::Reference.section("0.8, Access Control & Protection"),
+                Document::Overview.section("5, Page Tables"),
+            ]);
+        }
     }
     let (verdict, seen, tables) = isolation(&inspector)?;
     finding = finding.statement(

@@ -13,9 +13,12 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "C10",
     title: "Sections of a process",
-    sources: &[Document::Reference.section("")],
-    says: "From the bottom up, a process has text (code, read-only), data (initialized variables), bss \
-           (zeroed ones), the heap, which grows up, and at the top the stack.",
+    sources: &[
+        Document::Reference.section("2.3, What's in User Space?"),
+        Document::Reference.section("5, User Space Memory Layout"),
+    ],
+    says: "From the bottom up, a process has text (code), data (initialized variables), bss (zeroed ones), \
+           the heap, which grows up, and at the top the stack.",
     needs: &[],
     shapes: &[Shape::Normal],
     prove,

@@ -12,7 +12,10 @@ use mapwright::{page_size, MapCall, Protection};
 pub const CLAIM: Claim = Claim {
     id: "E1",
     title: "Coherent DMA memory",
-    sources: &[Document::Walkthrough.section(""), Document::Memory.section("")],
+    sources: &[
+        Document::Walkthrough.section("8, Device & MMIO mappings"),
+        Document::Memory.section("18, Memory-Mapped I/O & DMA"),
+    ],
     says: "dma_alloc_coherent() gives a pointer for the CPU and an address for the device, of one \
            buffer: each sees at once what the other writes.",
     needs: NEEDS,

@@ -4,6 +4,7 @@
 
 use crate::{
     engine::{ensure_same, hex, pattern, Engine, NEEDS},
+    finding::plural,
     read::trace,
     Claim, Document, Finding, Lab, Shape, Table, Verdict,
 };
@@ -17,12 +18,23 @@ use std::fs;
 pub const CLAIM: Claim = Claim {
     id: "E2",
     title: "Streaming DMA",
-    sources: &[Document::Memory.section("")],
+    sources: &[
+        Document::Walkthrough.section("8, Device & MMIO mappings"),
+        Document::Memory.section("18, Memory-Mapped I/O & DMA"),
+    ],
     says: "A buffer is mapped for a transfer and unmapped after it; in between it belongs to the \
            device, and the CPU that wants to look must synchronize. It works with one stretch of memory \
            and with a list of pieces, in both directions.",
     needs: NEEDS,
-    shapes: &[Shape::Edu, Shape::EduIommu, Shape::EduBounce, Shape::Arm64Edu, Shape::Arm64EduIommu, Shape::Arm64EduBounce, Shape::Arm64EduNonCoherent],
+    shapes: &[
+        Shape::Edu,
+        Shape::EduIommu,
+        Shape::EduBounce,
+        Shape::Arm64Edu,
+        Shape::Arm64EduIommu,
+        Shape::Arm64EduBounce,
+        Shape::Arm64EduNonCoherent,
+    ],
     prove,
 };
 
@@ -42,6 +54,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         Verdict::of(all_moved),
         "each byte was compared",
     )
+    .said_in(&[Document::Memory.section("18, Memory-Mapped I/O & DMA")])
     .table(moved);
     match late_stores(&engine)? {
         Some(late) => Ok(late.judge(finding)),
@@ -143,15 +156,17 @@ impl Late {
                 Verdict::of(!self.without && self.with),
                 "the device reads a copy, which is made when the memory is mapped, and again by SYNC",
             )
+            .said_in(&[Document::Walkthrough.section("8, Device & MMIO mappings")])
             .statement(
                 "Memory beyond the device's address bits is copied to where it reaches",
                 Verdict::of(seen && self.bus != self.physical),
                 format!(
-                    "{} slots of 2 KiB in use, {} events",
-                    self.slots[1] - self.slots[0].min(self.slots[1]),
-                    self.bounced.len()
+                    "{} of 2 KiB in use, {}",
+                    plural(self.slots[1] - self.slots[0].min(self.slots[1]), "slot"),
+                    plural(self.bounced.len(), "event")
                 ),
             )
+            .asked_here()
             .table(table)
             .table(said)
     }

@@ -13,7 +13,11 @@ use nix::errno::Errno;
 pub const CLAIM: Claim = Claim {
     id: "E3",
     title: "Three address spaces",
-    sources: &[Document::Memory.section("")],
+    sources: &[
+        Document::Memory.section("18, Memory-Mapped I/O & DMA"),
+        Document::Memory.section("19, Minimal C Demo"),
+        Document::Memory.section("21, Interview Prep, Q14"),
+    ],
     says:
         "A DMA buffer has a virtual address for the program, a physical one for memory and a bus \
            address for the device. Without an IOMMU the bus address is the physical one.",
@@ -67,11 +71,19 @@ fn prove(_: &Lab) -> Result<Finding> {
     let distinct = coherent.virt != coherent.physical && coherent.virt != coherent.bus;
     let mut finding = Finding::new(format!("{figure}, with {}", engine.path()))
         .statement(core.0, core.1, format!("bus {bus}, physical {physical}"))
+        .said_in(&[
+            Document::Memory.section("19, Minimal C Demo"),
+            Document::Memory.section("21, Interview Prep, Q14"),
+        ])
         .statement(
             "The program's address is neither",
             Verdict::of(distinct),
             format!("virtual {}", hex(coherent.virt)),
-        );
+        )
+        .said_in(&[
+            Document::Memory.section("18, Memory-Mapped I/O & DMA"),
+            Document::Memory.section("21, Interview Prep, Q14"),
+        ]);
     if let Some(a) = mapped.filter(|_| !engine.is_translated()) {
         finding = finding
             .statement(
@@ -79,6 +91,7 @@ fn prove(_: &Lab) -> Result<Finding> {
                 Verdict::of(a.bus == a.physical),
                 format!("bus {}, physical {}", hex(a.bus), hex(a.physical)),
             )
+            .said_in(&[Document::Memory.section("21, Interview Prep, Q14")])
             .instead(
                 "Memory that the device's address bits do not reach is copied into a bounce buffer \
                  (swiotlb) that they do, and the bus address is that of the copy.",

@@ -17,7 +17,11 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "E4",
     title: "An IOMMU stops a device",
-    sources: &[Document::Memory.section("")],
+    sources: &[
+        Document::Walkthrough.section("8, Device & MMIO mappings"),
+        Document::Memory.section("18, Memory-Mapped I/O & DMA"),
+        Document::Memory.section("21, Interview Prep, Q15"),
+    ],
     says: "An IOMMU keeps a device from reading and writing memory that is not mapped for it.",
     needs: NEEDS,
     shapes: &[Shape::EduIommu, Shape::Arm64EduIommu],
@@ -100,6 +104,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         Verdict::of(fault.is_some()),
         fault.cloned().unwrap_or("the log has no such line".into()),
     )
+    .said_in(&[Document::Memory.section("18, Memory-Mapped I/O & DMA")])
     .table(table)
     .table(said))
 }

@@ -17,7 +17,12 @@ use nix::errno::Errno;
 pub const CLAIM: Claim = Claim {
     id: "E5",
     title: "vmalloc memory and DMA",
-    sources: &[Document::Walkthrough.section("")],
+    sources: &[
+        Document::Walkthrough.section("4, Kernel allocators & mappings"),
+        Document::Walkthrough.section("Common pitfalls to call out"),
+        Document::Memory.section("18, Memory-Mapped I/O & DMA"),
+        Document::Reference.section("B, vmalloc()"),
+    ],
     says: "An address of vmalloc() must never be given to a device as if the memory were contiguous; a \
            scatter list of its pages is the right way.",
     needs: NEEDS,
@@ -105,13 +110,18 @@ fn prove(_: &Lab) -> Result<Finding> {
         engine.path()
     ))
         .statement(
-            "As one stretch, vmalloc memory is refused",
+            "A device cannot be given vmalloc memory as one stretch",
             Verdict::of(single == Err(Errno::EOPNOTSUPP)),
             match single {
                 Err(errno) => format!("{errno}"),
                 Ok(mapping) => format!("accepted: {mapping:?}"),
             },
         )
+        .said_in(&[
+            Document::Walkthrough.section("4, Kernel allocators & mappings"),
+            Document::Walkthrough.section("Common pitfalls to call out"),
+            Document::Reference.section("B, vmalloc()"),
+        ])
         .statement(
             "Its pages are not next to each other in memory",
             Verdict::of(runs > 1),
@@ -120,11 +130,19 @@ fn prove(_: &Lab) -> Result<Finding> {
                 plural(runs, "run")
             ),
         )
+        .said_in(&[
+            Document::Walkthrough.section("4, Kernel allocators & mappings"),
+            Document::Reference.section("B, vmalloc()"),
+        ])
         .statement(
             "As a scatter list of its pages, a device moves it",
             Verdict::Confirmed,
             format!("{bytes} bytes, each of them compared"),
         )
+        .said_in(&[
+            Document::Walkthrough.section("Common pitfalls to call out"),
+            Document::Memory.section("18, Memory-Mapped I/O & DMA"),
+        ])
         .instead(
             "An IOMMU can make one stretch of bus addresses of scattered pages: then the device needs no \
              list, but the DMA API still takes one.",

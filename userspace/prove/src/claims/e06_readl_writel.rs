@@ -11,7 +11,11 @@ use mapwright::gpio::Line;
 pub const CLAIM: Claim = Claim {
     id: "E6",
     title: "ioremap, readl, writel",
-    sources: &[Document::Walkthrough.section(""), Document::Reference.section("")],
+    sources: &[
+        Document::Walkthrough.section("8, Device & MMIO mappings"),
+        Document::Reference.section("4.6, Hardware Peripheral Access Pattern"),
+        Document::Reference.section("5, Why Physical Address Space Matters"),
+    ],
     says: "A device's registers are mapped with ioremap() and accessed with readl() and writel() only: \
            each access reaches the device, as wide as it was written, in the order of the program.",
     needs: &[Need::Module("mapwright_gpio")],
@@ -70,19 +74,31 @@ fn prove(_: &Lab) -> Result<Finding> {
             stores.len()
         ),
     )
+    .said_in(&[
+        Document::Walkthrough.section("8, Device & MMIO mappings"),
+        Document::Walkthrough.section("Common pitfalls to call out"),
+    ])
     .statement(
         "They are as wide as writel() and readl() say",
         Verdict::of(wide),
         format!(
-            "{} accesses were not 32 bits wide, to a register",
+            "accesses that were not 32 bits wide, to a register: {}",
             records.iter().filter(|r| !r.is_proper()).count()
         ),
     )
+    .said_in(&[
+        Document::Walkthrough.section("8, Device & MMIO mappings"),
+        Document::Walkthrough.section("Common pitfalls to call out"),
+    ])
     .statement(
         "A load comes after the stores before it, and sees what they did",
         Verdict::of(load_after_store && high),
         "DATAIN is read after each store, and has the level",
     )
+    .said_in(&[
+        Document::Walkthrough.section("8, Device & MMIO mappings"),
+        Document::Walkthrough.section("Common pitfalls to call out"),
+    ])
     .table(table(&records)))
 }
 

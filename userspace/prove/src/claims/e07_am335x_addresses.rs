@@ -11,7 +11,11 @@ use mapwright::gpio::{Bank, Line};
 pub const CLAIM: Claim = Claim {
     id: "E7",
     title: "The AM335x's GPIO registers",
-    sources: &[Document::Reference.section("")],
+    sources: &[
+        Document::Reference.section("1.2, ARM Physical Address Layout"),
+        Document::Reference.section("1.4, Accessing Hardware Registers on ARM"),
+        Document::Reference.section("1.7, BeagleBone Black LED Blink"),
+    ],
     says:
         "GPIO0 is at 0x44E00000; OE is at offset 0x34, DATAIN at 0x38, DATAOUT at 0x3C; the LED is \
            GPIO0_27, and writel(0, DATAOUT) turns it off.",
@@ -82,24 +86,31 @@ fn prove(_: &Lab) -> Result<Finding> {
             Verdict::of(right == CLAIMED.len()),
             "the device names what is there: registers of the interrupts",
         )
+        .said_in(&[Document::Reference.section("1.4, Accessing Hardware Registers on ARM")])
         .statement(
             "GPIO0 is at 0x44E00000",
             Verdict::Refuted,
             "the kernel's device tree of the AM335x has GPIO0 at 0x44E07000, and at 0x44E00000 the clock \
              module CM_PER",
         )
+        .said_in(&[
+            Document::Reference.section("1.2, ARM Physical Address Layout"),
+            Document::Reference.section("1.4, Accessing Hardware Registers on ARM"),
+        ])
         .statement(
             "The LED is GPIO0_27",
             Verdict::Refuted,
             "the kernel's device tree of the BeagleBone Black has the LEDs USR0 to USR3 at GPIO1_21 to \
              GPIO1_24; GPIO0_27 is pin 17 of the header P8",
         )
+        .said_in(&[Document::Reference.section("1.7, BeagleBone Black LED Blink")])
         .statement(
             "A store of 0 to DATAOUT turns the LED off",
             Verdict::Refuted,
             "at 0x3C a store of 0 does nothing; at 0x13C it would turn all outputs of the bank off. The \
              LED's bit stored to CLEARDATAOUT turned off just that, and left another output high",
         )
+        .said_in(&[Document::Reference.section("1.7, BeagleBone Black LED Blink")])
         .table(offsets)
         .table(hits())
         .instead(

@@ -15,9 +15,13 @@ use std::{fs, ops::Range, process::Command, thread, time::Duration};
 pub const CLAIM: Claim = Claim {
     id: "E8",
     title: "Kinds of ioremap",
-    sources: &[Document::Walkthrough.section("")],
-    says: "ioremap() maps a device's registers uncached; ioremap_wc() maps a frame buffer so that stores \
-           are combined.",
+    sources: &[
+        Document::Walkthrough.section("8, Device & MMIO mappings"),
+        Document::Walkthrough.section("9, kmalloc vs vmalloc vs ioremap"),
+        Document::Memory.section("18, Memory-Mapped I/O & DMA"),
+    ],
+    says: "ioremap() maps a device's registers uncached; ioremap_wc() and ioremap_cache() give other memory \
+           types.",
     needs: &[
         Need::Module("mapwright_inspect"),
         Need::Module("mapwright_gpio"),
@@ -93,18 +97,21 @@ fn prove(_: &Lab) -> Result<Finding> {
             combining.phys,
             combining.told()
         ),
-    );
+    )
+    .said_in(&[Document::Walkthrough.section("8, Device & MMIO mappings")]);
     let finding = match cached {
         None => finding,
-        Some(tables) => finding.statement(
-            "ioremap_cache() is cached",
-            Verdict::of(tables.is(&[MemoryType::WriteBack])),
-            format!(
-                "the firmware's tables at {:#x}: {}",
-                tables.phys,
-                tables.told()
-            ),
-        ),
+        Some(tables) => finding
+            .statement(
+                "ioremap_cache() is cached",
+                Verdict::of(tables.is(&[MemoryType::WriteBack])),
+                format!(
+                    "the firmware's tables at {:#x}: {}",
+                    tables.phys,
+                    tables.told()
+                ),
+            )
+            .said_in(&[Document::Walkthrough.section("8, Device & MMIO mappings")]),
     };
     Ok(finding.table(table(&all)).instead(
         "The type is in the page-table entry: on x86 PWT, PCD and PAT choose one of eight in a register, \

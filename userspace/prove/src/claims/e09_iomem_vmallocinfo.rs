@@ -9,7 +9,11 @@ use anyhow::{Context as _, Result};
 pub const CLAIM: Claim = Claim {
     id: "E9",
     title: "/proc/iomem and /proc/vmallocinfo",
-    sources: &[Document::Walkthrough.section(""), Document::Reference.section("")],
+    sources: &[
+        Document::Walkthrough.section("13, Practical breadcrumbs"),
+        Document::Reference.section("1.5, View ARM Memory"),
+        Document::Reference.section("2.2, What's in Kernel Space?"),
+    ],
     says: "/proc/iomem shows which driver has claimed a device's registers, and /proc/vmallocinfo their \
            ioremap.",
     needs: &[Need::Module("mapwright_gpio")],
@@ -63,10 +67,15 @@ fn prove(_: &Lab) -> Result<Finding> {
             Verdict::Confirmed,
             claim,
         )
+        .said_in(&[
+            Document::Walkthrough.section("13, Practical breadcrumbs"),
+            Document::Reference.section("1.5, View ARM Memory"),
+        ])
         .statement(
             "/proc/vmallocinfo tells the mapping, by the physical address and the module that made it",
             Verdict::of(by_us),
             format!("{phys} ioremap, made by a function of {maker}"),
         )
+        .said_in(&[Document::Reference.section("2.2, What's in Kernel Space?")])
         .table(table))
 }

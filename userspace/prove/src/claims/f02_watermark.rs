@@ -10,7 +10,7 @@ use mapwright_models::Kind;
 pub const CLAIM: Claim = Claim {
     id: "F2",
     title: "The program of the watermark check",
-    sources: &[Document::Memory.section("")],
+    sources: &[Document::Memory.section("4, Minimal C Demo")],
     says: "The check of a zone's watermarks decides whether an allocation can proceed or must wait until memory is reclaimed.",
     needs: watermark::NEEDS,
     shapes: &[Shape::Normal],

@@ -11,7 +11,10 @@ use mapwright_models::Kind;
 pub const CLAIM: Claim = Claim {
     id: "F4",
     title: "The program of the page-table walk",
-    sources: &[Document::Memory.section("")],
+    sources: &[
+        Document::Memory.section("10, Virtual Memory & Paging"),
+        Document::Memory.section("11, Minimal C Demo"),
+    ],
     says: "An address of 48 bits has four indices of nine bits and an offset of twelve, one for each level that the processor \
            walks through.",
     needs: walk::NEEDS,
@@ -31,6 +34,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
             Verdict::Config.if_else(levels != 4, Verdict::Confirmed),
             format!("{levels} on this {} machine", lab.machine.arch),
         )
+        .said_in(&[Document::Memory.section("10, Virtual Memory & Paging")])
         .instead("Processors with five levels have the P4D between PGD and PUD, and addresses of 57 bits."))
 }
 

@@ -10,7 +10,10 @@ use mapwright_models::Kind;
 pub const CLAIM: Claim = Claim {
     id: "F5",
     title: "The program of copy-on-write",
-    sources: &[Document::Memory.section("")],
+    sources: &[
+        Document::Memory.section("16, Copy-on-Write"),
+        Document::Memory.section("19, Minimal C Demo"),
+    ],
     says: "After fork() both processes have the page read-only. The first write copies it; when one owner is left, its entry is \
            made writable, and it needs no further fault.",
     needs: cow::NEEDS,
@@ -19,8 +22,10 @@ pub const CLAIM: Claim = Claim {
 };
 
 fn prove(_: &Lab) -> Result<Finding> {
-    let (comparison, finding) =
-        model::compared(Kind::Cow, "Frames, write bits and counts are as in the program, step by step")?;
+    let (comparison, finding) = model::compared(
+        Kind::Cow,
+        "Frames, write bits and counts are as in the program, step by step",
+    )?;
     let last = comparison.sides.last().context("nothing was compared")?;
     let faulted = last.kernel.starts_with("fault");
     Ok(finding
@@ -29,6 +34,7 @@ fn prove(_: &Lab) -> Result<Finding> {
             Verdict::of(!faulted),
             format!("`{}`: {}", last.step, last.kernel),
         )
+        .said_in(&[Document::Memory.section("16, Copy-on-Write")])
         .instead(
             "The last owner's write faults once more; that fault copies nothing, and makes the entry writable. The \
              document's table shows it so, its text does not.",

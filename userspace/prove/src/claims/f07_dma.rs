@@ -10,7 +10,10 @@ use mapwright_models::Kind;
 pub const CLAIM: Claim = Claim {
     id: "F7",
     title: "The program of DMA addresses",
-    sources: &[Document::Memory.section("")],
+    sources: &[
+        Document::Memory.section("18, Memory-Mapped I/O & DMA"),
+        Document::Memory.section("19, Minimal C Demo"),
+    ],
     says: "dma_map_single() turns a kernel address into a bus address: the physical address without an IOMMU, another one \
            with it, and the device is stopped elsewhere.",
     needs: dma::NEEDS,
