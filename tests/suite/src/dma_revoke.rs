@@ -180,9 +180,7 @@ pub(crate) fn unbind_soon(take: impl FnOnce() -> Result<()>) -> Result<()> {
     let pid = child::spawn(take)?;
     loop {
         match waitpid(pid, Some(WaitPidFlag::WNOHANG))? {
-            WaitStatus::StillAlive if began.elapsed() < SOON => {
-                sleep(Duration::from_millis(5))
-            }
+            WaitStatus::StillAlive if began.elapsed() < SOON => sleep(Duration::from_millis(5)),
             WaitStatus::StillAlive => bail!("it waits for the program"),
             WaitStatus::Exited(_, 0) => break,
             status => bail!("{status:?}"),

@@ -63,7 +63,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
     Ok(Finding::new(format!("{largest} bytes succeed, one more fails"))
         .statement(
             "The largest block of the page allocator is the limit",
-            Verdict::Config.if_else(decides, Verdict::Refuted),
+            Verdict::of(decides),
             format!("a block of order {} has {block} bytes: {largest} is the largest that succeeded", lists - 1),
         )
         .statement(

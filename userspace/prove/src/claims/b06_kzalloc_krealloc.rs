@@ -101,11 +101,11 @@ fn prove(_: &Lab) -> Result<Finding> {
     )
     .said_in(&[Document::Reference.section("E, krealloc()")])
     .statement(
-        "krealloc() moves it where it has to",
-        Verdict::of(grown.moved == grown.all && within.moved == 0),
+        "krealloc() gives a new block",
+        Verdict::of(grown.moved == grown.all && within.moved == within.all),
         format!("{} of {} moved from 100 to 1000 bytes, {} from 100 to 120", grown.moved, grown.all, within.moved),
     )
-    .asked_here()
+    .said_in(&[Document::Reference.section("E, krealloc()")])
     .statement(
         "ksize() tells the size that was really given",
         Verdict::of(plain.actual > BYTES),

@@ -92,11 +92,11 @@ fn guarded(finding: Finding, area: &Area, each: u64, page_size: u64) -> Result<F
     ]);
     Ok(finding
         .statement(
-            "Beyond it lies other memory, which an overflow destroys",
-            Verdict::Outdated.if_else(guard > 0, Verdict::Confirmed),
+            "A guard page beside it catches an overflow",
+            Verdict::of(guard > 0),
             format!("{guard} bytes of addresses beside it are mapped to nothing"),
         )
-        .asked_here()
+        .said_in(&[Document::Walkthrough.section("11, Security & isolation")])
         .table(table)
         .instead(
             "Stacks are mapped into the vmalloc area, with a page of addresses between two that is not \

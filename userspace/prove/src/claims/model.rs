@@ -41,5 +41,9 @@ pub fn compared(kind: Kind, says: &str) -> Result<(Comparison, Finding)> {
 /// What the model says of its last step, in the example.
 pub fn last_of_example(kind: Kind) -> Result<String> {
     let told = run(kind, kind.example())?;
-    Ok(told.rows().last().map(|row| row.last.clone()).unwrap_or_default())
+    Ok(told
+        .rows()
+        .last()
+        .map(|row| row.last.clone())
+        .unwrap_or_default())
 }

@@ -44,7 +44,9 @@ pub fn check(script: &str) -> Result<Comparison> {
             .to_owned(),
     ];
     let mut comparison = Comparison::new(about, sides, &REASONS);
-    comparison.evidence.push(table(&seen, &[(woken, happens.0), (reclaimed, happens.1)]));
+    comparison
+        .evidence
+        .push(table(&seen, &[(woken, happens.0), (reclaimed, happens.1)]));
     Ok(comparison)
 }
 
@@ -81,7 +83,10 @@ fn crossing(seen: &Seen, step: usize, mark: &str, what: &str) -> [Side; 2] {
             line: 0,
             step: format!("{step} steps"),
             agrees: early.is_none(),
-            model: early.map_or_else(|| not_yet.clone(), |early| format!("in step {early}, {what}")),
+            model: early.map_or_else(
+                || not_yet.clone(),
+                |early| format!("in step {early}, {what}"),
+            ),
             kernel: not_yet,
         },
         Side {

@@ -76,7 +76,12 @@ fn programs(build: &Path) -> String {
         .filter_map(|path| {
             let data = fs::metadata(&path).ok()?;
             let built = data.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-            Some(format!("{} {} {}", path.display(), data.len(), built.as_nanos()))
+            Some(format!(
+                "{} {} {}",
+                path.display(),
+                data.len(),
+                built.as_nanos()
+            ))
         })
         .collect();
     found.sort();
@@ -125,7 +130,11 @@ mod tests {
         assert_eq!(kept.report(&job(2)), Some(report()));
         assert_eq!(kept.report(&job(1)), None, "other claims");
         fs::write(build.join("bin/mapwright"), "another").unwrap();
-        assert_eq!(Kept::of(&results, &build).report(&job(2)), None, "another program");
+        assert_eq!(
+            Kept::of(&results, &build).report(&job(2)),
+            None,
+            "another program"
+        );
         kept.forget(&[job(2)]);
         assert_eq!(kept.report(&job(2)), None, "its run has ended");
     }

@@ -48,8 +48,7 @@ pub(super) fn boot(
     earlier: &[Report],
     exchange: &Path,
 ) -> Result<Ran> {
-    fs::create_dir_all(exchange)
-        .with_context(|| format!("cannot make {}", exchange.display()))?;
+    fs::create_dir_all(exchange).with_context(|| format!("cannot make {}", exchange.display()))?;
     write_json(&exchange.join(EARLIER), &earlier)?;
     if build.debug_kernel {
         let refused = refused_by_compiler(&place::repository()?, args.kernel.as_deref())?;

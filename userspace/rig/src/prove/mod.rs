@@ -103,7 +103,10 @@ fn job(shape: Shape, claims: &[&'static Claim]) -> Job {
 /// Boots all machines, but those that ended in a run that was interrupted.
 fn boot_all(args: &ProveArgs, jobs: Vec<Job>, exchange: &Path, repository: &Path) -> Result<Ended> {
     let kept = Kept::of(exchange, &repository.join("build"));
-    let names: Vec<Job> = jobs.iter().map(|one| job(one.build.shape, &one.claims)).collect();
+    let names: Vec<Job> = jobs
+        .iter()
+        .map(|one| job(one.build.shape, &one.claims))
+        .collect();
     let ended = lanes::run(jobs, args.jobs.max(1), &|job, earlier| {
         if let Some(report) = kept.report(job) {
             progress::line(&format!("{}: kept from the run before", report.shape));
@@ -114,7 +117,11 @@ fn boot_all(args: &ProveArgs, jobs: Vec<Job>, exchange: &Path, repository: &Path
         }
         let name = job.build.shape.name();
         let mut ran = machine::boot(args, job.build, &job.claims, earlier, &exchange.join(name))?;
-        if let Ran::Ended { report: Some(report), problems } = &mut ran {
+        if let Ran::Ended {
+            report: Some(report),
+            problems,
+        } = &mut ran
+        {
             report.date = today()?;
             if problems.is_empty() {
                 kept.keep(job, report)?;

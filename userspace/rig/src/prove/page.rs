@@ -21,7 +21,9 @@ pub fn write(verdicts: &Verdicts, docs: &Path) -> Result<()> {
     put(&docs.join("claims.md"), &|text| index(text, verdicts))?;
     for part in Part::ALL {
         if of_part(verdicts, part).next().is_some() {
-            put(&pages.join(file_of(part)), &|text| page(text, verdicts, part))?;
+            put(&pages.join(file_of(part)), &|text| {
+                page(text, verdicts, part)
+            })?;
         }
     }
     Ok(())
@@ -53,7 +55,10 @@ fn index(text: &mut String, verdicts: &Verdicts) -> fmt::Result {
     for document in Document::ALL {
         writeln!(text, "| {} | {} |", document.name(), document.about())?;
     }
-    writeln!(text, "\n## The machines\n\n| machine | | kernel | judged on |\n|---|---|---|---|")?;
+    writeln!(
+        text,
+        "\n## The machines\n\n| machine | | kernel | judged on |\n|---|---|---|---|"
+    )?;
     for report in &verdicts.boots {
         let (name, about) = (&report.shape, about(report));
         let (release, date) = (&report.machine.release, &report.date);
@@ -68,14 +73,24 @@ fn index_of_part(text: &mut String, verdicts: &Verdicts, part: Part) -> fmt::Res
         return Ok(());
     }
     let file = file_of(part);
-    writeln!(text, "## [{}. {}](claims/{file})\n", part.letter, part.title)?;
-    writeln!(text, "| | claim | verdict | deciding figure |\n|---|---|---|---|")?;
+    writeln!(
+        text,
+        "## [{}. {}](claims/{file})\n",
+        part.letter, part.title
+    )?;
+    writeln!(
+        text,
+        "| | claim | verdict | deciding figure |\n|---|---|---|---|"
+    )?;
     for claim in claims {
         let line = verdicts.line(claim);
         let (verdict, id) = (line.verdict_text(), claim.id);
         let anchor = id.to_lowercase();
         let (title, figure) = (cell(claim.title), cell(&line.figure));
-        writeln!(text, "| [{id}](claims/{file}#{anchor}) | {title} | {verdict} | {figure} |")?;
+        writeln!(
+            text,
+            "| [{id}](claims/{file}#{anchor}) | {title} | {verdict} | {figure} |"
+        )?;
     }
     writeln!(text)
 }
@@ -91,7 +106,11 @@ fn page(text: &mut String, verdicts: &Verdicts, part: Part) -> fmt::Result {
         let (id, title, says) = (claim.id, claim.title, claim.says);
         writeln!(text, "\n## {id}\n\n**{title}.** {says}\n")?;
         let verdict = verdicts.line(claim).verdict_text();
-        writeln!(text, "Said by: {}. Verdict: **{verdict}**.\n", sources(claim))?;
+        writeln!(
+            text,
+            "Said by: {}. Verdict: **{verdict}**.\n",
+            sources(claim)
+        )?;
         writeln!(text, "How to try it yourself: `make prove CLAIM={id}`")?;
         for (report, record) in verdicts.of(claim) {
             write_record(text, report, record)?;
@@ -117,10 +136,17 @@ fn write_record(text: &mut String, report: &Report, record: &Record) -> fmt::Res
     let finding = &record.finding;
     let (verdict, figure) = (record.verdict, &finding.figure);
     let (shape, release, date) = (&report.shape, &report.machine.release, &report.date);
-    writeln!(text, "\n*{shape}* (Linux {release}, {date}): **{verdict}**, {figure}\n")?;
+    writeln!(
+        text,
+        "\n*{shape}* (Linux {release}, {date}): **{verdict}**, {figure}\n"
+    )?;
     for statement in &finding.statements {
         let (says, verdict, seen) = (&statement.says, statement.verdict, &statement.seen);
-        writeln!(text, "- **{verdict}**: {says}. *({})* Seen: {seen}.", statement.source)?;
+        writeln!(
+            text,
+            "- **{verdict}**: {says}. *({})* Seen: {seen}.",
+            statement.source
+        )?;
     }
     for table in &finding.tables {
         write_table(text, table)?;
