@@ -114,7 +114,7 @@ fn prove(_: &Lab) -> Result<Finding> {
     .said_in(&[Document::Reference.section("F, ksize()")])
     .table(table)
     .instead(
-        "With init_on_alloc=1, the default of many distributions (CONFIG_INIT_ON_ALLOC_DEFAULT_ON), kmalloc() zeroes, \
+        "krealloc() moves only what does not fit where it is. With init_on_alloc=1, the default of many distributions (CONFIG_INIT_ON_ALLOC_DEFAULT_ON), kmalloc() zeroes, \
          too. What ksize() tells is no longer for use: the compiler and the kernel's checks take the size that was asked \
          for as the object's end. Who wants the rest asks kmalloc_size_roundup() first.",
     ))

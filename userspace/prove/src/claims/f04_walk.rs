@@ -18,7 +18,7 @@ pub const CLAIM: Claim = Claim {
     says: "An address of 48 bits has four indices of nine bits and an offset of twelve, one for each level that the processor \
            walks through.",
     needs: walk::NEEDS,
-    shapes: &[Shape::Normal, Shape::FiveLevels],
+    shapes: &[Shape::Normal],
     prove,
 };
 

@@ -8,7 +8,10 @@ use crate::{
     not_testable, Need, Table,
 };
 use anyhow::{Context as _, Result};
-use mapwright::{page_size, uapi, uapi::Request as _, Direction, DmaMapping, MapCall, Region};
+use mapwright::{
+    page_size, uapi, uapi::Request as _, Direction, DmaMapping, MapCall, Region, Transfer,
+    TransferSide,
+};
 use mapwright_models::{
     dma::{Direction as Way, Mapping, State as Model},
     run, Kind, State,
@@ -216,7 +219,7 @@ impl Device {
         if let (Some(buffer), true) = (own, mapped) {
             let within = bus - buffer.model.bus;
             let bytes = BYTES.min(buffer.model.bytes - within);
-            self.aim(source, buffer.bus + within, bytes)?;
+            self.write_to(source, buffer, within, bytes)?;
             // What the device wrote is in the buffer when it was given back, or synchronized: here it is coherent.
             let mut seen = vec![0; usize::try_from(bytes)?];
             self.engine
@@ -245,6 +248,24 @@ impl Device {
             outcome(reaches),
             outcome(seen.iter().all(|byte| *byte == 0x66)),
         )))
+    }
+
+    /// Has the device write to a buffer that it was lent. Only behind an IOMMU may a program say at which bus address.
+    fn write_to(&self, source: &Region, buffer: &Buffer, within: u64, bytes: u64) -> Result<()> {
+        if self.engine.is_translated() {
+            return self.aim(source, buffer.bus + within, bytes);
+        }
+        let session = &self.engine.session;
+        session.write_at(source, 0, &[0x66; BYTES as usize])?;
+        let transfer = Transfer {
+            source: TransferSide::Region(*source, 0),
+            target: TransferSide::Region(buffer.region, buffer.offset + within),
+            bytes,
+            map_call: MapCall::Single,
+        };
+        session
+            .transfer(&transfer)
+            .context("a transfer to a buffer")
     }
 
     /// Has the device write to a bus address, whatever is there.

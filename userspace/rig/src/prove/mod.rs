@@ -16,7 +16,7 @@ use clap::Args;
 use kept::Kept;
 use lanes::{Ended, Job};
 use machine::Ran;
-use mapwright_prove::{Claim, Report, Shape, CLAIMS};
+use mapwright_prove::{Claim, Shape, CLAIMS};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
