@@ -10,7 +10,7 @@ use crate::{
     dma::wait_until,
     runner::{skip, Case, Suite},
 };
-use anyhow::{ensure, Context as _, Result};
+use anyhow::{bail, ensure, Context as _, Result};
 use mapwright::{page_size, Backing, Method, Session};
 use nix::{
     errno::Errno,
@@ -193,63 +193,75 @@ fn counts_a_region(cell: Cell) -> Result<()> {
     })
 }
 
-/// Regions of a page, as many as a group of 64 MiB may have: what the kernel takes for them is charged to the group,
+/// What a group of 64 MiB may have.
+const SMALL_GROUP: u64 = 64 << 20;
+/// What the kernel may take that it charges to nobody.
+const OUTSIDE: u64 = 2 << 20;
+/// Others may take memory at the same time: how often it is tried.
+const TRIES: usize = 3;
+
+/// Regions of a page, as many as a small group may have: what the kernel takes for them is charged to the group,
 /// and nobody is killed.
 fn small_regions_are_charged(backing: Backing, method: Method) -> Result<()> {
-    const LIMIT: u64 = 64 << 20;
-    const MOST: usize = 100_000;
-    // What the kernel may take that it charges to nobody.
-    const OUTSIDE: u64 = 2 << 20;
     needs_a_kernel_without_checkers()?;
-    let group = Group::with_limit(LIMIT)?;
+    let group = Group::with_limit(SMALL_GROUP)?;
     group.run(|| {
-        let (before, charged_before) = (available()?, group.current()?);
-        let parts_before = parts()?;
-        let mut sessions = vec![Session::open()?];
-        let mut regions = 0;
-        let refused = loop {
-            let session = sessions.last().context("no session")?;
-            match session.create(backing, method, page_size()) {
-                Ok(_) => regions += 1,
-                // A session has no more than so many.
-                Err(err) if err.errno() == Some(Errno::ENOSPC) && sessions.len() < 100 => {
-                    sessions.push(Session::open()?);
-                }
-                Err(err) => break err.errno(),
-            }
-            ensure!(regions < MOST, "{regions} regions in {LIMIT} bytes");
-        };
-        // Room for what this process itself needs from here on: at the limit, the kernel would kill it.
-        drop(sessions.swap_remove(0));
-        ensure!(refused == Some(Errno::ENOMEM), "{refused:?}");
-        let measure = || {
-            let taken = before.saturating_sub(available()?);
-            Ok::<_, anyhow::Error>((taken, group.current()? - charged_before))
-        };
-        let (mut taken, mut charged) = measure()?;
-        // What the session had that was closed is charged no more, and on its way back to the lists of free pages.
-        for _ in 0..100 {
+        for _ in 0..TRIES {
+            let (taken, charged) = fill_with_small_regions(&group, backing, method)?;
             if taken <= charged + OUTSIDE {
-                break;
+                return Ok(());
             }
-            thread::sleep(Duration::from_millis(20));
-            (taken, charged) = measure()?;
         }
-        child::note(&format!(
-            "{regions} regions: {} KiB taken, {} KiB charged{}",
-            taken >> 10,
-            charged >> 10,
-            grown(&parts_before, &parts()?)
-        ));
-        ensure!(
-            taken <= charged + OUTSIDE,
-            "{taken} bytes of memory were taken for {regions} regions, and {charged} charged"
-        );
-        Ok(())
+        bail!("each time more was taken than charged")
     })?;
     let kills = group.kills()?;
     ensure!(kills == 0, "{kills} processes were killed");
     Ok(())
+}
+
+/// Makes such regions until one is refused. Returns the bytes of memory that were taken for them, and charged.
+fn fill_with_small_regions(group: &Group, backing: Backing, method: Method) -> Result<(u64, u64)> {
+    const MOST: usize = 100_000;
+    let (before, charged_before) = (available()?, group.current()?);
+    let parts_before = parts()?;
+    let mut sessions = vec![Session::open()?];
+    let mut regions = 0;
+    let refused = loop {
+        let session = sessions.last().context("no session")?;
+        match session.create(backing, method, page_size()) {
+            Ok(_) => regions += 1,
+            // A session has no more than so many.
+            Err(err) if err.errno() == Some(Errno::ENOSPC) && sessions.len() < 100 => {
+                sessions.push(Session::open()?);
+            }
+            Err(err) => break err.errno(),
+        }
+        ensure!(regions < MOST, "{regions} regions in {SMALL_GROUP} bytes");
+    };
+    // Room for what this process itself needs from here on: at the limit, the kernel would kill it.
+    drop(sessions.swap_remove(0));
+    ensure!(refused == Some(Errno::ENOMEM), "{refused:?}");
+    let measure = || {
+        let taken = before.saturating_sub(available()?);
+        let charged = group.current()?.saturating_sub(charged_before);
+        Ok::<_, anyhow::Error>((taken, charged))
+    };
+    let (mut taken, mut charged) = measure()?;
+    // What the session had that was closed is charged no more, and on its way back to the lists of free pages.
+    for _ in 0..100 {
+        if taken <= charged + OUTSIDE {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+        (taken, charged) = measure()?;
+    }
+    child::note(&format!(
+        "{regions} regions: {} KiB taken, {} KiB charged{}",
+        taken >> 10,
+        charged >> 10,
+        grown(&parts_before, &parts()?)
+    ));
+    Ok((taken, charged))
 }
 
 /// The parts of the kernel's memory that grow with what it keeps beside a region, and how many KiB each has.
