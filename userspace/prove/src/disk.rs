@@ -24,6 +24,9 @@ const DIR: &str = "/sys/kernel/config/nullb/mapwright-disk";
 /// Its node, while there is one.
 pub const NODE: &str = "/dev/mapwright-disk";
 
+/// What the kernel has counted of it: Documentation/block/stat.rst.
+const COUNTERS: &str = "/sys/block/mapwright-disk/stat";
+
 /// Bytes of a sector: what offsets, lengths and addresses of direct transfers are multiples of.
 pub const SECTOR: usize = 512;
 /// Bytes of the largest single transfer of a [slow](Disk::slow) disk.
@@ -64,6 +67,23 @@ impl Drop for Disk {
     fn drop(&mut self) {
         remove();
     }
+}
+
+/// A number in the kernel's counters of the disk, by its place there.
+#[derive(Clone, Copy, Debug)]
+pub enum Counter {
+    /// Reads that the disk has done.
+    Reads = 0,
+    /// Sectors that were written to it.
+    SectorsWritten = 6,
+}
+
+/// What the kernel has counted of the disk.
+pub fn counted(counter: Counter) -> Result<u64> {
+    let counters = crate::read::text(COUNTERS)?;
+    let number = counters.split_whitespace().nth(counter as usize);
+    let number = number.and_then(|number| number.parse().ok());
+    number.with_context(|| format!("{COUNTERS} does not tell {counter:?}"))
 }
 
 fn switch_on(attributes: &[(&str, &str)]) -> Result<File> {

@@ -20,7 +20,9 @@ mod engine;
 mod faulty;
 mod filler;
 mod finding;
+mod fragments;
 mod frames;
+mod growth;
 mod holes;
 mod lab;
 mod machine;
@@ -31,6 +33,7 @@ mod pin;
 mod pressure;
 mod read;
 mod report;
+mod setting;
 mod verdict;
 mod watermarks;
 

@@ -121,11 +121,16 @@ impl Stacks {
 
 fn stacks() -> Result<Stacks> {
     let meminfo = Meminfo::current().context("reading /proc/meminfo")?;
-    let is_stack = |area: &Area| STACK_MAKERS.contains(&area.caller.as_str());
     Ok(Stacks {
         bytes: meminfo.kernel_stack.unwrap_or(0),
-        areas: vmallocinfo::read()?.into_iter().filter(is_stack).collect(),
+        areas: stack_areas()?,
     })
+}
+
+/// The areas of the vmalloc area that stacks are in.
+pub fn stack_areas() -> Result<Vec<Area>> {
+    let is_stack = |area: &Area| STACK_MAKERS.contains(&area.caller.as_str());
+    Ok(vmallocinfo::read()?.into_iter().filter(is_stack).collect())
 }
 
 /// Functions that allocate stacks: which of them is told depends on what the compiler has inlined.

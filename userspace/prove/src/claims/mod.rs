@@ -43,6 +43,17 @@ mod c07_struct_page;
 mod c08_tlb;
 mod c09_isolation;
 mod c10_sections;
+mod c11_arm64_pages;
+mod c12_arm_kernel_space;
+mod c13_arm_struct_page;
+mod c14_frame_warn;
+mod d10_stack_and_heap;
+mod d11_page_cache;
+mod d12_writeback;
+mod d13_compaction;
+mod d14_mmap_lock;
+mod d15_context_switch;
+mod d16_boot_memory;
 mod e01_coherent;
 mod e02_streaming;
 mod e03_three_addresses;
@@ -52,6 +63,7 @@ mod e06_readl_writel;
 mod e07_am335x_addresses;
 mod e08_ioremap_kinds;
 mod e09_iomem_vmallocinfo;
+mod e11_ports;
 mod f01_buddy;
 mod f02_watermark;
 mod f03_slub;
@@ -107,6 +119,17 @@ pub const CLAIMS: &[&Claim] = &[
     &c08_tlb::CLAIM,
     &c09_isolation::CLAIM,
     &c10_sections::CLAIM,
+    &c11_arm64_pages::CLAIM,
+    &c12_arm_kernel_space::CLAIM,
+    &c13_arm_struct_page::CLAIM,
+    &c14_frame_warn::CLAIM,
+    &d10_stack_and_heap::CLAIM,
+    &d11_page_cache::CLAIM,
+    &d12_writeback::CLAIM,
+    &d13_compaction::CLAIM,
+    &d14_mmap_lock::CLAIM,
+    &d15_context_switch::CLAIM,
+    &d16_boot_memory::CLAIM,
     &e01_coherent::CLAIM,
     &e02_streaming::CLAIM,
     &e03_three_addresses::CLAIM,
@@ -116,6 +139,7 @@ pub const CLAIMS: &[&Claim] = &[
     &e07_am335x_addresses::CLAIM,
     &e08_ioremap_kinds::CLAIM,
     &e09_iomem_vmallocinfo::CLAIM,
+    &e11_ports::CLAIM,
     &f01_buddy::CLAIM,
     &f02_watermark::CLAIM,
     &f03_slub::CLAIM,

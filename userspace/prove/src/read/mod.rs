@@ -3,9 +3,11 @@
 //! What the kernel says of itself, where the crate `procfs` does not read it. Parsing is apart from
 //! reading, and tested on saved text.
 
+pub mod boot_memory;
 pub mod config;
 pub mod free_lists;
 pub mod log;
+pub mod page_cache;
 pub mod symbols;
 pub mod trace;
 pub mod vmallocinfo;

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! E11: I/O by ports and by memory addresses.
+
+use crate::{finding::plural, read, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use anyhow::{ensure, Result};
+
+pub const CLAIM: Claim = Claim {
+    id: "E11",
+    title: "Port I/O and memory-mapped I/O",
+    sources: &[Document::Reference.section("")],
+    says: "Traditional I/O takes instructions of its own (IN, OUT) and port numbers, such as 0x60 for GPIO; memory-mapped \
+           I/O takes addresses and the usual instructions. ARM is made for the latter.",
+    needs: &[Need::Arch(&["x86_64", "aarch64", "armv7l"])],
+    shapes: &[Shape::Normal, Shape::Arm, Shape::Arm64],
+    prove,
+};
+
+/// What the documents say: the port of a GPIO device.
+const SAID_PORT: u64 = 0x60;
+/// A port that can be read without an effect: of the timer and the loudspeaker.
+const HARMLESS: u16 = 0x61;
+
+/// A line of /proc/ioports or /proc/iomem.
+#[derive(Debug, PartialEq, Eq)]
+struct Claimed {
+    depth: usize,
+    first: u64,
+    last: u64,
+    by: String,
+}
+
+fn parse(text: &str) -> Vec<Claimed> {
+    let line = |line: &str| {
+        let (range, by) = line.split_once(" : ")?;
+        let (first, last) = range.trim().split_once('-')?;
+        Some(Claimed {
+            depth: (range.len() - range.trim_start().len()) / 2,
+            first: u64::from_str_radix(first, 16).ok()?,
+            last: u64::from_str_radix(last, 16).ok()?,
+            by: by.to_owned(),
+        })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+fn prove(lab: &Lab) -> Result<Finding> {
+    let ports = parse(&read::text("/proc/ioports")?);
+    let memory = parse(&read::text("/proc/iomem")?);
+    let own = on_no_bus(&ports);
+    let is_device = |claimed: &&Claimed| claimed.depth == 0 && !is_memory(claimed);
+    let devices: Vec<&Claimed> = memory.iter().filter(is_device).collect();
+    ensure!(
+        memory.iter().any(|claimed| claimed.last > 0),
+        "/proc/iomem hides its addresses"
+    );
+    let read_port = in_instruction()?;
+    let mut table = Table::new(
+        "Who has claimed what",
+        ["file", "lines", "of devices on no bus", "the first of them"],
+    );
+    for (file, lines, own) in [
+        ("/proc/ioports", ports.len(), &own),
+        ("/proc/iomem", memory.len(), &devices),
+    ] {
+        let first = own
+            .first()
+            .map(|claimed| format!("{:#x} {}", claimed.first, claimed.by));
+        let first = first.unwrap_or_else(|| "none".into());
+        table.row([file.into(), lines.to_string(), own.len().to_string(), first]);
+    }
+    let mut windows = Table::new("Windows of a bus in /proc/ioports", ["ports", "of"]);
+    for window in ports.iter().filter(|claimed| is_window(claimed)) {
+        windows.row([
+            format!("{:#x}-{:#x}", window.first, window.last),
+            window.by.clone(),
+        ]);
+    }
+    let finding = Finding::new(format!(
+        "{}: {} on no bus have ports, {} have memory addresses",
+        lab.machine.arch,
+        plural(own.len(), "device"),
+        devices.len()
+    ));
+    let finding = match read_port {
+        Some(value) => of_ports(finding, &ports, &own, value),
+        None => finding.statement(
+            "ARM is made for memory-mapped I/O, and hardly for ports",
+            Verdict::of(own.is_empty()),
+            format!(
+                "there is no instruction for ports, and no device has one: /proc/ioports has {} lines, all of a bus's window",
+                ports.len()
+            ),
+        ),
+    };
+    Ok(finding
+        .statement(
+            "Devices have registers at memory addresses",
+            Verdict::of(!devices.is_empty()),
+            format!("{} lines of /proc/iomem are of devices or buses", devices.len()),
+        )
+        .table(table)
+        .table(windows)
+        .instead(
+            "x86 has both, and its older devices have ports. ARM has no instruction for ports. What is in /proc/ioports there \
+             is PCI's: its bridge has a range of memory addresses, and inb() is a load from there.",
+        ))
+}
+
+/// What x86 shows of ports.
+fn of_ports(finding: Finding, ports: &[Claimed], own: &[&Claimed], value: u8) -> Finding {
+    let at_port = |claimed: &&Claimed| claimed.first <= SAID_PORT && SAID_PORT <= claimed.last;
+    let inner = ports
+        .iter()
+        .filter(at_port)
+        .min_by_key(|claimed| claimed.last - claimed.first);
+    let finding = finding.statement(
+        "Ports have numbers, and are read with an instruction of their own",
+        Verdict::of(!own.is_empty()),
+        format!("IN from port {HARMLESS:#x} gave {value:#x}; {} lines of /proc/ioports are of devices on no bus", own.len()),
+    );
+    match inner {
+        Some(claimed) => finding.statement(
+            "Port 0x60 is a GPIO device's",
+            Verdict::of(claimed.by.to_lowercase().contains("gpio")),
+            format!("it is claimed by “{}”", claimed.by),
+        ),
+        None => finding.statement(
+            "Port 0x60 is a GPIO device's",
+            Verdict::NotTestableHere,
+            "nobody has claimed it on this machine",
+        ),
+    }
+}
+
+/// Those that are neither a window of a bus, nor of a device on it. The oldest devices of a PC are inside a window, too, but
+/// have always had their ports.
+fn on_no_bus(ports: &[Claimed]) -> Vec<&Claimed> {
+    let mut inside = None;
+    let mut own = Vec::new();
+    for claimed in ports {
+        inside = inside.filter(|depth| claimed.depth > *depth);
+        if is_function(claimed) {
+            inside = inside.or(Some(claimed.depth));
+        }
+        if inside.is_none() && !is_window(claimed) {
+            own.push(claimed);
+        }
+    }
+    own
+}
+
+/// Whether a line is of a device on a PCI bus: `0000:00:1f.2`.
+fn is_function(claimed: &Claimed) -> bool {
+    claimed.by.starts_with("0000:")
+}
+
+/// Whether a line is what a bus hands on: `PCI Bus 0000:00`, `pcie@10000000 I/O`.
+fn is_window(claimed: &Claimed) -> bool {
+    let by = claimed.by.to_lowercase();
+    by.contains("pci") && !by.starts_with("pci conf")
+}
+
+fn is_memory(claimed: &Claimed) -> bool {
+    claimed.by.starts_with("System RAM") || claimed.by.to_lowercase().starts_with("reserved")
+}
+
+/// What a harmless port says, in a process that the kernel allows to use ports.
+#[cfg(target_arch = "x86_64")]
+fn in_instruction() -> Result<Option<u8>> {
+    use anyhow::Context as _;
+    use nix::{errno::Errno, libc};
+    // SAFETY: It only allows this thread to use the port.
+    let allowed = |on: i32| Errno::result(unsafe { libc::ioperm(HARMLESS.into(), 1, on) });
+    allowed(1).context("ioperm()")?;
+    let value: u8;
+    // SAFETY: The port was just allowed, and nothing happens when it is read.
+    unsafe {
+        std::arch::asm!("in al, dx", out("al") value, in("dx") HARMLESS, options(nomem, nostack))
+    };
+    allowed(0).context("ioperm()")?;
+    Ok(Some(value))
+}
+
+/// There is no such instruction.
+#[cfg(not(target_arch = "x86_64"))]
+fn in_instruction() -> Result<Option<u8>> {
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_nested() {
+        let found =
+            parse("0000-0cf7 : PCI Bus 0000:00\n  0060-0060 : keyboard\n0cf8-0cff : PCI conf1\n");
+        let of = |at: usize| (found[at].depth, found[at].first, found[at].last);
+        assert_eq!((of(0), of(1)), ((0, 0, 0xcf7), (1, 0x60, 0x60)));
+        assert!(is_window(&found[0]) && !is_window(&found[1]) && !is_window(&found[2]));
+    }
+}
