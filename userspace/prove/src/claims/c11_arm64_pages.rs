@@ -17,7 +17,7 @@ use mapwright::{
 pub const CLAIM: Claim = Claim {
     id: "C11",
     title: "Page tables of 64-bit ARM",
-    sources: &[Document::Reference.section("")],
+    sources: &[Document::Reference.section("0.6, ARM MMU")],
     says: "ARMv8 has pages of 4 KB or 16 KB, three levels of page tables, and uses 48 bits of an address, \
            which is 256 TB.",
     needs: &[
@@ -101,8 +101,8 @@ fn prove(lab: &Lab) -> Result<Finding> {
     .table(steps(&walk))
     .instead(
         "A kernel is built for one of three page sizes, 4, 16 or 64 KiB, and for 36 to 52 bits; from both follows \
-         how many levels there are. One for 52 bits starts on a processor that has fewer, too: it then folds the top \
-         level.",
+         how many levels there are. One for 52 bits starts on a processor that has fewer, too: with pages of 4 KiB it then \
+         folds the top level.",
     ))
 }
 
@@ -111,8 +111,8 @@ fn prove(lab: &Lab) -> Result<Finding> {
 struct Granules(u64);
 
 impl Granules {
-    /// Those of the processor that the kernel was booted on. A program that reads the register gets zeros in these
-    /// fields.
+    /// Those of the processor that the kernel was booted on. The kernel hides these fields from a program that reads the
+    /// register.
     fn of_processor() -> Result<Self> {
         let found = symbols::addresses(&["boot_cpu_data"])?;
         let (_, address) = found.first().context("the kernel hides boot_cpu_data")?;

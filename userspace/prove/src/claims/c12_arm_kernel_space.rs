@@ -16,7 +16,10 @@ use std::ops::Range;
 pub const CLAIM: Claim = Claim {
     id: "C12",
     title: "Kernel space of 32-bit ARM",
-    sources: &[Document::Reference.section("")],
+    sources: &[
+        Document::Reference.section("2.2, What's in Kernel Space?"),
+        Document::Reference.section("4.4, Kernel Virtual Space Layout"),
+    ],
     says: "On 32-bit ARM, the kernel has from the top: modules, down to 0xF0000000; mappings of devices \
            (ioremap), down to 0xE0000000; the memory of kmalloc(), down to 0xC0000000; and memory mapped one \
            to one, down to 0x80000000.",

@@ -12,7 +12,7 @@ use std::{fs, path::Path};
 pub const CLAIM: Claim = Claim {
     id: "C14",
     title: "CONFIG_FRAME_WARN",
-    sources: &[Document::Reference.section("")],
+    sources: &[Document::Reference.section("Stack Size and Overflow Protection")],
     says: "The compiler warns of a function of the kernel with a stack frame above CONFIG_FRAME_WARN, 1024 bytes. It can be \
            set to 0 to 8192, the size of a kernel stack.",
     needs: &[],

@@ -14,7 +14,11 @@ use procfs::process::{MMapPath, MemoryMap, Process};
 pub const CLAIM: Claim = Claim {
     id: "D10",
     title: "Stack and heap collide",
-    sources: &[Document::Reference.section("")],
+    sources: &[
+        Document::Reference.section("2.3, What's in User Space?"),
+        Document::Reference.section("2.6, Stack vs Heap Collision"),
+        Document::Reference.section("5, User Space Memory Layout"),
+    ],
     says: "The stack grows down and the heap up, with a gap between them. On 32-bit ARM the two can meet; a gap of \
            zero is a segmentation fault.",
     needs: &[],
@@ -119,16 +123,26 @@ fn prove(lab: &Lab) -> Result<Finding> {
             (start - heap_end) >> 20
         ),
     )
+    .said_in(&[
+        Document::Reference.section("2.3, What's in User Space?"),
+        Document::Reference.section("5, User Space Memory Layout"),
+    ])
     .statement(
         "A stack that cannot grow is a segmentation fault",
         Verdict::of(alone.is_fault() && met.is_fault()),
         format!("{} at its limit, {} before another mapping", alone.told(), met.told()),
     )
+    .said_in(&[Document::Reference.section("2.6, Stack vs Heap Collision")])
     .statement(
         "That is when the gap is zero",
         Verdict::of(gap == 0),
-        format!("{gap} pages were left; the kernel keeps {} free (stack_guard_gap)", kept(lab)?),
+        format!(
+            "{} left before the other mapping; the kernel keeps {} free (stack_guard_gap)",
+            plural(gap, "page"),
+            kept(lab)?
+        ),
     )
+    .said_in(&[Document::Reference.section("2.6, Stack vs Heap Collision")])
     .statement(
         "A heap that meets something else is one, too",
         Verdict::of(grown.is_fault()),
@@ -138,6 +152,10 @@ fn prove(lab: &Lab) -> Result<Finding> {
             plural(heap_gap, "page")
         ),
     )
+    .said_in(&[
+        Document::Reference.section("2.3, What's in User Space?"),
+        Document::Reference.section("2.6, Stack vs Heap Collision"),
+    ])
     .table(table)
     .table(places(&maps, heap, stack))
     .fact("gap", gap as u64)
