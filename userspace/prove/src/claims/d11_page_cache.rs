@@ -25,7 +25,13 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "D11",
     title: "Page cache and readahead",
-    sources: &[Document::Walkthrough.section(""), Document::Memory.section("")],
+    sources: &[
+        Document::Walkthrough.section("5, User mappings"),
+        Document::Walkthrough.section("7, File cache & writeback"),
+        Document::Memory.section("14, Overview"),
+        Document::Memory.section("15, Key Data Structures"),
+        Document::Memory.section("21, Interview Prep, Q13"),
+    ],
     says: "Files are read through the page cache, an XArray of pages in each inode's address_space. A hit costs a look-up there \
            and no I/O; a miss reads from the disk, and ahead.",
     needs: &[
@@ -42,6 +48,7 @@ const ADDED: &str = "filemap:mm_filemap_add_to_page_cache";
 const READS: usize = 64;
 /// From one page that is read to the next, where that is at random: more than is ever read ahead.
 const APART: usize = 389;
+
 /// What reads of a page each did.
 struct Reads {
     what: &'static str,
@@ -116,16 +123,25 @@ fn prove(_: &Lab) -> Result<Finding> {
             sequential.hits()
         ),
     )
+    .said_in(&[
+        Document::Walkthrough.section("5, User mappings"),
+        Document::Memory.section("21, Interview Prep, Q13"),
+    ])
     .statement(
         "A read at random does not",
         Verdict::of(random.pages() < 2 * READS),
         format!("{READS} reads added {} pages", random.pages()),
     )
+    .asked_here()
     .statement(
         "A hit costs no I/O",
         Verdict::of(again.pages() == 0 && again.of_disk == 0),
         format!("{READS} reads again: {} pages added, {} reads of the disk", again.pages(), again.of_disk),
     )
+    .said_in(&[
+        Document::Walkthrough.section("7, File cache & writeback"),
+        Document::Memory.section("15, Key Data Structures"),
+    ])
     .statement(
         "The pages of a file are in the XArray of its address_space",
         Verdict::of(found.iter().all(|one| one.entry == one.folio)),
@@ -134,12 +150,16 @@ fn prove(_: &Lab) -> Result<Finding> {
             found.len()
         ),
     )
+    .said_in(&[
+        Document::Memory.section("14, Overview"),
+        Document::Memory.section("15, Key Data Structures"),
+    ])
     .table(table)
     .table(array_table(&found))
     .instead(format!(
-        "What is read ahead grows from read to read, here up to read_ahead_kb, {} KiB; a page in it is marked, and reading \
-         that one begins the next.",
-        sequential.added.iter().max().copied().unwrap_or(0) * page_bytes() >> 10
+        "What is read ahead grows from read to read, here to {} KiB at a time: read_ahead_kb limits it. A page in it is \
+         marked, and reading that one has the kernel read ahead again.",
+        (sequential.added.iter().max().copied().unwrap_or(0) * page_bytes()) >> 10
     )))
 }
 

@@ -4,6 +4,7 @@
 
 use crate::{
     disk::{counted, Counter, Disk, NODE},
+    finding::plural,
     read::{
         text,
         trace::{self, Event, MARK},
@@ -23,7 +24,7 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "D12",
     title: "Writeback and throttling",
-    sources: &[Document::Memory.section("")],
+    sources: &[Document::Memory.section("17, Dirty Page Writeback Lifecycle")],
     says: "A thread of the kernel's writes dirty pages after dirty_expire (30 s), or when they exceed dirty_background_ratio \
            (10 %). When they reach dirty_ratio (20 %), the writer itself is throttled in balance_dirty_pages().",
     needs: &[Need::File("/sys/kernel/tracing/events/writeback/balance_dirty_pages", "tracefs mounted there")],
@@ -46,7 +47,7 @@ const LIMIT: u64 = 2 << 20;
 const PIECE: u64 = 64 << 10;
 /// What is written at most: somewhat more.
 const MOST: u64 = 3 << 20;
-/// A page may become so old in the experiment, and how late the kernel may be.
+/// How old a dirty page may become in the experiment, and how long its writing is waited for.
 const AGE: Duration = Duration::from_secs(1);
 const LATE: Duration = Duration::from_secs(4);
 const THROTTLED: &str = "balance_dirty_pages";
@@ -86,10 +87,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
     let early = throttled
         .first
         .is_some_and(|bytes| bytes < LIMIT - LIMIT / 16);
-    ensure!(
-        woken.is_none_or(|bytes| bytes + PIECE >= BACKGROUND),
-        "writeback was started with {woken:?} bytes written, below the limit of {BACKGROUND}"
-    );
+    let in_time = |bytes: u64| bytes + PIECE >= BACKGROUND && bytes <= (BACKGROUND + LIMIT) / 2;
     let mut ages = Table::new(
         "A page is written to the page cache, and nobody syncs",
         ["dirty_expire", "the disk had it after"],
@@ -102,10 +100,10 @@ fn prove(lab: &Lab) -> Result<Finding> {
     ages.row(["30 s".into(), told(young)]);
     ages.row([format!("{} s", AGE.as_secs()), told(old)]);
     Ok(Finding::new(format!(
-        "throttled {} of a limit of {} KiB, {} times",
+        "throttled {} of a limit of {} KiB, {}",
         kib(throttled.first),
         LIMIT >> 10,
-        throttled.pauses
+        plural(throttled.pauses, "time")
     ))
     .statement(
         "The settings are 10 %, 20 % and 30 s",
@@ -119,13 +117,13 @@ fn prove(lab: &Lab) -> Result<Finding> {
     )
     .statement(
         "Writing begins in the background when the background limit is exceeded",
-        Verdict::of(woken.is_some_and(|bytes| bytes <= (BACKGROUND + LIMIT) / 2)),
+        Verdict::of(woken.is_some_and(in_time)),
         format!("{}, of a background limit of {} KiB", kib(woken), BACKGROUND >> 10),
     )
     .statement(
         "The writer is throttled in balance_dirty_pages()",
         Verdict::of(throttled.pauses > 0),
-        format!("{} pauses, of {} ms together", throttled.pauses, throttled.paused_ms),
+        format!("{}, of {} ms together", plural(throttled.pauses, "pause"), throttled.paused_ms),
     )
     .statement(
         "That begins when the limit is reached",
