@@ -3,8 +3,9 @@
 //! D16: who knows of memory at boot, and what becomes of it.
 
 use crate::{
+    finding::plural,
     read::{boot_memory, log::Log, zoneinfo},
-    Claim, Document, Finding, Lab, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Shape, Source, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use boot_memory::{bytes_of, firmware, memblock, system_ram, Memblock};
@@ -13,14 +14,24 @@ use procfs::{Current as _, Meminfo};
 pub const CLAIM: Claim = Claim {
     id: "D16",
     title: "memblock and the map of memory",
-    sources: &[Document::Walkthrough.section(""), Document::Memory.section(""), Document::Reference.section("")],
+    sources: &[
+        Document::Walkthrough.section("3, Physical memory zones"),
+        Document::Walkthrough.section("12, Boot"),
+        Document::Memory.section("1, Overview"),
+    ],
     says: "At boot the kernel learns where memory is from the firmware: e820 on x86, the device tree on ARM. memblock \
-           records it, and what is reserved, until the buddy allocator takes over what is not.",
+           records it, and what is reserved, before the page allocator goes live; memblock's reservations are then freed \
+           into that.",
     needs: &[],
     shapes: &[Shape::Normal, Shape::Arm, Shape::Arm64],
     prove,
 };
 
+/// Where the documents say what memblock does.
+const BY_MEMBLOCK: &[Source] = &[
+    Document::Walkthrough.section("3, Physical memory zones"),
+    Document::Walkthrough.section("12, Boot"),
+];
 /// How far the sums of the firmware and of the kernel may differ: the kernel keeps the first page on x86.
 const NEARLY: u64 = 1 << 20;
 
@@ -103,7 +114,11 @@ fn prove(_: &Lab) -> Result<Finding> {
                 mib(all)
             ),
         ),
-    };
+    }
+    .said_in(&[
+        Document::Walkthrough.section("12, Boot"),
+        Document::Memory.section("1, Overview"),
+    ]);
     let says = "memblock records memory and what is reserved of it";
     finding = match &memblock {
         None => finding.statement(
@@ -116,14 +131,15 @@ fn prove(_: &Lab) -> Result<Finding> {
                 says,
                 Verdict::of(bytes_of(&lists.memory) == all && !lists.reserved.is_empty()),
                 format!(
-                    "{} MiB of memory, and {} reservations of {} MiB",
+                    "{} MiB of memory, and {} of {} MiB",
                     mib(bytes_of(&lists.memory)),
-                    lists.reserved.len(),
+                    plural(lists.reserved.len(), "reservation"),
                     mib(bytes_of(&lists.reserved))
                 ),
             )
             .table(lists.table()),
-    };
+    }
+    .said_in(BY_MEMBLOCK);
     let says = "It does so before there is a page allocator";
     finding = match (ranges, told) {
         (Some(first), Some((then, _))) => finding.statement(
@@ -132,7 +148,8 @@ fn prove(_: &Lab) -> Result<Finding> {
             format!("line {} of the log tells memblock's ranges, line {then} what the page allocator got", first + 1),
         ),
         _ => finding.statement(says, Verdict::NotTestableHere, "the log no longer has the boot's lines"),
-    };
+    }
+    .said_in(BY_MEMBLOCK);
     Ok(taken_over(finding, all, total, managed, told.map(|(_, told)| told)).table(table).instead(
         "What is reserved for the boot only, such as the initramfs and the kernel's own code for it, goes to the page \
          allocator later. The kernel's image and the struct pages never do: MemTotal is without them.",
@@ -159,7 +176,19 @@ fn taken_over(finding: Finding, all: u64, total: u64, managed: u64, told: Option
             ),
         ),
     };
-    finding.fact("kept", all.saturating_sub(total))
+    let kept = all.saturating_sub(total);
+    finding
+        .asked_here()
+        .statement(
+            "memblock's reservations are freed into the page allocator",
+            Verdict::of(kept <= NEARLY),
+            format!(
+                "{} KiB of memory are not the page allocator's even now",
+                kept >> 10
+            ),
+        )
+        .said_in(&[Document::Walkthrough.section("12, Boot")])
+        .fact("kept", kept)
 }
 
 /// What the page allocator was given at boot, in bytes, of how much, and what is set aside for devices.

@@ -2,20 +2,28 @@
 
 //! E11: I/O by ports and by memory addresses.
 
-use crate::{finding::plural, read, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{
+    finding::plural, read, Claim, Document, Finding, Lab, Need, Shape, Source, Table, Verdict,
+};
 use anyhow::{ensure, Result};
 
 pub const CLAIM: Claim = Claim {
     id: "E11",
     title: "Port I/O and memory-mapped I/O",
-    sources: &[Document::Reference.section("")],
+    sources: &[
+        Document::Reference.section("1.3, What's Inside the Address Space?"),
+        Document::Reference.section("1.6, How Physical Addresses Map"),
+    ],
     says: "Traditional I/O takes instructions of its own (IN, OUT) and port numbers, such as 0x60 for GPIO; memory-mapped \
-           I/O takes addresses and the usual instructions. ARM is made for the latter.",
+           I/O takes addresses and the usual instructions. ARM supports the latter fully, and ports hardly.",
     needs: &[Need::Arch(&["x86_64", "aarch64", "armv7l"])],
     shapes: &[Shape::Normal, Shape::Arm, Shape::Arm64],
     prove,
 };
 
+/// Where the documents speak of ports.
+const SAID_OF_PORTS: &[Source] =
+    &[Document::Reference.section("1.3, What's Inside the Address Space?")];
 /// What the documents say: the port of a GPIO device.
 const SAID_PORT: u64 = 0x60;
 /// A port that can be read without an effect: of the timer and the loudspeaker.
@@ -57,11 +65,16 @@ fn prove(lab: &Lab) -> Result<Finding> {
     let read_port = in_instruction()?;
     let mut table = Table::new(
         "Who has claimed what",
-        ["file", "lines", "of devices on no bus", "the first of them"],
+        [
+            "file, and what is counted",
+            "lines",
+            "counted",
+            "the first of them",
+        ],
     );
     for (file, lines, own) in [
-        ("/proc/ioports", ports.len(), &own),
-        ("/proc/iomem", memory.len(), &devices),
+        ("/proc/ioports: devices on no bus", ports.len(), &own),
+        ("/proc/iomem: devices and buses", memory.len(), &devices),
     ] {
         let first = own
             .first()
@@ -77,27 +90,33 @@ fn prove(lab: &Lab) -> Result<Finding> {
         ]);
     }
     let finding = Finding::new(format!(
-        "{}: {} on no bus have ports, {} have memory addresses",
+        "{}: ports are claimed by {} on no bus, memory addresses by {} or bus",
         lab.machine.arch,
         plural(own.len(), "device"),
-        devices.len()
+        plural(devices.len(), "device")
     ));
     let finding = match read_port {
         Some(value) => of_ports(finding, &ports, &own, value),
         None => finding.statement(
-            "ARM is made for memory-mapped I/O, and hardly for ports",
+            "ARM supports memory-mapped I/O fully, and ports hardly",
             Verdict::of(own.is_empty()),
             format!(
-                "there is no instruction for ports, and no device has one: /proc/ioports has {} lines, all of a bus's window",
-                ports.len()
+                "there is no instruction for ports; {} of {} in /proc/ioports are of devices on no bus",
+                own.len(),
+                plural(ports.len(), "line")
             ),
-        ),
+        )
+        .said_in(SAID_OF_PORTS),
     };
     Ok(finding
         .statement(
             "Devices have registers at memory addresses",
             Verdict::of(!devices.is_empty()),
-            format!("{} lines of /proc/iomem are of devices or buses", devices.len()),
+            format!(
+                "{} of {} in /proc/iomem are of devices or buses",
+                devices.len(),
+                plural(memory.len(), "line")
+            ),
         )
         .table(table)
         .table(windows)
@@ -117,8 +136,13 @@ fn of_ports(finding: Finding, ports: &[Claimed], own: &[&Claimed], value: u8) ->
     let finding = finding.statement(
         "Ports have numbers, and are read with an instruction of their own",
         Verdict::of(!own.is_empty()),
-        format!("IN from port {HARMLESS:#x} gave {value:#x}; {} lines of /proc/ioports are of devices on no bus", own.len()),
-    );
+        format!(
+            "IN from port {HARMLESS:#x} gave {value:#x}; {} of {} in /proc/ioports are of devices on no bus",
+            own.len(),
+            plural(ports.len(), "line")
+        ),
+    )
+    .said_in(SAID_OF_PORTS);
     match inner {
         Some(claimed) => finding.statement(
             "Port 0x60 is a GPIO device's",
@@ -131,6 +155,7 @@ fn of_ports(finding: Finding, ports: &[Claimed], own: &[&Claimed], value: u8) ->
             "nobody has claimed it on this machine",
         ),
     }
+    .said_in(SAID_OF_PORTS)
 }
 
 /// Those that are neither a window of a bus, nor of a device on it. The oldest devices of a PC are inside a window, too, but
