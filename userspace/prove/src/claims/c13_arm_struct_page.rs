@@ -2,7 +2,7 @@
 
 //! C13: `struct page` of 32-bit ARM, and the reference count of a page that is free.
 
-use crate::{Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{finding::plural, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     btf::{Btf, FILE},
@@ -90,12 +90,12 @@ fn prove(lab: &Lab) -> Result<Finding> {
                 (least, most) == (0, 0),
                 Verdict::of((least, most) == (CLAIMED_FREE, CLAIMED_FREE)),
             ),
-            format!("from {least} to {most} in {} free blocks", free.len()),
+            format!("from {least} to {most} in {}", plural(free.len(), "free block")),
         )
         .statement(
             "The count of a page in use is above 0",
             Verdict::of(used_least > 0),
-            format!("from {used_least} to {used_most} in {} pages", used.len()),
+            format!("from {used_least} to {used_most} in {}", plural(used.len(), "page")),
         )
         .statement("The count is the field _count", renamed, name)
         .table(table)

@@ -9,6 +9,7 @@ use crate::{
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::page_bytes;
+use nix::libc;
 use procfs::process::{MMapPath, MemoryMap, Process};
 
 pub const CLAIM: Claim = Claim {
@@ -49,7 +50,10 @@ fn prove(lab: &Lab) -> Result<Finding> {
         usize::try_from(stack.address.0)?,
         usize::try_from(stack.address.1)?,
     );
-    let heap_end = usize::try_from(heap.address.1)?;
+    // What was allocated to read the mappings may have moved the heap's end.
+    // SAFETY: It only asks where that is.
+    let heap_end = unsafe { libc::syscall(libc::SYS_brk, 0usize) } as usize;
+    let heap_end = heap_end.next_multiple_of(page);
 
     let alone = grow_stack(start, LIMIT, None)?;
     let other = start - BELOW * page;

@@ -4,6 +4,7 @@
 
 use crate::{
     disk::{counted, Counter, Disk, DISK_BYTES, NODE},
+    finding::plural,
     read::{
         page_cache::KernelMemory,
         trace::{self, MARK},
@@ -136,7 +137,11 @@ fn prove(_: &Lab) -> Result<Finding> {
     .statement(
         "A hit costs no I/O",
         Verdict::of(again.pages() == 0 && again.of_disk == 0),
-        format!("{READS} reads again: {} pages added, {} reads of the disk", again.pages(), again.of_disk),
+        format!(
+            "{READS} reads again: {} added, {} of the disk",
+            plural(again.pages(), "page"),
+            plural(again.of_disk, "read")
+        ),
     )
     .said_in(&[
         Document::Walkthrough.section("7, File cache & writeback"),

@@ -20,8 +20,8 @@ pub const CLAIM: Claim = Claim {
         Document::Memory.section("1, Overview"),
     ],
     says: "At boot the kernel learns where memory is from the firmware: e820 on x86, the device tree on ARM. memblock \
-           records it, and what is reserved, before the page allocator goes live; memblock's reservations are then freed \
-           into that.",
+           records it, and what is reserved, before the page allocator goes live, into which its reservations are then \
+           freed.",
     needs: &[],
     shapes: &[Shape::Normal, Shape::Arm, Shape::Arm64],
     prove,
@@ -175,10 +175,10 @@ fn taken_over(finding: Finding, all: u64, total: u64, managed: u64, told: Option
                 total.saturating_sub(free + cma) >> 10
             ),
         ),
-    };
+    }
+    .asked_here();
     let kept = all.saturating_sub(total);
     finding
-        .asked_here()
         .statement(
             "memblock's reservations are freed into the page allocator",
             Verdict::of(kept <= NEARLY),

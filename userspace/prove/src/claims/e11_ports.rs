@@ -90,10 +90,10 @@ fn prove(lab: &Lab) -> Result<Finding> {
         ]);
     }
     let finding = Finding::new(format!(
-        "{}: ports are claimed by {} on no bus, memory addresses by {} or bus",
+        "{}: {} of devices on no bus in /proc/ioports, {} of devices or buses in /proc/iomem",
         lab.machine.arch,
-        plural(own.len(), "device"),
-        plural(devices.len(), "device")
+        plural(own.len(), "line"),
+        devices.len()
     ));
     let finding = match read_port {
         Some(value) => of_ports(finding, &ports, &own, value),
