@@ -79,10 +79,10 @@ fn prove(_: &Lab) -> Result<Finding> {
         },
         Kind {
             says: "Memory of kmalloc() is from 0xC0000000 to 0xE0000000",
-            what: "kmalloc() objects",
+            what: "kmalloc() objects, and the ends of the memory that they are taken from",
             said: 0xc000_0000..0xe000_0000,
-            seen_in: "mapwright_alloc",
-            addresses: kmalloc()?,
+            seen_in: "mapwright_alloc, mapwright_inspect",
+            addresses: [kmalloc()?, vec![direct.start, direct.last]].concat(),
         },
         Kind {
             says: "Memory is mapped one to one from 0x80000000 to 0xC0000000",
