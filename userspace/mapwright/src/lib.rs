@@ -44,7 +44,7 @@ pub use mapwright_uapi as uapi;
 pub use mapwright_uapi::{
     reason_against, AddressClass, Architecture, Backing, Caching, Interrupt, MapCall, Method,
 };
-pub use observe::{page_faults, pagemap_pfns, settle, vma_of, Vma};
+pub use observe::{page_faults, pagemap, pagemap_pfns, settle, vma_of, PagemapEntry, Vma};
 pub use page::{block_bytes, block_size, page_bytes, page_size};
 pub use session::{Info, Query, Region, Session, Side};
 pub use tables::{Bucket, LiveRegion, Tables};

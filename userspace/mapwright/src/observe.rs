@@ -77,25 +77,47 @@ fn flag_names(extension: &MMapExtension) -> Vec<String> {
         .collect()
 }
 
-/// What `/proc/self/pagemap` says of the pages from `addr` on: the page frame number of each page
-/// that is present and counted, `None` otherwise. Numbers are only told to root.
-pub fn pagemap_pfns(addr: usize, count: usize) -> Result<Vec<Option<u64>>> {
+/// What a page table has for a page, as `/proc/self/pagemap` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PagemapEntry {
+    /// Nothing, or a frame that is not told.
+    None,
+    /// The page frame with this number.
+    Frame(u64),
+    /// The page is in swap: the number of the device, and the page's place there.
+    Swap(u64, u64),
+}
+
+/// What `/proc/self/pagemap` says of the pages from `addr` on. Numbers are only told to root.
+pub fn pagemap(addr: usize, count: usize) -> Result<Vec<PagemapEntry>> {
     let first = addr / page_bytes();
     let pages = Process::myself()
         .and_then(|me| me.pagemap())
         .and_then(|mut pagemap| pagemap.get_range_info(first..first + count))
         .map_err(proc_error)?;
-    Ok(pages.into_iter().map(pfn_of).collect())
+    Ok(pages.into_iter().map(entry_of).collect())
 }
 
-fn pfn_of(page: PageInfo) -> Option<u64> {
+fn entry_of(page: PageInfo) -> PagemapEntry {
     match page {
-        PageInfo::MemoryPage(page) => {
-            let pfn = page.get_page_frame_number().0;
-            (pfn != 0).then_some(pfn)
+        PageInfo::MemoryPage(page) => match page.get_page_frame_number().0 {
+            0 => PagemapEntry::None,
+            pfn => PagemapEntry::Frame(pfn),
+        },
+        PageInfo::SwapPage(page) => {
+            PagemapEntry::Swap(page.get_swap_type(), page.get_swap_offset())
         }
-        PageInfo::SwapPage(_) => None,
     }
+}
+
+/// The page frame numbers of the pages from `addr` on: that of each page that is present and counted, `None`
+/// otherwise. Numbers are only told to root.
+pub fn pagemap_pfns(addr: usize, count: usize) -> Result<Vec<Option<u64>>> {
+    let frame = |entry| match entry {
+        PagemapEntry::Frame(pfn) => Some(pfn),
+        _ => None,
+    };
+    Ok(pagemap(addr, count)?.into_iter().map(frame).collect())
 }
 
 /// Takes the page faults of the program's own code and data now, so that what is counted next is only

@@ -123,6 +123,18 @@ impl Anonymous {
 }
 
 impl Anonymous {
+    /// Stores a byte at a place.
+    pub fn store(&self, within: usize, value: u8) -> Result<()> {
+        ensure!(
+            within < self.bytes,
+            "{within} is beyond {} bytes",
+            self.bytes
+        );
+        // SAFETY: It was checked to be inside the mapping, which is writable.
+        unsafe { self.addr.cast::<u8>().add(within).write_volatile(value) };
+        Ok(())
+    }
+
     /// Loads the byte at a place.
     pub fn load(&self, within: usize) -> Result<u8> {
         ensure!(

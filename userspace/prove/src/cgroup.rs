@@ -2,15 +2,12 @@
 
 //! This process in a memory cgroup of its own.
 
-use crate::{not_testable, read};
+use crate::{mounted::Mounted, not_testable, read};
 use anyhow::{Context as _, Result};
-use nix::mount::{mount, umount2, MntFlags, MsFlags};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use nix::errno::Errno;
+use std::{fs, io::ErrorKind, path::PathBuf};
 
-/// A memory cgroup that this process is in, until this is dropped.
+/// A memory cgroup, which goes when this is dropped, and this process leaves it.
 pub struct Cgroup {
     dir: PathBuf,
     /// Where the process was before.
@@ -21,11 +18,18 @@ pub struct Cgroup {
 impl Cgroup {
     /// Makes it, and moves this process there.
     pub fn enter() -> Result<Self> {
+        let cgroup = Self::new()?;
+        cgroup.add(0)?;
+        Ok(cgroup)
+    }
+
+    /// Makes it, with nobody in it.
+    pub fn new() -> Result<Self> {
         let (root, mounted) = match hierarchy()? {
             Some(root) => (root, None),
             None => {
-                let mounted = Mounted::new()?;
-                (mounted.0.clone(), Some(mounted))
+                let mounted = Mounted::new("cgroup2", None)?;
+                (mounted.dir().to_owned(), Some(mounted))
             }
         };
         if !read::text(root.join("cgroup.controllers"))?
@@ -43,13 +47,17 @@ impl Cgroup {
         let home = root.join(home.context("this process is in no cgroup2")?);
         let dir = root.join(format!("mapwright-prove-{}", std::process::id()));
         fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
-        let cgroup = Self {
+        Ok(Self {
             dir,
             home,
             _mounted: mounted,
-        };
-        fs::write(cgroup.dir.join("cgroup.procs"), "0").context("entering the cgroup")?;
-        Ok(cgroup)
+        })
+    }
+
+    /// Moves a process there; 0 is this one.
+    pub fn add(&self, pid: u32) -> Result<()> {
+        let moved = fs::write(self.dir.join("cgroup.procs"), pid.to_string());
+        moved.with_context(|| format!("moving {pid} into a cgroup"))
     }
 
     /// Bytes that are charged to it.
@@ -63,13 +71,44 @@ impl Cgroup {
         fs::write(self.dir.join("memory.max"), bytes.to_string()).context("writing memory.max")
     }
 
+    /// Nothing of it may go to swap.
+    pub fn forbid_swap(&self) -> Result<()> {
+        match fs::write(self.dir.join("memory.swap.max"), "0") {
+            // A kernel without swap.
+            Err(err) if err.kind() == ErrorKind::NotFound => Ok(()),
+            told => told.context("writing memory.swap.max"),
+        }
+    }
+
+    /// Has the kernel reclaim so many bytes of it, or as many as it can.
+    pub fn reclaim(&self, bytes: u64) -> Result<()> {
+        let file = self.dir.join("memory.reclaim");
+        match fs::write(&file, bytes.to_string()) {
+            // It did not find that many.
+            Err(err) if err.raw_os_error() == Some(Errno::EAGAIN as i32) => Ok(()),
+            Err(err) if err.kind() == ErrorKind::NotFound => not_testable(
+                "this kernel reclaims nothing of a cgroup when asked to (memory.reclaim)",
+            ),
+            told => told.context("writing memory.reclaim"),
+        }
+    }
+
     /// A counter of `memory.events`: how often `max` was met.
     pub fn events(&self, name: &str) -> Result<u64> {
-        let text = read::text(self.dir.join("memory.events"))?;
-        let counters = text.lines().filter_map(|line| line.split_once(' '));
-        let count = counters.clone().find(|(counter, _)| *counter == name);
+        self.counter("memory.events", name)
+    }
+
+    /// A counter of `memory.stat`: bytes on the list `active_file`.
+    pub fn stat(&self, name: &str) -> Result<u64> {
+        self.counter("memory.stat", name)
+    }
+
+    fn counter(&self, file: &str, name: &str) -> Result<u64> {
+        let text = read::text(self.dir.join(file))?;
+        let mut counters = text.lines().filter_map(|line| line.split_once(' '));
+        let count = counters.find(|(counter, _)| *counter == name);
         count
-            .with_context(|| format!("memory.events has no {name}"))?
+            .with_context(|| format!("{file} has no {name}"))?
             .1
             .parse()
             .context("no number")
@@ -90,30 +129,4 @@ fn hierarchy() -> Result<Option<PathBuf>> {
         .into_iter()
         .find(|mount| mount.fs_vfstype == "cgroup2");
     Ok(found.map(|mount| PathBuf::from(mount.fs_file)))
-}
-
-/// A mount of cgroup2 of this process's own, which goes when it is dropped.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn new() -> Result<Self> {
-        let dir = std::env::temp_dir().join(format!("mapwright-cgroup-{}", std::process::id()));
-        fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
-        mount(
-            Some("cgroup2"),
-            &dir,
-            Some("cgroup2"),
-            MsFlags::empty(),
-            None::<&Path>,
-        )
-        .context("mounting cgroup2")?;
-        Ok(Self(dir))
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
-        let _ = fs::remove_dir(&self.0);
-    }
 }

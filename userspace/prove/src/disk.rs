@@ -4,7 +4,7 @@
 //! device, which takes its data from the pages of the caller itself.
 
 use crate::not_testable;
-use anyhow::{Context as _, Result};
+use anyhow::{bail, Context as _, Result};
 use nix::{
     libc,
     mount::{mount, MsFlags},
@@ -21,6 +21,8 @@ use std::{
 const CONFIGFS: &str = "/sys/kernel/config";
 const DRIVER: &str = "/sys/kernel/config/nullb";
 const DIR: &str = "/sys/kernel/config/nullb/mapwright-disk";
+/// What the kernel tells of it.
+const QUEUE: &str = "/sys/block/mapwright-disk";
 /// Its node, while there is one.
 pub const NODE: &str = "/dev/mapwright-disk";
 
@@ -52,6 +54,27 @@ impl Disk {
         Self::with(&[("max_sectors", &sectors), ("mbps", "1")])
     }
 
+    /// A slow disk with a cache of its own, from which what was written may be lost when the power fails.
+    pub fn slow_with_cache() -> Result<Self> {
+        let sectors = (SLOW_TRANSFER / SECTOR).to_string();
+        Self::with(&[
+            ("max_sectors", &sectors),
+            ("mbps", "1"),
+            ("cache_size", "16"),
+        ])
+    }
+
+    /// What was written to it so far.
+    pub fn written(&self) -> Result<Written> {
+        parse_written(&crate::read::text(format!("{QUEUE}/stat"))?)
+    }
+
+    /// Whether it says that it has a cache which must be flushed.
+    pub fn has_cache(&self) -> Result<bool> {
+        let cache = crate::read::text(format!("{QUEUE}/queue/write_cache"))?;
+        Ok(cache.trim() == "write back")
+    }
+
     fn with(attributes: &[(&str, &str)]) -> Result<Self> {
         load_driver()?;
         fs::create_dir(DIR).context("a disk of null_blk cannot be made")?;
@@ -60,6 +83,40 @@ impl Disk {
             remove();
         }
         made.map(|file| Self { file })
+    }
+}
+
+/// What was written to a disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes.
+    pub bytes: u64,
+    /// How often its cache was to be flushed.
+    pub flushes: u64,
+}
+
+impl Written {
+    /// What came after `before`.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            bytes: self.bytes - before.bytes,
+            flushes: self.flushes - before.flushes,
+        }
+    }
+}
+
+/// The kernel's Documentation/block/stat.rst: the seventh number is of sectors written, the sixteenth of flushes.
+fn parse_written(stat: &str) -> Result<Written> {
+    let numbers: Vec<u64> = stat
+        .split_whitespace()
+        .map_while(|word| word.parse().ok())
+        .collect();
+    match numbers.get(6).zip(numbers.get(15)) {
+        Some((sectors, flushes)) => Ok(Written {
+            bytes: sectors * SECTOR as u64,
+            flushes: *flushes,
+        }),
+        None => bail!("the counters of a disk are too few: {stat}"),
     }
 }
 
@@ -138,5 +195,18 @@ fn open_node() -> Result<File> {
             Err(_) if Instant::now() < deadline => sleep(Duration::from_millis(5)),
             opened => return opened.with_context(|| format!("{NODE} cannot be opened")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_told() {
+        let stat = " 1 0 8 1 2 0 64 3 0 4 4 0 0 0 0 5 6\n";
+        let written = parse_written(stat).unwrap();
+        assert_eq!((written.bytes, written.flushes), (64 * 512, 5));
+        assert!(parse_written("1 2 3").is_err());
     }
 }

@@ -3,8 +3,8 @@
 //! C2: entries above the last level that map a page themselves.
 
 use crate::{
-    anonymous::Anonymous, finding::plural, Claim, Document, Finding, Lab, Need, Shape, Table,
-    Verdict,
+    anonymous::Anonymous, finding::plural, hugetlb::Pool, Claim, Document, Finding, Lab, Need,
+    Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -12,7 +12,6 @@ use mapwright::{
     inspect::{Area, EntryFlag, EntryKind, Inspector, Layout, Level, Target, Walk},
     page_bytes, page_size, Backing, Mapping, Method, Protection, Session,
 };
-use std::fs;
 
 pub const CLAIM: Claim = Claim {
     id: "C2",
@@ -268,40 +267,4 @@ fn in_direct_map(inspector: &Inspector, layout: &Layout, size: u64) -> Result<Op
         address = (address & !(covered - 1)) + covered;
     }
     Ok(None)
-}
-
-/// The pool of huge pages, which is as it was when this is dropped.
-struct Pool {
-    before: String,
-    filled: bool,
-}
-
-impl Pool {
-    const FILE: &'static str = "/proc/sys/vm/nr_hugepages";
-
-    /// With so many pages more, if the kernel has the pool and the memory.
-    fn of(pages: u64) -> Result<Self> {
-        let before = fs::read_to_string(Self::FILE).unwrap_or_default();
-        let had: u64 = before.trim().parse().unwrap_or(0);
-        let wanted = (had + pages).to_string();
-        let filled = fs::write(Self::FILE, &wanted).is_ok()
-            && fs::read_to_string(Self::FILE)?.trim() == wanted;
-        Ok(Self { before, filled })
-    }
-
-    /// A page of it, touched.
-    fn memory(&self) -> Result<Option<Anonymous>> {
-        if !self.filled {
-            return Ok(None);
-        }
-        let memory = Anonymous::of_pool(block_bytes())?;
-        memory.touch(0..1)?;
-        Ok(Some(memory))
-    }
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        let _ = fs::write(Self::FILE, self.before.trim());
-    }
 }

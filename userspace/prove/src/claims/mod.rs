@@ -47,6 +47,15 @@ mod c11_arm64_pages;
 mod c12_arm_kernel_space;
 mod c13_arm_struct_page;
 mod c14_frame_warn;
+mod d01_copy_on_write;
+mod d02_lru_lists;
+mod d03_writeback;
+mod d04_swap;
+mod d05_huge_pages;
+mod d06_oom_killer;
+mod d07_names;
+mod d08_lazy_malloc;
+mod d09_isolation_of_processes;
 mod d10_stack_and_heap;
 mod d11_page_cache;
 mod d12_writeback;
@@ -63,6 +72,7 @@ mod e06_readl_writel;
 mod e07_am335x_addresses;
 mod e08_ioremap_kinds;
 mod e09_iomem_vmallocinfo;
+mod e10_vfio;
 mod e11_ports;
 mod f01_buddy;
 mod f02_watermark;
@@ -123,6 +133,15 @@ pub const CLAIMS: &[&Claim] = &[
     &c12_arm_kernel_space::CLAIM,
     &c13_arm_struct_page::CLAIM,
     &c14_frame_warn::CLAIM,
+    &d01_copy_on_write::CLAIM,
+    &d02_lru_lists::CLAIM,
+    &d03_writeback::CLAIM,
+    &d04_swap::CLAIM,
+    &d05_huge_pages::CLAIM,
+    &d06_oom_killer::CLAIM,
+    &d07_names::CLAIM,
+    &d08_lazy_malloc::CLAIM,
+    &d09_isolation_of_processes::CLAIM,
     &d10_stack_and_heap::CLAIM,
     &d11_page_cache::CLAIM,
     &d12_writeback::CLAIM,
@@ -139,6 +158,7 @@ pub const CLAIMS: &[&Claim] = &[
     &e07_am335x_addresses::CLAIM,
     &e08_ioremap_kinds::CLAIM,
     &e09_iomem_vmallocinfo::CLAIM,
+    &e10_vfio::CLAIM,
     &e11_ports::CLAIM,
     &f01_buddy::CLAIM,
     &f02_watermark::CLAIM,

@@ -60,6 +60,11 @@ impl<'a> Family<'a> {
         })
     }
 
+    /// Where the memory is, in each process.
+    pub fn address(&self) -> u64 {
+        self.memory.addr() as u64
+    }
+
     /// The number of a child.
     pub fn pid(&self, who: usize) -> Result<u32> {
         let pid = self.pids.get(who).copied().flatten();

@@ -5,25 +5,22 @@
 use super::{Comparison, Side};
 use crate::{
     disk::{Disk, DISK_BYTES, NODE},
+    lru_gen::LruGen,
     not_testable,
+    page_cache::{self, ACTIVE, DIRTY, REFERENCED},
     pin::Pinned,
     Need, Table,
 };
 use anyhow::{bail, Context as _, Result};
-use mapwright::{page_bytes, pagemap_pfns};
+use mapwright::page_bytes;
 use mapwright_models::{
     lru::{Page, State as Model},
     run, Kind, State, Step,
 };
-use nix::{
-    fcntl::{posix_fadvise, PosixFadviseAdvice},
-    sys::mman::{madvise, mmap, munmap, MapFlags, MmapAdvise, ProtFlags},
-};
+use nix::fcntl::{posix_fadvise, PosixFadviseAdvice};
 use std::{
-    fs::{self, File, OpenOptions},
-    num::NonZeroUsize,
+    fs::{File, OpenOptions},
     os::unix::fs::FileExt as _,
-    path::Path,
 };
 
 pub const NEEDS: &[Need] = &[Need::File("/proc/kpageflags", "CONFIG_PROC_PAGE_MONITOR")];
@@ -34,18 +31,13 @@ const REASONS: [&str; 3] = [
     "A write leaves no mark that the page was used, where the file system writes by iomap: only that it is dirty is \
      compared.",
 ];
-const MGLRU: &str = "/sys/kernel/mm/lru_gen/enabled";
-/// Bits of `/proc/kpageflags`: `linux/kernel-page-flags.h`.
-const REFERENCED: u64 = 1 << 2;
-const DIRTY: u64 = 1 << 4;
-const ACTIVE: u64 = 1 << 6;
 
 pub fn check(script: &str) -> Result<Comparison> {
     let told = run(Kind::Lru, script)?;
     let _pinned = Pinned::to(0)?;
-    let _two_lists = TwoLists::choose()?;
+    let _two_lists = LruGen::switch(false)?;
     let disk = Disk::new()?;
-    let mut cache = PageCache::new()?;
+    let mut cache = PageCache { names: Vec::new() };
     let mut sides = Vec::new();
     let mut table = Table::new(
         "Pages of the disk in /proc/kpageflags, after each step",
@@ -148,42 +140,12 @@ fn numbers(range: &str) -> Result<Vec<String>> {
         .collect())
 }
 
-/// The kernel has two lists, until this is dropped.
-struct TwoLists(Option<String>);
-
-impl TwoLists {
-    fn choose() -> Result<Self> {
-        if !Path::new(MGLRU).exists() {
-            return Ok(Self(None));
-        }
-        let before = fs::read_to_string(MGLRU).context(MGLRU)?;
-        fs::write(MGLRU, "0").with_context(|| format!("writing {MGLRU}"))?;
-        Ok(Self(Some(before.trim().to_owned())))
-    }
-}
-
-impl Drop for TwoLists {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            let _ = fs::write(MGLRU, before);
-        }
-    }
-}
-
 /// The pages of the disk, by the script's names for them.
 struct PageCache {
     names: Vec<String>,
-    flags: File,
 }
 
 impl PageCache {
-    fn new() -> Result<Self> {
-        Ok(Self {
-            names: Vec::new(),
-            flags: File::open("/proc/kpageflags").context("opening /proc/kpageflags")?,
-        })
-    }
-
     /// Where a page is on the disk. Pages are far apart, so that none is in another's folio.
     fn place(&mut self, name: &str) -> Result<u64> {
         let known = self.names.iter().position(|other| other == name);
@@ -225,39 +187,10 @@ impl PageCache {
 
     /// A page's frame and its flags.
     fn flags(&mut self, name: &str) -> Result<(u64, u64)> {
-        let place = nix::libc::off_t::try_from(self.place(name)?)?;
-        let file = Self::open(false)?;
-        let length = NonZeroUsize::new(page_bytes()).context("no bytes")?;
-        // SAFETY: The kernel chooses an address where nothing is mapped, and nobody uses the memory.
-        let addr = unsafe {
-            mmap(
-                None,
-                length,
-                ProtFlags::PROT_READ,
-                MapFlags::MAP_SHARED,
-                &file,
-                place,
-            )
-        };
-        let addr = addr.context("mapping the disk")?;
-        // A mapping with random access leaves no mark that the page was used, nor does a fault. With
-        // MADV_POPULATE_READ, the kernel would mark it.
-        // SAFETY: It is the mapping from above.
-        unsafe { madvise(addr, page_bytes(), MmapAdvise::MADV_RANDOM) }?;
-        // SAFETY: It is the first byte of the mapping, which is inside the disk.
-        let _ = unsafe { addr.cast::<u8>().read_volatile() };
-        let pfn = pagemap_pfns(addr.as_ptr() as usize, 1)?;
-        // SAFETY: As above. It also has this processor put what waits for its list there.
-        unsafe { munmap(addr, page_bytes()) }?;
-        let pfn = pfn
-            .first()
-            .copied()
-            .flatten()
-            .context("a page that was read is not there")?;
-        let mut word = [0; 8];
-        self.flags
-            .read_exact_at(&mut word, pfn * 8)
-            .context("reading /proc/kpageflags")?;
-        Ok((pfn, u64::from_ne_bytes(word)))
+        let place = self.place(name)?;
+        let page = page_cache::look(&Self::open(false)?, place, 1)?;
+        let page = page.first().copied().flatten();
+        let page = page.context("a page that was read is not there")?;
+        Ok((page.pfn, page.flags))
     }
 }

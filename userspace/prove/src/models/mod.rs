@@ -5,7 +5,7 @@
 pub(crate) mod buddy;
 pub(crate) mod cow;
 pub(crate) mod dma;
-mod family;
+pub(crate) mod family;
 pub(crate) mod lru;
 pub(crate) mod slub;
 pub(crate) mod walk;

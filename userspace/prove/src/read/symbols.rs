@@ -7,7 +7,11 @@ use anyhow::Result;
 use std::collections::HashSet;
 
 /// The names of the running kernel's functions and variables.
-pub struct Symbols(HashSet<String>);
+pub struct Symbols {
+    names: HashSet<String>,
+    /// The names without what the compiler has added to them: of `expand.constprop.0`.
+    stems: HashSet<String>,
+}
 
 impl Symbols {
     /// Reads them.
@@ -16,13 +20,23 @@ impl Symbols {
     }
 
     fn parse(text: &str) -> Self {
-        let name = |line: &str| line.split_whitespace().nth(2).map(str::to_owned);
-        Self(text.lines().filter_map(name).collect())
+        let name = |line| str::split_whitespace(line).nth(2);
+        let names: HashSet<String> = text.lines().filter_map(name).map(str::to_owned).collect();
+        let stem = |name: &String| name.split_once('.').map(|(stem, _)| stem.to_owned());
+        Self {
+            stems: names.iter().filter_map(stem).collect(),
+            names,
+        }
     }
 
     /// Whether one has this name.
     pub fn has(&self, name: &str) -> bool {
-        self.0.contains(name)
+        self.names.contains(name)
+    }
+
+    /// Whether one has this name, or the compiler has made one of it.
+    pub fn has_form_of(&self, name: &str) -> bool {
+        self.has(name) || self.stems.contains(name)
     }
 }
 
@@ -70,6 +84,8 @@ mod tests {
         let symbols = Symbols::parse("ffff T kfree\nffff t vfree_atomic\t[some]\n");
         assert!(symbols.has("kfree") && symbols.has("vfree_atomic"));
         assert!(!symbols.has("vfree"));
+        let symbols = Symbols::parse("ffff t expand.constprop.0\n");
+        assert!(symbols.has_form_of("expand") && !symbols.has("expand"));
     }
 
     #[test]
