@@ -19,7 +19,12 @@ use std::{collections::BTreeSet, hint::black_box};
 pub const CLAIM: Claim = Claim {
     id: "D8",
     title: "malloc() is lazy, kmalloc() is not",
-    sources: &[Document::Walkthrough.section(""), Document::Reference.section("")],
+    sources: &[
+        Document::Walkthrough.section("5, User mappings"),
+        Document::Memory.section("14, Overview"),
+        Document::Reference.section("4, Kernel Memory: Eager"),
+        Document::Reference.section("C, malloc()"),
+    ],
     says: "malloc() returns addresses without memory, whose entries in the page table are marked to trap: each page is faulted in \
            when it is touched. kmalloc() has memory at once. A program's pages may be paged out, the kernel's never.",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_inspect")],
@@ -256,26 +261,37 @@ fn judge(
     let at_once = frames.len() as u64 == KERNEL_PAGES;
     Ok(Finding::new(format!(
         "malloc() of {PAGES} pages has {}, kmalloc() of {KERNEL_PAGES} has {}; {} of {PROGRAM_PAGES} pages of the \
-         program went to swap, none of the kernel's",
+         program went to swap, and the kernel's {}",
         plural(at_first.frames, "frame"),
         frames.len(),
-        pressed.swapped
+        pressed.swapped,
+        match pressed.kernel_is_there {
+            true => "stayed",
+            false => "did not stay",
+        }
     ))
     .statement(
         "malloc() gives addresses without memory",
         Verdict::of(is_lazy),
         format!("{} of {PAGES} pages have a frame when it returns", at_first.entries),
     )
+    .said_in(&[
+        Document::Memory.section("14, Overview"),
+        Document::Reference.section("4, Kernel Memory: Eager"),
+        Document::Reference.section("C, malloc()"),
+    ])
     .statement(
         "The page table's entries are marked, so that an access traps",
         Verdict::Refuted.if_else(entry.ends_with(" 0x0"), Verdict::Confirmed),
         entry,
     )
+    .said_in(&[Document::Reference.section("4, Kernel Memory: Eager")])
     .statement(
         "The first access to a page is a minor fault",
         Verdict::of(each(loaded) && loaded.major + stored.major == 0),
         format!("{} minor faults, {} major, for {PAGES} loads", loaded.minor, loaded.major),
     )
+    .said_in(&[Document::Reference.section("4, Kernel Memory: Eager")])
     .statement(
         "That fault gives the page memory",
         Verdict::Refuted.if_else(zero && each(stored) && stored.frames == PAGES, Verdict::Confirmed),
@@ -286,11 +302,20 @@ fn judge(
             stored.frames
         ),
     )
+    .said_in(&[
+        Document::Walkthrough.section("5, User mappings"),
+        Document::Memory.section("14, Overview"),
+        Document::Memory.section("15, Key Data Structures"),
+    ])
     .statement(
         "kmalloc() has memory at once",
         Verdict::of(at_once),
         format!("{} frames of {KERNEL_PAGES} when it returns", frames.len()),
     )
+    .said_in(&[
+        Document::Reference.section("4, Kernel Memory: Eager"),
+        Document::Reference.section("C, malloc()"),
+    ])
     .statement(
         "A program's pages may be paged out",
         Verdict::of(pressed.swapped > 0),
@@ -299,6 +324,7 @@ fn judge(
             pressed.swapped
         ),
     )
+    .said_in(&[Document::Reference.section("C, malloc()")])
     .statement(
         "The kernel's never are",
         Verdict::of(pressed.kernel_is_there),
@@ -307,6 +333,10 @@ fn judge(
             false => "some have other frames or contents than before",
         },
     )
+    .said_in(&[
+        Document::Reference.section("4, Kernel Memory: Eager"),
+        Document::Reference.section("C, malloc()"),
+    ])
     .table(table(stages))
     .instead(format!(
         "Nothing is marked: where no entry is, each access faults, and the VMA tells what is to be there. A load maps \

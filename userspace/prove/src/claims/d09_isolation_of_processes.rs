@@ -23,7 +23,10 @@ use std::{ffi::c_void, ptr::NonNull};
 pub const CLAIM: Claim = Claim {
     id: "D9",
     title: "Isolation of processes",
-    sources: &[Document::Reference.section("")],
+    sources: &[
+        Document::Reference.section("0.2, Physical vs Virtual Addresses"),
+        Document::Reference.section("0.8, Access Control & Protection"),
+    ],
     says: "Two processes may use one virtual address for different frames. A page table's entry says what is allowed there; a \
            store to a read-only page is a fault, for which the kernel usually kills the process.",
     needs: &[Need::Module("mapwright_inspect")],
@@ -69,11 +72,17 @@ fn prove(_: &Lab) -> Result<Finding> {
             pair.ours.root, pair.theirs.root
         ),
     )
+    .said_in(&[Document::Reference.section("0.2, Physical vs Virtual Addresses")])
     .statement(
         "A page's entry says whether it may be loaded from, stored to and run, and the processor keeps to it",
         Verdict::of(as_said == all),
         format!("{as_said} of {all} accesses are allowed and refused as the entry says"),
     )
+    .said_in(&[
+        Document::Reference.section("0.8, Access Control & Protection"),
+        Document::Overview.section("2, Address Spaces"),
+        Document::Overview.section("5, Page Tables"),
+    ])
     .statement(
         "A store to a read-only page is a fault of the access, not of a page that is not there",
         Verdict::of(code(store) == Some(ACCERR) && code(none) == Some(MAPERR)),
@@ -83,11 +92,13 @@ fn prove(_: &Lab) -> Result<Finding> {
             code_name(code(none))
         ),
     )
+    .said_in(&[Document::Reference.section("0.8, Access Control & Protection")])
     .statement(
         "The kernel then kills the process",
         Verdict::of(by_default.killed == Some(Signal::SIGSEGV)),
         format!("without a handler: {}", ended(&by_default)),
     )
+    .said_in(&[Document::Reference.section("0.8, Access Control & Protection")])
     .statement(
         "It does so usually, not always",
         Verdict::of(mended.went_on && mended.told.is_some()),
@@ -96,6 +107,7 @@ fn prove(_: &Lab) -> Result<Finding> {
             ended(&mended)
         ),
     )
+    .said_in(&[Document::Reference.section("0.8, Access Control & Protection")])
     .table(pair.table())
     .table(table(&tries))
     .instead(

@@ -20,7 +20,11 @@ use std::{path::Path, thread::sleep, time::Duration};
 pub const CLAIM: Claim = Claim {
     id: "E10",
     title: "VFIO: a driver in user space",
-    sources: &[Document::Memory.section("")],
+    sources: &[
+        Document::Memory.section("14, Overview"),
+        Document::Memory.section("18, Memory-Mapped I/O & DMA"),
+        Document::Memory.section("21, Interview Prep, Q15"),
+    ],
     says: "With an IOMMU, VFIO gives a program safe, direct DMA without a kernel driver: the device only reaches memory that \
            the program has registered.",
     needs: &[
@@ -246,9 +250,10 @@ fn judge(
     let registered = regions.iter().filter(|one| one.told.is_ok()).count();
     let right = regions.iter().all(|one| one.seen != Some(false));
     Ok(Finding::new(format!(
-        "the program moved {} bytes, and 0 where it had registered nothing; {registered} of {} kinds of driver's mappings \
+        "the program moved {} bytes, {} where it had registered nothing; {registered} of {} kinds of a driver's mappings \
          can be registered",
         if moved { bytes() } else { 0 },
+        if stopped.unchanged { "none" } else { "others" },
         regions.len()
     ))
     .statement(
@@ -258,7 +263,7 @@ fn judge(
     )
     .statement(
         "It needs no driver in the kernel",
-        Verdict::of(driver == "vfio-pci"),
+        Verdict::of(moved && driver == "vfio-pci"),
         format!("none that knows the device: it is bound to {driver}, and all registers were set by this program"),
     )
     .statement(
@@ -269,12 +274,16 @@ fn judge(
             None => "the log has no line of an IOMMU's fault".to_owned(),
         },
     )
+    .said_in(&[
+        Document::Memory.section("18, Memory-Mapped I/O & DMA"),
+        Document::Memory.section("21, Interview Prep, Q15"),
+    ])
     .statement(
         "Memory that a driver has mapped into the program can be registered, too",
-        Verdict::Confirmed.if_else(registered == regions.len(), match registered {
-            0 => Verdict::Refuted,
-            _ => Verdict::Config,
-        }),
+        match right && registered > 0 {
+            true => Verdict::Confirmed.if_else(registered == regions.len(), Verdict::Config),
+            false => Verdict::Refuted,
+        },
         format!(
             "{registered} of {} kinds of mappings, {}",
             regions.len(),
@@ -284,6 +293,7 @@ fn judge(
             }
         ),
     )
+    .asked_here()
     .table(table(regions))
     .instead(
         "VFIO pins the pages of what is registered, as get_user_pages() gives them. A mapping made of pages (vm_insert_page(), \
