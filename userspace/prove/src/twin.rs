@@ -8,6 +8,7 @@ use nix::{
     libc,
     sys::{
         mman::{mmap_anonymous, munmap, MapFlags, ProtFlags},
+        signal::{kill, Signal},
         wait::waitpid,
     },
     unistd::{fork, ForkResult, Pid},
@@ -21,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-/// Where a document has both programs be.
+/// The address that both programs use in a document's example.
 const ADDRESS: usize = 0x0804_8000;
 /// A child that is silent for so long is stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -121,8 +122,9 @@ impl Twin {
 
 impl Drop for Twin {
     fn drop(&mut self) {
-        // It ends when nobody speaks to it any more.
+        // It would end when nobody speaks to it any more, unless it is stuck.
         self.line = None;
+        let _ = kill(self.pid, Signal::SIGKILL);
         let _ = waitpid(self.pid, None);
     }
 }
