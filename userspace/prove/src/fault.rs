@@ -11,7 +11,7 @@ use nix::{
         signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal},
         wait::{waitpid, WaitStatus},
     },
-    unistd::{fork, pipe, ForkResult},
+    unistd::{alarm, fork, pipe, ForkResult},
 };
 use std::{
     fs::File,
@@ -57,7 +57,7 @@ const NOT_MENDED: i32 = 4;
 
 /// Has a child access an address of its memory, which is that of this process at the time.
 ///
-/// The process must have one thread.
+/// The process must have one thread. A child that does not come to an end is ended after ten seconds.
 pub fn provoke(access: Access, address: usize, answer: Answer) -> Result<Outcome> {
     let (ours, theirs) = pipe()?;
     // SAFETY: The process has one thread, so the child may do what it likes; it leaves by `_exit`.
@@ -107,6 +107,8 @@ static MENDED: AtomicUsize = AtomicUsize::new(0);
 /// In the child: decides what a signal does.
 fn prepare(answer: Answer, pipe: RawFd) -> Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    // A handler whose page faults again would go on for ever.
+    alarm::set(10);
     PIPE.store(pipe, Ordering::Relaxed);
     if answer == Answer::Mend {
         MENDED.store(page_bytes(), Ordering::Relaxed);

@@ -257,7 +257,12 @@ impl Vfio {
     }
 
     /// Registers this program's memory from `addr` on: the device has it from `bus` on.
-    pub fn map(&self, addr: usize, bytes: usize, bus: u64) -> Result<(), Errno> {
+    ///
+    /// # Safety
+    ///
+    /// Until it is taken back by [`unmap`](Self::unmap), or `self` is dropped, the device may write there at any
+    /// time: nobody may hold a reference to that memory. (It may be unmapped: its pages are pinned meanwhile.)
+    pub unsafe fn map(&self, addr: usize, bytes: usize, bus: u64) -> Result<(), Errno> {
         let mut map = MapDma {
             argsz: size_of::<MapDma>() as u32,
             flags: READ_AND_WRITE,

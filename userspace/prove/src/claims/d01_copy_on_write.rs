@@ -16,7 +16,11 @@ use std::{fs::File, os::unix::fs::FileExt as _};
 pub const CLAIM: Claim = Claim {
     id: "D1",
     title: "Copy-on-write",
-    sources: &[Document::Walkthrough.section(""), Document::Memory.section("")],
+    sources: &[
+        Document::Walkthrough.section("5, User mappings"),
+        Document::Memory.section("16, Copy-on-Write"),
+        Document::Memory.section("21, Interview Prep, Q11"),
+    ],
     says: "fork() copies no pages: parent and child share them, read-only, each counted twice. The first store faults and \
            gets a copy; whoever is left alone with a page has its entry made writable again.",
     needs: &[Need::Module("mapwright_inspect")],
@@ -161,9 +165,12 @@ fn judge(moments: &[Moment], allocated: u64, copied: usize) -> Result<Finding> {
     let needs_none = child.parent.writable && parent.faults == Some(0);
     let kept = parent.parent.pfn == first.parent.pfn && parent.parent.writable;
     let faults = |moment: &Moment| plural(moment.faults.unwrap_or(0), "fault");
+    let copies = |copies: bool| if copies { "copies" } else { "does not copy" };
     Ok(Finding::new(format!(
-        "the child's store copies ({}); the last owner's is {} that copies nothing",
+        "the child's store {} the page ({}); the last owner's {} it ({})",
+        copies(own.pfn != first.parent.pfn),
         faults(child),
+        copies(parent.parent.pfn != first.parent.pfn),
         faults(parent)
     ))
     .statement(
@@ -175,6 +182,10 @@ fn judge(moments: &[Moment], allocated: u64, copied: usize) -> Result<Finding> {
             writable(shared.writable)
         ),
     )
+    .said_in(&[
+        Document::Memory.section("16, Copy-on-Write"),
+        Document::Memory.section("21, Interview Prep, Q11"),
+    ])
     .statement(
         "Each shared page is counted twice",
         Verdict::of(counted),
@@ -183,6 +194,7 @@ fn judge(moments: &[Moment], allocated: u64, copied: usize) -> Result<Finding> {
             first.references, forked.references, first.mapped, forked.mapped
         ),
     )
+    .said_in(&[Document::Memory.section("16, Copy-on-Write")])
     .statement(
         "fork() itself copies no page",
         Verdict::of(allocated < PAGES as u64 / 4),
@@ -191,13 +203,19 @@ fn judge(moments: &[Moment], allocated: u64, copied: usize) -> Result<Finding> {
             plural(allocated, "page")
         ),
     )
+    .said_in(&[
+        Document::Memory.section("14, Overview"),
+        Document::Memory.section("16, Copy-on-Write"),
+    ])
     .statement(
         "The first store is a fault, after which who stored has a writable copy, and the other one reference less",
         Verdict::of(child.faults == Some(1) && is_copy && left),
         format!(
-            "{}, frame {:#x} with {copied} other bytes of the page; the old frame is mapped once",
+            "{}, frame {:#x} with {copied} other bytes of the page; the old frame: references {}, mapped {}",
             faults(child),
-            own.pfn
+            own.pfn,
+            child.references,
+            child.mapped
         ),
     )
     .statement(
@@ -209,6 +227,10 @@ fn judge(moments: &[Moment], allocated: u64, copied: usize) -> Result<Finding> {
             faults(parent)
         ),
     )
+    .said_in(&[
+        Document::Memory.section("16, Copy-on-Write"),
+        Document::Memory.section("21, Interview Prep, Q11"),
+    ])
     .statement(
         "The last owner's store finds one reference, and only makes the entry writable",
         Verdict::of(kept && parent.faults == Some(1) && again.faults == Some(0)),
@@ -219,6 +241,7 @@ fn judge(moments: &[Moment], allocated: u64, copied: usize) -> Result<Finding> {
             faults(again)
         ),
     )
+    .said_in(&[Document::Memory.section("16, Copy-on-Write")])
     .table(table(moments))
     .instead(
         "Who copies only leaves a page: the kernel does not look for the entry of the owner that remains, so that one \

@@ -8,7 +8,7 @@ use crate::{
     lru_gen::{self, LruGen},
     page_cache::{self, ACTIVE, DIRTY},
     pin::Pinned,
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Shape, Source, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::page_bytes;
@@ -24,7 +24,13 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "D2",
     title: "Active and inactive pages",
-    sources: &[Document::Walkthrough.section(""), Document::Memory.section(""), Document::Overview.section("")],
+    sources: &[
+        Document::Walkthrough.section("7, File cache & writeback"),
+        Document::Memory.section("14, Overview"),
+        Document::Memory.section("17, Page Cache & LRU Reclaim"),
+        Document::Memory.section("21, Interview Prep, Q12"),
+        Document::Overview.section("8, Page Replacement & Swapping"),
+    ],
     says: "File pages begin on an inactive list; a second access promotes them to the active one, so that a scan of a large file \
            evicts none that are in use. Reclaim takes inactive pages, drops clean ones and writes dirty ones; active ones that \
            are not accessed are demoted.",
@@ -32,6 +38,13 @@ pub const CLAIM: Claim = Claim {
     shapes: &[Shape::Normal],
     prove,
 };
+
+/// Where the documents say what a second access does.
+const SECOND_ACCESS: &[Source] = &[
+    Document::Memory.section("17, Page Cache & LRU Reclaim"),
+    Document::Memory.section("19, Minimal C Demo"),
+    Document::Memory.section("21, Interview Prep, Q12"),
+];
 
 /// Of so many pages of the disk one is used twice, the others are scanned.
 const HOT_PART: usize = 16;
@@ -168,6 +181,13 @@ struct Dirty {
     written: u64,
 }
 
+impl Dirty {
+    /// Bytes of those that are gone, if each of them had to be written first.
+    fn must_be_written(&self) -> u64 {
+        place(self.dirty.saturating_sub(self.left))
+    }
+}
+
 fn dirty() -> Result<Dirty> {
     let _design = LruGen::switch(false)?;
     let disk = Disk::new()?;
@@ -239,25 +259,33 @@ fn judge(
     )
     .statement(
         "A new page begins on the inactive one",
-        Verdict::of(!lists.once && !nearly(lists.scanned_active, scanned())),
+        Verdict::of(!lists.once && nearly(scanned() - lists.scanned_active, scanned())),
         format!("{} pages that were read once are active", of_all(lists.scanned_active, scanned())),
     )
+    .said_in(SECOND_ACCESS)
     .statement(
         "The second access promotes it to the active one",
         Verdict::of(promoted),
         format!("{} that were read twice are active", of_all(lists.hot_active, hot())),
     )
+    .said_in(SECOND_ACCESS)
     .statement(
         "A scan does not evict pages in use: reclaim takes inactive ones",
         Verdict::of(nearly(lists.hot_left, hot())),
         format!("half was to be reclaimed: {}", survivors(lists)),
-    );
+    )
+    .said_in(&[
+        Document::Memory.section("17, Page Cache & LRU Reclaim"),
+        Document::Memory.section("21, Interview Prep, Q12"),
+    ]);
     if let Some(scene) = with_generations {
-        finding = finding.statement(
-            "Nor does it with generations (MGLRU)",
-            Verdict::Confirmed.if_else(nearly(scene.hot_left, hot()), Verdict::Config),
-            format!("half was to be reclaimed: {}", survivors(scene)),
-        );
+        finding = finding
+            .statement(
+                "Nor does it with generations (MGLRU)",
+                Verdict::Confirmed.if_else(nearly(scene.hot_left, hot()), Verdict::Config),
+                format!("half was to be reclaimed: {}", survivors(scene)),
+            )
+            .asked_here();
     }
     Ok(finding
         .statement(
@@ -269,9 +297,13 @@ fn judge(
                 of_all(lists.hot_at_end, hot())
             ),
         )
+        .said_in(&[
+            Document::Memory.section("17, Page Cache & LRU Reclaim"),
+            Document::Memory.section("20, Kernel Source Pointers"),
+        ])
         .statement(
             "Clean pages are dropped, dirty ones written back first",
-            Verdict::of(dirty.written > 0 && dirty.left < hot()),
+            Verdict::of(dirty.left < hot() && dirty.written >= dirty.must_be_written()),
             format!(
                 "of {} dirty pages {} KiB were written to the disk, and {} pages are left",
                 dirty.dirty,
@@ -279,6 +311,10 @@ fn judge(
                 dirty.left
             ),
         )
+        .said_in(&[
+            Document::Memory.section("17, Page Cache & LRU Reclaim"),
+            Document::Memory.section("20, Kernel Source Pointers"),
+        ])
         .statement(
             "Each memory cgroup has lists of its own",
             Verdict::of(nearly(
@@ -292,6 +328,10 @@ fn judge(
                 pages()
             ),
         )
+        .said_in(&[
+            Document::Walkthrough.section("7, File cache & writeback"),
+            Document::Walkthrough.section("10, NUMA, per-CPU, and memory control"),
+        ])
         .table(table(lists, with_generations))
         .instead(
             "With MGLRU, which distributions switch on, pages are in generations by the time when they were used last, and \

@@ -26,7 +26,10 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "D3",
     title: "Dirty pages and writeback",
-    sources: &[Document::Walkthrough.section(""), Document::Memory.section("")],
+    sources: &[
+        Document::Memory.section("17, Dirty Page Writeback Lifecycle"),
+        Document::Memory.section("21, Interview Prep, Q13"),
+    ],
     says: "write() stores to the page cache, marks pages dirty and returns without waiting. fsync() waits until they are on disk, \
            sync_file_range() writes a range without metadata, O_DIRECT goes past the page cache, so that data are on disk when \
            write() returns, and with O_SYNC each write() waits.",
@@ -203,10 +206,12 @@ fn judge(moments: &[Moment], writeback: usize, cache: bool) -> Result<Finding> {
         count => format!("{count} flushes"),
     };
     Ok(Finding::new(format!(
-        "write() of {} leaves {} dirty and writes nothing, fsync() writes the rest and flushes the disk's cache; with \
-         O_DIRECT {} went there, with {}",
+        "write() of {} leaves {} dirty and writes {} to the disk, fsync() {} with {}; with O_DIRECT {} went there, with {}",
         kib(all),
         plural(write.dirty, "page"),
+        kib(write.written.bytes),
+        kib(fsync.written.bytes),
+        flushes(fsync),
         kib(direct.written.bytes),
         flushes(direct)
     ))
@@ -229,32 +234,37 @@ fn judge(moments: &[Moment], writeback: usize, cache: bool) -> Result<Finding> {
             fsync.dirty
         ),
     )
+    .asked_here()
     .statement(
         "sync_file_range() writes a range, without metadata",
         Verdict::of(is_range && range.written.flushes == 0),
         format!(
-            "{} of {} went to the disk, {} pages stay dirty, and its cache was not flushed",
+            "{} of {} went to the disk with {}, {} stay dirty",
             kib(of_range),
             kib(all),
-            range.dirty
+            flushes(range),
+            plural(range.dirty, "page")
         ),
     )
+    .said_in(&[Document::Memory.section("17, Dirty Page Writeback Lifecycle")])
     .statement(
         "fsync() waits until all dirty pages are on disk",
         Verdict::of(is_flushed && fsync.dirty == 0),
-        format!("{} in {} ms, {}, no dirty page is left", kib(fsync.written.bytes), fsync.ms, flushes(fsync)),
+        format!("{} in {} ms, {}; {} dirty then", kib(fsync.written.bytes), fsync.ms, flushes(fsync), fsync.dirty),
     )
     .statement(
         "With O_SYNC each write() waits until the data have reached the disk",
         Verdict::of(synced.dirty == 0 && synced.written.bytes >= all && synced.written.flushes > 0),
         format!(
-            "{} pages are in the page cache, none dirty: {} in {} ms, {}",
+            "{} pages are in the page cache, {} of them dirty: {} in {} ms, {}",
             synced.cached,
+            synced.dirty,
             kib(synced.written.bytes),
             synced.ms,
             flushes(synced)
         ),
     )
+    .said_in(&[Document::Memory.section("17, Dirty Page Writeback Lifecycle")])
     .statement(
         "O_DIRECT goes past the page cache",
         Verdict::of(past_cache),
@@ -264,11 +274,12 @@ fn judge(moments: &[Moment], writeback: usize, cache: bool) -> Result<Finding> {
         "With O_DIRECT the data are on disk when write() returns, and nothing is left to flush",
         Verdict::of(direct.written.bytes == all && (direct.written.flushes > 0 || after.written.flushes == 0)),
         format!(
-            "the disk has a cache, which write() did not have flushed ({}); fsync() does ({})",
+            "the disk has a cache of its own: {} by write(), {} by the fsync() after it",
             flushes(direct),
             flushes(after)
         ),
     )
+    .said_in(&[Document::Memory.section("21, Interview Prep, Q13")])
     .table(table(moments))
     .instead(
         "O_DIRECT means past the kernel's cache, not past the disk's: without O_DSYNC or fsync() what it wrote may be lost \

@@ -23,7 +23,11 @@ use std::{
 pub const CLAIM: Claim = Claim {
     id: "D4",
     title: "Swap",
-    sources: &[Document::Walkthrough.section(""), Document::Reference.section(""), Document::Overview.section("")],
+    sources: &[
+        Document::Walkthrough.section("7, File cache & writeback"),
+        Document::Reference.section("C, malloc()"),
+        Document::Overview.section("8, Page Replacement & Swapping"),
+    ],
     says: "When memory runs low, kswapd evicts anonymous pages in the background: they are written to swap, and a touch brings \
            them back by a major fault. vmstat counts both.",
     needs: &[],
@@ -221,8 +225,9 @@ fn judge(rounds: &[Round], short: &Short) -> Result<Finding> {
             short.counted.get("pgscan_direct")
         ),
     )
+    .said_in(&[Document::Overview.section("8, Page Replacement & Swapping")])
     .statement(
-        "The page is on the swap device, and no longer in memory",
+        "The page is on the swap device, and no longer mapped",
         Verdict::of(all(|round| round.swapped * 10 >= PAGES * 9 && round.places == round.swapped)),
         format!(
             "of {PAGES} pages {} have an entry that tells a place of their own on {}",
@@ -230,20 +235,30 @@ fn judge(rounds: &[Round], short: &Short) -> Result<Finding> {
             plural(zram.devices, "device")
         ),
     )
+    .said_in(&[
+        Document::Walkthrough.section("7, File cache & writeback"),
+        Document::Overview.section("8, Page Replacement & Swapping"),
+    ])
     .statement(
         "A touch is a major fault, which brings it back",
         Verdict::of(all(|round| round.major > 0 && round.back == PAGES)),
         rounds
             .iter()
-            .map(|round| format!("{}: {} major faults, {} minor, all as they were", round.swap, round.major, round.minor))
+            .map(|round| format!("{}: {}, {} minor, all as they were", round.swap, plural(round.major, "major fault"), round.minor))
             .collect::<Vec<_>>()
             .join("; "),
     )
+    .said_in(&[
+        Document::Walkthrough.section("5, User mappings"),
+        Document::Walkthrough.section("7, File cache & writeback"),
+        Document::Reference.section("3, Pages & Page Tables"),
+    ])
     .statement(
         "vmstat counts pages that are swapped out and in",
         Verdict::of(all(|round| round.out >= round.swapped as u64 && round.into >= round.swapped as u64)),
         format!("pswpout {} and pswpin {} for {} pages", zram.out, zram.into, zram.swapped),
     )
+    .said_in(&[Document::Overview.section("8, Page Replacement & Swapping")])
     .table(table(rounds))
     .table(counters(short));
     Ok(finding.instead(

@@ -20,7 +20,10 @@ use std::{fs, fs::OpenOptions, os::fd::AsFd as _};
 pub const CLAIM: Claim = Claim {
     id: "D5",
     title: "Transparent huge pages and hugetlbfs",
-    sources: &[Document::Walkthrough.section(""), Document::Memory.section("")],
+    sources: &[
+        Document::Walkthrough.section("6, Page tables & huge pages"),
+        Document::Memory.section("10, Virtual Memory & Paging"),
+    ],
     says: "Anonymous memory gets pages of 2 MB by itself where the kernel finds some (THP). Those of hugetlbfs, of 2 MB or 1 GB, \
            are set aside beforehand, and stay in memory.",
     needs: &[
@@ -233,7 +236,7 @@ fn judge(seen: &[Seen], beyond: bool) -> Result<Finding> {
         "Anonymous memory gets a page of 2 MB, which the PMD's entry maps",
         huge(asked),
         format!(
-            "{} for {}, of which smaps tells as AnonHugePages; the walk ends at the {}",
+            "{}; smaps counts {} as AnonHugePages; the walk ends at the {}",
             plural(asked.faults, "fault"),
             size(asked.transparent),
             asked.level.name()
@@ -250,6 +253,7 @@ fn judge(seen: &[Seen], beyond: bool) -> Result<Finding> {
             size(plain.page)
         ),
     )
+    .said_in(&[Document::Memory.section("10, Virtual Memory & Paging")])
     .statement(
         "That is opportunistic: where none can be had, small pages do",
         Verdict::of(!full.is_huge() && full.page < block_size()),
@@ -258,6 +262,7 @@ fn judge(seen: &[Seen], beyond: bool) -> Result<Finding> {
             size(full.page)
         ),
     )
+    .said_in(&[Document::Walkthrough.section("6, Page tables & huge pages")])
     .statement(
         "hugetlbfs has pages of 2 MB",
         match pooled.is_huge() && file.is_huge() {

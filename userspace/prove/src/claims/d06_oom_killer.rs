@@ -15,7 +15,11 @@ use std::{thread::sleep, time::Duration};
 pub const CLAIM: Claim = Claim {
     id: "D6",
     title: "The OOM killer",
-    sources: &[Document::Memory.section(""), Document::Overview.section("")],
+    sources: &[
+        Document::Memory.section("5, Kernel Source Pointers"),
+        Document::Memory.section("6, Interview Prep, Q3"),
+        Document::Overview.section("12, Common Memory-Related Issues"),
+    ],
     says: "When memory is exhausted, which is when all zones are below their min watermark, the OOM killer selects a process and \
            kills it.",
     needs: &[],
@@ -52,13 +56,25 @@ fn prove(_: &Lab) -> Result<Finding> {
     .statement(
         "When memory is exhausted, the kernel kills a process",
         Verdict::of(usual.counted > 0 && usual.first != Victim::Nobody),
-        format!("memory.events counts {} and {} killed", usual.counted, spared.counted),
+        format!("memory.events counts {} and {} killed in the two tries", usual.counted, spared.counted),
     )
+    .said_in(&[
+        Document::Memory.section("6, Interview Prep, Q3"),
+        Document::Reference.section("4, Kernel Memory Leaks"),
+        Document::Overview.section("12, Common Memory-Related Issues"),
+    ])
     .statement(
         "It comes when all zones are below their min watermark",
-        Verdict::Refuted.if_else(usual.counted > 0 && usual.above > 0, Verdict::Confirmed),
+        match usual.counted {
+            0 => Verdict::NotTestableHere,
+            _ => Verdict::of(usual.above == 0),
+        },
         format!("before that step {} of {} zones had more than min free", usual.above, usual.zones),
     )
+    .said_in(&[
+        Document::Memory.section("5, Kernel Source Pointers"),
+        Document::Memory.section("6, Interview Prep, Q3"),
+    ])
     .statement(
         "It selects its victim",
         Verdict::of(largest && chosen),
@@ -70,13 +86,14 @@ fn prove(_: &Lab) -> Result<Finding> {
             spared.told()
         ),
     )
+    .said_in(&[Document::Memory.section("5, Kernel Source Pointers")])
     .table(table(&[&usual, &spared]))
     .table(log)
     .instead(
         "A memory cgroup that has reached its memory.max, and from which nothing can be reclaimed, is enough: a process of \
          it is killed while the machine has memory. In the whole machine it is the last resort after direct reclaim and \
-         compaction. Whoever has most memory and swap, with what oom_score_adj adds, is chosen; and somebody else, too, if that is not enough or \
-         not soon enough.",
+         compaction. Whoever has most memory and swap, with what oom_score_adj adds, is chosen; and somebody else, too, if \
+         that is not enough or not soon enough.",
     ))
 }
 

@@ -4,7 +4,7 @@
 
 use crate::{
     anonymous::Anonymous, cgroup::Cgroup, finding::plural, pin::Pinned, swap::Swap, Claim,
-    Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Document, Finding, Lab, Need, Shape, Source, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -19,7 +19,12 @@ use std::{collections::BTreeSet, hint::black_box};
 pub const CLAIM: Claim = Claim {
     id: "D8",
     title: "malloc() is lazy, kmalloc() is not",
-    sources: &[Document::Walkthrough.section(""), Document::Reference.section("")],
+    sources: &[
+        Document::Walkthrough.section("5, User mappings"),
+        Document::Memory.section("14, Overview"),
+        Document::Reference.section("4, Kernel Memory: Eager"),
+        Document::Reference.section("C, malloc()"),
+    ],
     says: "malloc() returns addresses without memory, whose entries in the page table are marked to trap: each page is faulted in \
            when it is touched. kmalloc() has memory at once. A program's pages may be paged out, the kernel's never.",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_inspect")],
@@ -238,6 +243,13 @@ fn pressed(kernel: &Kernel) -> Result<Pressed> {
     Ok(pressed)
 }
 
+/// Where the documents say that a fault gives a page memory.
+const GIVES_MEMORY: [Source; 3] = [
+    Document::Walkthrough.section("5, User mappings"),
+    Document::Memory.section("14, Overview"),
+    Document::Memory.section("15, Key Data Structures"),
+];
+
 fn judge(
     stages: &[Stage],
     entry: &str,
@@ -251,46 +263,66 @@ fn judge(
     // malloc() may have notes of its own in two of them.
     let is_lazy = at_first.entries <= 2 && stored.entries == PAGES;
     let each = |stage: &Stage| stage.minor + 8 >= PAGES as u64;
-    let zero = loaded.entries == PAGES && loaded.frames <= 2;
     let frames: BTreeSet<_> = kernel.frames.iter().collect();
     let at_once = frames.len() as u64 == KERNEL_PAGES;
     Ok(Finding::new(format!(
         "malloc() of {PAGES} pages has {}, kmalloc() of {KERNEL_PAGES} has {}; {} of {PROGRAM_PAGES} pages of the \
-         program went to swap, none of the kernel's",
+         program went to swap, and the kernel's {}",
         plural(at_first.frames, "frame"),
         frames.len(),
-        pressed.swapped
+        pressed.swapped,
+        match pressed.kernel_is_there {
+            true => "stayed",
+            false => "did not stay",
+        }
     ))
     .statement(
         "malloc() gives addresses without memory",
         Verdict::of(is_lazy),
         format!("{} of {PAGES} pages have a frame when it returns", at_first.entries),
     )
+    .said_in(&[
+        Document::Memory.section("14, Overview"),
+        Document::Reference.section("4, Kernel Memory: Eager"),
+        Document::Reference.section("C, malloc()"),
+    ])
     .statement(
         "The page table's entries are marked, so that an access traps",
         Verdict::Refuted.if_else(entry.ends_with(" 0x0"), Verdict::Confirmed),
         entry,
     )
+    .said_in(&[Document::Reference.section("4, Kernel Memory: Eager")])
     .statement(
         "The first access to a page is a minor fault",
         Verdict::of(each(loaded) && loaded.major + stored.major == 0),
         format!("{} minor faults, {} major, for {PAGES} loads", loaded.minor, loaded.major),
     )
+    .said_in(&[Document::Reference.section("4, Kernel Memory: Eager")])
     .statement(
-        "That fault gives the page memory",
-        Verdict::Refuted.if_else(zero && each(stored) && stored.frames == PAGES, Verdict::Confirmed),
+        "The first access gives the page memory, if it is a load",
+        Verdict::of(loaded.frames == PAGES),
         format!(
-            "after a load of each, {PAGES} entries have {}; stores take {} faults more, and give {} frames",
-            plural(loaded.frames, "frame"),
-            stored.minor,
-            stored.frames
+            "after a load of each, {} entries have {}",
+            loaded.entries,
+            plural(loaded.frames, "frame")
         ),
     )
+    .said_in(&GIVES_MEMORY)
+    .statement(
+        "A store gives the page memory",
+        Verdict::of(stored.frames == PAGES),
+        format!("stores take {} faults more, and then there are {} frames", stored.minor, stored.frames),
+    )
+    .said_in(&GIVES_MEMORY)
     .statement(
         "kmalloc() has memory at once",
         Verdict::of(at_once),
         format!("{} frames of {KERNEL_PAGES} when it returns", frames.len()),
     )
+    .said_in(&[
+        Document::Reference.section("4, Kernel Memory: Eager"),
+        Document::Reference.section("C, malloc()"),
+    ])
     .statement(
         "A program's pages may be paged out",
         Verdict::of(pressed.swapped > 0),
@@ -299,6 +331,7 @@ fn judge(
             pressed.swapped
         ),
     )
+    .said_in(&[Document::Reference.section("C, malloc()")])
     .statement(
         "The kernel's never are",
         Verdict::of(pressed.kernel_is_there),
@@ -307,6 +340,10 @@ fn judge(
             false => "some have other frames or contents than before",
         },
     )
+    .said_in(&[
+        Document::Reference.section("4, Kernel Memory: Eager"),
+        Document::Reference.section("C, malloc()"),
+    ])
     .table(table(stages))
     .instead(format!(
         "Nothing is marked: where no entry is, each access faults, and the VMA tells what is to be there. A load maps \

@@ -6,7 +6,7 @@ use crate::{
     anonymous::Anonymous,
     fault::{provoke, Access, Answer, Outcome},
     pin::Pinned,
-    twin::{Mapped, Twin},
+    same_address::{Mapped, Other},
     Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
@@ -23,7 +23,10 @@ use std::{ffi::c_void, ptr::NonNull};
 pub const CLAIM: Claim = Claim {
     id: "D9",
     title: "Isolation of processes",
-    sources: &[Document::Reference.section("")],
+    sources: &[
+        Document::Reference.section("0.2, Physical vs Virtual Addresses"),
+        Document::Reference.section("0.8, Access Control & Protection"),
+    ],
     says: "Two processes may use one virtual address for different frames. A page table's entry says what is allowed there; a \
            store to a read-only page is a fault, for which the kernel usually kills the process.",
     needs: &[Need::Module("mapwright_inspect")],
@@ -69,11 +72,17 @@ fn prove(_: &Lab) -> Result<Finding> {
             pair.ours.root, pair.theirs.root
         ),
     )
+    .said_in(&[Document::Reference.section("0.2, Physical vs Virtual Addresses")])
     .statement(
         "A page's entry says whether it may be loaded from, stored to and run, and the processor keeps to it",
         Verdict::of(as_said == all),
         format!("{as_said} of {all} accesses are allowed and refused as the entry says"),
     )
+    .said_in(&[
+        Document::Reference.section("0.8, Access Control & Protection"),
+        Document::Overview.section("2, Address Spaces"),
+        Document::Overview.section("5, Page Tables"),
+    ])
     .statement(
         "A store to a read-only page is a fault of the access, not of a page that is not there",
         Verdict::of(code(store) == Some(ACCERR) && code(none) == Some(MAPERR)),
@@ -83,11 +92,13 @@ fn prove(_: &Lab) -> Result<Finding> {
             code_name(code(none))
         ),
     )
+    .said_in(&[Document::Reference.section("0.8, Access Control & Protection")])
     .statement(
         "The kernel then kills the process",
         Verdict::of(by_default.killed == Some(Signal::SIGSEGV)),
         format!("without a handler: {}", ended(&by_default)),
     )
+    .said_in(&[Document::Reference.section("0.8, Access Control & Protection")])
     .statement(
         "It does so usually, not always",
         Verdict::of(mended.went_on && mended.told.is_some()),
@@ -96,6 +107,7 @@ fn prove(_: &Lab) -> Result<Finding> {
             ended(&mended)
         ),
     )
+    .said_in(&[Document::Reference.section("0.8, Access Control & Protection")])
     .table(pair.table())
     .table(table(&tries))
     .instead(
@@ -117,18 +129,18 @@ struct Pair {
 
 impl Pair {
     fn new(inspector: &Inspector) -> Result<Self> {
-        let twin = Twin::start(THEIRS)?;
+        let other_process = Other::start(THEIRS)?;
         let mine = Mapped::new()?;
         ensure!(
-            mine.addr() == twin.addr(),
+            mine.addr() == other_process.addr(),
             "the two got different addresses: {:#x} and {:#x}",
             mine.addr(),
-            twin.addr()
+            other_process.addr()
         );
         mine.store(OURS);
-        let theirs = twin.load()?;
+        let theirs = other_process.load()?;
         let walk = |whose, address: usize| inspector.walk(whose, address as u64);
-        let other = Target::Process(twin.pid());
+        let other = Target::Process(other_process.pid());
         // Both have run it.
         let code = Mapped::new as *const () as usize;
         Ok(Self {

@@ -8,6 +8,7 @@ use nix::{
     libc,
     sys::{
         mman::{mmap_anonymous, munmap, MapFlags, ProtFlags},
+        signal::{kill, Signal},
         wait::waitpid,
     },
     unistd::{fork, ForkResult, Pid},
@@ -21,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-/// Where a document has both programs be.
+/// The address that both programs use in a document's example.
 const ADDRESS: usize = 0x0804_8000;
 /// A child that is silent for so long is stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -62,13 +63,13 @@ impl Drop for Mapped {
 }
 
 /// A child with such a page of its own, until this is dropped.
-pub struct Twin {
+pub struct Other {
     pid: Pid,
     line: Option<UnixStream>,
     addr: usize,
 }
 
-impl Twin {
+impl Other {
     /// Starts it; it stores this byte. The process must have one thread, and no such page yet.
     pub fn start(byte: u8) -> Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
@@ -84,15 +85,15 @@ impl Twin {
             }
         };
         drop(theirs);
-        let mut twin = Self {
+        let mut other_process = Self {
             pid,
             line: Some(ours),
             addr: 0,
         };
         let mut addr = [0; 8];
-        twin.line()?.read_exact(&mut addr)?;
-        twin.addr = usize::try_from(u64::from_ne_bytes(addr))?;
-        Ok(twin)
+        other_process.line()?.read_exact(&mut addr)?;
+        other_process.addr = usize::try_from(u64::from_ne_bytes(addr))?;
+        Ok(other_process)
     }
 
     /// Its number.
@@ -119,10 +120,11 @@ impl Twin {
     }
 }
 
-impl Drop for Twin {
+impl Drop for Other {
     fn drop(&mut self) {
-        // It ends when nobody speaks to it any more.
+        // It would end when nobody speaks to it any more, unless it is stuck.
         self.line = None;
+        let _ = kill(self.pid, Signal::SIGKILL);
         let _ = waitpid(self.pid, None);
     }
 }
