@@ -96,7 +96,7 @@ impl Finding {
     }
 
     /// The same, whose statements are from these places where they do not say otherwise.
-    pub(crate) fn from_all(mut self, sources: &[Source]) -> Self {
+    pub(crate) fn with_sources(mut self, sources: &[Source]) -> Self {
         for statement in &mut self.statements {
             if statement.source.is_empty() {
                 statement.source = joined(sources);

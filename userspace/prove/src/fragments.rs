@@ -3,12 +3,14 @@
 //! Memory of which most pages were freed, here and there, and pages in it that cannot be moved.
 
 use crate::anonymous::Anonymous;
-use anyhow::{ensure, Context as _, Result};
+use anyhow::{bail, ensure, Context as _, Result};
 use mapwright::{block_size, page_bytes, page_size, pagemap_pfns};
 use nix::{errno::Errno, libc, unistd::pipe};
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::{AsRawFd as _, OwnedFd},
+    thread,
+    time::Duration,
 };
 
 /// What remains of memory of which most pages were freed.
@@ -57,15 +59,25 @@ impl Fragments {
 
     /// The frames of the pages that remain.
     pub fn frames(&self) -> Result<Vec<Frame>> {
+        // One that is just being moved has none.
+        for _ in 0..50 {
+            if let Some(frames) = self.frames_now()? {
+                return Ok(frames);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        bail!("a page that was touched is gone")
+    }
+
+    fn frames_now(&self) -> Result<Option<Vec<Frame>>> {
         let pfns = pagemap_pfns(self.memory.addr(), self.memory.len() / page_bytes())?;
         let frame = |at: usize| {
-            let pfn = pfns.get(at).copied().flatten();
-            Ok(Frame {
-                pfn: pfn.context("a page that was touched is gone")?,
+            Some(Frame {
+                pfn: pfns.get(at).copied().flatten()?,
                 pinned: self.pinned.contains(&at),
             })
         };
-        self.places().map(frame).collect()
+        Ok(self.places().map(frame).collect())
     }
 
     /// How many physical blocks these are in.

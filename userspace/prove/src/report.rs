@@ -37,7 +37,7 @@ pub struct Record {
 impl Record {
     /// What was found of `claim`.
     pub fn new(claim: &Claim, finding: Finding) -> Self {
-        let finding = finding.from_all(claim.sources);
+        let finding = finding.with_sources(claim.sources);
         Self {
             id: claim.id.to_owned(),
             title: claim.title.to_owned(),

@@ -9,7 +9,7 @@ use crate::{
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     alloc::{AllocDevice, Allocator, Plan},
-    inspect::{Area, Inspector},
+    inspect::{Area, AreaRange, Inspector},
 };
 use std::ops::Range;
 
@@ -75,7 +75,7 @@ fn prove(_: &Lab) -> Result<Finding> {
             what: "ioremaps",
             said: 0xe000_0000..0xf000_0000,
             seen_in: "/proc/vmallocinfo",
-            addresses: ioremaps()?,
+            addresses: ioremaps(&direct)?,
         },
         Kind {
             says: "Memory of kmalloc() is from 0xC0000000 to 0xE0000000",
@@ -161,11 +161,14 @@ fn modules() -> Result<Vec<u64>> {
     Ok(found.filter(|address| *address != 0).collect())
 }
 
-fn ioremaps() -> Result<Vec<u64>> {
+/// Mappings of devices: memory for devices (CMA), which is in the direct map, is told in the same way.
+fn ioremaps(direct: &AreaRange) -> Result<Vec<u64>> {
     let areas = vmallocinfo::read()?.into_iter();
-    Ok(areas
+    let starts = areas
         .filter(|area| area.phys.is_some())
-        .filter_map(|area| area.start)
+        .filter_map(|area| area.start);
+    Ok(starts
+        .filter(|start| !(direct.start..=direct.last).contains(start))
         .collect())
 }
 

@@ -73,8 +73,8 @@ fn prove(lab: &Lab) -> Result<Finding> {
         .table(table)
         .fact("bytes", value.unwrap_or(0))
         .instead(
-            "1024 is the kernel's own choice for most 32-bit architectures, and more where a plugin of the compiler or \
-             KASAN makes frames larger; for 64-bit ones it is 2048.",
+            "The kernel's own choice goes by the size of a pointer, and by what the compiler adds to a frame (KASAN, some plugins): \
+             2048 for 64-bit architectures; 1024 was that for 32-bit ones, and Debian's kernel for 32-bit ARM has 1280.",
         ))
 }
 

@@ -94,7 +94,7 @@ fn tree() -> Result<Vec<Range>> {
 fn big_endian(bytes: &[u8]) -> u64 {
     bytes
         .iter()
-        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+        .fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }
 
 /// memblock's lists.
