@@ -62,6 +62,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     let mut failed = Vec::new();
     for claim in &chosen {
+        if let Some(seconds) = claim.seconds() {
+            eprintln!("{} may take {seconds} s", claim.id);
+        }
         match lab.prove(claim) {
             Ok(record) => {
                 match args.json {

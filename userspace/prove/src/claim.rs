@@ -25,6 +25,14 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// How many seconds the experiment may take, if it is long.
+    pub fn seconds(&self) -> Option<u32> {
+        self.needs.iter().find_map(|need| match need {
+            Need::Seconds(seconds) => Some(*seconds),
+            _ => None,
+        })
+    }
+
     /// Whether `choice` is this claim, or the part that it is in: `B4`, `b4`, `B`.
     pub fn is_in(&self, choice: &str) -> bool {
         let part = self.id.trim_end_matches(|c: char| c.is_ascii_digit());

@@ -20,6 +20,8 @@ pub enum Need {
     BootParameter(&'static str),
     /// A file of the kernel's, and what makes it be there.
     File(&'static str, &'static str),
+    /// Patience: it fills memory, or waits for the kernel's own threads, for so many seconds in an emulated machine.
+    Seconds(u32),
 }
 
 impl Need {
@@ -51,6 +53,7 @@ impl Need {
             Self::File(path, from) => {
                 (!Path::new(path).exists()).then(|| format!("{path} is not there: it needs {from}"))
             }
+            Self::Seconds(_) => None,
         }
     }
 }

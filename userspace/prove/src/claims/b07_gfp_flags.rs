@@ -25,7 +25,7 @@ pub const CLAIM: Claim = Claim {
     ],
     says: "GFP_KERNEL may sleep and GFP_ATOMIC may not; GFP_DMA gives memory below 16 MB, GFP_DMA32 below 4 GB, \
            GFP_HIGHUSER high memory.",
-    needs: &[Need::Module("mapwright_alloc"), Need::Cpus(2)],
+    needs: &[Need::Module("mapwright_alloc"), Need::Cpus(2), Need::Seconds(60)],
     shapes: &[Shape::Normal, Shape::AboveFourGib, Shape::DebugKernel],
     prove,
 };

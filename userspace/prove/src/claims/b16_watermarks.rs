@@ -21,7 +21,7 @@ pub const CLAIM: Claim = Claim {
     says: "Each zone has three watermarks. Below high, kswapd is woken and reclaims in the background; below \
            low, who allocates must reclaim itself; below min, the OOM killer comes or the allocation \
            fails.",
-    needs: &[Need::Cpus(2)],
+    needs: &[Need::Cpus(2), Need::Seconds(60)],
     shapes: &[Shape::Normal, Shape::AboveFourGib],
     prove,
 };

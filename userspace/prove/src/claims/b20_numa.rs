@@ -22,7 +22,7 @@ pub const CLAIM: Claim = Claim {
     ],
     says: "Each node has lists of free pages of its own. Memory comes from the node that the processor is \
            in, and when that has none left, from the others.",
-    needs: &[Need::Module("mapwright"), Need::Nodes(2)],
+    needs: &[Need::Module("mapwright"), Need::Nodes(2), Need::Seconds(60)],
     shapes: &[Shape::Numa],
     prove,
 };

@@ -34,7 +34,7 @@ pub const CLAIM: Claim = Claim {
     says: "File pages begin on an inactive list; a second access promotes them to the active one, so that a scan of a large file \
            evicts none that are in use. Reclaim takes inactive pages, drops clean ones and writes dirty ones; active ones that \
            are not accessed are demoted.",
-    needs: &[Need::File("/proc/kpageflags", "CONFIG_PROC_PAGE_MONITOR")],
+    needs: &[Need::File("/proc/kpageflags", "CONFIG_PROC_PAGE_MONITOR"), Need::Seconds(60)],
     shapes: &[Shape::Normal],
     prove,
 };

@@ -6,7 +6,7 @@ use crate::{
     cgroup::Cgroup,
     glutton::Glutton,
     read::{log::Log, zoneinfo},
-    Claim, Document, Finding, Lab, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
 };
 use anyhow::{bail, ensure, Result};
 use nix::sys::signal::Signal;
@@ -22,7 +22,7 @@ pub const CLAIM: Claim = Claim {
     ],
     says: "When memory is exhausted, which is when all zones are below their min watermark, the OOM killer selects a process and \
            kills it.",
-    needs: &[],
+    needs: &[Need::Seconds(60)],
     shapes: &[Shape::Normal],
     prove,
 };

@@ -27,7 +27,7 @@ pub const CLAIM: Claim = Claim {
     sources: &[Document::Memory.section("17, Dirty Page Writeback Lifecycle")],
     says: "A thread of the kernel's writes dirty pages after dirty_expire (30 s), or when they exceed dirty_background_ratio \
            (10 %). When they reach dirty_ratio (20 %), the writer itself is throttled in balance_dirty_pages().",
-    needs: &[Need::File("/sys/kernel/tracing/events/writeback/balance_dirty_pages", "tracefs mounted there")],
+    needs: &[Need::File("/sys/kernel/tracing/events/writeback/balance_dirty_pages", "tracefs mounted there"), Need::Seconds(60)],
     shapes: &[Shape::Normal, Shape::Arm64],
     prove,
 };

@@ -30,6 +30,7 @@ pub const CLAIM: Claim = Claim {
     needs: &[
         Need::File("/proc/sys/vm/compact_memory", "CONFIG_COMPACTION"),
         Need::File(ENABLED, "CONFIG_TRANSPARENT_HUGEPAGE"),
+        Need::Seconds(60),
     ],
     shapes: &[Shape::Normal, Shape::Arm64],
     prove,

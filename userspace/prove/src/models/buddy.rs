@@ -48,6 +48,7 @@ const REASONS: [&str; 3] = [
 pub const NEEDS: &[Need] = &[
     Need::Module("mapwright_alloc"),
     Need::File("/proc/pagetypeinfo", "CONFIG_PROC_FS"),
+    Need::Seconds(60),
 ];
 
 /// What a try came to.

@@ -13,7 +13,7 @@ use crate::{
 use anyhow::{Context as _, Result};
 use mapwright_models::{watermark::EXAMPLE, Kind};
 
-pub const NEEDS: &[Need] = &[Need::Cpus(2)];
+pub const NEEDS: &[Need] = &[Need::Cpus(2), Need::Seconds(60)];
 const REASONS: [&str; 2] = [
     "The kernel rounds each of its steps when it computes watermarks: three pages more or less are called the same.",
     "A processor takes some pages at a time for its own list, so that the moment when a mark is crossed is known to \
