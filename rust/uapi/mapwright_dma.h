@@ -57,6 +57,9 @@
 /* Transfers that a file may have queued, and ended but not asked about. */
 #define MAPWRIGHT_DMA_MAX_QUEUED 64
 
+/* Files of a device that may have transfers in their queues at a time. */
+#define MAPWRIGHT_DMA_MAX_QUEUES 64
+
 /* Mappings that a file may have at a time, and buffers that it has imported. */
 #define MAPWRIGHT_DMA_MAX_MAPPINGS 64
 
@@ -140,7 +143,7 @@ struct mapwright_dma_info {
  * are that buffer; unknown flags or `map_call`; a range mapped as a page that is not in one), `ENOENT`
  * (this file has no such region or imported buffer), `EACCES` (the target is a buffer that can only be
  * read), `EBUSY` (the region is mapped, but not these bytes in this direction, or the CPU has them now),
- * `EAGAIN` ([`MAX_QUEUED`] are queued), `EBADF` (no eventfd), `EOPNOTSUPP` (the region cannot be mapped
+ * `EAGAIN` ([`MAX_QUEUED`] are queued), `ENOSPC` ([`MAX_QUEUES`] other files have queued some), `EBADF` (no eventfd), `EOPNOTSUPP` (the region cannot be mapped
  * that way), `EADDRNOTAVAIL` (see [`DmaMap`]), `EPERM` (see [`TRANSFER_RAW_TARGET`]), `ENODEV` (the device
  * is gone), `EINTR` (a signal came, see above), `EIO` (the device has not
  * answered for 5 s: it is kept from memory then, and answers nobody until its driver is unbound and

@@ -12,9 +12,11 @@ use mapwright_models::{
     Kind, State,
 };
 use nix::sys::mman::{madvise, mmap_anonymous, mprotect, munmap, MapFlags, MmapAdvise, ProtFlags};
-use std::{ffi::c_void, num::NonZeroUsize, ptr::NonNull};
+use std::{ffi::c_void, num::NonZeroUsize, path::Path, ptr::NonNull};
 
 pub const NEEDS: &[Need] = &[Need::Module("mapwright_inspect"), Need::Arch(&["x86_64"])];
+/// Where the kernel tells of transparent huge pages, which real-time kernels do not have.
+const HUGE_PAGES: &str = "/sys/kernel/mm/transparent_hugepage";
 const REASONS: [&str; 2] = [
     "Frames are the kernel's choice. The model is given the kernel's entries, and must find the kernel's frame.",
     "Whether 2 MiB are mapped by one entry is the kernel's choice, too: it takes a free block that large.",
@@ -163,6 +165,9 @@ impl Page {
             );
         }
         let huge = rest.contains(&"2M");
+        if huge && !Path::new(HUGE_PAGES).exists() {
+            return not_testable("this kernel has no transparent huge pages");
+        }
         let bytes: usize = if huge { 2 << 20 } else { 4096 };
         let place = NonZeroUsize::new(usize::try_from(address)?)
             .context("a program has nothing at the address 0")?;
