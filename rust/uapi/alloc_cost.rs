@@ -151,11 +151,11 @@ impl Sizes {
         round_up(bytes, self.page)
     }
 
-    /// The next size class, or a block of pages. Beyond the largest one nothing is given.
+    /// The next size class, or a block of pages. Beyond the largest one nothing is given, or rounded up.
     fn kmalloc(&self, bytes: u64) -> u64 {
         match bytes {
             0 => 0,
-            _ if bytes > self.kmalloc_max => 0,
+            _ if bytes > self.kmalloc_max => bytes,
             _ if bytes <= self.slab_max => power_of_two(bytes).max(KMALLOC_LEAST),
             _ => power_of_two(self.whole_pages(bytes)),
         }
