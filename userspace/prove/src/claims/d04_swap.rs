@@ -31,7 +31,7 @@ pub const CLAIM: Claim = Claim {
     ],
     says: "When memory runs low, kswapd evicts anonymous pages in the background: they are written to swap, and a touch brings \
            them back by a major fault. vmstat counts both.",
-    needs: &[Need::Seconds(60)],
+    needs: &[Need::Arch(&["x86_64", "aarch64"]), Need::Seconds(60)],
     shapes: &[Shape::Normal],
     prove,
 };

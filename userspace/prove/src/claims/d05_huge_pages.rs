@@ -27,6 +27,7 @@ pub const CLAIM: Claim = Claim {
     says: "Anonymous memory gets pages of 2 MB by itself where the kernel finds some (THP). Those of hugetlbfs, of 2 MB or 1 GB, \
            are set aside beforehand, and stay in memory.",
     needs: &[
+        Need::Arch(&["x86_64", "aarch64"]),
         Need::Module("mapwright_inspect"),
         Need::File(
             ENABLED,

@@ -19,7 +19,7 @@ pub const CLAIM: Claim = Claim {
     ],
     says: "Page faults come to do_page_fault() and handle_mm_fault(), pages from __alloc_pages_nodemask(), files' pages by readpage(), \
            and so on: names to look up in the source.",
-    needs: &[Need::File(FILE, "CONFIG_DEBUG_INFO_BTF")],
+    needs: &[Need::Arch(&["x86_64", "aarch64"]), Need::File(FILE, "CONFIG_DEBUG_INFO_BTF")],
     // The documents name functions of x86.
     shapes: &[Shape::Normal],
     prove,

@@ -27,7 +27,12 @@ pub const CLAIM: Claim = Claim {
     ],
     says: "malloc() returns addresses without memory, whose entries in the page table are marked to trap: each page is faulted in \
            when it is touched. kmalloc() has memory at once. A program's pages may be paged out, the kernel's never.",
-    needs: &[Need::Module("mapwright"), Need::Module("mapwright_inspect"), Need::Seconds(60)],
+    needs: &[
+        Need::Arch(&["x86_64", "aarch64"]),
+        Need::Module("mapwright"),
+        Need::Module("mapwright_inspect"),
+        Need::Seconds(60),
+    ],
     shapes: &[Shape::Normal],
     prove,
 };

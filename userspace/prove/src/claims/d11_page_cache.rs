@@ -36,6 +36,7 @@ pub const CLAIM: Claim = Claim {
     says: "Files are read through the page cache, an XArray of pages in each inode's address_space. A hit costs a look-up there \
            and no I/O; a miss reads from the disk, and ahead.",
     needs: &[
+        Need::Arch(&["x86_64", "aarch64"]),
         Need::Module("mapwright_inspect"),
         Need::File("/sys/kernel/tracing/events/filemap", "tracefs mounted there"),
         Need::File(FILE, "CONFIG_DEBUG_INFO_BTF"),

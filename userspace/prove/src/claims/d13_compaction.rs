@@ -28,6 +28,7 @@ pub const CLAIM: Claim = Claim {
            ruins a range of 2 MB. khugepaged makes a huge page of 512 small ones by itself, and the program need not \
            change.",
     needs: &[
+        Need::Arch(&["x86_64", "aarch64"]),
         Need::File("/proc/sys/vm/compact_memory", "CONFIG_COMPACTION"),
         Need::File(ENABLED, "CONFIG_TRANSPARENT_HUGEPAGE"),
         Need::Seconds(60),
