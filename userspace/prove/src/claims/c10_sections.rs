@@ -2,7 +2,7 @@
 
 //! C10: the sections of a process: the documents' program, which prints where its things are.
 
-use crate::{Claim, Document, Finding, Lab, Shape, Table, Verdict};
+use crate::{read, Claim, Document, Finding, Lab, Shape, Table, Verdict};
 use anyhow::{Context as _, Result};
 use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process};
 use std::{
@@ -150,11 +150,7 @@ fn table(things: &[&Thing]) -> Table {
     );
     for thing in things {
         let of = match &thing.map.pathname {
-            MMapPath::Path(path) => path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
+            MMapPath::Path(path) => read::file_name(path),
             MMapPath::Heap => "[heap]".to_owned(),
             MMapPath::Stack => "[stack]".to_owned(),
             MMapPath::Anonymous => "no file".to_owned(),

@@ -5,7 +5,7 @@
 use crate::{
     finding::plural,
     growth::{grow_heap, grow_stack, Ended},
-    Claim, Document, Finding, Lab, Shape, Table, Verdict,
+    read, Claim, Document, Finding, Lab, Shape, Table, Verdict,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::page_bytes;
@@ -205,7 +205,7 @@ fn places(maps: &[&MemoryMap], heap: &MemoryMap, stack: &MemoryMap) -> Table {
             continue;
         }
         let name = match &map.pathname {
-            MMapPath::Path(path) => path.display().to_string(),
+            MMapPath::Path(path) => read::file_name(path),
             other => format!("{other:?}").to_lowercase(),
         };
         let next = maps.get(at + 1).filter(|_| at < last);

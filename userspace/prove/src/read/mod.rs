@@ -22,6 +22,12 @@ pub fn text(path: impl AsRef<Path>) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
+/// The name of a file without its folders, which are this machine's.
+pub fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
 /// Whether QEMU emulates the processors' instructions. On ARM nothing tells that, so QEMU's board is taken
 /// for it.
 pub fn is_emulated() -> Result<bool> {
