@@ -35,7 +35,7 @@ ARM := armv7-unknown-linux-gnueabihf
 ARM64 := aarch64-unknown-linux-gnu
 ifeq ($(TARGET),$(HOST))
 BIN := $(BUILD)/bin
-PROGRAMS := mapwright mapwright-rig mapwright-gpio-device
+PROGRAMS := mapwright mapwright-harness mapwright-gpio-device
 ifeq ($(origin CC),default)
 CC := $(firstword $(shell command -v cc gcc-14 gcc))
 endif
@@ -58,7 +58,7 @@ help-for = @sed -n 's/^\([a-z0-9-]*\):.*\#\# $(1): */\1|/p' $(firstword $(MAKEFI
 .PHONY: help
 help: ## anywhere: List what can be made
 	@echo 'On any Debian-like machine, with nothing installed by hand:'
-	$(call help-for,rig)
+	$(call help-for,root)
 	@echo
 	@echo 'On a machine that runs a kernel with Rust support:'
 	$(call help-for,here)
@@ -77,61 +77,61 @@ help: ## anywhere: List what can be made
 # ---- On any Debian-like machine -----------------------------------------------------------------
 
 IN_ROOT := $(REPO)/scripts/in-root --
-RIG := $(IN_ROOT) $(BIN)/mapwright-rig
+HARNESS := $(IN_ROOT) $(BIN)/mapwright-harness
 # What make test runs: on an arm64 machine the suite in machines of that architecture.
 NATIVE_TEST := $(if $(filter aarch64,$(shell uname -m)),test-arm64,test)
 
 .PHONY: demo
-demo: ## rig: Boot a machine with the modules, take the guided tour, see an LED blink
+demo: ## root: Boot a machine with the modules, take the guided tour, see an LED blink
 	@$(REPO)/scripts/vm run --gpio $(BUILD)/gpio -- mapwright tour
 	@$(IN_ROOT) $(BIN)/mapwright gpio scope $(BUILD)/gpio/waveform.vcd --svg $(BUILD)/gpio/waveform.svg
 
 .PHONY: test
-test: rig-ready ## rig: Run all tests: host unit tests, then the KTAP suite on both boot ways
+test: harness-ready ## root: Run all tests: host unit tests, then the KTAP suite on both boot ways
 	@release=$$($(REPO)/scripts/setup --release) && \
-		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release suite $(RIG) $(NATIVE_TEST) $(TEST)
+		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release suite $(HARNESS) $(NATIVE_TEST) $(TEST)
 
 .PHONY: test-debug
-test-debug: rig-ready ## rig: Run the suite on a kernel with KASAN, lockdep, kmemleak, fault injection
+test-debug: harness-ready ## root: Run the suite on a kernel with KASAN, lockdep, kmemleak, fault injection
 	@kernel=$$($(REPO)/scripts/debug-kernel) && \
 		release=$$(cat $$kernel/build/include/config/kernel.release) && \
 		$(IN_ROOT) make -j$$(nproc) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
-		$(RIG) test-debug --kernel-dir $$kernel $(BOOT:%=--only=%) $(TEST)
+		$(HARNESS) test-debug --kernel-dir $$kernel $(BOOT:%=--only=%) $(TEST)
 
 .PHONY: prove
-prove: rig-ready ## rig: Judge what textbooks say by the kernel, in all machines that it takes
+prove: harness-ready ## root: Judge what textbooks say by the kernel, in all machines that it takes
 	@if kernel=$$($(REPO)/scripts/debug-kernel --check); then \
 		release=$$(cat $$kernel/build/include/config/kernel.release) && \
 		$(IN_ROOT) make --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
 		$(IN_ROOT) make --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release \
 			MODULES=$(BUILD)/faulty FAULTY=1 modules; \
-	fi && if arm=$$(FLAVOUR= $(REPO)/scripts/setup --arch armhf --check); then $(SUBMAKE) --no-print-directory FLAVOUR= rig-ready-arm; fi && \
-		if arm64=$$(FLAVOUR= $(REPO)/scripts/setup --arch arm64 --check); then $(SUBMAKE) --no-print-directory FLAVOUR= rig-ready-arm64; fi && \
-		MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(RIG) prove \
+	fi && if arm=$$(FLAVOUR= $(REPO)/scripts/setup --arch armhf --check); then $(SUBMAKE) --no-print-directory FLAVOUR= harness-ready-arm; fi && \
+		if arm64=$$(FLAVOUR= $(REPO)/scripts/setup --arch arm64 --check); then $(SUBMAKE) --no-print-directory FLAVOUR= harness-ready-arm64; fi && \
+		MAPWRIGHT_RELEASE=$$($(REPO)/scripts/setup --release) $(HARNESS) prove \
 			$${kernel:+--debug-kernel $$kernel} $${arm:+--arm-kernel $$arm} $${arm64:+--arm64-kernel $$arm64} $(CLAIM)
 
 .PHONY: test-arm
-test-arm: rig-ready-arm ## rig: Run the suite on 32-bit ARM machines, with a Cortex-A7 and a Cortex-A8
+test-arm: harness-ready-arm ## root: Run the suite on 32-bit ARM machines, with a Cortex-A7 and a Cortex-A8
 	@release=$$($(REPO)/scripts/setup --arch armhf --release) && \
-		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release suite $(RIG) test-arm $(TEST)
+		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release suite $(HARNESS) test-arm $(TEST)
 
 .PHONY: test-arm64
-test-arm64: rig-ready-compat ## rig: Run the suite on 64-bit ARM machines, and 32-bit programs there
+test-arm64: harness-ready-compat ## root: Run the suite on 64-bit ARM machines, and 32-bit programs there
 	@release=$$($(REPO)/scripts/setup --arch arm64 --release) && \
-		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release suite $(RIG) test-arm64 $(TEST)
+		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release suite $(HARNESS) test-arm64 $(TEST)
 
 .PHONY: smoke
-smoke: rig-ready ## rig: Run the basics of the suite in one small machine, for KERNEL and FLAVOUR
+smoke: harness-ready ## root: Run the basics of the suite in one small machine, for KERNEL and FLAVOUR
 	@release=$$($(REPO)/scripts/setup --release) && \
-		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release booted $(RIG) smoke
+		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release booted $(HARNESS) smoke
 
 .PHONY: smoke-arm64
-smoke-arm64: rig-ready-arm64 ## rig: The same on 64-bit ARM
+smoke-arm64: harness-ready-arm64 ## root: The same on 64-bit ARM
 	@release=$$($(REPO)/scripts/setup --arch arm64 --release) && \
-		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release booted $(RIG) smoke --machine arm64
+		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release booted $(HARNESS) smoke --machine arm64
 
 .PHONY: shell
-shell: ## rig: A shell in a machine with the modules
+shell: ## root: A shell in a machine with the modules
 	@$(REPO)/scripts/vm shell
 
 # The modules of the benchmark have a directory of their own: with the C reference, and below it
@@ -140,7 +140,7 @@ BENCH := $(BUILD)/bench
 BENCH_VM := --cpus 1 --memory 2G --qemu '-icount shift=0,sleep=off' --timeout 7200
 
 .PHONY: bench
-bench: bench-map bench-alloc bench-gpio bench-dma ## rig: Count instructions: of mapping, allocating, a GPIO line, DMA (bench-map, bench-alloc, …)
+bench: bench-map bench-alloc bench-gpio bench-dma ## root: Count instructions: of mapping, allocating, a GPIO line, DMA (bench-map, bench-alloc, …)
 
 .PHONY: bench-map
 bench-map: bench-modules
@@ -157,7 +157,7 @@ bench-alloc: bench-modules
 	@echo 'Written: $(BENCH)/alloc.json'
 
 .PHONY: bench-gpio
-bench-gpio: rig-ready
+bench-gpio: harness-ready
 	@$(REPO)/scripts/vm run --boot tiny $(BENCH_VM) --gpio $(BENCH)/gpio --results $(BENCH) -- \
 		mapwright bench gpio --json-to /results/gpio.json
 	@echo 'Written: $(BENCH)/gpio.json'
@@ -167,7 +167,7 @@ bench-gpio: rig-ready
 LATENCY = sh -c "$$(cat $(REPO)/tests/latency)" latency
 
 .PHONY: bench-latency
-bench-latency: rig-ready
+bench-latency: harness-ready
 	@$(REPO)/scripts/vm run --boot tiny $(BENCH_VM) --append mapwright.clock=jumps --gpio $(BENCH)/gpio -- \
 		$(LATENCY) coherence. faults. memory_types. stats. walk. inspect. alloc_life. gpio.
 	@$(REPO)/scripts/vm run --boot tiny $(BENCH_VM) --append mapwright.clock=jumps --memory 256M --qemu '-device edu' -- \
@@ -178,11 +178,11 @@ bench-latency: rig-ready
 SECONDS ?= 10
 
 .PHONY: bench-stalls
-bench-stalls: rig-ready
+bench-stalls: harness-ready
 	@kernel=$$($(REPO)/scripts/debug-kernel) && \
 		release=$$(cat $$kernel/build/include/config/kernel.release) && \
 		$(IN_ROOT) make -j$$(nproc) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
-		$(RIG) vm run --kernel-dir $$kernel --modules $(BUILD)/$$release --boot tiny $(BENCH_VM) \
+		$(HARNESS) vm run --kernel-dir $$kernel --modules $(BUILD)/$$release --boot tiny $(BENCH_VM) \
 			--append 'mapwright.clock=jumps kasan_multi_shot kmemleak=off' -- \
 			mapwright bench stalls --seconds $(SECONDS)
 
@@ -199,32 +199,32 @@ bench-dma: bench-modules
 	@echo 'Written: $(BENCH)/dma.json and $(BENCH)/dma-iommu.json'
 
 .PHONY: bench-modules
-bench-modules: rig-ready
+bench-modules: harness-ready
 	@release=$$($(REPO)/scripts/setup --release) && \
 		make="$(IN_ROOT) make --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules" && \
 		$$make MODULES=$(BENCH)/modules REFERENCE=1 && \
 		$$make MODULES=$(BENCH)/modules/uncounted COUNTERS=0
 
 .PHONY: check
-check: setup ## rig: Formatting, lints, warnings, shell scripts, house rules
+check: setup ## root: Formatting, lints, warnings, shell scripts, house rules
 	@$(IN_ROOT) $(REPO)/scripts/check "$$($(REPO)/scripts/setup --release)"
 
 .PHONY: doc
-doc: rig-ready ## rig: The pages of mapkit, and whether their examples compile
+doc: harness-ready ## root: The pages of mapkit, and whether their examples compile
 	@mkdir -p $(BUILD)/doc
 	@$(IN_ROOT) $(REPO)/tests/compile/docs $(BUILD)/$$($(REPO)/scripts/setup --release) $(BUILD)/doc >$(BUILD)/doc/log 2>&1 || \
 		{ cat $(BUILD)/doc/log; exit 1; }
 	@echo 'Written: $(BUILD)/doc/mapkit/index.html'
 
 .PHONY: rust-analyzer
-rust-analyzer: rig-ready ## rig: Tell rust-analyzer of all crates: rust-project.json
+rust-analyzer: harness-ready ## root: Tell rust-analyzer of all crates: rust-project.json
 	@$(REPO)/scripts/rust-analyzer/write
 
 # make-driver FOLDER: builds the driver that scripts/new-driver wrote there.
 make-driver = $(IN_ROOT) make --no-print-directory -C $(1) KDIR=/lib/modules/$$($(REPO)/scripts/setup --release)/build CC=gcc-14
 
 .PHONY: test-driver
-test-driver: rig-ready ## rig: Write drivers with scripts/new-driver, build them, and run their tests in guests
+test-driver: harness-ready ## root: Write drivers with scripts/new-driver, build them, and run their tests in guests
 	@rm -rf $(BUILD)/driver $(BUILD)/driver-pci
 	@$(REPO)/scripts/new-driver net_buffer $(BUILD)/driver
 	@$(call make-driver,$(BUILD)/driver)
@@ -234,19 +234,19 @@ test-driver: rig-ready ## rig: Write drivers with scripts/new-driver, build them
 	@$(REPO)/scripts/vm run --boot tiny --qemu '-device edu' --modules $(BUILD)/driver-pci -- $(BUILD)/driver-pci/test
 
 .PHONY: check-real
-check-real: setup ## rig: Follow README's instructions for a real machine in a fresh Debian and a guest that boots it
+check-real: setup ## root: Follow README's instructions for a real machine in a fresh Debian and a guest that boots it
 	@$(REPO)/tests/real-machine
 
 .PHONY: check-kernels
-check-kernels: ## rig: Build the modules for all of Debian's kernels; write docs/kernels.md
+check-kernels: ## root: Build the modules for all of Debian's kernels; write docs/kernels.md
 	@$(REPO)/scripts/check-kernels $(if $(BOOT),--boot) $(ONLY)
 
 .PHONY: setup
-setup: ## rig: Make the toolchain root and fetch the kernel (the others do it, too)
+setup: ## root: Make the toolchain root and fetch the kernel (the others do it, too)
 	@$(REPO)/scripts/setup
 
-.PHONY: rig-ready
-rig-ready:
+.PHONY: harness-ready
+harness-ready:
 	@$(REPO)/scripts/setup --programs
 	@release=$$($(REPO)/scripts/setup --release) && \
 		$(IN_ROOT) make -j$$(nproc) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules programs && \
@@ -254,12 +254,12 @@ rig-ready:
 			MODULES=$(BUILD)/$$release/level LEVEL=1 modules
 
 .PHONY: beaglebone
-beaglebone: rig-ready-arm ## rig: What a BeagleBone Black with Debian's kernel needs: docs/beaglebone.md
+beaglebone: harness-ready-arm ## root: What a BeagleBone Black with Debian's kernel needs: docs/beaglebone.md
 	@$(IN_ROOT) $(REPO)/scripts/beaglebone $$($(REPO)/scripts/setup --arch armhf --release) \
 		$(BUILD)/bin-$(ARM) $(BUILD)/beaglebone
 
-.PHONY: rig-ready-arm
-rig-ready-arm:
+.PHONY: harness-ready-arm
+harness-ready-arm:
 	@$(REPO)/scripts/setup --arch armhf
 	@release=$$($(REPO)/scripts/setup --arch armhf --release) && \
 		make="$(IN_ROOT) make --no-print-directory -C $(REPO)" && \
@@ -267,8 +267,8 @@ rig-ready-arm:
 		$$make KERNELRELEASE=$$release MODULES=$(BUILD)/$$release/level LEVEL=1 modules && \
 		$(IN_ROOT) $(REPO)/scripts/check-32bit $(BUILD)/$$release /lib/modules/$$release/build && $$make TARGET=$(ARM) programs && $$make programs gpio-board
 
-.PHONY: rig-ready-arm64
-rig-ready-arm64:
+.PHONY: harness-ready-arm64
+harness-ready-arm64:
 	@$(REPO)/scripts/setup --arch arm64
 	@release=$$($(REPO)/scripts/setup --arch arm64 --release) && \
 		make="$(IN_ROOT) make --no-print-directory -C $(REPO)" && \
@@ -277,8 +277,8 @@ rig-ready-arm64:
 		$$make TARGET=$(ARM64) programs && $$make programs
 
 # For a kernel that runs 32-bit programs, too. They take the compiler of 32-bit ARM, which setup installs on amd64.
-.PHONY: rig-ready-compat
-rig-ready-compat: rig-ready-arm64
+.PHONY: harness-ready-compat
+harness-ready-compat: harness-ready-arm64
 	@release=$$($(REPO)/scripts/setup --arch arm64 --release) && \
 		if [ "$$(uname -m)" = x86_64 ] && $(IN_ROOT) grep -qx CONFIG_COMPAT=y /lib/modules/$$release/build/.config; then \
 			KERNEL= FLAVOUR= $(REPO)/scripts/setup --arch armhf && \
@@ -294,7 +294,7 @@ modules: ## here: Build the modules for the running kernel (the default)
 		$(KBUILD) --no-print-directory $(KBUILD_FLAGS) modules
 
 .PHONY: programs
-programs: ## here: Build the command mapwright and the test rig
+programs: ## here: Build the command mapwright and the test harness
 	@mkdir -p $(BIN)
 	@$(CARGO) build $(CARGO_FLAGS) $(PROGRAMS:%=--bin %)
 	@$(CC) -static -O2 -Wall -Wextra -Werror -I$(REPO)/rust/uapi -o $(BIN)/map-example $(REPO)/userspace/examples/map.c

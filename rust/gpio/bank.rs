@@ -212,7 +212,7 @@ impl Bank {
 
     /// Undoes [`take_over`](Self::take_over) and what was done since. Nobody handles interrupts any
     /// more, and what is restored of them is for who comes next.
-    pub(crate) fn give_back(&self, before: &Context) -> Result {
+    pub(crate) fn restore(&self, before: &Context) -> Result {
         // A device that was pulled out is noticed here at the latest.
         self.block.revision()?;
         self.block.with(|registers| before.restore(registers))

@@ -105,7 +105,7 @@ impl TakenOver {
 impl Drop for TakenOver {
     fn drop(&mut self) {
         // A device that was pulled out is what it is, and has been reported.
-        let _ = self.bank.give_back(&self.before);
+        let _ = self.bank.restore(&self.before);
     }
 }
 

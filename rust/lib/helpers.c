@@ -268,30 +268,30 @@ void mapkit_pagefault_enable(void)
 }
 
 #ifdef CONFIG_PCI
-bool mapkit_pci_is_claimed(struct pci_dev *dev, unsigned int bar)
+bool mapkit_pci_is_requested(struct pci_dev *dev, unsigned int bar)
 {
 	const struct resource *resource = pci_resource_n(dev, bar);
-	const struct resource *claim = resource->child;
+	const struct resource *region = resource->child;
 
 	return (resource->flags & IORESOURCE_MEM) && !(resource->flags & IORESOURCE_UNSET) &&
-	       resource->parent && claim && (claim->flags & IORESOURCE_BUSY);
+	       resource->parent && region && (region->flags & IORESOURCE_BUSY);
 }
 #endif
 
-static void mapkit_claim_release(struct device *dev, void *claim)
+static void mapkit_dma_use_release(struct device *dev, void *use)
 {
 }
 
-int mapkit_claim_dma(struct device *dev)
+int mapkit_dma_use_once(struct device *dev)
 {
-	void *claim;
+	void *use;
 
-	if (devres_find(dev, mapkit_claim_release, NULL, NULL))
+	if (devres_find(dev, mapkit_dma_use_release, NULL, NULL))
 		return -EBUSY;
-	claim = devres_alloc(mapkit_claim_release, 0, GFP_KERNEL);
-	if (!claim)
+	use = devres_alloc(mapkit_dma_use_release, 0, GFP_KERNEL);
+	if (!use)
 		return -ENOMEM;
-	devres_add(dev, claim);
+	devres_add(dev, use);
 	return 0;
 }
 

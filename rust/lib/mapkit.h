@@ -169,7 +169,7 @@ unsigned int mapkit_dma_cache_alignment(void);
 unsigned int mapkit_dma_max_seg_size(struct device *dev);
 
 /** Succeeds once for each time that a device is bound to a driver; then `-EBUSY`. */
-int mapkit_claim_dma(struct device *dev);
+int mapkit_dma_use_once(struct device *dev);
 
 /**
  * The memory type that programs must map a device's coherent memory with, which is otherwise `prot`: as
@@ -189,8 +189,8 @@ void mapkit_pagefault_disable(void);
 /** `pagefault_enable()`. */
 void mapkit_pagefault_enable(void);
 
-/** Whether a base address register of a PCI function has memory that somebody has claimed. */
-bool mapkit_pci_is_claimed(struct pci_dev *dev, unsigned int bar);
+/** Whether a base address register of a PCI function has memory that somebody has requested. */
+bool mapkit_pci_is_requested(struct pci_dev *dev, unsigned int bar);
 
 /** `dma_sync_single_for_cpu()`. */
 void mapkit_dma_sync_single_for_cpu(struct device *dev, dma_addr_t bus, size_t bytes,

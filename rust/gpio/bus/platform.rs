@@ -20,8 +20,8 @@ use kernel::{
 };
 use mapkit::{
     device::{
-        claim::Claim,
         irq::Request,
+        mem_region::MemRegion,
         mmio::Window,
         power::{
             ActiveParent,
@@ -70,7 +70,7 @@ pub(crate) struct Data {
     published: Published,
     _reachable: Reachable,
     _sleep: Option<Pin<KBox<SleepNotifier<Block>>>>,
-    _claim: Option<Claim>,
+    _region: Option<MemRegion>,
     _clock: Option<RunningClock>,
     _parent: ActiveParent,
 }
@@ -101,10 +101,10 @@ impl platform::Driver for Driver {
             Mode::Hog => None,
             Mode::Bank => Some(RunningClock::new(Clk::get(device.as_ref(), Some(c"fck"))?)?),
         };
-        let claim = match mode {
-            // That driver has claimed it.
+        let region = match mode {
+            // That driver has requested it.
             Mode::Hog => None,
-            Mode::Bank => Some(Claim::of_resource(device, 0, NAME)?),
+            Mode::Bank => Some(MemRegion::of_resource(device, 0, NAME)?),
         };
         let block = Block::new(Window::of_resource(device, 0)?)?;
         let reachable = Reachable(block.clone());
@@ -127,7 +127,7 @@ impl platform::Driver for Driver {
             published: Published::new(device.as_ref(), bank, request, None)?,
             _reachable: reachable,
             _sleep: sleep,
-            _claim: claim,
+            _region: region,
             _clock: clock,
             _parent: parent,
         })

@@ -68,16 +68,16 @@ enum Kind<const SIZE: usize> {
 }
 
 impl<const SIZE: usize> Window<SIZE> {
-    /// The memory of the base address register `bar` of a PCI function, claimed as `name` in `/proc/iomem`.
+    /// The memory of the base address register `bar` of a PCI function, requested as `name` in `/proc/iomem`.
     ///
-    /// `EINVAL` if it has fewer bytes, `EBUSY` if somebody else has claimed it.
+    /// `EINVAL` if it has fewer bytes, `EBUSY` if somebody else has requested it.
     #[cfg(CONFIG_PCI)]
     pub fn of_bar(device: &pci::Device<Bound>, bar: u32, name: &'static CStr) -> Result<Self> {
         let bar = device.iomap_region_sized::<SIZE>(bar, name)?;
         Ok(Self(Kind::Bar(bar.into_devres()?)))
     }
 
-    /// The memory resource number `index` of a platform device, which is not claimed.
+    /// The memory resource number `index` of a platform device, which is not requested.
     ///
     /// `ENXIO` if there is no such one, `EINVAL` if it has fewer bytes.
     pub fn of_resource(device: &platform::Device<Bound>, index: u32) -> Result<Self> {

@@ -3,10 +3,10 @@
 //! What a driver is made of: a character device, registers and interrupts, GPIO lines and LEDs, power.
 
 pub mod chardev;
-pub mod claim;
 pub mod gpio_chip;
 pub mod irq;
 pub mod led;
+pub mod mem_region;
 pub mod mmio;
 #[cfg(CONFIG_PCI)]
 pub mod pci;

@@ -143,7 +143,7 @@ impl DmaDevice {
         let raw = core::ptr::from_ref::<device::Device<Core<'a>>>(bound);
         let raw: *mut bindings::device = raw.cast_mut().cast();
         // SAFETY: A `Device` is a transparent wrapper, and this one is bound.
-        to_result(unsafe { ffi::mapkit_claim_dma(raw) })?;
+        to_result(unsafe { ffi::mapkit_dma_use_once(raw) })?;
         // SAFETY: Nobody uses the device for DMA yet: its driver is only being bound to it, and what
         // this crate allocates and maps for it needs what is returned, which is made once, as was just
         // made sure of.

@@ -98,10 +98,10 @@ struct State {
 }
 
 impl RegisterPage {
-    /// The first page of a PCI function's base address register `bar`, which its driver must have claimed.
+    /// The first page of a PCI function's base address register `bar`, which its driver must have requested.
     ///
     /// `EINVAL` if there is no such one, if it does not fill a page of this machine, which then would show
-    /// what is not the function's, or if it is no memory that was assigned and claimed.
+    /// what is not the function's, or if it is no memory that was assigned and requested.
     #[cfg(CONFIG_PCI)]
     pub fn of_bar(device: &pci::Device<Core<'_>>, bar: u32) -> Result<Arc<Self>> {
         let start = device.resource_start(bar)?;
@@ -109,7 +109,7 @@ impl RegisterPage {
         let raw = core::ptr::from_ref(device).cast_mut().cast();
         // SAFETY: A `pci::Device` is a transparent wrapper of a valid `struct pci_dev`, which has this register,
         // as it has a start.
-        match unsafe { ffi::mapkit_pci_is_claimed(raw, bar) } {
+        match unsafe { ffi::mapkit_pci_is_requested(raw, bar) } {
             true => Self::new(device.as_ref(), start, size),
             false => Err(EINVAL),
         }

@@ -74,7 +74,7 @@ fn from_the_program_that_asks_for_it(_: &Context) -> Result<()> {
 }
 
 /// Stopped, so that nothing but the kernel can end it. That the machine goes off all the same is seen from
-/// outside: mapwright-rig calls a guest that does not end a failure.
+/// outside: mapwright-harness calls a guest that does not end a failure.
 fn a_program_that_is_left_behind(_: &Context) -> Result<()> {
     let path: PathBuf = device()?;
     let holder = Elsewhere::new(&path)?;

@@ -74,7 +74,7 @@ pub(crate) fn settled(model: &mut Client, bank: &Bank) -> Result<usize> {
 }
 
 /// The model and the driver's bank.
-pub(crate) fn rig() -> Result<(Client, Bank)> {
+pub(crate) fn modelled_bank() -> Result<(Client, Bank)> {
     let Some(model) = Client::connect()? else {
         return skip("this machine has no modelled GPIO bank: boot it with --gpio DIR");
     };
@@ -161,7 +161,7 @@ pub(crate) fn is_pci(address: &str) -> bool {
 }
 
 fn is_found_and_named(_: &Context) -> Result<()> {
-    let (_, bank) = rig()?;
+    let (_, bank) = modelled_bank()?;
     let info = bank.info()?;
     ensure!(info.revision == REVISION, "REVISION {:#x}", info.revision);
     ensure!(info.mode == MODE_BANK, "mode {}", info.mode);
@@ -179,7 +179,7 @@ fn is_found_and_named(_: &Context) -> Result<()> {
 }
 
 fn outputs_take_a_single_store(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let led = line(21);
     bank.set_direction(led, true)?;
     let from = settled(&mut model, &bank)?;
@@ -199,7 +199,7 @@ fn outputs_take_a_single_store(_: &Context) -> Result<()> {
 }
 
 fn inputs_are_read(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let button = line(3);
     bank.set_direction(button, false)?;
     for (level, expected) in [
@@ -221,7 +221,7 @@ fn inputs_are_read(_: &Context) -> Result<()> {
 }
 
 fn directions_leave_other_lines(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let (first, second) = (line(4), line(5));
     bank.set_direction(first, true)?;
     let before = bank.info()?.outputs;
@@ -254,7 +254,7 @@ fn alternate(writes: &[(Register, u32)], mask: u32) -> bool {
 }
 
 fn the_kernel_blinks(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let led = line(22);
     bank.set_direction(led, true)?;
     let from = settled(&mut model, &bank)?;
@@ -290,7 +290,7 @@ fn the_kernel_blinks(_: &Context) -> Result<()> {
 }
 
 fn edges_are_waited_for(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let button = line(7);
     bank.set_direction(button, false)?;
     press(&mut model, &bank, button.number(), Level::Low)?;
@@ -332,7 +332,7 @@ fn edges_are_waited_for(_: &Context) -> Result<()> {
 }
 
 fn refusals_have_their_errno(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let (input, output) = (line(8), line(23));
     bank.set_direction(input, false)?;
     bank.set_direction(output, true)?;
@@ -426,7 +426,7 @@ fn refusals_have_their_errno(_: &Context) -> Result<()> {
 }
 
 fn a_reading_descriptor_drives_nothing(_: &Context) -> Result<()> {
-    let (_, bank) = rig()?;
+    let (_, bank) = modelled_bank()?;
     expect_refused(&Bank::path(0), GPIO_CHANGES)?;
     // It may look.
     bank.levels()?;
@@ -434,7 +434,7 @@ fn a_reading_descriptor_drives_nothing(_: &Context) -> Result<()> {
 }
 
 fn two_programs_at_once(_: &Context) -> Result<()> {
-    let (mut model, _bank) = rig()?;
+    let (mut model, _bank) = modelled_bank()?;
     let lines = [line(12), line(13)];
     let from = model.count()?;
     let children = lines.map(|line| {
@@ -482,7 +482,7 @@ fn two_programs_at_once(_: &Context) -> Result<()> {
 }
 
 fn debugfs_shows_each_register_once(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     bank.set_direction(line(21), true)?;
     let from = settled(&mut model, &bank)?;
     let text = fs::read_to_string(DEBUGFS)?;
@@ -521,7 +521,7 @@ fn debugfs_shows_each_register_once(_: &Context) -> Result<()> {
 }
 
 fn the_page_of_registers_is_read_only(_: &Context) -> Result<()> {
-    let (_model, bank) = rig()?;
+    let (_model, bank) = modelled_bank()?;
     let refused = bank.map(true).map_err(|err| err.errno()).err();
     ensure!(
         refused == Some(Some(Errno::EACCES)),
@@ -558,12 +558,12 @@ impl Drop for AsUsual<'_> {
 
 fn a_store_to_the_page_is_an_edge(context: &Context) -> Result<()> {
     const EDGES: u32 = 100;
-    drop(rig()?);
+    drop(modelled_bank()?);
     context.module_named(MODULE)?;
     remove()?;
     insert(context, "writable_registers=1")?;
     let _as_usual = AsUsual(context);
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let led = line(21);
     bank.set_direction(led, true)?;
     let registers = bank.map(true)?;
@@ -587,13 +587,13 @@ fn a_store_to_the_page_is_an_edge(context: &Context) -> Result<()> {
 fn lines_are_leds_with_triggers(context: &Context) -> Result<()> {
     const LED: &str = "/sys/class/leds/mapwright:usr2";
     let led = line(23);
-    drop(rig()?);
+    drop(modelled_bank()?);
     context.module_named(MODULE)?;
     let leds = led_parameter(0x0180_0000)?;
     remove()?;
     insert(context, &leds)?;
     let _as_usual = AsUsual(context);
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let outputs = bank.info()?.outputs;
     ensure!(outputs == 0x0180_0000, "outputs: {outputs:#x}");
     ensure!(
@@ -637,7 +637,7 @@ fn lines_are_leds_with_triggers(context: &Context) -> Result<()> {
 /// The module does not come with a parameter that it cannot follow, and says why. One that names a bank that is
 /// not there makes no LED.
 fn leds_of_no_bank_are_refused(context: &Context) -> Result<()> {
-    let (_, bank) = rig()?;
+    let (_, bank) = modelled_bank()?;
     let name = address()?;
     drop(bank);
     context.module_named(MODULE)?;
@@ -727,7 +727,7 @@ pub(crate) fn expect_untouched(model: &mut Client, from: usize, since: &str) -> 
 }
 
 fn the_page_goes_with_the_driver(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let registers = bank.map(false)?;
     ensure!(registers.read(0) == REVISION, "not mapped");
     let device = unbind()?;
@@ -747,7 +747,7 @@ fn the_page_goes_with_the_driver(_: &Context) -> Result<()> {
 }
 
 fn unbinding_ends_what_waits(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let from = settled(&mut model, &bank)?;
     let (device, ended) = thread::scope(|scope| {
         let waiter = scope.spawn(|| {
@@ -781,7 +781,7 @@ fn unbinding_ends_what_waits(_: &Context) -> Result<()> {
 }
 
 fn removed_while_blinking(context: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     context.module_named(MODULE)?;
     let led = line(24);
     bank.set_direction(led, true)?;
@@ -809,7 +809,7 @@ fn removed_while_blinking(context: &Context) -> Result<()> {
 }
 
 fn inserted_and_removed_twice(context: &Context) -> Result<()> {
-    let (_model, bank) = rig()?;
+    let (_model, bank) = modelled_bank()?;
     context.module_named(MODULE)?;
     let in_use = remove().err().map(|err| err.downcast::<Errno>());
     ensure!(
@@ -836,7 +836,7 @@ fn inserted_and_removed_twice(context: &Context) -> Result<()> {
 
 /// What the command says to those who ask for what there is not.
 fn mistakes_are_told_why(_: &Context) -> Result<()> {
-    let (_model, bank) = rig()?;
+    let (_model, bank) = modelled_bank()?;
     let (input, output) = (line(8), line(23));
     bank.set_direction(input, false)?;
     bank.set_direction(output, true)?;
@@ -890,7 +890,7 @@ fn mistakes_are_told_why(_: &Context) -> Result<()> {
 fn blinks_beyond_the_idle_delay(context: &Context) -> Result<()> {
     const SECONDS: u64 = 20;
     const PERIOD: u32 = 500_000;
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let led = line(21);
     bank.set_direction(led, true)?;
     let from = settled(&mut model, &bank)?;
@@ -926,7 +926,7 @@ fn blinks_beyond_the_idle_delay(context: &Context) -> Result<()> {
 }
 
 fn all_accesses_were_proper(context: &Context) -> Result<()> {
-    let (mut model, _bank) = rig()?;
+    let (mut model, _bank) = modelled_bank()?;
     let records = model.since(0)?;
     let improper: Vec<_> = records
         .iter()
@@ -947,7 +947,7 @@ fn all_accesses_were_proper(context: &Context) -> Result<()> {
 
 /// The module is removed after it.
 fn the_device_vanishes(context: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let led = line(21);
     bank.set_direction(led, true)?;
     bank.blink(led, 10_000)?;

@@ -3,7 +3,7 @@
 //! A bank whose driver cannot be bound, because an allocation fails: it is as it was.
 
 use crate::{
-    gpio::{address, driver, is_pci, rig, unbind, wait_for, MODULE},
+    gpio::{address, driver, is_pci, modelled_bank, unbind, wait_for, MODULE},
     gpio_lines::{chip, set_by_somebody_else, Unbound},
     inject::Injector,
     runner::{skip, suite, Context},
@@ -59,7 +59,7 @@ fn expect_given_back(address: &str) -> Result<()> {
 }
 
 fn a_bank_that_is_not_bound_is_given_back(context: &Context) -> Result<()> {
-    let (_model, bank) = rig()?;
+    let (_model, bank) = modelled_bank()?;
     let injector = Injector::new()?;
     let address = address()?;
     if !is_pci(&address) {

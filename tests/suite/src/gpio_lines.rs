@@ -5,7 +5,7 @@
 use crate::{
     gpio::{
         address, armed, expect_untouched, insert, is_pci, last_write, led_parameter, line, load,
-        press, remove, rig, settled, unbind, wait_for, AsUsual, MODULE,
+        modelled_bank, press, remove, settled, unbind, wait_for, AsUsual, MODULE,
     },
     inject::each_failure,
     runner::{skip, suite, Context},
@@ -75,7 +75,7 @@ fn errno(err: &gpiocdev::Error) -> Option<Errno> {
 }
 
 fn the_chip_has_its_name_and_its_lines(_: &Context) -> Result<()> {
-    let (_model, _bank) = rig()?;
+    let (_model, _bank) = modelled_bank()?;
     let chip = Chip::from_path(chip()?)?;
     let info = chip.info()?;
     ensure!(info.num_lines == 32, "{} lines", info.num_lines);
@@ -94,7 +94,7 @@ fn the_chip_has_its_name_and_its_lines(_: &Context) -> Result<()> {
 }
 
 fn outputs_are_set_with_a_store(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let led = line(21);
     let from = settled(&mut model, &bank)?;
     let request = Request::builder()
@@ -129,7 +129,7 @@ fn outputs_are_set_with_a_store(_: &Context) -> Result<()> {
 }
 
 fn many_outputs_take_two_stores(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let mut values = Values::default();
     for offset in 0..32 {
         values.set(offset, Value::Inactive);
@@ -159,7 +159,7 @@ fn many_outputs_take_two_stores(_: &Context) -> Result<()> {
 }
 
 fn inputs_are_read(_: &Context) -> Result<()> {
-    let (mut model, _bank) = rig()?;
+    let (mut model, _bank) = modelled_bank()?;
     let request = Request::builder()
         .on_chip(chip()?)
         .with_lines(&[3, 4])
@@ -188,7 +188,7 @@ fn inputs_are_read(_: &Context) -> Result<()> {
 
 /// The pin of an output may have no receiver, as the user LEDs' on a BeagleBone Black.
 fn an_output_is_read_as_it_drives(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     bank.set_direction(line(21), true)?;
     bank.set(line(21).mask(), 0)?;
     let from = settled(&mut model, &bank)?;
@@ -213,7 +213,7 @@ pub(crate) fn expect_interrupts() -> Result<()> {
 }
 
 fn edges_are_events(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let chip = chip()?;
     expect_interrupts()?;
     for (edges, expected) in [
@@ -270,7 +270,7 @@ fn edges_are_events(_: &Context) -> Result<()> {
 
 /// A line whose edges were events for somebody else is new to whoever requests it next.
 fn nothing_that_was_before_is_an_event(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let chip = chip()?;
     expect_interrupts()?;
     press(&mut model, &bank, 8, Level::Low)?;
@@ -300,7 +300,7 @@ fn nothing_that_was_before_is_an_event(_: &Context) -> Result<()> {
 /// The file of the module that is a consumer of a level's interrupts.
 pub(crate) fn level_module() -> Result<PathBuf> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    // From the repository, where the rig's guests begin.
+    // From the repository, where the test harness's guests begin.
     let file = PathBuf::from(format!("build/{}/level/mapwright_level.ko", release.trim()));
     match file.exists() {
         true => Ok(file),
@@ -311,7 +311,7 @@ pub(crate) fn level_module() -> Result<PathBuf> {
 /// A consumer in the kernel: programs can ask gpiolib for edges only.
 fn levels_interrupt_for_as_long_as_they_last(_: &Context) -> Result<()> {
     const NAME: &std::ffi::CStr = c"mapwright_level";
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     expect_interrupts()?;
     let file = level_module()?;
     let button = line(11);
@@ -360,7 +360,7 @@ fn levels_interrupt_for_as_long_as_they_last(_: &Context) -> Result<()> {
 }
 
 fn debugfs_witnesses_a_request(_: &Context) -> Result<()> {
-    let (_model, _bank) = rig()?;
+    let (_model, _bank) = modelled_bank()?;
     let _request = Request::builder()
         .on_chip(chip()?)
         .with_consumer("witness")
@@ -385,7 +385,7 @@ fn debugfs_witnesses_a_request(_: &Context) -> Result<()> {
 }
 
 fn a_requested_line_is_refused_to_others(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let request = Request::builder()
         .on_chip(chip()?)
         .with_line(21)
@@ -426,7 +426,7 @@ fn a_requested_line_is_refused_to_others(_: &Context) -> Result<()> {
 }
 
 fn a_line_in_use_is_refused_to_gpiolib(context: &Context) -> Result<()> {
-    let (model, bank) = rig()?;
+    let (model, bank) = modelled_bank()?;
     let chip_path = chip()?;
     let request = |offset| {
         Request::builder()
@@ -465,7 +465,7 @@ fn a_line_in_use_is_refused_to_gpiolib(context: &Context) -> Result<()> {
     let _as_usual = AsUsual(context);
     let result = request(21);
     ensure!(result == Err(Some(Errno::EBUSY)), "an LED: {result:?}");
-    let (_model, bank) = rig()?;
+    let (_model, bank) = modelled_bank()?;
     ensure!(
         bank.info()?.leds == line(21).mask(),
         "LEDs: {:x}",
@@ -480,7 +480,7 @@ fn a_line_in_use_is_refused_to_gpiolib(context: &Context) -> Result<()> {
 }
 
 fn a_requested_line_holds_the_module(context: &Context) -> Result<()> {
-    drop(rig()?);
+    drop(modelled_bank()?);
     context.module_named(MODULE)?;
     let chip = chip()?;
     let request = Request::builder()
@@ -515,7 +515,7 @@ fn unbinding_ends_requests(_: &Context) -> Result<()> {
              gpiod_free_commit() does nothing without a chip, which kmemleak would report",
         );
     }
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let chip_path = chip()?;
     let mut builder = Request::builder();
     builder.on_chip(&chip_path).with_line(6).as_input();
@@ -546,7 +546,7 @@ fn unbinding_ends_requests(_: &Context) -> Result<()> {
 }
 
 fn poll_tells_of_edges(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let (first, second) = (line(14), line(15));
     for line in [first, second] {
         bank.set_direction(line, false)?;
@@ -692,7 +692,7 @@ fn registers_are_restored(_: &Context) -> Result<()> {
         (Register::Ctrl, 1 << 1),
     ];
     const ENABLED: u32 = (1 << 30) | (1 << 29) | (1 << 28);
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let address = address()?;
     if !is_pci(&address) {
         return skip("without its driver, a bank of a device tree has no clock: only one behind PCI is looked at");
@@ -732,7 +732,7 @@ fn registers_are_restored(_: &Context) -> Result<()> {
 }
 
 fn each_allocation_of_a_call_fails_in_turn(context: &Context) -> Result<()> {
-    let (_model, bank) = rig()?;
+    let (_model, bank) = modelled_bank()?;
     let led = line(21);
     let errno = |err: mapwright::Error| err.errno().unwrap_or(Errno::UnknownErrno);
     let clean = [Errno::ENOMEM, Errno::EFAULT];

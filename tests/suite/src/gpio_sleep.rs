@@ -4,7 +4,9 @@
 //! nobody there to be told, or its power goes.
 
 use crate::{
-    gpio::{armed, insert, led_parameter, line, press, remove, rig, settled, unbind, wait_for},
+    gpio::{
+        armed, insert, led_parameter, line, modelled_bank, press, remove, settled, unbind, wait_for,
+    },
     gpio_lines::{chip, expect_interrupts, level_module},
     runner::{skip, suite, Context},
     sleep::{ports_anew, rehearse},
@@ -43,7 +45,7 @@ const SOON: u16 = 20_000;
 
 /// The model and the driver's bank, which is all ours.
 fn ours() -> Result<(Client, Bank)> {
-    let (model, bank) = rig()?;
+    let (model, bank) = modelled_bank()?;
     match bank.info()?.mode {
         MODE_BANK => Ok((model, bank)),
         _ => skip("the bank's registers are another driver's here"),

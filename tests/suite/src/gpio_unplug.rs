@@ -5,7 +5,7 @@
 
 use crate::{
     child,
-    gpio::{armed, line, rig, settled, wait_for},
+    gpio::{armed, line, modelled_bank, settled, wait_for},
     monitor::Monitor,
     runner::{suite, Context},
 };
@@ -55,7 +55,7 @@ fn holds(ready: impl FnOnce() -> Result<()>) -> Result<()> {
 
 fn from_programs_that_wait_or_are_stopped(context: &Context) -> Result<()> {
     let mut monitor = Monitor::open()?;
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let from = settled(&mut model, &bank)?;
     drop(bank);
     let waiter = child::spawn(waits)?;

@@ -4,7 +4,7 @@
 
 use crate::{
     alarms, child,
-    gpio::{armed, line, press, rig, settled, wait_for},
+    gpio::{armed, line, modelled_bank, press, settled, wait_for},
     raw,
     runner::{suite, Context},
 };
@@ -33,7 +33,7 @@ fn stop_and_continue(pid: Pid, after: Duration) -> Result<()> {
 }
 
 fn a_stopped_wait_goes_on(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let button = line(7);
     bank.set_direction(button, false)?;
     press(&mut model, &bank, button.number(), Level::Low)?;
@@ -63,7 +63,7 @@ fn a_stopped_wait_goes_on(_: &Context) -> Result<()> {
 
 fn a_stopped_wait_keeps_its_deadline(_: &Context) -> Result<()> {
     const WAITS: Duration = Duration::from_secs(12);
-    let (_model, bank) = rig()?;
+    let (_model, bank) = modelled_bank()?;
     let button = line(7);
     bank.set_direction(button, false)?;
     let began = Instant::now();
@@ -88,7 +88,7 @@ fn a_stopped_wait_keeps_its_deadline(_: &Context) -> Result<()> {
 /// A handler ends a wait, and the program waits for something else: what it waits for later, with the time that
 /// was left, has all of that time.
 fn a_wait_that_is_given_up_leaves_no_deadline(_: &Context) -> Result<()> {
-    let (_model, bank) = rig()?;
+    let (_model, bank) = modelled_bank()?;
     let button = line(7);
     bank.set_direction(button, false)?;
     child::run(|| {
@@ -119,7 +119,7 @@ fn a_wait_that_is_given_up_leaves_no_deadline(_: &Context) -> Result<()> {
 
 /// A program that cannot be told of edges is told later.
 fn edges_are_told_when_they_can_be(_: &Context) -> Result<()> {
-    let (mut model, bank) = rig()?;
+    let (mut model, bank) = modelled_bank()?;
     let button = line(7);
     bank.set_direction(button, false)?;
     press(&mut model, &bank, button.number(), Level::Low)?;

@@ -42,7 +42,7 @@ pub struct Args {
     refused: Option<PathBuf>,
     /// A name for this machine, for the JSON
     #[arg(long, value_name = "NAME", default_value = "")]
-    shape: String,
+    vm: String,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         .with_faulty(args.faulty.clone())
         .with_refused(read_json(args.refused.as_deref())?);
     let mut report = Report {
-        shape: args.shape.clone(),
+        vm: args.vm.clone(),
         date: String::new(),
         machine: lab.machine.clone(),
         records: Vec::new(),

@@ -83,8 +83,8 @@ impl Anonymous {
         }
     }
 
-    /// Gives the pages of a range back: they are zero when touched again.
-    pub fn give_back(&self, range: Range<usize>) -> Result<()> {
+    /// Discards the pages of a range: they are zero when touched again.
+    pub fn discard(&self, range: Range<usize>) -> Result<()> {
         self.advise_range(range, MmapAdvise::MADV_DONTNEED)
     }
 

@@ -19,7 +19,7 @@ pub struct Claim {
     /// What the experiment cannot be done without. Root is always needed.
     pub needs: &'static [Need],
     /// The machines that `make prove` does it in, one after the other.
-    pub shapes: &'static [Shape],
+    pub vms: &'static [Vm],
     /// The experiment.
     pub prove: fn(&Lab) -> Result<Finding>,
 }
@@ -40,10 +40,10 @@ impl Claim {
     }
 }
 
-/// A machine that the rig can boot. What each is made of is in the rig's table.
+/// A machine that the test harness can boot. What each is made of is in the test harness's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Shape {
+pub enum Vm {
     /// As for all else: two processors, 1 GiB, four levels of page tables, a kernel at random addresses.
     Normal,
     /// One processor, and the kernel is where it was linked to be.
@@ -92,7 +92,7 @@ pub enum Shape {
     Arm64Gpio,
 }
 
-impl Shape {
+impl Vm {
     /// All of them, in the order in which they are booted.
     pub const ALL: [Self; 23] = [
         Self::Normal,
@@ -160,7 +160,7 @@ mod tests {
             let same = |other: &&&crate::Claim| other.id == claim.id;
             assert_eq!(CLAIMS.iter().filter(same).count(), 1, "{}", claim.id);
             assert!(claim.is_in(&claim.id[..1]), "claim {i}: {}", claim.id);
-            assert!(!claim.shapes.is_empty(), "{} is never proved", claim.id);
+            assert!(!claim.vms.is_empty(), "{} is never proved", claim.id);
             assert!(!claim.sources.is_empty(), "nobody says {}", claim.id);
         }
     }

@@ -45,7 +45,7 @@ impl Fragments {
         let (mut begin, end) = (0, bytes / page);
         for at in fragments.places().chain([end]) {
             if begin < at {
-                fragments.memory.give_back(begin * page..at * page)?;
+                fragments.memory.discard(begin * page..at * page)?;
             }
             begin = at + 1;
         }

@@ -31,7 +31,7 @@ impl Holes {
         let most = Filler::leave(left + SMALL_BLOCKS)?;
         let all_but_large_blocks = Filler::leave_large(left)?;
         for within in (0..perforated).step_by(2 * page) {
-            memory.give_back(within..within + page)?;
+            memory.discard(within..within + page)?;
         }
         // Takes the large blocks, so that what is left are the holes.
         let rest = Filler::leave(left)?;

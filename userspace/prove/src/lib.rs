@@ -46,7 +46,7 @@ mod verdict;
 mod vfio;
 mod watermarks;
 
-pub use claim::{Claim, Shape};
+pub use claim::{Claim, Vm};
 pub use claims::CLAIMS;
 pub use document::{Document, Source};
 pub use finding::{not_testable, Finding, NotTestable, Statement, Table};

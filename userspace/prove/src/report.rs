@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 /// What was found on one machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// The rig's name for the machine; empty where the rig did not boot it.
-    pub shape: String,
-    /// When the rig booted it; empty where it did not.
+    /// The test harness's name for the machine; empty where the test harness did not boot it.
+    pub vm: String,
+    /// When the test harness booted it; empty where it did not.
     pub date: String,
     /// The machine.
     pub machine: Machine,

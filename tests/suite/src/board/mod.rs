@@ -10,7 +10,7 @@ pub mod hog;
 pub mod sleep;
 
 use crate::{
-    gpio::rig,
+    gpio::modelled_bank,
     runner::{skip, Context},
 };
 use anyhow::{ensure, Context as _, Result};
@@ -49,7 +49,7 @@ fn board(mode: &str) -> Result<(Client, Bank)> {
             "it needs --machine virt --gpio DIR --gpio-mode {mode}"
         ));
     }
-    rig()
+    modelled_bank()
 }
 
 /// All accesses to a bank of the model.

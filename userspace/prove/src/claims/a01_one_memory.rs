@@ -3,7 +3,7 @@
 //! A1: after `remap_pfn_range()`, program and kernel have the same memory.
 
 use crate::{
-    finding::plural, frames::Frames, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    finding::plural, frames::Frames, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::Result;
 use mapwright::{page_faults, Backing, Mapping, Method, Protection, Region, Session};
@@ -20,7 +20,7 @@ pub const CLAIM: Claim = Claim {
     says: "remap_pfn_range() maps physical frames into a process: what the program stores, the kernel sees at once, with no \
            system call in between, and the other way round.",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_inspect")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

@@ -3,8 +3,8 @@
 //! A2: vmalloc memory is mapped page by page.
 
 use crate::{
-    finding::plural, frames::Frames, read::free_lists, Claim, Document, Finding, Lab, Need, Shape,
-    Verdict,
+    finding::plural, frames::Frames, read::free_lists, Claim, Document, Finding, Lab, Need,
+    Verdict, Vm,
 };
 use anyhow::Result;
 use mapwright::{pagemap_pfns, vma_of, Backing, Method, Protection, Session};
@@ -15,7 +15,7 @@ pub const CLAIM: Claim = Claim {
     sources: &[Document::Driver.section("Example, mmap with kernel allocated memory")],
     says: "vmalloc() memory is not physically contiguous, so a driver maps it page by page, with vm_insert_page().",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_inspect")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

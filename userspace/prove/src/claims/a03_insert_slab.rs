@@ -2,7 +2,7 @@
 
 //! A3: which pages `vm_insert_page()` takes.
 
-use crate::{faulty::make_mistake, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{faulty::make_mistake, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{Context as _, Result};
 
 pub const CLAIM: Claim = Claim {
@@ -14,7 +14,7 @@ pub const CLAIM: Claim = Claim {
         "/sys/kernel/debug/kmemleak",
         "a kernel for debugging (make prove boots it)",
     )],
-    shapes: &[Shape::DebugKernel],
+    vms: &[Vm::DebugKernel],
     prove,
 };
 

@@ -3,7 +3,7 @@
 //! A4: the memory type of a mapping, of ordinary memory and of a device's.
 
 use crate::{
-    finding::not_testable, read::text, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    finding::not_testable, read::text, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{Context as _, Result};
 use mapwright::{
@@ -30,7 +30,7 @@ pub const CLAIM: Claim = Claim {
         Need::Module("mapwright_inspect"),
         Need::Arch(&["x86_64", "aarch64"]),
     ],
-    shapes: &[Shape::Normal, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm64],
     prove,
 };
 

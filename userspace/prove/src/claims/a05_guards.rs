@@ -2,7 +2,7 @@
 
 //! A5: what a driver has to refuse, so that a program gets no more than it was given.
 
-use crate::{Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{Context as _, Result};
 use mapwright::{Backing, Mapping, Method, Protection, Session, DEVICE};
 use nix::{errno::Errno, libc};
@@ -19,7 +19,7 @@ pub const CLAIM: Claim = Claim {
     says: "Through a mapping that is writable and shared, a program can write to the kernel's memory: the driver has \
            to synchronize.",
     needs: &[Need::Module("mapwright")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

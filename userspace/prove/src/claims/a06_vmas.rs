@@ -2,7 +2,7 @@
 
 //! A6: VMAs, and the flags of each way to map.
 
-use crate::{Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{Context as _, Result};
 use mapwright::{vma_of, Backing, Mapping, Method, Protection, Session, Vma};
 use nix::{errno::Errno, libc};
@@ -18,7 +18,7 @@ pub const CLAIM: Claim = Claim {
     ],
     says: "A VMA is a contiguous range of a process's addresses with one set of flags; /proc/PID/maps and smaps show it.",
     needs: &[Need::Module("mapwright")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

@@ -2,7 +2,7 @@
 
 //! A7: in what the kernel keeps a process's VMAs.
 
-use crate::{Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::Result;
 use mapwright::btf::{Btf, FILE};
 
@@ -12,7 +12,7 @@ pub const CLAIM: Claim = Claim {
     sources: &[Document::Memory.section("15, Key Data Structures")],
     says: "The VMAs of a process are in a sorted linked list, and in a red-black tree.",
     needs: &[Need::File(FILE, "CONFIG_DEBUG_INFO_BTF")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

@@ -6,7 +6,7 @@ use crate::{
     anonymous::Anonymous,
     disk::{Disk, NODE},
     pin::Pinned,
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{page_faults, Backing, Mapping, Method, Protection, Session};
@@ -28,7 +28,7 @@ pub const CLAIM: Claim = Claim {
     says: "A page fault is minor if the page is in memory and only has to be mapped, and major if it has to be read from a disk, \
            which takes a thousand times as long.",
     needs: &[Need::Module("mapwright")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

@@ -3,7 +3,7 @@
 //! A9: whether the entries of a mapping are made at `mmap` or at the first access.
 
 use crate::{
-    anonymous::Anonymous, pin::Pinned, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    anonymous::Anonymous, pin::Pinned, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::Result;
 use mapwright::{
@@ -22,7 +22,7 @@ pub const CLAIM: Claim = Claim {
     says: "Mappings of a process are set up lazily: mmap() only notes the range, and the first access is a page fault that \
            makes the entry.",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_inspect")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

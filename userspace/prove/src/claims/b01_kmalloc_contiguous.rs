@@ -2,7 +2,7 @@
 
 //! B1: what `kmalloc()` gives is contiguous in both kinds of addresses.
 
-use crate::{Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{ensure, Result};
 use mapwright::{
     alloc::{AllocDevice, Allocator, Plan},
@@ -22,7 +22,7 @@ pub const CLAIM: Claim = Claim {
     says: "kmalloc() gives memory that is contiguous physically and virtually, in the direct map of all \
            memory, where an address and its physical address differ by a constant.",
     needs: &[Need::Module("mapwright_alloc")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

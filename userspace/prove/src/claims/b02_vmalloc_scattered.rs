@@ -3,8 +3,8 @@
 //! B2: what `vmalloc()` gives is contiguous in virtual addresses only.
 
 use crate::{
-    finding::plural, holes::Holes, not_testable, Claim, Document, Finding, Lab, Need, Shape, Table,
-    Verdict,
+    finding::plural, holes::Holes, not_testable, Claim, Document, Finding, Lab, Need, Table,
+    Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -25,7 +25,7 @@ pub const CLAIM: Claim = Claim {
     says: "vmalloc() strings together single physical pages from anywhere, contiguous only in virtual \
            addresses, in an area of their own.",
     needs: &[Need::Module("mapwright_alloc")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

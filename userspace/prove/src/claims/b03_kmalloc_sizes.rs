@@ -2,7 +2,7 @@
 
 //! B3: how `kmalloc()` rounds sizes.
 
-use crate::{Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{Context as _, Result};
 use mapwright::alloc::{AllocDevice, Allocator, Plan};
 
@@ -16,7 +16,7 @@ pub const CLAIM: Claim = Claim {
     ],
     says: "kmalloc() rounds a size up to a power of two: 100 bytes take 128.",
     needs: &[Need::Module("mapwright_alloc")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

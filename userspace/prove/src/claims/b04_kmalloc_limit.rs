@@ -2,7 +2,7 @@
 
 //! B4: the largest `kmalloc()`.
 
-use crate::{read::free_lists, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{read::free_lists, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{ensure, Result};
 use mapwright::{
     alloc::{AllocDevice, Allocator, Plan},
@@ -19,7 +19,7 @@ pub const CLAIM: Claim = Claim {
     says:
         "kmalloc() gives 4 MB at most, the largest block of the page allocator (MAX_ORDER is 11).",
     needs: &[Need::Module("mapwright_alloc")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

@@ -2,7 +2,7 @@
 
 //! B5: `kmalloc(0)`, and what may be freed without having been allocated.
 
-use crate::{read, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{read, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{Context as _, Result};
 use mapwright::alloc::{AllocDevice, Allocator, Plan};
 
@@ -13,7 +13,7 @@ pub const CLAIM: Claim = Claim {
     says: "kmalloc(0) gives ZERO_SIZE_PTR, which is not NULL and may not be used. kfree() of it, and of \
            NULL, is harmless.",
     needs: &[Need::Module("mapwright_alloc")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

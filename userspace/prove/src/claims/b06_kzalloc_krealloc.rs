@@ -2,7 +2,7 @@
 
 //! B6: `kzalloc()`, `krealloc()` and `ksize()`.
 
-use crate::{Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{Context as _, Result};
 use mapwright::alloc::{AllocDevice, Allocator, Object, Pattern, Plan};
 
@@ -17,7 +17,7 @@ pub const CLAIM: Claim = Claim {
     says: "kzalloc() gives zeroed memory; krealloc() gives a new block with the data of the old one; ksize() tells \
            the size that was really given.",
     needs: &[Need::Module("mapwright_alloc")],
-    shapes: &[Shape::Normal, Shape::AboveFourGib],
+    vms: &[Vm::Normal, Vm::AboveFourGib],
     prove,
 };
 

@@ -10,7 +10,7 @@ use crate::{
         trace::{self, MARK},
         zoneinfo,
     },
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Result};
 use mapwright::alloc::{AllocDevice, Gfp, Object, Pattern, Plan, Report};
@@ -26,7 +26,7 @@ pub const CLAIM: Claim = Claim {
     says: "GFP_KERNEL may sleep and GFP_ATOMIC may not; GFP_DMA gives memory below 16 MB, GFP_DMA32 below 4 GB, \
            GFP_HIGHUSER high memory.",
     needs: &[Need::Module("mapwright_alloc"), Need::Cpus(2), Need::Seconds(60)],
-    shapes: &[Shape::Normal, Shape::AboveFourGib, Shape::DebugKernel],
+    vms: &[Vm::Normal, Vm::AboveFourGib, Vm::DebugKernel],
     prove,
 };
 

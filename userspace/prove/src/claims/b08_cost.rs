@@ -2,7 +2,7 @@
 
 //! B8: what the allocators cost, compared.
 
-use crate::{pin::Pinned, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{pin::Pinned, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{ensure, Context as _, Result};
 use mapwright::alloc::{AllocDevice, Allocator, Pattern, Plan};
 
@@ -13,7 +13,7 @@ pub const CLAIM: Claim = Claim {
     says: "An object from a slab takes about 1 µs if one is cached and 2 µs if not; pages of the buddy allocator \
            take 100 to 500 ns, and vmalloc() about the same.",
     needs: &[Need::Module("mapwright_alloc")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

@@ -8,7 +8,7 @@ use crate::{
     not_testable,
     pin::Pinned,
     read::free_lists,
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{Context as _, Result};
 use mapwright::alloc::{AllocDevice, Object, Pattern, Plan};
@@ -25,7 +25,7 @@ pub const CLAIM: Claim = Claim {
     says: "The page allocator splits a larger block in halves until it has the size that is wanted; what is freed is \
            merged with its buddy. The address of a block's buddy is address XOR (1 << (order + PAGE_SHIFT)).",
     needs: &[Need::Module("mapwright_alloc")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

@@ -4,7 +4,7 @@
 
 use crate::{
     read::{free_lists, trace},
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{Backing, Method, Session};
@@ -20,7 +20,7 @@ pub const CLAIM: Claim = Claim {
     says: "A zone has MAX_ORDER (11) lists of free blocks, for orders 0 to 10: a block of order k has 2^k \
            pages, the largest 1024 pages, 4 MB.",
     needs: &[Need::Module("mapwright")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

@@ -8,7 +8,7 @@ use crate::{
         free_lists,
         trace::{self, Event},
     },
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{Backing, Method, Session};
@@ -23,7 +23,7 @@ pub const CLAIM: Claim = Claim {
            and slabs are UNMOVABLE, anonymous and file pages MOVABLE, page cache and inode cache \
            RECLAIMABLE.",
     needs: &[Need::Module("mapwright")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

@@ -9,7 +9,7 @@ use crate::{
         is_emulated,
         trace::{self, Call},
     },
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -36,7 +36,7 @@ pub const CLAIM: Claim = Claim {
         Need::File("/proc/kcore", "CONFIG_PROC_KCORE"),
         Need::File("/sys/kernel/slab", "CONFIG_SLUB without SLUB_TINY"),
     ],
-    shapes: &[Shape::Normal, Shape::Nokaslr, Shape::SlubDebug],
+    vms: &[Vm::Normal, Vm::Nokaslr, Vm::SlubDebug],
     prove,
 };
 

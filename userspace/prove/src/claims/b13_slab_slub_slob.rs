@@ -4,7 +4,7 @@
 
 use crate::{
     read::{config::Config, symbols::Symbols},
-    Claim, Document, Finding, Lab, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Result};
 
@@ -18,7 +18,7 @@ pub const CLAIM: Claim = Claim {
     says: "A kernel is built with one of three slab allocators: SLAB, as servers of old; SLUB, today's \
            default; or SLOB, for tiny systems.",
     needs: &[],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

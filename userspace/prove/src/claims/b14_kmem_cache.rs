@@ -2,7 +2,7 @@
 
 //! B14: a cache for one type of objects.
 
-use crate::{read, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{read, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{Context as _, Result};
 use mapwright::alloc::{AllocDevice, Allocator, CacheFlag, Pattern, Plan};
 use std::{fs, path::Path};
@@ -21,7 +21,7 @@ pub const CLAIM: Claim = Claim {
         Need::Module("mapwright_alloc"),
         Need::File("/sys/kernel/slab", "CONFIG_SLUB without SLUB_TINY"),
     ],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

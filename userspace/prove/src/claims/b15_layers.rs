@@ -5,7 +5,7 @@
 use crate::{
     finding::plural,
     read::trace::{self, Event},
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::alloc::{AllocDevice, Allocator, CacheFlag, Pattern, Plan};
@@ -18,7 +18,7 @@ pub const CLAIM: Claim = Claim {
     says: "The page allocator is the base. kmalloc() takes objects from slabs, and slabs take pages from it; vmalloc() \
            and get_free_pages() take pages directly, vmalloc() one at a time.",
     needs: &[Need::Module("mapwright_alloc")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

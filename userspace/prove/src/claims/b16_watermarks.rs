@@ -7,7 +7,7 @@ use crate::{
     pressure::{self, Seen},
     read::zoneinfo,
     watermarks::{compute_again, free_of, is_movable, kept, margin, passes, settings, BLUR},
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 
@@ -22,7 +22,7 @@ pub const CLAIM: Claim = Claim {
            low, who allocates must reclaim itself; below min, the OOM killer comes or the allocation \
            fails.",
     needs: &[Need::Cpus(2), Need::Seconds(60)],
-    shapes: &[Shape::Normal, Shape::AboveFourGib],
+    vms: &[Vm::Normal, Vm::AboveFourGib],
     prove,
 };
 

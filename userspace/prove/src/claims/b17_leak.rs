@@ -2,9 +2,7 @@
 
 //! B17: the kernel frees nothing by itself.
 
-use crate::{
-    faulty::make_mistake, read, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
-};
+use crate::{faulty::make_mistake, read, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{Context as _, Result};
 use std::{fs, thread, time::Duration};
 
@@ -18,7 +16,7 @@ pub const CLAIM: Claim = Claim {
     says: "What a module allocates and does not free is lost until the next boot: nobody frees the kernel's memory for \
            it.",
     needs: &[Need::File(KMEMLEAK, "a kernel with CONFIG_DEBUG_KMEMLEAK (make prove boots it)")],
-    shapes: &[Shape::DebugKernel],
+    vms: &[Vm::DebugKernel],
     prove,
 };
 

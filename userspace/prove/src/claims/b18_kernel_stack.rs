@@ -4,7 +4,7 @@
 
 use crate::{
     read::{vmallocinfo, vmallocinfo::Area},
-    Claim, Document, Finding, Lab, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use procfs::{Current as _, Meminfo};
@@ -16,7 +16,7 @@ pub const CLAIM: Claim = Claim {
     sources: &[Document::Reference.section("Stack Size and Overflow Protection")],
     says: "A kernel stack has a fixed size, 8 KB on most systems, and to overflow it is a kernel panic.",
     needs: &[],
-    shapes: &[Shape::Normal, Shape::Arm, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm, Vm::Arm64],
     prove,
 };
 

@@ -3,7 +3,7 @@
 //! B19: counters of each processor's own against one that all share.
 
 use crate::{
-    pin::Pinned, read::is_emulated, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    pin::Pinned, read::is_emulated, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use std::{
@@ -22,7 +22,7 @@ pub const CLAIM: Claim = Claim {
     sources: &[Document::Walkthrough.section("10, NUMA, per-CPU, and memory control")],
     says: "Per-CPU memory avoids that cache lines go to and fro between processors.",
     needs: &[Need::Cpus(2)],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

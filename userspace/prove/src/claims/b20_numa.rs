@@ -6,7 +6,7 @@ use crate::{
     anonymous::Anonymous,
     pin::Pinned,
     read::{self, zoneinfo, zoneinfo::Zone},
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{block_size, pagemap_pfns, Backing, Method, Session};
@@ -23,7 +23,7 @@ pub const CLAIM: Claim = Claim {
     says: "Each node has lists of free pages of its own. Memory comes from the node that the processor is \
            in, and when that has none left, from the others.",
     needs: &[Need::Module("mapwright"), Need::Nodes(2), Need::Seconds(60)],
-    shapes: &[Shape::Numa],
+    vms: &[Vm::Numa],
     prove,
 };
 

@@ -3,7 +3,7 @@
 //! B21: memory cgroups count and limit.
 
 use crate::{
-    cgroup::Cgroup, finding::plural, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    cgroup::Cgroup, finding::plural, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{bail, ensure, Result};
 use mapwright::{
@@ -18,7 +18,7 @@ pub const CLAIM: Claim = Claim {
     sources: &[Document::Walkthrough.section("10, NUMA, per-CPU, and memory control")],
     says: "Memory cgroups track what a container uses, and limit it.",
     needs: &[Need::Module("mapwright"), Need::Module("mapwright_alloc")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

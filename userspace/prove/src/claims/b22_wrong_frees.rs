@@ -3,8 +3,8 @@
 //! B22: mistakes in freeing, and who finds them.
 
 use crate::{
-    faulty::make_mistake, finding::plural, read, Claim, Document, Finding, Lab, Need, Shape, Table,
-    Verdict,
+    faulty::make_mistake, finding::plural, read, Claim, Document, Finding, Lab, Need, Table,
+    Verdict, Vm,
 };
 use anyhow::Result;
 
@@ -18,7 +18,7 @@ pub const CLAIM: Claim = Claim {
     says: "Each kmalloc() needs exactly one kfree(), and vmalloc() memory needs vfree(): who writes the code must \
            never free twice, nor with the wrong function.",
     needs: &[Need::File("/sys/kernel/debug/kmemleak", "a kernel for debugging (make prove boots it)")],
-    shapes: &[Shape::DebugKernel],
+    vms: &[Vm::DebugKernel],
     prove,
 };
 

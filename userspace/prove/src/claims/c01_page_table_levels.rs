@@ -2,7 +2,7 @@
 
 //! C1: the levels of the page tables, walked for a page of this program.
 
-use crate::{anonymous::Anonymous, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{anonymous::Anonymous, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     inspect::{EntryKind, Inspector, Level, Step, Target, Walk},
@@ -22,7 +22,7 @@ pub const CLAIM: Claim = Claim {
            of 8 bytes at each level, twelve the byte in the page. CR3 holds the physical address of the \
            top table.",
     needs: &[Need::Module("mapwright_inspect")],
-    shapes: &[Shape::Normal, Shape::FiveLevels, Shape::Arm, Shape::Arm64, Shape::Arm64Max],
+    vms: &[Vm::Normal, Vm::FiveLevels, Vm::Arm, Vm::Arm64, Vm::Arm64Max],
     prove,
 };
 

@@ -4,7 +4,7 @@
 
 use crate::{
     anonymous::Anonymous, finding::plural, hugetlb::Pool, Claim, Document, Finding, Lab, Need,
-    Shape, Table, Verdict,
+    Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -31,12 +31,7 @@ pub const CLAIM: Claim = Claim {
             "a kernel with huge pages in user space (CONFIG_TRANSPARENT_HUGEPAGE)",
         ),
     ],
-    shapes: &[
-        Shape::Normal,
-        Shape::FiveLevels,
-        Shape::Arm64,
-        Shape::Arm64Max,
-    ],
+    vms: &[Vm::Normal, Vm::FiveLevels, Vm::Arm64, Vm::Arm64Max],
     prove,
 };
 

@@ -2,7 +2,7 @@
 
 //! C3: the areas of the kernel's address space, what is in them, and that they move.
 
-use crate::{read::symbols, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{read::symbols, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{Context as _, Result};
 use mapwright::{
     inspect::{Area, Inspector, Layout},
@@ -21,7 +21,7 @@ pub const CLAIM: Claim = Claim {
            struct page), and the direct map of all memory, where kmalloc memory is. KASLR moves them at \
            each boot.",
     needs: &[Need::Module("mapwright_inspect"), Need::Module("mapwright")],
-    shapes: &[Shape::Normal, Shape::Nokaslr, Shape::Isolated, Shape::Arm64, Shape::Arm64Max],
+    vms: &[Vm::Normal, Vm::Nokaslr, Vm::Isolated, Vm::Arm64, Vm::Arm64Max],
     prove,
 };
 

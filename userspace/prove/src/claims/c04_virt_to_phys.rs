@@ -5,7 +5,7 @@
 use crate::{
     anonymous::Anonymous,
     read::{symbols, text, vmallocinfo},
-    Claim, Document, Finding, Lab, Need, Shape, Source, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Source, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::inspect::{Area, Inspector, Layout, Target, Walk};
@@ -22,7 +22,7 @@ pub const CLAIM: Claim = Claim {
     says: "virt_to_phys() subtracts PAGE_OFFSET, which is right for kmalloc memory and wrong for vmalloc \
            memory, for what is on the stack, and for addresses of programs.",
     needs: &[Need::Module("mapwright_inspect")],
-    shapes: &[Shape::Normal, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm64],
     prove,
 };
 

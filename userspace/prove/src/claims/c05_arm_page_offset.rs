@@ -2,7 +2,7 @@
 
 //! C5: where 32-bit ARM's kernel addresses begin, and where memory does.
 
-use crate::{read::config::Config, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{read::config::Config, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{ensure, Context as _, Result};
 use mapwright::inspect::{Area, Inspector, Target};
 use nix::{
@@ -22,7 +22,7 @@ pub const CLAIM: Claim = Claim {
     says: "On 32-bit ARM, PAGE_OFFSET is 0x80000000: 3 GB of addresses are the program's and 1 GB the \
            kernel's. The BeagleBone's memory begins at physical address 0x20000000.",
     needs: &[Need::Arch(&["armv7l"]), Need::Module("mapwright_inspect")],
-    shapes: &[Shape::Arm, Shape::ArmTwoGib, Shape::GpioArm],
+    vms: &[Vm::Arm, Vm::ArmTwoGib, Vm::GpioArm],
     prove,
 };
 

@@ -3,8 +3,8 @@
 //! C6: low and high memory of a 32-bit kernel.
 
 use crate::{
-    anonymous::Anonymous, read::symbols::Symbols, Claim, Document, Finding, Lab, Need, Shape,
-    Table, Verdict,
+    anonymous::Anonymous, read::symbols::Symbols, Claim, Document, Finding, Lab, Need, Table,
+    Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -31,7 +31,7 @@ pub const CLAIM: Claim = Claim {
         Need::Module("mapwright_inspect"),
         Need::Module("mapwright"),
     ],
-    shapes: &[Shape::ArmTwoGib, Shape::Arm],
+    vms: &[Vm::ArmTwoGib, Vm::Arm],
     prove,
 };
 

@@ -3,7 +3,7 @@
 //! C7: `struct page`: its size, its fields, and one through a page's life.
 
 use crate::{
-    anonymous::Anonymous, pin::Pinned, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    anonymous::Anonymous, pin::Pinned, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -33,7 +33,7 @@ pub const CLAIM: Claim = Claim {
         Need::Module("mapwright_inspect"),
         Need::File(FILE, "CONFIG_DEBUG_INFO_BTF"),
     ],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

@@ -4,7 +4,7 @@
 
 use crate::{
     anonymous::Anonymous, finding::plural, pin::Pinned, read::text, Claim, Document, Finding, Lab,
-    Need, Shape, Table, Verdict,
+    Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{block_bytes, page_bytes};
@@ -30,7 +30,7 @@ pub const CLAIM: Claim = Claim {
            fewer entries. When a processor changes a page table, it interrupts the others that use it \
            (a TLB shootdown).",
     needs: &[Need::Arch(&["x86_64", "aarch64"]), Need::Cpus(2)],
-    shapes: &[Shape::Normal, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm64],
     prove,
 };
 

@@ -4,7 +4,7 @@
 
 use crate::{
     read::{log::Log, symbols, text},
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -21,7 +21,7 @@ pub const CLAIM: Claim = Claim {
            running and reading user pages by mistake; KPTI gives user mode page tables without the \
            kernel.",
     needs: &[Need::Module("mapwright_inspect"), Need::Arch(&["x86_64", "aarch64"])],
-    shapes: &[Shape::Normal, Shape::Isolated, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Isolated, Vm::Arm64],
     prove,
 };
 

@@ -2,7 +2,7 @@
 
 //! C10: the sections of a process: the documents' program, which prints where its things are.
 
-use crate::{read, Claim, Document, Finding, Lab, Shape, Table, Verdict};
+use crate::{read, Claim, Document, Finding, Lab, Table, Verdict, Vm};
 use anyhow::{Context as _, Result};
 use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process};
 use std::{
@@ -20,7 +20,7 @@ pub const CLAIM: Claim = Claim {
     says: "From the bottom up, a process has text (code), data (initialized variables), bss (zeroed ones), \
            the heap, which grows up, and at the top the stack.",
     needs: &[],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

@@ -5,7 +5,7 @@
 use crate::{
     anonymous::Anonymous,
     read::{config::Config, symbols},
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -25,7 +25,7 @@ pub const CLAIM: Claim = Claim {
         Need::Module("mapwright_inspect"),
         Need::File(FILE, "CONFIG_DEBUG_INFO_BTF"),
     ],
-    shapes: &[Shape::Arm64, Shape::Arm64Max],
+    vms: &[Vm::Arm64, Vm::Arm64Max],
     prove,
 };
 

@@ -4,7 +4,7 @@
 
 use crate::{
     read::{text, vmallocinfo},
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -28,7 +28,7 @@ pub const CLAIM: Claim = Claim {
         Need::Module("mapwright_inspect"),
         Need::Module("mapwright_alloc"),
     ],
-    shapes: &[Shape::Arm, Shape::ArmTwoGib, Shape::GpioArm],
+    vms: &[Vm::Arm, Vm::ArmTwoGib, Vm::GpioArm],
     prove,
 };
 

@@ -2,7 +2,7 @@
 
 //! C13: `struct page` of 32-bit ARM, and the reference count of a page that is free.
 
-use crate::{finding::plural, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{finding::plural, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     btf::{Btf, FILE},
@@ -19,7 +19,7 @@ pub const CLAIM: Claim = Claim {
     says: "On 32-bit ARM a struct page typically has 64 bytes, so that 4 GB of memory cost 64 MB. Its count of \
            references, _count, is -1 while the page is free and above 0 while it is used.",
     needs: &[Need::Arch(&["armv7l"]), Need::Module("mapwright_inspect")],
-    shapes: &[Shape::Arm, Shape::ArmTwoGib],
+    vms: &[Vm::Arm, Vm::ArmTwoGib],
     prove,
 };
 

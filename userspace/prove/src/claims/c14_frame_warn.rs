@@ -4,7 +4,7 @@
 
 use super::b18_kernel_stack;
 use crate::{
-    not_testable, read::config::Config, Claim, Document, Finding, Lab, Shape, Table, Verdict,
+    not_testable, read::config::Config, Claim, Document, Finding, Lab, Table, Verdict, Vm,
 };
 use anyhow::{Context as _, Result};
 use std::{fs, path::Path};
@@ -16,7 +16,7 @@ pub const CLAIM: Claim = Claim {
     says: "The compiler warns of a function of the kernel with a stack frame above CONFIG_FRAME_WARN, 1024 bytes. It can be \
            set to 0 to 8192, the size of a kernel stack.",
     needs: &[],
-    shapes: &[Shape::Normal, Shape::Arm, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm, Vm::Arm64],
     prove,
 };
 

@@ -4,7 +4,7 @@
 
 use crate::{
     anonymous::Anonymous, finding::plural, models::family::Family, pin::Pinned, read::trace, Claim,
-    Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -24,7 +24,7 @@ pub const CLAIM: Claim = Claim {
     says: "fork() copies no pages: parent and child share them, read-only, each counted twice. The first store faults and \
            gets a copy; whoever is left alone with a page has its entry made writable again.",
     needs: &[Need::Module("mapwright_inspect")],
-    shapes: &[Shape::Normal, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm64],
     prove,
 };
 

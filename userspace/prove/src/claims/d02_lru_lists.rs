@@ -8,7 +8,7 @@ use crate::{
     lru_gen::{self, LruGen},
     page_cache::{self, ACTIVE, DIRTY},
     pin::Pinned,
-    Claim, Document, Finding, Lab, Need, Shape, Source, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Source, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::page_bytes;
@@ -35,7 +35,7 @@ pub const CLAIM: Claim = Claim {
            evicts none that are in use. Reclaim takes inactive pages, drops clean ones and writes dirty ones; active ones that \
            are not accessed are demoted.",
     needs: &[Need::File("/proc/kpageflags", "CONFIG_PROC_PAGE_MONITOR"), Need::Seconds(60)],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

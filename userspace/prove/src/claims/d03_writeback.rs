@@ -7,7 +7,7 @@ use crate::{
     finding::plural,
     page_cache::{self, DIRTY, WRITEBACK},
     pin::Pinned,
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::page_bytes;
@@ -34,7 +34,7 @@ pub const CLAIM: Claim = Claim {
            sync_file_range() writes a range without metadata, O_DIRECT goes past the page cache, so that data are on disk when \
            write() returns, and with O_SYNC each write() waits.",
     needs: &[Need::File("/proc/kpageflags", "CONFIG_PROC_PAGE_MONITOR")],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

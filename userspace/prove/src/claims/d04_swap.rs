@@ -10,7 +10,7 @@ use crate::{
     not_testable,
     pin::Pinned,
     swap::{Swap, SwapFile},
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{page_bytes, page_faults, pagemap, PagemapEntry};
@@ -32,7 +32,7 @@ pub const CLAIM: Claim = Claim {
     says: "When memory runs low, kswapd evicts anonymous pages in the background: they are written to swap, and a touch brings \
            them back by a major fault. vmstat counts both.",
     needs: &[Need::Arch(&["x86_64", "aarch64"]), Need::Seconds(60)],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

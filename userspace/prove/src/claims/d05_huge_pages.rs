@@ -4,8 +4,8 @@
 
 use crate::{
     anonymous::Anonymous, cgroup::Cgroup, finding::plural, hugetlb::Pool, mounted::Mounted,
-    not_testable, pin::Pinned, read::text, swap::Swap, Claim, Document, Finding, Lab, Need, Shape,
-    Table, Verdict,
+    not_testable, pin::Pinned, read::text, swap::Swap, Claim, Document, Finding, Lab, Need, Table,
+    Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -35,7 +35,7 @@ pub const CLAIM: Claim = Claim {
         ),
         Need::File("/proc/sys/vm/nr_hugepages", "CONFIG_HUGETLBFS"),
     ],
-    shapes: &[Shape::Normal, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm64],
     prove,
 };
 

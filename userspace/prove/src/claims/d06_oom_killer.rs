@@ -6,7 +6,7 @@ use crate::{
     cgroup::Cgroup,
     glutton::Glutton,
     read::{log::Log, zoneinfo},
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{bail, ensure, Result};
 use nix::sys::signal::Signal;
@@ -23,7 +23,7 @@ pub const CLAIM: Claim = Claim {
     says: "When memory is exhausted, which is when all zones are below their min watermark, the OOM killer selects a process and \
            kills it.",
     needs: &[Need::Seconds(60)],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

@@ -2,7 +2,7 @@
 
 //! D7: the names of the kernel's functions and structures that documents give.
 
-use crate::{read::symbols::Symbols, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{read::symbols::Symbols, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{ensure, Result};
 use mapwright::btf::{Btf, FILE};
 
@@ -21,7 +21,7 @@ pub const CLAIM: Claim = Claim {
            and so on: names to look up in the source.",
     needs: &[Need::Arch(&["x86_64", "aarch64"]), Need::File(FILE, "CONFIG_DEBUG_INFO_BTF")],
     // The documents name functions of x86.
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

@@ -4,7 +4,7 @@
 
 use crate::{
     anonymous::Anonymous, cgroup::Cgroup, finding::plural, pin::Pinned, swap::Swap, Claim,
-    Document, Finding, Lab, Need, Shape, Source, Table, Verdict,
+    Document, Finding, Lab, Need, Source, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -33,7 +33,7 @@ pub const CLAIM: Claim = Claim {
         Need::Module("mapwright_inspect"),
         Need::Seconds(60),
     ],
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

@@ -7,7 +7,7 @@ use crate::{
     fault::{provoke, Access, Answer, Outcome},
     pin::Pinned,
     same_address::{Mapped, Other},
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
@@ -30,7 +30,7 @@ pub const CLAIM: Claim = Claim {
     says: "Two processes may use one virtual address for different frames. A page table's entry says what is allowed there; a \
            store to a read-only page is a fault, for which the kernel usually kills the process.",
     needs: &[Need::Module("mapwright_inspect")],
-    shapes: &[Shape::Normal, Shape::Arm],
+    vms: &[Vm::Normal, Vm::Arm],
     prove,
 };
 

@@ -5,7 +5,7 @@
 use crate::{
     finding::plural,
     growth::{grow_heap, grow_stack, Ended},
-    read, Claim, Document, Finding, Lab, Shape, Table, Verdict,
+    read, Claim, Document, Finding, Lab, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::page_bytes;
@@ -23,7 +23,7 @@ pub const CLAIM: Claim = Claim {
     says: "The stack grows down and the heap up, with a gap between them. On 32-bit ARM the two can meet; a gap of \
            zero is a segmentation fault.",
     needs: &[],
-    shapes: &[Shape::Normal, Shape::Arm, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm, Vm::Arm64],
     prove,
 };
 

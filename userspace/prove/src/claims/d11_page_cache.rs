@@ -9,7 +9,7 @@ use crate::{
         page_cache::KernelMemory,
         trace::{self, MARK},
     },
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{btf::FILE, inspect::Inspector, page_bytes, pagemap_pfns, Mapping, Protection};
@@ -41,7 +41,7 @@ pub const CLAIM: Claim = Claim {
         Need::File("/sys/kernel/tracing/events/filemap", "tracefs mounted there"),
         Need::File(FILE, "CONFIG_DEBUG_INFO_BTF"),
     ],
-    shapes: &[Shape::Normal, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm64],
     prove,
 };
 

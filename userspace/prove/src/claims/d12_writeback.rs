@@ -10,7 +10,7 @@ use crate::{
         trace::{self, Event, MARK},
     },
     setting::Setting,
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::page_size;
@@ -28,7 +28,7 @@ pub const CLAIM: Claim = Claim {
     says: "A thread of the kernel's writes dirty pages after dirty_expire (30 s), or when they exceed dirty_background_ratio \
            (10 %). When they reach dirty_ratio (20 %), the writer itself is throttled in balance_dirty_pages().",
     needs: &[Need::File("/sys/kernel/tracing/events/writeback/balance_dirty_pages", "tracefs mounted there"), Need::Seconds(60)],
-    shapes: &[Shape::Normal, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm64],
     prove,
 };
 

@@ -4,8 +4,8 @@
 
 use crate::{
     anonymous::Anonymous, filler, finding::plural, fragments::Fragments, not_testable,
-    read::free_lists, setting::Setting, Claim, Document, Finding, Lab, Need, Shape, Source, Table,
-    Verdict,
+    read::free_lists, setting::Setting, Claim, Document, Finding, Lab, Need, Source, Table,
+    Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{block_bytes, block_size, page_size};
@@ -33,7 +33,7 @@ pub const CLAIM: Claim = Claim {
         Need::File(ENABLED, "CONFIG_TRANSPARENT_HUGEPAGE"),
         Need::Seconds(60),
     ],
-    shapes: &[Shape::Normal, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm64],
     prove,
 };
 

@@ -9,7 +9,7 @@ use crate::{
         config::Config,
         trace::{self, Call, Event, MARK},
     },
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{page_bytes, page_faults, settle};
@@ -22,7 +22,7 @@ pub const CLAIM: Claim = Claim {
     says: "mmap_lock, of which a process has one, is taken as a writer by mmap() and munmap(), and as a reader by each page \
            fault.",
     needs: &[Need::File(EVENTS, "CONFIG_TRACING, and tracefs mounted there")],
-    shapes: &[Shape::Normal, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm64],
     prove,
 };
 

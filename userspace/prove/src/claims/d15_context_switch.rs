@@ -6,7 +6,7 @@ use crate::{
     anonymous::Anonymous,
     pin::Pinned,
     read::{is_emulated, text, trace},
-    Claim, Document, Finding, Lab, Need, Shape, Source, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Source, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::page_bytes;
@@ -36,7 +36,7 @@ pub const CLAIM: Claim = Claim {
         Need::Arch(&["x86_64", "aarch64"]),
         Need::File(SWITCH, "tracefs mounted there"),
     ],
-    shapes: &[Shape::Normal, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm64],
     prove,
 };
 

@@ -5,7 +5,7 @@
 use crate::{
     finding::plural,
     read::{boot_memory, log::Log, zoneinfo},
-    Claim, Document, Finding, Lab, Shape, Source, Table, Verdict,
+    Claim, Document, Finding, Lab, Source, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Context as _, Result};
 use boot_memory::{bytes_of, firmware, memblock, system_ram, Memblock};
@@ -23,7 +23,7 @@ pub const CLAIM: Claim = Claim {
            records it, and what is reserved, before the page allocator goes live, into which its reservations are then \
            freed.",
     needs: &[],
-    shapes: &[Shape::Normal, Shape::Arm, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm, Vm::Arm64],
     prove,
 };
 

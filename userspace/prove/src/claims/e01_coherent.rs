@@ -4,7 +4,7 @@
 
 use crate::{
     engine::{address_table, hex, Engine, NEEDS},
-    Claim, Document, Finding, Lab, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Table, Verdict, Vm,
 };
 use anyhow::Result;
 use mapwright::{page_size, MapCall, Protection};
@@ -19,14 +19,14 @@ pub const CLAIM: Claim = Claim {
     says: "dma_alloc_coherent() gives a pointer for the CPU and an address for the device, of one \
            buffer: each sees at once what the other writes.",
     needs: NEEDS,
-    shapes: &[
-        Shape::Edu,
-        Shape::EduIommu,
-        Shape::EduBounce,
-        Shape::Arm64Edu,
-        Shape::Arm64EduIommu,
-        Shape::Arm64EduBounce,
-        Shape::Arm64EduNonCoherent,
+    vms: &[
+        Vm::Edu,
+        Vm::EduIommu,
+        Vm::EduBounce,
+        Vm::Arm64Edu,
+        Vm::Arm64EduIommu,
+        Vm::Arm64EduBounce,
+        Vm::Arm64EduNonCoherent,
     ],
     prove,
 };

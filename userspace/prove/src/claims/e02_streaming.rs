@@ -6,7 +6,7 @@ use crate::{
     engine::{ensure_same, hex, pattern, Engine, NEEDS},
     finding::plural,
     read::trace,
-    Claim, Document, Finding, Lab, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Table, Verdict, Vm,
 };
 use anyhow::{Context as _, Result};
 use mapwright::{
@@ -26,14 +26,14 @@ pub const CLAIM: Claim = Claim {
            device, and the CPU that wants to look must synchronize. It works with one stretch of memory \
            and with a list of pieces, in both directions.",
     needs: NEEDS,
-    shapes: &[
-        Shape::Edu,
-        Shape::EduIommu,
-        Shape::EduBounce,
-        Shape::Arm64Edu,
-        Shape::Arm64EduIommu,
-        Shape::Arm64EduBounce,
-        Shape::Arm64EduNonCoherent,
+    vms: &[
+        Vm::Edu,
+        Vm::EduIommu,
+        Vm::EduBounce,
+        Vm::Arm64Edu,
+        Vm::Arm64EduIommu,
+        Vm::Arm64EduBounce,
+        Vm::Arm64EduNonCoherent,
     ],
     prove,
 };

@@ -4,7 +4,7 @@
 
 use crate::{
     engine::{address_table, hex, Engine, NEEDS},
-    Claim, Document, Finding, Lab, Shape, Verdict,
+    Claim, Document, Finding, Lab, Verdict, Vm,
 };
 use anyhow::{Context as _, Result};
 use mapwright::{page_size, Direction, MapCall, Protection};
@@ -22,14 +22,14 @@ pub const CLAIM: Claim = Claim {
         "A DMA buffer has a virtual address for the program, a physical one for memory and a bus \
            address for the device. Without an IOMMU the bus address is the physical one.",
     needs: NEEDS,
-    shapes: &[
-        Shape::Edu,
-        Shape::EduIommu,
-        Shape::EduPassthrough,
-        Shape::EduBounce,
-        Shape::Arm64Edu,
-        Shape::Arm64EduIommu,
-        Shape::Arm64EduBounce,
+    vms: &[
+        Vm::Edu,
+        Vm::EduIommu,
+        Vm::EduPassthrough,
+        Vm::EduBounce,
+        Vm::Arm64Edu,
+        Vm::Arm64EduIommu,
+        Vm::Arm64EduBounce,
     ],
     prove,
 };

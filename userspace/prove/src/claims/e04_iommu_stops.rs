@@ -5,7 +5,7 @@
 use crate::{
     engine::{ensure_same, hex, pattern, Engine, NEEDS},
     finding::not_testable,
-    Claim, Document, Finding, Lab, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Table, Verdict, Vm,
 };
 use anyhow::{Context as _, Result};
 use mapwright::{page_size, uapi, uapi::Request as _, Region};
@@ -24,7 +24,7 @@ pub const CLAIM: Claim = Claim {
     ],
     says: "An IOMMU keeps a device from reading and writing memory that is not mapped for it.",
     needs: NEEDS,
-    shapes: &[Shape::EduIommu, Shape::Arm64EduIommu],
+    vms: &[Vm::EduIommu, Vm::Arm64EduIommu],
     prove,
 };
 

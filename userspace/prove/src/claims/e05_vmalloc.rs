@@ -6,7 +6,7 @@ use crate::{
     engine::{ensure_same, hex, pattern, Engine, NEEDS},
     finding::plural,
     holes::Holes,
-    not_testable, Claim, Document, Finding, Lab, Shape, Table, Verdict,
+    not_testable, Claim, Document, Finding, Lab, Table, Verdict, Vm,
 };
 use anyhow::{Context as _, Result};
 use mapwright::{
@@ -26,7 +26,7 @@ pub const CLAIM: Claim = Claim {
     says: "An address of vmalloc() must never be given to a device as if the memory were contiguous; a \
            scatter list of its pages is the right way.",
     needs: NEEDS,
-    shapes: &[Shape::Edu, Shape::EduIommu, Shape::Arm64Edu, Shape::Arm64EduIommu],
+    vms: &[Vm::Edu, Vm::EduIommu, Vm::Arm64Edu, Vm::Arm64EduIommu],
     prove,
 };
 

@@ -3,7 +3,7 @@
 //! E6: what `readl` and `writel` promise, seen from the device.
 
 use super::gpio::{bank, settled};
-use crate::{Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{ensure, Result};
 use gpio_model::{Operation, Record, Register};
 use mapwright::gpio::Line;
@@ -19,7 +19,7 @@ pub const CLAIM: Claim = Claim {
     says: "A device's registers are mapped with ioremap() and accessed with readl() and writel() only: \
            each access reaches the device, as wide as it was written, in the order of the program.",
     needs: &[Need::Module("mapwright_gpio")],
-    shapes: &[Shape::Gpio, Shape::GpioArm, Shape::Arm64Gpio],
+    vms: &[Vm::Gpio, Vm::GpioArm, Vm::Arm64Gpio],
     prove,
 };
 

@@ -3,7 +3,7 @@
 //! E7: the AM335x's GPIO in numbers.
 
 use super::gpio::{bank, settled, PhysicalPage};
-use crate::{Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{ensure, Result};
 use gpio_model::{Client, Operation, Register};
 use mapwright::gpio::{Bank, Line};
@@ -20,7 +20,7 @@ pub const CLAIM: Claim = Claim {
         "GPIO0 is at 0x44E00000; OE is at offset 0x34, DATAIN at 0x38, DATAOUT at 0x3C; the LED is \
            GPIO0_27, and writel(0, DATAOUT) turns it off.",
     needs: &[Need::Module("mapwright_gpio")],
-    shapes: &[Shape::Gpio, Shape::GpioArm, Shape::Arm64Gpio],
+    vms: &[Vm::Gpio, Vm::GpioArm, Vm::Arm64Gpio],
     prove,
 };
 

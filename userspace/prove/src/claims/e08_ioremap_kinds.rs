@@ -6,7 +6,7 @@ use super::gpio::bank;
 use crate::{
     not_testable,
     read::{self, vmallocinfo},
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{Context as _, Result};
 use mapwright::inspect::{Inspector, MemoryType, Target};
@@ -26,7 +26,7 @@ pub const CLAIM: Claim = Claim {
         Need::Module("mapwright_inspect"),
         Need::Module("mapwright_gpio"),
     ],
-    shapes: &[Shape::Gpio, Shape::GpioArm, Shape::Arm64Gpio],
+    vms: &[Vm::Gpio, Vm::GpioArm, Vm::Arm64Gpio],
     prove,
 };
 

@@ -3,7 +3,7 @@
 //! E9: where the kernel shows which registers are claimed and mapped.
 
 use super::gpio::bank;
-use crate::{read, Claim, Document, Finding, Lab, Need, Shape, Table, Verdict};
+use crate::{read, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
 use anyhow::{Context as _, Result};
 
 pub const CLAIM: Claim = Claim {
@@ -17,7 +17,7 @@ pub const CLAIM: Claim = Claim {
     says: "/proc/iomem shows which driver has claimed a device's registers, and /proc/vmallocinfo their \
            ioremap.",
     needs: &[Need::Module("mapwright_gpio")],
-    shapes: &[Shape::Gpio, Shape::GpioArm, Shape::Arm64Gpio],
+    vms: &[Vm::Gpio, Vm::GpioArm, Vm::Arm64Gpio],
     prove,
 };
 

@@ -8,7 +8,7 @@ use crate::{
     finding::not_testable,
     read::log::Log,
     vfio::{find, Bound, Vfio},
-    Claim, Document, Finding, Lab, Need, Shape, Table, Verdict,
+    Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use mapwright::{
@@ -31,7 +31,7 @@ pub const CLAIM: Claim = Claim {
         Need::Module("mapwright"),
         Need::File("/sys/class/iommu", "an IOMMU"),
     ],
-    shapes: &[Shape::EduIommu],
+    vms: &[Vm::EduIommu],
     prove,
 };
 

@@ -3,7 +3,7 @@
 //! E11: I/O by ports and by memory addresses.
 
 use crate::{
-    finding::plural, read, Claim, Document, Finding, Lab, Need, Shape, Source, Table, Verdict,
+    finding::plural, read, Claim, Document, Finding, Lab, Need, Source, Table, Verdict, Vm,
 };
 use anyhow::{ensure, Result};
 
@@ -17,7 +17,7 @@ pub const CLAIM: Claim = Claim {
     says: "Traditional I/O takes instructions of its own (IN, OUT) and port numbers, such as 0x60 for GPIO; memory-mapped \
            I/O takes addresses and the usual instructions. ARM supports the latter fully, and ports hardly.",
     needs: &[Need::Arch(&["x86_64", "aarch64", "armv7l"])],
-    shapes: &[Shape::Normal, Shape::Arm, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm, Vm::Arm64],
     prove,
 };
 

@@ -3,7 +3,7 @@
 //! F1: a small program that splits buddies and merges them.
 
 use super::model;
-use crate::{models::buddy, Claim, Document, Finding, Lab, Shape, Verdict};
+use crate::{models::buddy, Claim, Document, Finding, Lab, Verdict, Vm};
 use anyhow::Result;
 use mapwright_models::Kind;
 
@@ -18,7 +18,7 @@ pub const CLAIM: Claim = Claim {
            a block that comes back is merged with its buddy, whose address is the block's XOR its size. The example has an \
            order-2 block at 0x1000.",
     needs: buddy::NEEDS,
-    shapes: &[Shape::Normal, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm64],
     prove,
 };
 

@@ -3,7 +3,7 @@
 //! F2: a small program that checks a zone's watermarks.
 
 use super::model;
-use crate::{models::watermark, Claim, Document, Finding, Lab, Shape};
+use crate::{models::watermark, Claim, Document, Finding, Lab, Vm};
 use anyhow::Result;
 use mapwright_models::Kind;
 
@@ -13,7 +13,7 @@ pub const CLAIM: Claim = Claim {
     sources: &[Document::Memory.section("4, Minimal C Demo")],
     says: "The check of a zone's watermarks decides whether an allocation can proceed or must wait until memory is reclaimed.",
     needs: watermark::NEEDS,
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

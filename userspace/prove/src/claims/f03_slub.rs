@@ -3,7 +3,7 @@
 //! F3: a small program that keeps SLUB's list in free objects.
 
 use super::model;
-use crate::{models::slub, Claim, Document, Finding, Lab, Shape, Verdict};
+use crate::{models::slub, Claim, Document, Finding, Lab, Verdict, Vm};
 use anyhow::Result;
 use mapwright_models::Kind;
 
@@ -17,7 +17,7 @@ pub const CLAIM: Claim = Claim {
     says: "Free objects hold the list of free objects: an allocation takes its first, a free makes an object the first, each with \
            one store to a pointer.",
     needs: slub::NEEDS,
-    shapes: &[Shape::Normal, Shape::Arm64],
+    vms: &[Vm::Normal, Vm::Arm64],
     prove,
 };
 

@@ -3,7 +3,7 @@
 //! F4: a small program that takes an address apart.
 
 use super::model;
-use crate::{models::walk, Claim, Document, Finding, Lab, Shape, Verdict};
+use crate::{models::walk, Claim, Document, Finding, Lab, Verdict, Vm};
 use anyhow::Result;
 use mapwright::inspect::{EntryKind, Inspector, Step, Target};
 use mapwright_models::Kind;
@@ -18,7 +18,7 @@ pub const CLAIM: Claim = Claim {
     says: "An address of 48 bits has four indices of nine bits and an offset of twelve, one for each level that the processor \
            walks through.",
     needs: walk::NEEDS,
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

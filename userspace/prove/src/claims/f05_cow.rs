@@ -3,7 +3,7 @@
 //! F5: a small program that shares pages after fork().
 
 use super::model;
-use crate::{models::cow, Claim, Document, Finding, Lab, Shape, Verdict};
+use crate::{models::cow, Claim, Document, Finding, Lab, Verdict, Vm};
 use anyhow::{Context as _, Result};
 use mapwright_models::Kind;
 
@@ -17,7 +17,7 @@ pub const CLAIM: Claim = Claim {
     says: "After fork() both processes have the page read-only. The first write copies it; when one owner is left, its entry is \
            made writable, and it needs no further fault.",
     needs: cow::NEEDS,
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

@@ -3,7 +3,7 @@
 //! F6: a small program with two lists of pages.
 
 use super::model;
-use crate::{models::lru, Claim, Document, Finding, Lab, Shape, Verdict};
+use crate::{models::lru, Claim, Document, Finding, Lab, Verdict, Vm};
 use anyhow::{Context as _, Result};
 use mapwright_models::Kind;
 
@@ -18,7 +18,7 @@ pub const CLAIM: Claim = Claim {
     says: "Pages come to the inactive list and are promoted when they are used again; a scan that touches each page once \
            does not evict those. Pages that are no more used are demoted to the tail of the inactive list.",
     needs: lru::NEEDS,
-    shapes: &[Shape::Normal],
+    vms: &[Vm::Normal],
     prove,
 };
 

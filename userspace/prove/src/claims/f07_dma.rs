@@ -3,7 +3,7 @@
 //! F7: a small program that translates addresses for a device.
 
 use super::model;
-use crate::{models::dma, Claim, Document, Finding, Lab, Shape};
+use crate::{models::dma, Claim, Document, Finding, Lab, Vm};
 use anyhow::Result;
 use mapwright_models::Kind;
 
@@ -17,7 +17,7 @@ pub const CLAIM: Claim = Claim {
     says: "dma_map_single() turns a kernel address into a bus address: the physical address without an IOMMU, another one \
            with it, and the device is stopped elsewhere.",
     needs: dma::NEEDS,
-    shapes: &[Shape::Edu, Shape::EduIommu],
+    vms: &[Vm::Edu, Vm::EduIommu],
     prove,
 };
 
