@@ -37,6 +37,8 @@ const CLAIM_TESTS: &str = "claims.";
 const MODEL_TESTS: &str = "models.";
 /// Of those that lock the kernel down, after which no module can be inserted.
 const LOCKDOWN_TESTS: &str = "lockdown.";
+/// Of those that need more memory than the others.
+const LARGE_TESTS: &str = "large.";
 /// Of those after which a machine is good for nothing more.
 const DMA_SLEEP: &str = "dma.sleep.";
 
@@ -61,7 +63,7 @@ const ALL: Plan = Plan {
     build: USUAL,
     append: "",
     tests: &[],
-    without: &[GPIO_TESTS, DMA_TESTS, LOCKDOWN_TESTS],
+    without: &[GPIO_TESTS, DMA_TESTS, LOCKDOWN_TESTS, LARGE_TESTS],
     narrow: false,
 };
 
@@ -157,6 +159,17 @@ pub const STOCK: &[Plan] = &[
         ..DMA
     },
     DMA_PULLED,
+    Plan {
+        name: "large",
+        build: Build {
+            about: "6 GiB of memory",
+            memory: "6G",
+            ..USUAL
+        },
+        tests: &[LARGE_TESTS],
+        without: &[],
+        ..ALL
+    },
     GPIO_PCI,
     GPIO_SLEEP,
     Plan {
@@ -188,7 +201,14 @@ const CHECKED: Build = Build {
 
 const ALL_CHECKED: Plan = Plan {
     build: CHECKED,
-    without: &[GPIO_TESTS, DMA_TESTS, FAILING, LOCKDOWN_TESTS, MODEL_TESTS],
+    without: &[
+        GPIO_TESTS,
+        DMA_TESTS,
+        FAILING,
+        LOCKDOWN_TESTS,
+        LARGE_TESTS,
+        MODEL_TESTS,
+    ],
     ..ALL
 };
 
@@ -199,6 +219,7 @@ const MODULES_CHECKED: Plan = Plan {
         DMA_TESTS,
         FAILING,
         LOCKDOWN_TESTS,
+        LARGE_TESTS,
         MODEL_TESTS,
         CLAIM_TESTS,
     ],
