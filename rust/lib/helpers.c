@@ -268,6 +268,16 @@ void mapkit_pagefault_enable(void)
 }
 
 #ifdef CONFIG_PCI
+loff_t mapkit_seek_cur(struct file *file, loff_t offset)
+{
+	loff_t pos;
+
+	guard(spinlock)(&file->f_lock);
+	if (check_add_overflow(file->f_pos, offset, &pos) || pos < 0)
+		return -EINVAL;
+	return vfs_setpos(file, pos, LLONG_MAX);
+}
+
 bool mapkit_pci_is_requested(struct pci_dev *dev, unsigned int bar)
 {
 	const struct resource *resource = pci_resource_n(dev, bar);

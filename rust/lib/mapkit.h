@@ -18,6 +18,7 @@
 struct address_space;
 struct device;
 struct dma_buf;
+struct file;
 struct mapkit_gpio_chip;
 struct mapkit_led;
 struct mapkit_suspender;
@@ -188,6 +189,9 @@ void mapkit_pagefault_disable(void);
 
 /** `pagefault_enable()`. */
 void mapkit_pagefault_enable(void);
+
+/** `vfs_setpos()` from the position of a file: -EINVAL if that would be negative, or too large. */
+loff_t mapkit_seek_cur(struct file *file, loff_t offset);
 
 /** Whether a base address register of a PCI function has memory that somebody has requested. */
 bool mapkit_pci_is_requested(struct pci_dev *dev, unsigned int bar);

@@ -272,6 +272,13 @@ impl Session {
         self.device.stats.note(mapped)
     }
 
+    /// Where the default region ends, or would, if `read(2)` made it.
+    pub(crate) fn end(&self) -> u64 {
+        let regions = self.regions.lock();
+        let default = regions.by_offset.get(&0);
+        default.map_or(uapi::DEFAULT_BYTES, |region| region.bytes())
+    }
+
     /// `read(2)` at `pos`.
     pub(crate) fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
         let copied = self.region_at(pos).and_then(|(region, within)| {
