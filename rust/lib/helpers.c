@@ -273,7 +273,6 @@ void mapkit_pagefault_enable(void)
 	pagefault_enable();
 }
 
-#ifdef CONFIG_PCI
 loff_t mapkit_seek_cur(struct file *file, loff_t offset)
 {
 	loff_t pos;
@@ -284,6 +283,7 @@ loff_t mapkit_seek_cur(struct file *file, loff_t offset)
 	return vfs_setpos(file, pos, LLONG_MAX);
 }
 
+#ifdef CONFIG_PCI
 bool mapkit_pci_is_requested(struct pci_dev *dev, unsigned int bar)
 {
 	const struct resource *resource = pci_resource_n(dev, bar);
