@@ -133,18 +133,18 @@ impl Session {
     /// The region that byte `offset` is in; `ENOENT` if there is none.
     pub(crate) fn by_offset(&self, offset: u64) -> Result<Arc<Region>> {
         let regions = self.regions.lock();
-        let found = regions
+        let entry = regions
             .find(offset)
             .filter(|(region, within)| *within < region.bytes());
-        found.map(|(region, _)| region.clone()).ok_or(ENOENT)
+        entry.map(|(region, _)| region.clone()).ok_or(ENOENT)
     }
 
     /// The region for `read(2)` and `write(2)` at `pos`, and how far in that is. `ENXIO` if there is
     /// none; the default region is made when it is needed.
     fn region_at(&self, pos: u64) -> Result<(Arc<Region>, u64)> {
         let default = (pos <= uapi::DEFAULT_BYTES).then_some(uapi::DEFAULT_BYTES);
-        let found = self.find_or_make(pos, default, |region, within| (region.clone(), within));
-        found?.map(|(found, _)| found).ok_or(ENXIO)
+        let result = self.find_or_make(pos, default, |region, within| (region.clone(), within));
+        result?.map(|(region, _)| region).ok_or(ENXIO)
     }
 
     /// Maps the region at `offset`, of which `bytes` are wanted.
@@ -159,10 +159,10 @@ impl Session {
         // The lock of the address space is held: no more than this is allocated.
         let default = (end <= uapi::DEFAULT_MMAP_BYTES).then_some(end);
         // From here on it cannot be destroyed.
-        let found = self.find_or_make(offset, default, |region, _| Busy::new(region))?;
-        let (busy, made) = found.ok_or(EINVAL)?;
+        let result = self.find_or_make(offset, default, |region, _| Busy::new(region))?;
+        let (busy, is_new) = result.ok_or(EINVAL)?;
         let mapped = method::map(&busy.0, vma);
-        if made && mapped.is_err() {
+        if is_new && mapped.is_err() {
             self.forget_default(busy);
         }
         mapped
@@ -178,27 +178,27 @@ impl Session {
         default: Option<u64>,
         f: impl Fn(&Arc<Region>, u64) -> T,
     ) -> Result<Option<(T, bool)>> {
-        let found = |regions: &Regions| {
+        let look_up = |regions: &Regions| {
             regions
                 .find(offset)
                 .map(|(region, within)| f(region, within))
         };
         let regions = self.regions.lock();
-        if let Some(found) = found(&regions) {
-            return Ok(Some((found, false)));
+        if let Some(value) = look_up(&regions) {
+            return Ok(Some((value, false)));
         }
         let Some(bytes) = default.filter(|_| !regions.has_default()) else {
             return Ok(None);
         };
         drop(regions);
-        let made = self.prepare_default(bytes);
+        let prepared = self.prepare_default(bytes);
         let mut regions = self.regions.lock();
         // Unless another thread was faster.
         let is_first = !regions.has_default();
         if is_first {
-            regions.by_offset.insert(made?.node);
+            regions.by_offset.insert(prepared?.node);
         }
-        Ok(found(&regions).map(|found| (found, is_first)))
+        Ok(look_up(&regions).map(|value| (value, is_first)))
     }
 
     /// The default region, which was made for a mapping that failed, does not stay, unless somebody else uses it.
