@@ -3,7 +3,7 @@
 # The front door: `make help` lists it.
 #
 # There are two ways to use it. On any Debian-like machine, `make demo` and `make test` make
-# everything they need in a cache and run an emulated machine. On a machine that itself runs a
+# everything they need in a cache and run a VM. On a machine that itself runs a
 # kernel with Rust support, `make` builds the modules for that kernel and `sudo make load` inserts
 # them.
 
@@ -66,8 +66,8 @@ help: ## anywhere: List what can be made
 	@echo 'Anywhere:'
 	$(call help-for,anywhere)
 	@echo
-	@echo 'Variables: KERNEL=7.2 series, FLAVOUR=rt|cloud|16k flavour of the emulated machine'"'"'s kernel; VM=tiny how it boots;'
-	@echo '           TEST=name only tests whose name contains it; JOBS=1 how many machines run tests at a time;'
+	@echo 'Variables: KERNEL=7.2 series, FLAVOUR=rt|cloud|16k flavour of the VM'"'"'s kernel; VM=tiny how it boots;'
+	@echo '           TEST=name only tests whose name contains it; JOBS=1 how many VMs run tests at a time;'
 	@echo '           BOOT="kasan lockdep" only these boots of make test-debug; SIZE=4K,4M sizes for make bench;'
 	@echo '           CLAIM=B4 only this claim for make prove; ONLY="7.3 rt" only these kernels for make check-kernels,'
 	@echo '           BOOT=1 boots them, too; RECORD=1 writes a whole run into docs/kernels.md;'
@@ -78,11 +78,11 @@ help: ## anywhere: List what can be made
 
 IN_ROOT := $(REPO)/scripts/in-root --
 HARNESS := $(IN_ROOT) $(BIN)/mapwright-harness
-# What make test runs: on an arm64 machine the suite in machines of that architecture.
+# What make test runs: on an arm64 machine the suite in VMs of that architecture.
 NATIVE_TEST := $(if $(filter aarch64,$(shell uname -m)),test-arm64,test)
 
 .PHONY: demo
-demo: ## root: Boot a machine with the modules, take the guided tour, see an LED blink
+demo: ## root: Boot a VM with the modules, take the guided tour, see an LED blink
 	@$(REPO)/scripts/vm run --gpio $(BUILD)/gpio -- mapwright tour
 	@$(IN_ROOT) $(BIN)/mapwright gpio scope $(BUILD)/gpio/waveform.vcd --svg $(BUILD)/gpio/waveform.svg
 
@@ -99,7 +99,7 @@ test-debug: harness-ready ## root: Run the suite on a kernel with KASAN, lockdep
 		$(HARNESS) test-debug --kernel-dir $$kernel $(BOOT:%=--only=%) $(TEST)
 
 .PHONY: prove
-prove: harness-ready ## root: Judge what textbooks say by the kernel, in all machines that it takes
+prove: harness-ready ## root: Judge what textbooks say by the kernel, in all VMs that it takes
 	@if kernel=$$($(REPO)/scripts/debug-kernel --check); then \
 		release=$$(cat $$kernel/build/include/config/kernel.release) && \
 		$(IN_ROOT) make --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
@@ -111,17 +111,17 @@ prove: harness-ready ## root: Judge what textbooks say by the kernel, in all mac
 			$${kernel:+--debug-kernel $$kernel} $${arm:+--arm-kernel $$arm} $${arm64:+--arm64-kernel $$arm64} $(CLAIM)
 
 .PHONY: test-arm
-test-arm: harness-ready-arm ## root: Run the suite on 32-bit ARM machines, with a Cortex-A7 and a Cortex-A8
+test-arm: harness-ready-arm ## root: Run the suite on 32-bit ARM VMs, with a Cortex-A7 and a Cortex-A8
 	@release=$$($(REPO)/scripts/setup --arch armhf --release) && \
 		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release suite $(HARNESS) test-arm $(TEST)
 
 .PHONY: test-arm64
-test-arm64: harness-ready-compat ## root: Run the suite on 64-bit ARM machines, and 32-bit programs there
+test-arm64: harness-ready-compat ## root: Run the suite on 64-bit ARM VMs, and 32-bit programs there
 	@release=$$($(REPO)/scripts/setup --arch arm64 --release) && \
 		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release suite $(HARNESS) test-arm64 $(TEST)
 
 .PHONY: smoke
-smoke: harness-ready ## root: Run the basics of the suite in one small machine, for KERNEL and FLAVOUR
+smoke: harness-ready ## root: Run the basics of the suite in one small VM, for KERNEL and FLAVOUR
 	@release=$$($(REPO)/scripts/setup --release) && \
 		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release booted $(HARNESS) smoke
 
@@ -131,11 +131,11 @@ smoke-arm64: harness-ready-arm64 ## root: The same on 64-bit ARM
 		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release booted $(HARNESS) smoke --machine arm64
 
 .PHONY: shell
-shell: ## root: A shell in a machine with the modules
+shell: ## root: A shell in a VM with the modules
 	@$(REPO)/scripts/vm shell
 
 # The modules of the benchmark have a directory of their own: with the C reference, and below it
-# mapwright.ko without counters. The machine counts instructions.
+# mapwright.ko without counters. The VM counts instructions.
 BENCH := $(BUILD)/bench
 BENCH_VM := --cpus 1 --memory 2G --qemu '-icount shift=0,sleep=off' --timeout 7200
 
@@ -162,7 +162,7 @@ bench-gpio: harness-ready
 		mapwright bench gpio --json-to /results/gpio.json
 	@echo 'Written: $(BENCH)/gpio.json'
 
-# How long interrupts and the most urgent thread wait for the modules: FLAVOUR=rt tells most. One machine has
+# How long interrupts and the most urgent thread wait for the modules: FLAVOUR=rt tells most. One VM has
 # the GPIO bank, the other the DMA device.
 LATENCY = sh -c "$$(cat $(REPO)/tests/latency)" latency
 
@@ -174,7 +174,7 @@ bench-latency: harness-ready
 		$(LATENCY) dma.caches dma.exported dma.random
 
 # How long others wait while programs do the worst that the devices let them do, on the kernel with all checkers:
-# SECONDS of the machine's time, an instruction a nanosecond.
+# SECONDS of the VM's time, an instruction a nanosecond.
 SECONDS ?= 10
 
 .PHONY: bench-stalls
@@ -301,7 +301,7 @@ programs: ## here: Build the command mapwright and the test harness
 	@for program in $(PROGRAMS); do \
 		ln -sf $(BUILD)/cargo/$(TARGET)/release/$$program $(BIN)/$$program; done
 
-# What the emulated ARM machine has a modelled board by: a plugin of QEMU, which is not static.
+# What the ARM VM has a modelled board by: a plugin of QEMU, which is not static.
 .PHONY: gpio-board
 gpio-board:
 	@mkdir -p $(BIN)

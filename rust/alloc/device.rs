@@ -55,7 +55,7 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// With a budget of so many MiB, 0 for the default.
+    /// A device whose plans may take `budget_mib` MiB together, 0 for the default.
     pub(crate) fn new(budget_mib: u32) -> Result<Self> {
         let budget = match budget_mib {
             0 => (sysinfo::low_memory_bytes() >> 3).min(DEFAULT_BUDGET),

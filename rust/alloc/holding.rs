@@ -58,7 +58,7 @@ pub(crate) trait Held: Send {
     /// How many.
     fn held(&self) -> usize;
 
-    /// Of what.
+    /// The allocator that gave the objects.
     fn allocator(&self) -> Allocator;
 }
 

@@ -158,7 +158,7 @@ fn pairs(loops: &mut dyn Loops, turns: Turns, tally: &mut Tally) -> Result {
     result
 }
 
-/// As many as there are places are allocated, then freed, and again.
+/// Allocates as many objects as there are places, then frees them; and again.
 fn batches(loops: &mut dyn Loops, turns: Turns, tally: &mut Tally) -> Result {
     let mut left = turns.count;
     while left > 0 {
@@ -224,7 +224,7 @@ impl Numbers {
 pub(crate) fn chunk(bytes: u64) -> usize {
     /// Bytes that are zeroed in some tens of microseconds.
     const BYTES: u64 = 256 << 10;
-    /// As many as are ever done without a look.
+    /// Turns that are done without a look, at most.
     const MOST: u32 = 10;
     // In powers of two: 32-bit kernels cannot divide 64 bits.
     let shift = (BYTES.ilog2()).saturating_sub(bytes.max(1).ilog2());

@@ -61,7 +61,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// For up to `room` records. `ENOMEM` if there is no memory for them.
+    /// A watch with room for `room` records. `ENOMEM` if there is no memory for them.
     pub(crate) fn new(room: usize, flags: u32) -> Result<Self> {
         Ok(Self {
             records: KVVec::with_capacity(room, GFP_FOR_CALLER)?,

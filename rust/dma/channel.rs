@@ -55,7 +55,7 @@ use mapwright_session::Device;
 pub(crate) struct Channel {
     pub(crate) engine: Arc<Engine>,
     pub(crate) device: Arc<Device>,
-    /// In the order of those who wait for the engine.
+    /// The file's place among those that wait for the engine.
     place: Place,
     /// The file is closed: transfers stop.
     closed: Atomic<i32>,

@@ -14,7 +14,7 @@ use crate::{
     registers::BUFFER_BYTES,
     transfer::{
         map_call,
-        Side,
+        Endpoint,
         Transfer, //
     },
     MODULE, //
@@ -175,7 +175,7 @@ fn transfer(file: &File<Files>, arg: UserPtr) -> Result<u32> {
 /// The transfer that `request` describes, if it can be made.
 fn checked(session: &Session, channel: &Channel, request: &uapi::Transfer) -> Result<Transfer> {
     let bytes = request.bytes;
-    let source = Side::new(
+    let source = Endpoint::new(
         session,
         &channel.mappings,
         request.source,
@@ -183,7 +183,7 @@ fn checked(session: &Session, channel: &Channel, request: &uapi::Transfer) -> Re
         bytes,
     )?;
     let target = match request.flags & uapi::TRANSFER_RAW_TARGET {
-        0 => Side::new(
+        0 => Endpoint::new(
             session,
             &channel.mappings,
             request.target,
@@ -193,10 +193,13 @@ fn checked(session: &Session, channel: &Channel, request: &uapi::Transfer) -> Re
         _ if !capability::is_sys_rawio() || !channel.device.dma().is_translated() => {
             return Err(EPERM);
         }
-        _ => Side::Raw(request.target_offset),
+        _ => Endpoint::Raw(request.target_offset),
     };
     target.check_writable()?;
-    if matches!((&source, &target), (Side::Buffer(_), Side::Buffer(_))) {
+    if matches!(
+        (&source, &target),
+        (Endpoint::Buffer(_), Endpoint::Buffer(_))
+    ) {
         return Err(EINVAL);
     }
     Ok(Transfer {
@@ -280,6 +283,6 @@ fn done(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     done.reserved = 0;
     let written = user.write(&done);
     // A program that cannot be told of it now is told the next time.
-    channel.queue.lock().told(ended, written.is_ok());
+    channel.queue.lock().delivered(ended, written.is_ok());
     written.map(|()| 0)
 }

@@ -38,17 +38,17 @@ pub(crate) struct Job {
 
 /// What is queued, and what has ended.
 pub(crate) struct Queue {
-    /// Those that have not begun, in their order.
+    /// The transfers that have not begun, in their order.
     waiting: KVec<Job>,
-    /// One is being made.
+    /// A transfer is being made.
     running: bool,
-    /// The right to have what waits made.
+    /// Makes the transfers that wait.
     worker: Option<Worker>,
-    /// Those that have ended, the first at `first`.
+    /// The transfers that have ended, the first at `first`.
     ended: [Ended; uapi::MAX_QUEUED as usize],
     first: usize,
     count: usize,
-    /// Those that programs are being told of.
+    /// How many of these programs are being told of.
     telling: usize,
 }
 
@@ -67,7 +67,7 @@ impl Queue {
         telling: 0,
     };
 
-    /// Puts one more in, as one of `workers`; `EAGAIN` if there is no room for how it ends, else what [`Worker::new`]
+    /// Queues a transfer, for one of `workers` to make; `EAGAIN` if there is no room for how it ends, else what [`Worker::new`]
     /// fails with.
     pub(crate) fn push(&mut self, job: Job, workers: &Arc<Workers>) -> Result {
         let ended = self.count.wrapping_add(self.telling);
@@ -82,7 +82,7 @@ impl Queue {
         Ok(self.waiting.push(job, GFP_KERNEL_ACCOUNT)?)
     }
 
-    /// Begins the first, if there is one. If not, the file has no worker any more.
+    /// Takes the first transfer that waits, to be made now. If none waits, the file's worker ends.
     pub(crate) fn begin(&mut self) -> Option<Job> {
         let Ok(job) = self.waiting.remove(0) else {
             self.worker = None;
@@ -92,24 +92,24 @@ impl Queue {
         Some(job)
     }
 
-    /// The one that was begun has ended.
+    /// The transfer that was taken by [`begin`](Self::begin) has ended so.
     pub(crate) fn end(&mut self, ended: Ended) {
         self.running = false;
         self.put(self.count, ended);
     }
 
-    /// None begins any more. Those that have not are returned, to be dropped with no lock held.
+    /// Lets no transfer begin any more. Returns those that have not begun, to be dropped with no lock held.
     pub(crate) fn cancel(&mut self) -> KVec<Job> {
         core::mem::replace(&mut self.waiting, KVec::new())
     }
 
-    /// Whether none is being made.
+    /// Whether no transfer is being made.
     pub(crate) fn is_idle(&self) -> bool {
         !self.running
     }
 
-    /// The first that has ended, of which a program is told now: [`told`](Self::told) says how that went.
-    /// `EAGAIN` if none has.
+    /// Takes the first transfer that has ended, for a program; [`delivered`](Self::delivered) must follow. `EAGAIN`
+    /// if none has ended.
     pub(crate) fn tell(&mut self) -> Result<Ended> {
         self.count = self.count.checked_sub(1).ok_or(EAGAIN)?;
         let ended = self.ended.get(self.first).copied().ok_or(EAGAIN)?;
@@ -118,8 +118,8 @@ impl Queue {
         Ok(ended)
     }
 
-    /// A program was told of one, or could not be, so that it is the first again.
-    pub(crate) fn told(&mut self, ended: Ended, success: bool) {
+    /// The program has what [`tell`](Self::tell) took, or could not get it: then it is the first again.
+    pub(crate) fn delivered(&mut self, ended: Ended, success: bool) {
         self.telling = self.telling.wrapping_sub(1);
         if !success {
             let last = self.ended.len().wrapping_sub(1);

@@ -61,7 +61,7 @@ register! {
     pub(crate) DMA_COMMAND(u32) @ 0x98 {
         /// Runs until the bytes are moved.
         0:0 run => bool;
-        /// From the device's buffer to memory, instead of the other way.
+        /// The device moves bytes from its buffer to memory, instead of the other way.
         1:1 to_memory => bool;
         /// Raises an interrupt in the end.
         2:2 interrupt => bool;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A transfer: from one side to the other, through the device's buffer.
+//! A transfer: from one endpoint to the other, through the device's buffer.
 
 use crate::{
     engine::{
@@ -58,7 +58,7 @@ use mapwright_uapi as uapi;
 pub(crate) struct With<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) device: &'a InUse<'a>,
-    /// Of the file whose transfer it is.
+    /// The place of the file whose transfer it is.
     pub(crate) place: &'a Place,
     pub(crate) mappings: &'a Mutex<Mappings>,
     /// Says when to give up, between two pieces.
@@ -90,8 +90,8 @@ impl With<'_> {
     }
 }
 
-/// One side of a transfer.
-pub(crate) enum Side {
+/// One end of a transfer.
+pub(crate) enum Endpoint {
     /// Bytes of the device's buffer.
     Buffer(Range<usize>),
     /// Bytes of a region.
@@ -102,8 +102,8 @@ pub(crate) enum Side {
     Raw(u64),
 }
 
-impl Side {
-    /// The side `id` of a transfer asked for by the file of `session` and `mappings`: `ENOENT` if it has
+impl Endpoint {
+    /// The endpoint `id` of a transfer asked for by the file of `session` and `mappings`: `ENOENT` if it has
     /// no such region or buffer, `EINVAL` if the bytes are not inside it.
     pub(crate) fn new(
         session: &Session,
@@ -116,7 +116,7 @@ impl Side {
         let bytes = usize::try_from(bytes).map_err(|_| EINVAL)?;
         let end = start.checked_add(bytes).ok_or(EINVAL)?;
         let import = mappings.lock().import(id);
-        let (side, limit) = match import {
+        let (endpoint, limit) = match import {
             _ if id == 0 => (Self::Buffer(start..end), BUFFER_BYTES),
             Some(import) => {
                 let limit = import.len();
@@ -131,7 +131,7 @@ impl Side {
         if bytes == 0 || end > limit {
             return Err(EINVAL);
         }
-        Ok(side)
+        Ok(endpoint)
     }
 
     /// `EACCES` if nothing may be written to it.
@@ -145,8 +145,8 @@ impl Side {
 
 /// A transfer that can be made.
 pub(crate) struct Transfer {
-    pub(crate) source: Side,
-    pub(crate) target: Side,
+    pub(crate) source: Endpoint,
+    pub(crate) target: Endpoint,
     pub(crate) bytes: usize,
     pub(crate) call: MapCall,
 }
@@ -175,7 +175,7 @@ impl Transfer {
         Ok(())
     }
 
-    /// Moves the bytes from one side to the other, a turn of the engine for as many as its buffer has.
+    /// Moves the bytes from one endpoint to the other, a turn of the engine for as many as its buffer has.
     fn move_between<'a>(
         &self,
         with: &With<'a>,
@@ -202,7 +202,7 @@ impl Transfer {
     }
 }
 
-/// A side that the device has now.
+/// An endpoint that the device has now.
 enum Mapped<'a> {
     /// The device's buffer, from this byte on.
     Buffer(usize),
@@ -216,8 +216,8 @@ enum Mapped<'a> {
     Import(&'a MappedImport<'a>, usize),
 }
 
-impl Side {
-    /// Calls `f` while the device has this side, and returns what it does.
+impl Endpoint {
+    /// Calls `f` while the device has this endpoint, and returns what it does.
     fn with_mapping<R>(
         &self,
         with: &With<'_>,
@@ -256,7 +256,7 @@ impl Side {
 }
 
 impl Mapped<'_> {
-    /// Moves the bytes of this side from byte `done` of the transfer on. The device's buffer is where
+    /// Moves the bytes of this endpoint from byte `done` of the transfer on. The device's buffer is where
     /// it is.
     fn transfer(
         &self,

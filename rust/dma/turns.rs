@@ -31,27 +31,27 @@ pub(crate) struct Turns {
 }
 
 struct State {
-    /// Somebody has it.
+    /// A file has the engine.
     taken: bool,
-    /// Those who wait for it.
+    /// The files that wait for the engine.
     waiting: KVec<Waiter>,
-    /// Those who may wait at the same time, for whom `waiting` has room.
+    /// How many files may wait at the same time: `waiting` has room for them.
     entered: usize,
-    /// Turns that it was taken for.
+    /// Turns that the engine was taken for.
     turns: u64,
     last_waiter: u64,
-    /// It moves a piece.
+    /// The engine moves a piece.
     moving: bool,
     /// The system sleeps, or is about to: no piece is begun.
     asleep: bool,
-    /// Why nobody can have it any more.
+    /// Why no file can have the engine any more.
     gone: Option<Error>,
 }
 
-/// Somebody who waits for the engine.
+/// A caller that waits for the engine.
 struct Waiter {
     number: u64,
-    /// For which file.
+    /// The number of the file that waits.
     file: u64,
     /// The last turn of that file.
     last_turn: u64,
@@ -81,7 +81,7 @@ pub(crate) struct Place {
 pub(crate) type Stopped<'a> = dyn Fn() -> Result + 'a;
 
 impl Turns {
-    /// Of an engine that is free.
+    /// The turns of an engine that is free.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             state <- new_mutex!(State {

@@ -9,8 +9,8 @@
 use crate::{
     blink::Blink,
     edges::{
+        EdgeCounts, //
         Edges,
-        Seen, //
     },
     registers::{
         block::{
@@ -406,20 +406,20 @@ impl Bank {
 
     /// Begins (or ends) to count the edges `which` of a line; how many there were so far. `EBUSY` if a
     /// consumer of gpiolib has it.
-    pub(crate) fn watch(&self, line: u32, which: u32, begin: bool) -> Result<Seen> {
+    pub(crate) fn watch(&self, line: u32, which: u32, begin: bool) -> Result<EdgeCounts> {
         let mask = mask(line)?;
         self.with_lines(|lines, registers| {
             if begin && (lines.requested | lines.interrupting) & mask != 0 {
                 return Err(EBUSY);
             }
             lines.edges.want(registers, line, which, begin);
-            lines.edges.seen(line)
+            lines.edges.counts(line)
         })
     }
 
     /// How many edges a line had so far. `ENODEV` once the device goes.
-    pub(crate) fn seen(&self, line: u32) -> Result<Seen> {
-        self.with_lines(|lines, _| lines.edges.seen(line))
+    pub(crate) fn counts(&self, line: u32) -> Result<EdgeCounts> {
+        self.with_lines(|lines, _| lines.edges.counts(line))
     }
 
     /// `ENODEV` once the device goes, or was found to be gone.
@@ -442,8 +442,8 @@ impl Bank {
         self.expect_edges()?;
         self.block.revision()?;
         let before = self.watch(line, which, true)?;
-        let result = self.waiting.wait(deadline, || match self.seen(line) {
-            Ok(seen) => match seen.since(&before, which) {
+        let result = self.waiting.wait(deadline, || match self.counts(line) {
+            Ok(counts) => match counts.since(&before, which) {
                 0 => None,
                 count => Some(Ok(count)),
             },
@@ -456,8 +456,8 @@ impl Bank {
 }
 
 /// The `poll(2)` bits of a file whose edges were seen, or not, or cannot be told.
-pub(crate) fn poll_bits(seen: Result<bool>) -> u32 {
-    match seen {
+pub(crate) fn poll_bits(has_edges: Result<bool>) -> u32 {
+    match has_edges {
         Ok(true) => bindings::POLLIN | bindings::POLLRDNORM,
         Ok(false) => 0,
         Err(_) => bindings::POLLERR | bindings::POLLHUP,

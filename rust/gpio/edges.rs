@@ -32,17 +32,17 @@ struct Line {
     rising_users: u32,
     falling_users: u32,
     /// Edges seen so far, all in all.
-    seen: Seen,
+    counts: EdgeCounts,
 }
 
 /// Numbers of edges, which begin again at 0 after the last.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Seen {
+pub(crate) struct EdgeCounts {
     rising: u32,
     falling: u32,
 }
 
-impl Seen {
+impl EdgeCounts {
     /// How many edges of the kinds `which` there were since `before`.
     pub(crate) fn since(&self, before: &Self, which: u32) -> u32 {
         let of = |edge, now: u32, before| match which & edge {
@@ -140,10 +140,10 @@ impl Edges {
     }
 
     /// How many edges `line` had so far.
-    pub(crate) fn seen(&self, line: u32) -> Result<Seen> {
+    pub(crate) fn counts(&self, line: u32) -> Result<EdgeCounts> {
         self.lines
             .get(line as usize)
-            .map(|line| line.seen)
+            .map(|line| line.counts)
             .ok_or(EINVAL)
     }
 
@@ -220,12 +220,12 @@ impl Edges {
         });
     }
 
-    /// Acknowledges and counts the edges of the lines `seen`. Those that the interrupt controller is to
+    /// Acknowledges and counts the edges of the lines `status`. Those that the interrupt controller is to
     /// be told of, and whether programs wait for some.
-    pub(crate) fn take(&mut self, registers: Registers<'_>, seen: u32) -> (u32, bool) {
+    pub(crate) fn take(&mut self, registers: Registers<'_>, status: u32) -> (u32, bool) {
         let all = self.detection();
         // A level stays until what has raised it is served.
-        let edges = seen & !(all.high | all.low);
+        let edges = status & !(all.high | all.low);
         if edges != 0 {
             registers.write_reg(IRQSTATUS_0::from(edges));
         }
@@ -242,11 +242,11 @@ impl Edges {
             let bit = 1u32.wrapping_shl(line as u32);
             let count = match (watched & bit, levels & bit) {
                 (0, _) => continue,
-                (_, 0) => &mut users.seen.falling,
-                _ => &mut users.seen.rising,
+                (_, 0) => &mut users.counts.falling,
+                _ => &mut users.counts.rising,
             };
             *count = count.wrapping_add(1);
         }
-        (seen & self.enabled, watched != 0)
+        (status & self.enabled, watched != 0)
     }
 }

@@ -156,11 +156,11 @@ impl File {
         events.levels = self.bank.levels()?;
         (events.rising, events.falling) = (taken.rising, taken.falling);
         // A program that cannot be told of them now is told the next time.
-        let told = user.write(&events);
-        if told.is_err() {
+        let written = user.write(&events);
+        if written.is_err() {
             self.watch.lock().put_back(taken);
         }
-        told.map(|()| 0)
+        written.map(|()| 0)
     }
 
     fn wait(&self, arg: UserPtr) -> Result<u32> {
@@ -169,7 +169,7 @@ impl File {
         user.read(&mut wait)?;
         let deadline = self.deadline(&wait);
         match self.bank.wait(wait.line, wait.edges, &deadline) {
-            Ok(seen) => wait.seen = seen,
+            Ok(nr_edges) => wait.nr_edges = nr_edges,
             Err(err) if err == ERESTARTSYS => {
                 // The kernel begins the call again, or the program is told that it may.
                 if let Some(left) = deadline.milliseconds_left() {

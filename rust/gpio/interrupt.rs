@@ -51,10 +51,10 @@ impl Interrupt {
         // With the lock held, so that nothing of it is of a line that began anew since.
         let take = |even_all: bool| {
             self.bank.with_lines(|lines, registers| {
-                let seen = registers.read(IRQSTATUS_0).into_raw();
-                // A device that is gone says so of all lines.
-                let is_told = seen != u32::MAX || even_all;
-                Ok(is_told.then(|| (seen, lines.edges.take(registers, seen))))
+                let status = registers.read(IRQSTATUS_0).into_raw();
+                // A device that is gone reads as all ones.
+                let is_valid = status != u32::MAX || even_all;
+                Ok(is_valid.then(|| (status, lines.edges.take(registers, status))))
             })
         };
         let taken = match take(false) {
@@ -62,10 +62,10 @@ impl Interrupt {
             taken => taken,
         };
         // It is gone, or goes: then what is detected is switched off soon.
-        let Ok(Some((seen, (lines, is_watched)))) = taken else {
+        let Ok(Some((status, (lines, is_watched)))) = taken else {
             return None;
         };
-        if seen == 0 {
+        if status == 0 {
             return None;
         }
         if let Some(chip) = &self.chip {

@@ -90,9 +90,9 @@ pub(crate) fn check_parameter() -> Result {
 /// The LEDs' lines of the bank whose device is called `bank`.
 pub(crate) fn lines_of(bank: &CStr) -> u32 {
     let named = entries().map(parse).zip(&FOUND);
-    named.fold(0, |lines, (entry, found)| match entry {
+    named.fold(0, |lines, (entry, is_known)| match entry {
         Ok((name, more)) if name.as_bytes() == bank.to_bytes() => {
-            found.store(true, Relaxed);
+            is_known.store(true, Relaxed);
             lines | more
         }
         _ => lines,
@@ -101,8 +101,8 @@ pub(crate) fn lines_of(bank: &CStr) -> u32 {
 
 /// Says which banks the parameter names that are not there, or not yet.
 pub(crate) fn tell_of_strangers() {
-    for (entry, found) in entries().zip(&FOUND) {
-        if !found.load(Relaxed) {
+    for (entry, is_known) in entries().zip(&FOUND) {
+        if !is_known.load(Relaxed) {
             pr_warn!("leds={entry}: there is no such bank so far\n");
         }
     }

@@ -4,7 +4,7 @@
 
 use crate::{
     bank::Bank,
-    edges::Seen, //
+    edges::EdgeCounts, //
 };
 use kernel::prelude::*;
 use mapwright_uapi::gpio as uapi;
@@ -13,7 +13,7 @@ use mapwright_uapi::gpio as uapi;
 pub(crate) struct Watch {
     rising: u32,
     falling: u32,
-    before: [Seen; uapi::LINES as usize],
+    before: [EdgeCounts; uapi::LINES as usize],
 }
 
 /// Lines that had edges.
@@ -21,7 +21,7 @@ pub(crate) struct Taken {
     pub(crate) rising: u32,
     pub(crate) falling: u32,
     /// What was watched, and how many edges there were before.
-    watched: (u32, u32, [Seen; uapi::LINES as usize]),
+    watched: (u32, u32, [EdgeCounts; uapi::LINES as usize]),
 }
 
 /// The edges of `line` in these masks.
@@ -38,7 +38,7 @@ impl Watch {
         Self {
             rising: 0,
             falling: 0,
-            before: [Seen::default(); uapi::LINES as usize],
+            before: [EdgeCounts::default(); uapi::LINES as usize],
         }
     }
 
@@ -47,14 +47,14 @@ impl Watch {
         if rising | falling != 0 {
             bank.expect_edges()?;
         }
-        let mut before = [Seen::default(); uapi::LINES as usize];
-        for (line, seen) in (0..uapi::LINES).zip(&mut before) {
+        let mut before = [EdgeCounts::default(); uapi::LINES as usize];
+        for (line, counts) in (0..uapi::LINES).zip(&mut before) {
             let which = kinds(rising, falling, line);
             if which == 0 {
                 continue;
             }
             match bank.watch(line, which, true) {
-                Ok(now) => *seen = now,
+                Ok(now) => *counts = now,
                 Err(err) => {
                     let begun = 1u32.wrapping_shl(line).wrapping_sub(1);
                     end(bank, rising & begun, falling & begun);
@@ -86,7 +86,7 @@ impl Watch {
             if which == 0 {
                 continue;
             }
-            let now = bank.seen(line)?;
+            let now = bank.counts(line)?;
             let bit = 1u32.wrapping_shl(line);
             if now.since(before, which & uapi::EDGE_RISING) != 0 {
                 rose |= bit;
@@ -115,7 +115,7 @@ impl Watch {
     pub(crate) fn has_some(&self, bank: &Bank) -> Result<bool> {
         for (line, before) in (0..uapi::LINES).zip(&self.before) {
             let which = kinds(self.rising, self.falling, line);
-            if which != 0 && bank.seen(line)?.since(before, which) != 0 {
+            if which != 0 && bank.counts(line)?.since(before, which) != 0 {
                 return Ok(true);
             }
         }

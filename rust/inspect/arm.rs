@@ -37,7 +37,7 @@ const SUPERSECTION: u64 = 1 << 24;
 const SMALL_PAGE: u64 = 1 << 12;
 const LARGE_PAGE: u64 = 1 << 16;
 
-/// Of a section: it is one of 16 MiB.
+/// Bit of a section: it is one of 16 MiB.
 const IS_SUPERSECTION: u64 = 1 << 18;
 
 /// Where an entry that maps memory has its bits.

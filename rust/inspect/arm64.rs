@@ -30,17 +30,17 @@ use mapkit::inspect::page_table::{
 };
 
 const VALID: u64 = 1 << 0;
-/// Of an entry above the last level: it points to a table.
+/// Bit of an entry above the last level: it points to a table.
 const TABLE: u64 = 1 << 1;
 const READ_ONLY: u64 = 1 << 7;
-/// Of a valid entry. Of one that is not, the bit is `linux::PRESENT_INVALID`.
+/// Bit of a valid entry. In one that is not valid, the bit is `linux::PRESENT_INVALID`.
 const NOT_GLOBAL: u64 = 1 << 11;
 /// The CPU may clear "read-only" when it stores; Linux does so where the CPU cannot. So stores are allowed.
 const WRITABLE: u64 = 1 << 51;
 const KERNEL_NO_EXECUTE: u64 = 1 << 53;
 const USER_NO_EXECUTE: u64 = 1 << 54;
 
-/// Of an entry that points to a table, for all that is below it.
+/// Bit of an entry that points to a table, for all that is below it.
 const TABLE_KERNEL_NO_EXECUTE: u64 = 1 << 59;
 const TABLE_USER_NO_EXECUTE: u64 = 1 << 60;
 const TABLE_NO_USER: u64 = 1 << 61;

@@ -39,10 +39,10 @@ pub(crate) fn describe(request: &mut uapi::Layout) -> Result {
         return Err(EINVAL);
     }
     let areas = Areas::new();
-    let found = AREAS.iter().filter_map(|(area, told_as)| {
+    let ranges = AREAS.iter().filter_map(|(area, word)| {
         let (start, last) = areas.bounds(*area)?;
         Some(AreaRange {
-            area: told_as.number(),
+            area: word.number(),
             reserved: 0,
             start: start as u64,
             last: last as u64,
@@ -55,7 +55,7 @@ pub(crate) fn describe(request: &mut uapi::Layout) -> Result {
     request.phys_to_virt = halves.phys_to_virt;
     request.nr_areas = 0;
     request.areas = Default::default();
-    for (slot, range) in request.areas.iter_mut().zip(found) {
+    for (slot, range) in request.areas.iter_mut().zip(ranges) {
         *slot = range;
         request.nr_areas = request.nr_areas.wrapping_add(1);
     }

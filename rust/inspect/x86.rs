@@ -26,11 +26,11 @@ use mapkit::inspect::page_table::{
 const PRESENT: u64 = 1 << 0;
 const WRITE_THROUGH: u64 = 1 << 3;
 const CACHE_DISABLE: u64 = 1 << 4;
-/// Of an entry above the last level: it maps memory.
+/// Bit of an entry above the last level: it maps memory.
 const PAGE_SIZE: u64 = 1 << 7;
-/// Of an entry of the last level: third bit of its memory type.
+/// Bit of an entry of the last level: the third bit of its memory type.
 const PAT: u64 = 1 << 7;
-/// Of an entry above the last level: third bit of its memory type.
+/// Bit of an entry above the last level: the third bit of its memory type.
 const PAT_LARGE: u64 = 1 << 12;
 
 /// What the single bits mean.

@@ -107,13 +107,13 @@ fn create(session: &Session, arg: UserPtr) -> Result<u32> {
     expect_zero(&[create.flags, create.reserved])?;
     let recipe = Recipe::new(create.backing, create.method, create.caching, create.bytes)?;
 
-    let made = session.prepare(recipe)?;
-    create.bytes = made.region.bytes();
-    create.id = made.region.id;
-    create.offset = made.region.offset;
+    let prepared = session.prepare(recipe)?;
+    create.bytes = prepared.region.bytes();
+    create.id = prepared.region.id;
+    create.offset = prepared.region.offset;
     // A program that cannot be told of its region does not get one.
     user.write(&create)?;
-    session.publish(made);
+    session.publish(prepared);
     Ok(0)
 }
 

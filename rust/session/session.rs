@@ -138,10 +138,10 @@ impl Session {
     /// The region that byte `offset` is in, which keeps its length from now on; `ENOENT` if there is none.
     pub(crate) fn by_offset(&self, offset: u64) -> Result<Arc<Region>> {
         let regions = self.regions.lock();
-        let found = regions
+        let entry = regions
             .find(offset)
             .filter(|(region, within)| *within < region.bytes());
-        let (region, _) = found.ok_or(ENOENT)?;
+        let (region, _) = entry.ok_or(ENOENT)?;
         region.fix_length();
         Ok(region.clone())
     }

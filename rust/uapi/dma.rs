@@ -101,7 +101,7 @@ request!(DmaInfo, IOCTL_DMA_INFO, 28);
 /// [`IOCTL_TRANSFER`]: moves bytes by DMA, and returns when they have been moved, or with
 /// [`TRANSFER_QUEUE`] at once.
 ///
-/// One of the two sides may be the device's buffer: number 0. Between two regions the bytes go through
+/// One of the two endpoints may be the device's buffer: number 0. Between two regions the bytes go through
 /// that buffer, in as many pieces as that takes. It belongs to nobody: what a transfer leaves there
 /// lasts until the next one, of whichever program.
 ///
@@ -112,7 +112,7 @@ request!(DmaInfo, IOCTL_DMA_INFO, 28);
 /// left to move, and the kernel begins the call again when the program goes on: it ends when all is moved. Only
 /// after a handler without `SA_RESTART` the program is told `EINTR`, and may begin it again itself.
 ///
-/// Errors: `EINVAL` (`bytes` is 0; a range is not inside its region or the device's buffer; both sides
+/// Errors: `EINVAL` (`bytes` is 0; a range is not inside its region or the device's buffer; both endpoints
 /// are that buffer; unknown flags or `map_call`; a range mapped as a page that is not in one), `ENOENT`
 /// (this file has no such region or imported buffer), `EACCES` (the target is a buffer that can only be
 /// read), `EBUSY` (the region is mapped, but not these bytes in this direction, or the CPU has them now),

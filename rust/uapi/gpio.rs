@@ -34,7 +34,7 @@ pub const MAX_BANKS: u32 = 4;
 /// Lines of a bank.
 pub const LINES: u32 = 32;
 
-/// PCI vendor and device of the bank in an emulated machine.
+/// PCI vendor and device of the bank in a VM.
 pub const PCI_ID: (u16, u16) = (0x1234, 0x6770);
 
 /// Ioctl request taking [`Info`].
@@ -174,7 +174,7 @@ pub struct Wait {
     /// Milliseconds to wait at most; 0 for as long as it takes.
     pub timeout: u32,
     /// Out: edges that were seen, at least 1.
-    pub seen: u32,
+    pub nr_edges: u32,
     /// Out: the line's level after the last.
     pub level: u32,
 }

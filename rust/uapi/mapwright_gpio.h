@@ -202,7 +202,7 @@ struct mapwright_gpio_wait {
         /**
          * Out: edges that were seen, at least 1.
          */
-        uint32_t seen;
+        uint32_t nr_edges;
         /**
          * Out: the line's level after the last.
          */

@@ -141,6 +141,7 @@ macro_rules! request {
 
 pub mod alloc;
 mod alloc_cost;
+mod alloc_rules;
 mod dma;
 pub mod gpio;
 pub mod inspect;

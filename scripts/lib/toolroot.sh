@@ -6,7 +6,7 @@
 #
 # shellcheck disable=SC2153 # variables of the scripts that source each other
 
-# The package with the program that emulates machines of an architecture.
+# The package with the program that emulates VMs of an architecture.
 qemu_package() {
     case $1 in
         amd64) echo qemu-system-x86 ;;
@@ -123,7 +123,7 @@ install_in_root() { # PACKAGE...
 # Only its program is taken; it finds the root's own firmware.
 readonly VFIO_QEMU=/usr/lib/mapwright/qemu/bin
 
-# The program that emulates machines of $ARCH.
+# The program that emulates VMs of $ARCH.
 vfio_qemu() {
     case $ARCH in
         amd64) echo qemu-system-x86_64 ;;

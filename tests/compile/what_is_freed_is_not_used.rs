@@ -5,7 +5,7 @@
 use kernel::prelude::*;
 
 pub fn use_after_free(object: KBox<u64>) -> u64 {
-    let seen = &*object;
+    let value = &*object;
     drop(object); //~ E0505
-    *seen
+    *value
 }

@@ -606,7 +606,7 @@ static long ref_ioctl_create(struct ref_session *session, void __user *arg)
 
 static long ref_ioctl_destroy(struct ref_session *session, void __user *arg)
 {
-	struct ref_region *found = NULL, *region;
+	struct ref_region *match = NULL, *region;
 	struct ref_destroy destroy;
 	int ret;
 
@@ -619,18 +619,18 @@ static long ref_ioctl_destroy(struct ref_session *session, void __user *arg)
 	scoped_guard(mutex, &session->lock) {
 		list_for_each_entry(region, &session->regions, node) {
 			if (region->id == destroy.id) {
-				found = region;
+				match = region;
 				break;
 			}
 		}
-		if (!found)
+		if (!match)
 			return -ENOENT;
 		/* Nobody begins to map it now: that takes the lock. */
-		if (atomic_read(&found->vmas))
+		if (atomic_read(&match->vmas))
 			return -EBUSY;
-		list_del(&found->node);
+		list_del(&match->node);
 	}
-	ref_region_put(found);
+	ref_region_put(match);
 	return 0;
 }
 

@@ -149,20 +149,20 @@ static bool ref_pages_run_at(const struct ref_memory *memory, size_t page, struc
 static size_t ref_pages_struct_pages(const struct ref_memory *memory, size_t first, struct page **slots,
 				      size_t count)
 {
-	size_t told = 0, nr_pages, i;
+	size_t nr_filled = 0, nr_pages, i;
 
-	while (told < count) {
-		void *addr = ref_locate(memory, first + told, &nr_pages);
+	while (nr_filled < count) {
+		void *addr = ref_locate(memory, first + nr_filled, &nr_pages);
 		struct page *page;
 
 		if (!addr)
 			break;
 		page = virt_to_page(addr);
-		nr_pages = min(nr_pages, count - told);
+		nr_pages = min(nr_pages, count - nr_filled);
 		for (i = 0; i < nr_pages; i++)
-			slots[told++] = page + i;
+			slots[nr_filled++] = page + i;
 	}
-	return told;
+	return nr_filled;
 }
 
 static bool ref_pages_in_direct_map(const struct ref_memory *memory)

@@ -14,7 +14,7 @@ int main(void)
 		.size = sizeof(create), .bytes = 65536,
 		.backing = MAPWRIGHT_BACKING_PAGES, .method = MAPWRIGHT_METHOD_REMAP,
 	};
-	char seen[6] = "", *map;
+	char text[6] = "", *map;
 	int fd = open(MAPWRIGHT_DEVICE, O_RDWR);
 
 	if (fd < 0 || ioctl(fd, MAPWRIGHT_CREATE, &create))
@@ -23,8 +23,8 @@ int main(void)
 	if (map == MAP_FAILED)
 		return perror("mmap"), 1;
 	strcpy(map, "hello");				/* no system call ... */
-	if (pread(fd, seen, 6, create.offset) != 6)	/* ... and the kernel has it */
+	if (pread(fd, text, 6, create.offset) != 6)	/* ... and the kernel has it */
 		return perror("pread"), 1;
-	printf("region %llu: the kernel sees '%s'\n", (unsigned long long)create.id, seen);
-	return strcmp(seen, "hello") != 0;
+	printf("region %llu: the kernel sees '%s'\n", (unsigned long long)create.id, text);
+	return strcmp(text, "hello") != 0;
 }

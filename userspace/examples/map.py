@@ -10,6 +10,6 @@ fcntl.ioctl(fd, CREATE, create)
 size, number, offset = struct.unpack_from("=3Q", create, 24)
 memory = mmap.mmap(fd, size, offset=offset)
 memory[:5] = b"hello"  # no system call ...
-seen = os.pread(fd, 5, offset)  # ... and the kernel has it
-print(f"region {number}: the kernel sees {seen}")
-assert seen == b"hello"
+text = os.pread(fd, 5, offset)  # ... and the kernel has it
+print(f"region {number}: the kernel sees {text}")
+assert text == b"hello"

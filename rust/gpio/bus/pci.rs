@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The bank as a PCI function, as emulated machines have it: see `userspace/gpio-device`.
+//! The bank as a PCI function, as VMs have it: see `userspace/gpio-device`.
 
 use crate::{
     bank::{

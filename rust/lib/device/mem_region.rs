@@ -18,7 +18,7 @@ use kernel::{
 
 /// A requested range of memory, released when dropped.
 ///
-/// The `kernel` crate claims a part of a device's resource, and releases it as a part of all memory.
+/// The `kernel` crate requests a part of a device's resource, and releases it as a part of all memory.
 /// For a device of a device tree, whose resource is not in the list of all memory, that warns and
 /// leaves the region requested.
 ///

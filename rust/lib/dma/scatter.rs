@@ -36,10 +36,10 @@ use kernel::{
 /// initialized then.
 #[inline]
 pub(super) fn fill(memory: &dyn Backing, page: usize, slots: &mut [MaybeUninit<StructPage>]) -> Result {
-    let told = memory.struct_pages(page, slots);
-    match slots.get_mut(told..) {
+    let nr_filled = memory.struct_pages(page, slots);
+    match slots.get_mut(nr_filled..) {
         None | Some([]) => Ok(()),
-        Some(rest) => fill_by_frames(memory, page.wrapping_add(told), rest),
+        Some(rest) => fill_by_frames(memory, page.wrapping_add(nr_filled), rest),
     }
 }
 

@@ -74,10 +74,10 @@ unsafe impl<T: DirectMapped> Backing for T {
     }
 
     fn struct_pages(&self, first: usize, slots: &mut [MaybeUninit<StructPage>]) -> usize {
-        let mut told = 0usize;
+        let mut nr_filled = 0usize;
         let mut slots = slots;
         while T::REFCOUNTED && !slots.is_empty() {
-            let Some((addr, nr_pages)) = self.locate(first.wrapping_add(told)) else {
+            let Some((addr, nr_pages)) = self.locate(first.wrapping_add(nr_filled)) else {
                 break;
             };
             let nr_pages = min(nr_pages, slots.len());
@@ -87,10 +87,10 @@ unsafe impl<T: DirectMapped> Backing for T {
             // SAFETY: `addr` is an address of the direct map, inside an allocated block.
             let page = unsafe { ffi::mapkit_virt_to_page(addr.as_ptr().cast::<c_void>()) };
             fill(filled, page);
-            told = told.wrapping_add(nr_pages);
+            nr_filled = nr_filled.wrapping_add(nr_pages);
             slots = rest;
         }
-        told
+        nr_filled
     }
 
     fn range_at(&self, page: usize) -> Option<KernelRange> {

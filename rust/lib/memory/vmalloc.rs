@@ -200,14 +200,14 @@ unsafe impl Backing for Vmalloc {
             return 0;
         };
         let mut addr = addr.as_ptr();
-        let mut told = 0usize;
+        let mut nr_filled = 0usize;
         for slot in slots.iter_mut().take(left) {
             // SAFETY: `addr` is inside such an area, where every page is mapped.
             slot.write(unsafe { bindings::vmalloc_to_page(addr.cast::<c_void>()) });
             addr = addr.wrapping_add(PAGE_SIZE);
-            told = told.wrapping_add(1);
+            nr_filled = nr_filled.wrapping_add(1);
         }
-        told
+        nr_filled
     }
 
     fn address_class(&self) -> AddressClass {

@@ -138,9 +138,9 @@ impl Subject {
 
     /// What the kernel has of it, whatever is mapped.
     fn expect_kept(&self) -> Result<()> {
-        let mut seen = vec![0; PAGES * page_bytes()];
-        self.session.read_at(&self.region, 0, &mut seen)?;
-        let is_there = |page: usize| seen[page * page_bytes()] == 10 + page as u8;
+        let mut contents = vec![0; PAGES * page_bytes()];
+        self.session.read_at(&self.region, 0, &mut contents)?;
+        let is_there = |page: usize| contents[page * page_bytes()] == 10 + page as u8;
         ensure!((0..PAGES).all(is_there), "the memory itself was changed");
         Ok(())
     }
@@ -150,16 +150,16 @@ impl Subject {
 fn advise((_, advice, counted, numbers): Line, cell: Cell) -> Result<()> {
     let it = Subject::new(cell)?;
     let outcome = if cell.is_counted() { counted } else { numbers };
-    for told in [
+    for result in [
         it.map.advise_part(page_bytes(), page_bytes(), advice),
         it.map.advise(advice),
     ] {
         let is_expected = match outcome {
-            Taken | ThrownAway => told.is_ok(),
-            Refused(errno) => told == Err(errno),
-            TakenOrEinval => told.is_ok() || told == Err(Errno::EINVAL),
+            Taken | ThrownAway => result.is_ok(),
+            Refused(errno) => result == Err(errno),
+            TakenOrEinval => result.is_ok() || result == Err(Errno::EINVAL),
         };
-        ensure!(is_expected, "{told:?}");
+        ensure!(is_expected, "{result:?}");
     }
     it.expect_kept()?;
     if matches!(outcome, ThrownAway) && !cell.is_lazy() {

@@ -54,9 +54,9 @@ fn store_is_read_back_with_read(_: &Context) -> Result<()> {
     let map = Map::shared(&file, 0, page_bytes())?;
     map.store(0, b'm');
     map.store(1, b'w');
-    let mut seen = [0; 2];
-    file.read_exact(&mut seen)?;
-    ensure!(&seen == b"mw", "read {seen:?}");
+    let mut contents = [0; 2];
+    file.read_exact(&mut contents)?;
+    ensure!(&contents == b"mw", "read {contents:?}");
     Ok(())
 }
 
@@ -98,9 +98,9 @@ fn mapping_in_the_middle(_: &Context) -> Result<()> {
 }
 
 fn read_without_mmap_gives_zeros(_: &Context) -> Result<()> {
-    let mut seen = [1; 100];
-    open()?.read_exact(&mut seen)?;
-    ensure!(seen == [0; 100]);
+    let mut contents = [1; 100];
+    open()?.read_exact(&mut contents)?;
+    ensure!(contents == [0; 100]);
     Ok(())
 }
 
@@ -108,9 +108,9 @@ fn write_then_read(_: &Context) -> Result<()> {
     let mut file = open()?;
     let text: Vec<u8> = (0..10_000u32).map(|i| i as u8).collect();
     file.write_all(&text)?;
-    let mut seen = vec![0; text.len()];
-    file.read_exact_at(&mut seen, 0)?;
-    ensure!(seen == text);
+    let mut contents = vec![0; text.len()];
+    file.read_exact_at(&mut contents, 0)?;
+    ensure!(contents == text);
     Ok(())
 }
 
@@ -154,9 +154,9 @@ fn seek_and_read(_: &Context) -> Result<()> {
     let map = Map::shared(&file, 0, 2 * page_bytes())?;
     map.store(page_bytes() + 900, 42);
     file.seek(SeekFrom::Start(page_size() + 900))?;
-    let mut seen = [0; 1];
-    file.read_exact(&mut seen)?;
-    ensure!(seen == [42]);
+    let mut byte = [0; 1];
+    file.read_exact(&mut byte)?;
+    ensure!(byte == [42]);
     ensure!(file.stream_position()? == page_size() + 901);
     Ok(())
 }

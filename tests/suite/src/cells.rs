@@ -166,9 +166,9 @@ fn works(cell: Cell) -> Result<()> {
             let within = page % page_bytes();
             let (at, value) = (page * page_bytes() + within, page as u8 | 1);
             map.store(at, value);
-            let mut seen = [0];
-            session.read_at(&region, at as u64, &mut seen)?;
-            ensure!(seen == [value], "page {page}: the kernel sees {seen:?}");
+            let mut byte = [0];
+            session.read_at(&region, at as u64, &mut byte)?;
+            ensure!(byte == [value], "page {page}: the kernel sees {byte:?}");
             session.write_at(&region, at as u64, &[value ^ 0xfe])?;
             ensure!(
                 map.load(at) == value ^ 0xfe,

@@ -43,9 +43,9 @@ fn a_store_is_seen_by_the_kernel(_: &Context) -> Result<()> {
         for page in 0..16u8 {
             let at = usize::from(page) * page_bytes() + usize::from(page);
             mapping.write(at, &[page + 1]);
-            let mut seen = [0];
-            session.read_at(region, at as u64, &mut seen)?;
-            ensure!(seen == [page + 1], "page {page}");
+            let mut byte = [0];
+            session.read_at(region, at as u64, &mut byte)?;
+            ensure!(byte == [page + 1], "page {page}");
         }
         Ok(())
     })
@@ -57,9 +57,9 @@ fn a_kernel_write_is_seen_by_the_program(_: &Context) -> Result<()> {
         for page in 0..16u8 {
             let at = usize::from(page) * page_bytes() + page_bytes() - 1;
             session.write_at(region, at as u64, &[page + 1])?;
-            let mut seen = [0];
-            mapping.read(at, &mut seen);
-            ensure!(seen == [page + 1], "page {page}");
+            let mut byte = [0];
+            mapping.read(at, &mut byte);
+            ensure!(byte == [page + 1], "page {page}");
         }
         Ok(())
     })
@@ -70,9 +70,9 @@ fn two_mappings_are_one_memory(_: &Context) -> Result<()> {
         let mut one = session.map(region, Protection::ReadWrite)?;
         let two = session.map(region, Protection::Read)?;
         one.write(12345, b"once");
-        let mut seen = [0; 4];
-        two.read(12345, &mut seen);
-        ensure!(&seen == b"once");
+        let mut contents = [0; 4];
+        two.read(12345, &mut contents);
+        ensure!(&contents == b"once");
         Ok(())
     })
 }
@@ -83,11 +83,11 @@ fn a_part_is_mapped_at_its_offset(_: &Context) -> Result<()> {
         let part = Map::shared(session, region.offset + first, bytes)?;
         part.store(0, 11);
         part.store(bytes - 1, 12);
-        let mut seen = [0];
-        session.read_at(region, first, &mut seen)?;
-        ensure!(seen == [11]);
-        session.read_at(region, first + bytes as u64 - 1, &mut seen)?;
-        ensure!(seen == [12]);
+        let mut byte = [0];
+        session.read_at(region, first, &mut byte)?;
+        ensure!(byte == [11]);
+        session.read_at(region, first + bytes as u64 - 1, &mut byte)?;
+        ensure!(byte == [12]);
         Ok(())
     })
 }
@@ -97,9 +97,9 @@ fn transfers_cross_pages(_: &Context) -> Result<()> {
         let data: Vec<u8> = (0..5 * page_bytes()).map(|i| (i % 251) as u8).collect();
         session.write_at(region, page_size() - 95, &data)?;
         let mapping = session.map(region, Protection::Read)?;
-        let mut seen = vec![0; data.len()];
-        mapping.read(page_bytes() - 95, &mut seen);
-        ensure!(seen == data);
+        let mut contents = vec![0; data.len()];
+        mapping.read(page_bytes() - 95, &mut contents);
+        ensure!(contents == data);
         Ok(())
     })
 }
@@ -112,9 +112,9 @@ fn two_processes_share(_: &Context) -> Result<()> {
             own.write(100, b"from the child");
             Ok(())
         })?;
-        let mut seen = [0; 14];
-        mapping.read(100, &mut seen);
-        ensure!(&seen == b"from the child");
+        let mut contents = [0; 14];
+        mapping.read(100, &mut contents);
+        ensure!(&contents == b"from the child");
         Ok(())
     })
 }
@@ -143,9 +143,9 @@ fn private_insert_is_copied_on_write(_: &Context) -> Result<()> {
     session.write_at(&region, 0, b"A")?;
     ensure!(private.load(0) == b'A', "an untouched page is still shared");
     private.store(0, b'B');
-    let mut seen = [0];
-    session.read_at(&region, 0, &mut seen)?;
-    ensure!(&seen == b"A", "a private store reached the region");
+    let mut byte = [0];
+    session.read_at(&region, 0, &mut byte)?;
+    ensure!(&byte == b"A", "a private store reached the region");
     ensure!(private.load(0) == b'B');
     Ok(())
 }

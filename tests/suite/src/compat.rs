@@ -224,10 +224,10 @@ fn every_cell_is_mapped(_: &Context) -> Result<()> {
             ensure!(map.addr < 1 << 32, "at {:#x}", map.addr);
             for page in 0..map.length / page_bytes() {
                 map.store(page * page_bytes(), page as u8 | 1);
-                let mut seen = [0];
-                session.read_at(&region, page as u64 * page_size(), &mut seen)?;
+                let mut byte = [0];
+                session.read_at(&region, page as u64 * page_size(), &mut byte)?;
                 ensure!(
-                    seen == [page as u8 | 1],
+                    byte == [page as u8 | 1],
                     "{}: page {page} is other memory",
                     cell.name()
                 );

@@ -70,9 +70,9 @@ fn parameters(backing: &str, method: &str, caching: &str) -> String {
 fn expect_default(file: &File, cell: Cell) -> Result<()> {
     let map = Map::shared(file, 0, 3 * page_bytes())?;
     map.store(page_bytes(), 7);
-    let mut seen = [0];
-    file.read_exact_at(&mut seen, page_size())?;
-    ensure!(seen == [7]);
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, page_size())?;
+    ensure!(byte == [7]);
     let mut query = Query::new();
     Session::from(file.try_clone()?).request(&mut query)?;
     let asked = (
@@ -190,9 +190,9 @@ fn counted_default_can_be_private(context: &Context) -> Result<()> {
         let file = open(0)?;
         let private = Map::new(&file, 0, 2 * page_bytes(), RW, MapFlags::MAP_PRIVATE)?;
         private.store(page_bytes(), 7);
-        let mut seen = [1];
-        file.read_exact_at(&mut seen, page_size())?;
-        ensure!(seen == [0], "a private store reached the region");
+        let mut byte = [1];
+        file.read_exact_at(&mut byte, page_size())?;
+        ensure!(byte == [0], "a private store reached the region");
         Ok(())
     })
 }

@@ -184,9 +184,9 @@ fn from_a_disk(cell: Cell) -> Result<()> {
         it.bytes()? == pattern(region_bytes()),
         "the kernel sees something else"
     );
-    let seen: Vec<u8> = (0..region_bytes()).map(|at| it.map.load(at)).collect();
+    let contents: Vec<u8> = (0..region_bytes()).map(|at| it.map.load(at)).collect();
     ensure!(
-        seen == pattern(region_bytes()),
+        contents == pattern(region_bytes()),
         "the program sees something else"
     );
     Ok(())

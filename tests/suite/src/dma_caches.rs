@@ -113,12 +113,12 @@ fn memory_that_is_not_cached_is_lent_where_it_can_be(_: &Context) -> Result<()> 
     let bench = Bench::open()?;
     let (session, bytes) = (&bench.session, page_size());
     for caching in [Caching::WriteCombine, Caching::Uncached] {
-        let made = session.create_cached(Backing::Pages, Method::Remap, caching, bytes);
-        let made = made.map_err(|err| err.errno());
-        if made == Err(Some(Errno::EOPNOTSUPP)) {
+        let result = session.create_cached(Backing::Pages, Method::Remap, caching, bytes);
+        let result = result.map_err(|err| err.errno());
+        if result == Err(Some(Errno::EOPNOTSUPP)) {
             return skip("this architecture has no such memory");
         }
-        let region = made.ok().context("creating it")?;
+        let region = result.ok().context("creating it")?;
         for map_call in [MapCall::Single, MapCall::Page, MapCall::Scatter] {
             let mapped = session.dma_map(&region, (0, bytes), map_call, Direction::Bidirectional);
             let expected = match architecture() == Architecture::Arm64 {

@@ -11,7 +11,7 @@ use crate::{
     runner::{skip, suite, Context},
 };
 use anyhow::{ensure, Context as _, Result};
-use mapwright::{page_size, Direction, MapCall, Region, Session, TransferSide as Side};
+use mapwright::{page_size, Direction, Endpoint, MapCall, Region, Session};
 use std::os::fd::AsFd as _;
 
 suite! { "dma.cgroup":
@@ -73,7 +73,7 @@ fn queued_transfers_are_charged(_: &Context) -> Result<()> {
             .map(|_| {
                 let file = Session::open_at(&bench.path)?;
                 let buffer = file.import(exported.as_fd())?;
-                let side = Side::Import(buffer, 0);
+                let side = Endpoint::Import(buffer, 0);
                 Ok((file, from_to(side, side, region.bytes)))
             })
             .collect::<Result<_>>()?;

@@ -13,7 +13,7 @@ use crate::{
     walk::memory_ranges,
 };
 use anyhow::{ensure, Context as _, Result};
-use mapwright::{page_size, Direction, Interrupt, MapCall, Session, TransferSide as Side};
+use mapwright::{page_size, Direction, Endpoint, Interrupt, MapCall, Session};
 use nix::{
     errno::Errno,
     kmod::{finit_module, ModuleInitFlags},
@@ -92,10 +92,10 @@ fn interrupts_by_wire(context: &Context) -> Result<()> {
             tables.counter("pieces_started"),
             tables.counter("interrupts"),
         );
-        let seen = interrupts()? - before;
+        let by_kernel = interrupts()? - before;
         ensure!(
-            pieces == counted && pieces <= seen,
-            "{pieces} pieces, {counted} interrupts by the driver's count, {seen} by the kernel's"
+            pieces == counted && pieces <= by_kernel,
+            "{pieces} pieces, {counted} interrupts by the driver's count, {by_kernel} by the kernel's"
         );
         context.note(format!("{counted} interrupts by wire, {pieces} pieces"));
         nothing_is_left(path)
@@ -171,7 +171,11 @@ fn lost(silence: impl FnOnce(&Configuration) -> Result<()>) -> Result<()> {
     let configuration = Configuration::open()?;
     ensure!(configuration.is_master()?);
     silence(&configuration)?;
-    let transfer = from_to(Side::Region(lists, 0), Side::Region(coherent, 0), BUFFER);
+    let transfer = from_to(
+        Endpoint::Region(lists, 0),
+        Endpoint::Region(coherent, 0),
+        BUFFER,
+    );
     let errno = session.transfer(&transfer);
     ensure!(errno == Err(Errno::EIO), "{errno:?}");
     ensure!(
@@ -240,8 +244,8 @@ fn fewer_address_bits(context: &Context) -> Result<()> {
         let physical = session.pages(&pages, 0, 1)?[0].pfn * page_size();
         ensure!(physical >= REACH, "{physical:#x} is no test of it");
         let moved = session.transfer(&from_to(
-            Side::Region(pages, 0),
-            Side::Region(coherent, 0),
+            Endpoint::Region(pages, 0),
+            Endpoint::Region(coherent, 0),
             5,
         ));
         let all = [MapCall::Single, MapCall::Page, MapCall::Scatter];
@@ -261,8 +265,8 @@ fn fewer_address_bits(context: &Context) -> Result<()> {
             }
         }
         session.transfer(&from_to(
-            Side::Region(coherent, 0),
-            Side::Region(coherent, 10),
+            Endpoint::Region(coherent, 0),
+            Endpoint::Region(coherent, 10),
             5,
         ))?;
         bench.close()?;

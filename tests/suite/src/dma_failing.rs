@@ -13,8 +13,7 @@ use crate::{
 };
 use anyhow::{ensure, Result};
 use mapwright::{
-    dma_devices, page_size, Backing, Direction, MapCall, Method, Region, Session, Side as Owner,
-    TransferSide as Side,
+    dma_devices, page_size, Backing, Direction, Endpoint, MapCall, Method, Region, Session, Side,
 };
 use nix::{
     errno::Errno,
@@ -112,13 +111,13 @@ fn info() -> Result<Tally> {
 fn create_coherent() -> Result<Tally> {
     let bench = Bench::open()?;
     let create = || {
-        let made = bench
+        let result = bench
             .session
             .create(Backing::Coherent, Method::Dma, 3 * BYTES);
-        made.map_err(|err| err.errno().unwrap_or(Errno::UnknownErrno))
+        result.map_err(|err| err.errno().unwrap_or(Errno::UnknownErrno))
     };
-    each_failure(CLEAN, create, |made: Option<Region>| {
-        if let Some(region) = made {
+    each_failure(CLEAN, create, |created: Option<Region>| {
+        if let Some(region) = created {
             bench.session.destroy(&region)?;
         }
         expect(&bench.path, 0, 0)
@@ -134,16 +133,20 @@ fn regions(bench: &Bench, kind: (Backing, Method)) -> Result<(Region, Region)> {
 
 /// Fails unless the device has copied all of one to the other; and forgets it.
 fn expect_copied(bench: &Bench, target: &Region) -> Result<()> {
-    let mut seen = [0; 9];
-    bench.session.read_at(target, BYTES - 9, &mut seen)?;
-    ensure!(&seen == b"contents!", "{seen:?}");
+    let mut contents = [0; 9];
+    bench.session.read_at(target, BYTES - 9, &mut contents)?;
+    ensure!(&contents == b"contents!", "{contents:?}");
     Ok(bench.session.write_at(target, BYTES - 9, &[0; 9])?)
 }
 
 fn transfer(kind: (Backing, Method), map_call: MapCall) -> Result<Tally> {
     let bench = Bench::open()?;
     let (source, target) = regions(&bench, kind)?;
-    let mut transfer = from_to(Side::Region(source, 0), Side::Region(target, 0), BYTES);
+    let mut transfer = from_to(
+        Endpoint::Region(source, 0),
+        Endpoint::Region(target, 0),
+        BYTES,
+    );
     transfer.map_call = map_call;
     each_failure(
         CLEAN,
@@ -190,7 +193,7 @@ fn sync() -> Result<Tally> {
         .session
         .dma_map(&region, range, MapCall::Scatter, Direction::Bidirectional)?;
     let sync = || {
-        let synced = bench.session.sync(&region, 0, BYTES, Owner::Cpu);
+        let synced = bench.session.sync(&region, 0, BYTES, Side::Cpu);
         synced.map_err(|err| err.errno().unwrap_or(Errno::UnknownErrno))
     };
     each_failure(CLEAN, sync, |_| expect(&bench.path, 1, 1))
@@ -223,7 +226,11 @@ fn queue() -> Result<Tally> {
     let bench = Bench::open()?;
     let (source, target) = regions(&bench, VMALLOC)?;
     let eventfd = EventFd::new()?;
-    let transfer = from_to(Side::Region(source, 0), Side::Region(target, 0), BYTES);
+    let transfer = from_to(
+        Endpoint::Region(source, 0),
+        Endpoint::Region(target, 0),
+        BYTES,
+    );
     each_failure(
         CLEAN,
         || bench.session.queue(&transfer, 5, Some(eventfd.as_fd())),
@@ -270,7 +277,11 @@ fn transfer_import() -> Result<Tally> {
     let (source, target) = regions(&bench, VMALLOC)?;
     let exported = bench.session.export(&target, (0, target.bytes), true)?;
     let buffer = bench.session.import(exported.as_fd())?;
-    let transfer = from_to(Side::Region(source, 0), Side::Import(buffer, 0), BYTES);
+    let transfer = from_to(
+        Endpoint::Region(source, 0),
+        Endpoint::Import(buffer, 0),
+        BYTES,
+    );
     each_failure(
         CLEAN,
         || bench.session.transfer(&transfer),

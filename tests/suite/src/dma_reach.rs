@@ -13,8 +13,8 @@ use crate::{
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
-    page_size, uapi, uapi::Request as _, Backing, Direction, MapCall, Method, Region, Session,
-    Transfer, TransferSide as Side,
+    page_size, uapi, uapi::Request as _, Backing, Direction, Endpoint, MapCall, Method, Region,
+    Session, Transfer,
 };
 use nix::{
     errno::Errno,
@@ -136,7 +136,7 @@ fn far_memory_is_not_mapped(_: &Context) -> Result<()> {
 
 /// From the device's buffer to a page of a region, and back.
 fn both_ways(region: &Region, at: u64, map_call: MapCall) -> [Transfer; 2] {
-    let (buffer, region) = (Side::Buffer(0), Side::Region(*region, at));
+    let (buffer, region) = (Endpoint::Buffer(0), Endpoint::Region(*region, at));
     [(buffer, region), (region, buffer)].map(|(source, target)| Transfer {
         map_call,
         ..from_to(source, target, BUFFER)
@@ -199,7 +199,7 @@ fn expect_no_import(bench: &Bench, what: &str, buffer: BorrowedFd<'_>) -> Result
     let errno = match bench.session.import(buffer) {
         Err(errno) => errno,
         Ok(imported) => {
-            let to = from_to(Side::Buffer(0), Side::Import(imported, 0), 1);
+            let to = from_to(Endpoint::Buffer(0), Endpoint::Import(imported, 0), 1);
             let moved = bench.session.transfer(&to);
             anyhow::bail!("{what} was imported, and a transfer ended with {moved:?}");
         }
@@ -230,11 +230,15 @@ fn near_memory_of_the_device_is_imported(_: &Context) -> Result<()> {
     bench.session.write_at(&coherent, 0, b"near")?;
     let exported = bench.session.export(&region, (at, page_size()), true)?;
     let buffer = bench.session.import(exported.as_fd())?;
-    let to = from_to(Side::Region(coherent, 0), Side::Import(buffer, 0), 4);
+    let to = from_to(
+        Endpoint::Region(coherent, 0),
+        Endpoint::Import(buffer, 0),
+        4,
+    );
     bench.session.transfer(&to)?;
-    let mut seen = [0; 4];
-    bench.session.read_at(&region, at, &mut seen)?;
-    ensure!(&seen == b"near", "{seen:?}");
+    let mut contents = [0; 4];
+    bench.session.read_at(&region, at, &mut contents)?;
+    ensure!(&contents == b"near", "{contents:?}");
     drop(exported);
     bench.close()
 }
@@ -243,8 +247,8 @@ fn near_memory_of_the_device_is_imported(_: &Context) -> Result<()> {
 
 fn a_udmabuf_is_not_imported(_: &Context) -> Result<()> {
     let bench = limited()?;
-    let (made, _memory) = udmabuf(SOME)?;
-    expect_no_import(&bench, "a udmabuf", made.as_fd())?;
+    let (file, _memory) = udmabuf(SOME)?;
+    expect_no_import(&bench, "a udmabuf", file.as_fd())?;
     bench.close()
 }
 

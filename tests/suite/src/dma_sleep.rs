@@ -13,7 +13,7 @@ use crate::{
     sleep::rehearse,
 };
 use anyhow::{ensure, Result};
-use mapwright::{page_size, Direction, MapCall, TransferSide as Side};
+use mapwright::{page_size, Direction, Endpoint, MapCall};
 use nix::errno::Errno;
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,11 @@ fn transfers_go_on_after_sleep(context: &Context) -> Result<()> {
         Direction::FromDevice,
     )?;
 
-    let transfer = from_to(Side::Region(source, 0), Side::Region(target, 0), BYTES);
+    let transfer = from_to(
+        Endpoint::Region(source, 0),
+        Endpoint::Region(target, 0),
+        BYTES,
+    );
     session.queue(&transfer, 7, None)?;
     let pieces = || -> Result<u64> { Ok(tables(&bench.path)?.counter("pieces_started")) };
     let before = pieces()?;
@@ -57,19 +61,19 @@ fn transfers_go_on_after_sleep(context: &Context) -> Result<()> {
         Ok(done != Err(Errno::EAGAIN))
     })?;
     ensure!(done == Ok((7, Ok(()))), "it ended with {done:?}");
-    let mut seen = vec![0; contents.len()];
-    session.read_at(&target, 0, &mut seen)?;
-    ensure!(seen == contents, "a piece was lost");
+    let mut received = vec![0; contents.len()];
+    session.read_at(&target, 0, &mut received)?;
+    ensure!(received == contents, "a piece was lost");
 
     session.transfer(&from_to(
-        Side::Region(coherent, 0),
-        Side::Region(mapped, 100),
+        Endpoint::Region(coherent, 0),
+        Endpoint::Region(mapped, 100),
         6,
     ))?;
     session.dma_unmap(mapping.id)?;
-    let mut seen = [0; 6];
-    session.read_at(&mapped, 100, &mut seen)?;
-    ensure!(&seen == b"before", "{seen:?}");
+    let mut received = [0; 6];
+    session.read_at(&mapped, 100, &mut received)?;
+    ensure!(&received == b"before", "{received:?}");
     let pieces = each_piece_interrupted(&bench.path)?;
     context.note(format!("{pieces} pieces, each with its interrupt"));
     bench.close()

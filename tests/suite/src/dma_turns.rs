@@ -17,8 +17,7 @@ use crate::{
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use mapwright::{
-    page_size, uapi, uapi::Request as _, Direction, MapCall, Region, Session, Side as Owner,
-    TransferSide as Side,
+    page_size, uapi, uapi::Request as _, Direction, Endpoint, MapCall, Region, Session, Side,
 };
 use nix::{
     errno::Errno,
@@ -65,7 +64,11 @@ fn busy(path: &Path) -> Result<Pid> {
         let region = session.create(VMALLOC.0, VMALLOC.1, 1 << 20)?;
         let target = session.create(COHERENT.0, COHERENT.1, 1 << 20)?;
         for cookie in 0..16 {
-            let transfer = from_to(Side::Region(region, 0), Side::Region(target, 0), 1 << 20);
+            let transfer = from_to(
+                Endpoint::Region(region, 0),
+                Endpoint::Region(target, 0),
+                1 << 20,
+            );
             session.queue(&transfer, cookie, None)?;
         }
         ensure!(write(&tell, &[1])? == 1);
@@ -93,8 +96,8 @@ fn files_take_turns(context: &Context) -> Result<()> {
     let (source, target) = (bench.create(PAGES, BYTES)?, bench.create(VMALLOC, BYTES)?);
     let before = pieces(&bench.path)?;
     bench.session.transfer(&from_to(
-        Side::Region(source, 0),
-        Side::Region(target, 0),
+        Endpoint::Region(source, 0),
+        Endpoint::Region(target, 0),
         BYTES,
     ))?;
     let all = pieces(&bench.path)? - before;
@@ -124,7 +127,11 @@ fn closed_behind_a_long_queue(_: &Context) -> Result<()> {
     let region = mine.create(COHERENT.0, COHERENT.1, 1 << 20)?;
     for cookie in 0..4 {
         mine.queue(
-            &from_to(Side::Region(region, 0), Side::Region(region, 0), 1 << 20),
+            &from_to(
+                Endpoint::Region(region, 0),
+                Endpoint::Region(region, 0),
+                1 << 20,
+            ),
             cookie,
             None,
         )?;
@@ -161,17 +168,17 @@ impl Work {
 
     fn request(&self) -> uapi::Transfer {
         from_to(
-            Side::Region(self.source, 0),
-            Side::Region(self.target, 0),
+            Endpoint::Region(self.source, 0),
+            Endpoint::Region(self.target, 0),
             BYTES,
         )
         .request()
     }
 
     fn check(&self) -> Result<()> {
-        let mut seen = vec![0; self.contents.len()];
-        self.session.read_at(&self.target, 0, &mut seen)?;
-        ensure!(seen == self.contents, "a byte was lost");
+        let mut received = vec![0; self.contents.len()];
+        self.session.read_at(&self.target, 0, &mut received)?;
+        ensure!(received == self.contents, "a byte was lost");
         Ok(())
     }
 }
@@ -190,9 +197,12 @@ fn disturbed(others: u64, disturb: impl FnOnce(&Path, Pid) -> Result<()>) -> Res
     wait_until("the transfer begins", || Ok(pieces(&path)? > before + 4))?;
     disturb(&path, pid)?;
     child::ends_well(pid)?;
-    let (made, needed) = (pieces(&path)? - before - others, 2 * BYTES / BUFFER);
+    let (nr_pieces, needed) = (pieces(&path)? - before - others, 2 * BYTES / BUFFER);
     // The first of two pieces is moved once more if the signal came between them.
-    ensure!((needed..=needed + 2).contains(&made), "{made} pieces");
+    ensure!(
+        (needed..=needed + 2).contains(&nr_pieces),
+        "{nr_pieces} pieces"
+    );
     nothing_is_left(&path)
 }
 
@@ -240,8 +250,8 @@ fn frozen(_: &Context) -> Result<()> {
         let bench = Session::open_at(path)?;
         let region = bench.create(COHERENT.0, COHERENT.1, page_size())?;
         bench.transfer(&from_to(
-            Side::Region(region, 0),
-            Side::Region(region, 100),
+            Endpoint::Region(region, 0),
+            Endpoint::Region(region, 100),
             50,
         ))?;
         group.freeze(false)
@@ -267,9 +277,9 @@ fn interrupted_by_a_handler(context: &Context) -> Result<()> {
         ensure!(request.bytes < left, "it does not get on");
         let moved = BYTES - request.bytes;
         ensure!(request.source_offset == moved && request.target_offset == moved);
-        let mut seen = vec![0; moved as usize];
-        work.session.read_at(&work.target, 0, &mut seen)?;
-        ensure!(work.contents.starts_with(&seen), "not all was moved");
+        let mut received = vec![0; moved as usize];
+        work.session.read_at(&work.target, 0, &mut received)?;
+        ensure!(work.contents.starts_with(&received), "not all was moved");
     }
     alarms::every(0)?;
     ensure!(interrupted > 2, "interrupted {interrupted} times");
@@ -302,7 +312,7 @@ fn told_when_it_can_be(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let region = bench.create(COHERENT, page_size())?;
     for cookie in [5, 6] {
-        let transfer = from_to(Side::Region(region, 0), Side::Buffer(0), 1);
+        let transfer = from_to(Endpoint::Region(region, 0), Endpoint::Buffer(0), 1);
         bench.session.queue(&transfer, cookie, None)?;
     }
     let ended = || -> Result<bool> {
@@ -337,21 +347,31 @@ fn passed_on_by_the_byte(_: &Context) -> Result<()> {
         )
     });
     let mappings = mappings.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let moves = |at: u64| session.transfer(&from_to(Side::Region(region, at), Side::Buffer(0), 1));
-    session.sync(&region, 2 * each, each, Owner::Cpu)?;
+    let moves = |at: u64| {
+        session.transfer(&from_to(
+            Endpoint::Region(region, at),
+            Endpoint::Buffer(0),
+            1,
+        ))
+    };
+    session.sync(&region, 2 * each, each, Side::Cpu)?;
     ensure!(moves(0) == Ok(()) && moves(each) == Ok(()));
-    session.sync(&region, 0, 1, Owner::Cpu)?;
+    session.sync(&region, 0, 1, Side::Cpu)?;
     ensure!(moves(0) == Err(Errno::EBUSY) && moves(each) == Ok(()));
-    session.sync(&region, each - 1, 2, Owner::Device)?;
+    session.sync(&region, each - 1, 2, Side::Device)?;
     ensure!(moves(0) == Ok(()) && moves(each) == Ok(()));
 
     // One of them is used for some time: neither is passed on.
     let target = bench.create(COHERENT, each)?;
     let before = pieces(&bench.path)?;
-    let transfer = from_to(Side::Region(region, each), Side::Region(target, 0), each);
+    let transfer = from_to(
+        Endpoint::Region(region, each),
+        Endpoint::Region(target, 0),
+        each,
+    );
     session.queue(&transfer, 1, None)?;
     wait_until("it is used", || Ok(pieces(&bench.path)? > before))?;
-    let refused = session.sync(&region, 0, 2 * each, Owner::Cpu);
+    let refused = session.sync(&region, 0, 2 * each, Side::Cpu);
     let errno = refused.err().and_then(|err| err.errno());
     ensure!(session.done() == Err(Errno::EAGAIN), "it was over too soon");
     ensure!(errno == Some(Errno::EBUSY), "{errno:?}");
@@ -374,7 +394,11 @@ fn many_files_with_queues(_: &Context) -> Result<()> {
         .map(|file| Ok(file.create(PAGES.0, PAGES.1, BYTES)?))
         .collect::<Result<Vec<_>>>()?;
     let queue = |at: usize| {
-        let transfer = from_to(Side::Buffer(0), Side::Region(regions[at], 0), BUFFER);
+        let transfer = from_to(
+            Endpoint::Buffer(0),
+            Endpoint::Region(regions[at], 0),
+            BUFFER,
+        );
         files[at].queue(&transfer, 0, None)
     };
     let last = files.len() - 1;

@@ -3,34 +3,34 @@
 //! Each allocation that a call makes, failed in turn: every failure is a clean error or is made up for,
 //! nothing is left behind, and the next call works. Needs a kernel for debugging.
 
+mod bare;
+mod events;
+mod leaks;
+
 use crate::{
-    alloc::{nothing_is_left, plan_of},
     cells::Cell,
     child,
     inject::{each_failure, is_available, Injector, Tally},
-    raw::{Map, RW},
-    runner::{skip, Case, Context, Suite},
+    raw::Map,
+    runner::{Case, Suite},
 };
 use anyhow::{bail, ensure, Result};
-use mapwright::alloc::{AllocDevice, Allocator, Pattern};
+use bare::{bare_mmap, bare_read, bare_write, info, open, plan};
+use events::{fork, mprotect_of_the_middle, mremap, munmap_of_the_middle, TOUCHES, UNTOUCHED};
+use leaks::{no_page_is_left, pages_are_seen};
 use mapwright::{
-    block_bytes, page_bytes, uapi, uapi::Request as _, Backing, Method, Region, Session, Tables,
-    DEVICE,
+    alloc::Allocator, block_bytes, page_bytes, uapi, uapi::Request as _, Backing, Method, Region,
+    Session, Tables,
 };
 use nix::{
     errno::Errno,
     sys::{
-        mman::ProtFlags,
         signal::Signal,
         uio::{pread, pwrite},
         wait::{waitpid, WaitStatus},
     },
 };
-use std::{
-    cell::RefCell,
-    fs::{self, File, OpenOptions},
-    os::fd::AsFd,
-};
+use std::os::fd::AsFd as _;
 
 pub const SUITE: Suite = Suite {
     name: "failing",
@@ -153,9 +153,9 @@ fn far_border() -> usize {
 /// Fails unless there are so many regions, with so many VMAs.
 fn expect(regions: usize, vmas: u64) -> Result<()> {
     let tables = Tables::read()?;
-    let seen: u64 = tables.regions.iter().map(|region| region.vmas).sum();
+    let nr_vmas: u64 = tables.regions.iter().map(|region| region.vmas).sum();
     ensure!(
-        tables.regions.len() == regions && seen == vmas,
+        tables.regions.len() == regions && nr_vmas == vmas,
         "not {regions} regions and {vmas} VMAs: {:?}",
         tables.regions
     );
@@ -166,87 +166,11 @@ fn expect(regions: usize, vmas: u64) -> Result<()> {
 fn expect_memory(session: &Session, region: &Region, map: &Map) -> Result<()> {
     for page in 0..map.length / page_bytes() {
         map.store(page * page_bytes(), 7);
-        let mut seen = [0];
-        session.read_at(region, (page * page_bytes()) as u64, &mut seen)?;
-        ensure!(seen == [7], "page {page} is other memory");
+        let mut byte = [0];
+        session.read_at(region, (page * page_bytes()) as u64, &mut byte)?;
+        ensure!(byte == [7], "page {page} is other memory");
     }
     Ok(())
-}
-
-fn open_device() -> Result<File, Errno> {
-    let opened = OpenOptions::new().read(true).write(true).open(DEVICE);
-    opened.map_err(|err| Errno::from_raw(err.raw_os_error().unwrap_or(0)))
-}
-
-fn open() -> Result<Tally> {
-    each_failure(NO_COPY, open_device, |_| expect(0, 0))
-}
-
-fn info() -> Result<Tally> {
-    let session = Session::open()?;
-    let mut info = uapi::Info::new();
-    each_failure(NO_COPY, || session.request(&mut info), |_| Ok(()))
-}
-
-/// A plan that holds what it got, and records it. Allocations of the plan itself that fail are counted;
-/// of what it needs beside, they are an error.
-fn plan(allocator: Allocator) -> Result<Tally> {
-    let device = AllocDevice::open()?;
-    let plan = plan_of(allocator).repeated(3);
-    let plan = plan.with_pattern(Pattern::Batches { batch: 2 }).holding();
-    each_failure(
-        NO_COPY,
-        || {
-            device
-                .record(&plan, 3)
-                .map_err(|err| err.errno().unwrap_or(Errno::EIO))
-        },
-        |done| {
-            if let Some((report, objects)) = done {
-                let tried = report.allocated + report.failed_memory;
-                ensure!(tried == 3, "{report:?}");
-                ensure!(objects.len() as u64 == report.allocated, "{objects:?}");
-            }
-            device.release()?;
-            nothing_is_left()
-        },
-    )
-}
-
-/// A new session for each time, as its default region is only made once.
-fn bare(call: impl Fn(&File) -> Result<Option<Map>, Errno>) -> Result<Tally> {
-    let file = RefCell::new(open_device()?);
-    each_failure(
-        NO_COPY,
-        || call(&file.borrow()),
-        |done| {
-            let vmas = match &done {
-                Some(Some(map)) => {
-                    map.store(map.length - 1, 7);
-                    1
-                }
-                _ => 0,
-            };
-            let regions = Tables::read()?.regions.len();
-            ensure!(done.is_none() || regions == 1, "{regions} regions");
-            expect(regions, vmas)?;
-            drop(done);
-            file.replace(open_device()?);
-            expect(0, 0)
-        },
-    )
-}
-
-fn bare_mmap() -> Result<Tally> {
-    bare(|file| Map::shared_at(file, far_border(), 0, region_bytes()).map(Some))
-}
-
-fn bare_read() -> Result<Tally> {
-    bare(|file| pread(file, &mut [0; 64], 0).map(|_| None))
-}
-
-fn bare_write() -> Result<Tally> {
-    bare(|file| pwrite(file, &[1; 64], 0).map(|_| None))
 }
 
 fn create(cell: Cell) -> Result<Tally> {
@@ -254,8 +178,8 @@ fn create(cell: Cell) -> Result<Tally> {
     each_failure(
         NO_COPY,
         || cell.create(&session, region_bytes() as u64),
-        |made| {
-            let Some(region) = made else {
+        |created| {
+            let Some(region) = created else {
                 return expect(0, 0);
             };
             expect(1, 0)?;
@@ -408,155 +332,4 @@ fn touch(cell: Cell) -> Result<Tally> {
         expect(1, 1)?;
     }
     bail!("after {TOUCHES} failures there still is one more")
-}
-
-/// More allocations than a page fault makes.
-const TOUCHES: u32 = 200;
-/// How a child ends for which nothing was made to fail.
-const UNTOUCHED: i32 = 42;
-
-/// A session with a region and a mapping, to which `call` does something.
-fn of_mapping<T>(
-    cell: Cell,
-    clean: &[Errno],
-    mut call: impl FnMut(&mut Map) -> Result<T, Errno>,
-    mut after: impl FnMut(Option<T>) -> Result<()>,
-) -> Result<Tally> {
-    let session = Session::open()?;
-    let region = cell.create(&session, region_bytes() as u64)?;
-    let new_map = || -> Result<Option<Map>> {
-        let map = Map::shared_at(&session, far_border(), region.offset, region_bytes())?;
-        ensure!((0..PAGES).all(|page| map.load(page * page_bytes()) < 8));
-        Ok(Some(map))
-    };
-    let map = RefCell::new(new_map()?);
-    each_failure(
-        clean,
-        || {
-            map.borrow_mut()
-                .as_mut()
-                .map_or(Err(Errno::EINVAL), &mut call)
-        },
-        |done| {
-            let failed = done.is_none();
-            after(done)?;
-            let old = map.take().filter(|_| failed);
-            // Then nothing may have happened to it.
-            old.map_or(Ok(()), |old| expect_memory(&session, &region, &old))?;
-            map.replace(new_map()?);
-            expect(1, 1)
-        },
-    )
-}
-
-fn fork(cell: Cell) -> Result<Tally> {
-    let clean = [Errno::ENOMEM, Errno::EAGAIN];
-    let call = |_: &mut Map| {
-        let spawned = child::spawn(|| Ok(()));
-        spawned.map_err(|err| err.downcast::<Errno>().unwrap_or(Errno::UnknownErrno))
-    };
-    of_mapping(cell, &clean, call, |child| {
-        if let Some(child) = child {
-            let ended = waitpid(child, None)?;
-            ensure!(ended == WaitStatus::Exited(child, 0), "{ended:?}");
-        }
-        Ok(())
-    })
-}
-
-fn munmap_of_the_middle(cell: Cell) -> Result<Tally> {
-    of_mapping(
-        cell,
-        NO_MEMORY,
-        |map| map.unmap_part(2 * page_bytes(), page_bytes()),
-        |_| Ok(()),
-    )
-}
-
-fn mprotect_of_the_middle(cell: Cell) -> Result<Tally> {
-    let call =
-        |map: &mut Map| map.protect_part(2 * page_bytes(), page_bytes(), ProtFlags::PROT_READ);
-    of_mapping(cell, NO_MEMORY, call, |_| Ok(()))
-}
-
-fn mremap(cell: Cell) -> Result<Tally> {
-    let place = RefCell::new(Some(Map::anonymous(region_bytes(), RW)?));
-    of_mapping(
-        cell,
-        NO_MEMORY,
-        |map| match place.take() {
-            Some(place) => map.move_onto(place),
-            None => Err(Errno::EINVAL),
-        },
-        |_| {
-            place.replace(Some(Map::anonymous(region_bytes(), RW)?));
-            Ok(())
-        },
-    )
-}
-
-const PAGE_STACKS: &str = "/sys/kernel/debug/page_owner_stacks/show_stacks";
-/// Functions of the kernel's that keep pages, for themselves or for a while, when they are called for
-/// the module: slabs, page tables, the debugging itself.
-const KEEPERS: &[&str] = &[
-    "allocate_slab",
-    "pte_alloc",
-    "pmd_alloc",
-    "pud_alloc",
-    "p4d_alloc",
-    "change_page_attr",
-    "stack_depot",
-    "kasan_",
-    "pcpu_",
-    "mem_pool",
-];
-
-/// Where the module allocated pages that it still has, by the kernel's own account.
-fn kept_pages() -> Result<Vec<String>> {
-    let Ok(text) = fs::read_to_string(PAGE_STACKS) else {
-        return skip(
-            "this kernel does not tell who owns a page: boot a debug kernel with page_owner=on",
-        );
-    };
-    let of_module = |stack: &&str| {
-        stack.contains("[mapwright]") && !KEEPERS.iter().any(|keeper| stack.contains(keeper))
-    };
-    Ok(text
-        .split("\n\n")
-        .filter(of_module)
-        .map(str::to_owned)
-        .collect())
-}
-
-/// Only what was allocated once before an allocation was failed: the kernel's account takes memory, too.
-fn pages_are_seen(_: &Context) -> Result<()> {
-    kept_pages()?;
-    for cell in Cell::all().filter(Cell::is_sound) {
-        let session = Session::open()?;
-        let region = cell.create(&session, region_bytes() as u64)?;
-        ensure!(
-            !kept_pages()?.is_empty(),
-            "{}: its pages are not seen",
-            cell.name()
-        );
-        session.destroy(&region)?;
-        let kept = kept_pages()?;
-        ensure!(
-            kept.is_empty(),
-            "{}: pages were not freed:\n{}",
-            cell.name(),
-            kept.join("\n\n")
-        );
-    }
-    Ok(())
-}
-
-fn no_page_is_left(_: &Context) -> Result<()> {
-    let kept = kept_pages()?;
-    ensure!(
-        kept.is_empty(),
-        "pages were not freed:\n{}",
-        kept.join("\n\n")
-    );
-    Ok(())
 }

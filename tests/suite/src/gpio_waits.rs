@@ -40,8 +40,8 @@ fn a_stopped_wait_goes_on(_: &Context) -> Result<()> {
     for timeout in [0, 60_000] {
         let from = settled(&mut model, &bank)?;
         let pid = child::spawn(|| {
-            let (seen, high) = Bank::open(0)?.wait(button, EDGE_RISING, timeout)?;
-            ensure!(seen == 1 && high, "{seen} edges, {high}");
+            let (nr_edges, high) = Bank::open(0)?.wait(button, EDGE_RISING, timeout)?;
+            ensure!(nr_edges == 1 && high, "{nr_edges} edges, {high}");
             Ok(())
         })?;
         let mut waits = |times| {

@@ -213,18 +213,22 @@ fn is_not_cached_for_the_kernel(cell: Cell) -> Result<()> {
         Ok(walk.pfn() == Some(pfns[0]))
     };
     let areas = || -> Result<Vec<u64>> {
-        let mut found = Vec::new();
+        let mut matching = Vec::new();
         for area in vmalloc_areas()? {
             if is_of_frames(&area)? {
-                found.push(area.0);
+                matching.push(area.0);
             }
         }
-        Ok(found)
+        Ok(matching)
     };
-    let found = areas()?;
-    ensure!(found.len() == 1, "{} areas have the frames", found.len());
+    let matching = areas()?;
+    ensure!(
+        matching.len() == 1,
+        "{} areas have the frames",
+        matching.len()
+    );
     for (page, pfn) in pfns.iter().enumerate() {
-        let address = found[0] + page as u64 * page_size();
+        let address = matching[0] + page as u64 * page_size();
         let walk = it.tables.inspector.walk(Target::Kernel, address)?;
         ensure!(
             walk.pfn() == Some(*pfn) && walk.memory_type == Some(MemoryType::WriteCombine),

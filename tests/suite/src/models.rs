@@ -48,22 +48,22 @@ fn compare(kind: Kind, script: &str) -> Result<Comparison> {
 
 fn agrees(kind: Kind, script: &str) -> Result<usize> {
     let compared = compare(kind, script)?;
-    let parts = compared.sides.iter().find(|side| !side.agrees);
-    if let Some(side) = parts {
+    let parts = compared.steps.iter().find(|step| !step.agrees);
+    if let Some(step) = parts {
         println!("# the script:");
         for line in script.lines() {
             println!("#   {line}");
         }
         ensure!(
-            side.agrees,
+            step.agrees,
             "line {}, {}: the model has “{}”, the kernel “{}”",
-            side.line,
-            side.step,
-            side.model,
-            side.kernel
+            step.line,
+            step.step,
+            step.model,
+            step.kernel
         );
     }
-    Ok(compared.sides.len())
+    Ok(compared.steps.len())
 }
 
 fn example(kind: Kind) -> Result<()> {

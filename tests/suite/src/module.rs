@@ -178,10 +178,10 @@ fn has_a_licence_and_descriptions(context: &Context) -> Result<()> {
         "parm=session_limit_mib:",
         "description=",
     ] {
-        let found = module
+        let is_there = module
             .windows(text.len())
             .any(|bytes| bytes == text.as_bytes());
-        ensure!(found, "modinfo lacks {text}");
+        ensure!(is_there, "modinfo lacks {text}");
     }
     Ok(())
 }

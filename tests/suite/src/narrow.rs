@@ -32,17 +32,17 @@ fn offsets_beyond_2_and_4_gib(_: &Context) -> Result<()> {
         ensure!(region.offset > offset, "{region:?}");
         let mut map = session.map(&region, Protection::ReadWrite)?;
         map.write(17, b"beyond");
-        let mut seen = [0; 6];
-        session.read_at(&region, 17, &mut seen)?;
+        let mut contents = [0; 6];
+        session.read_at(&region, 17, &mut contents)?;
         ensure!(
-            &seen == b"beyond",
-            "at {offset:#x} the kernel sees {seen:?}"
+            &contents == b"beyond",
+            "at {offset:#x} the kernel sees {contents:?}"
         );
         session.write_at(&region, 17, b"behind")?;
-        map.read(17, &mut seen);
+        map.read(17, &mut contents);
         ensure!(
-            &seen == b"behind",
-            "at {offset:#x} the program sees {seen:?}"
+            &contents == b"behind",
+            "at {offset:#x} the program sees {contents:?}"
         );
         ensure!(
             is_shown(&session, region.offset)?,

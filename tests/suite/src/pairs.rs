@@ -51,25 +51,28 @@ fn both_views_agree(backing: Backing, method: Method, class: AddressClass) -> Re
 
         let mut mapping = session.map(&region, Protection::ReadWrite)?;
         let length = usize::try_from(bytes)?;
-        let mut seen = vec![1; length];
-        mapping.read(0, &mut seen);
-        ensure!(seen.iter().all(|byte| *byte == 0), "memory was not zeroed");
+        let mut contents = vec![1; length];
+        mapping.read(0, &mut contents);
+        ensure!(
+            contents.iter().all(|byte| *byte == 0),
+            "memory was not zeroed"
+        );
 
         let pattern: Vec<u8> = (0..length)
             .map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8)
             .collect();
         mapping.write(0, &pattern);
-        session.read_at(&region, 0, &mut seen)?;
+        session.read_at(&region, 0, &mut contents)?;
         ensure!(
-            seen == pattern,
+            contents == pattern,
             "the kernel does not see what the program stored"
         );
 
         let pattern: Vec<u8> = pattern.iter().map(|byte| !byte).collect();
         session.write_at(&region, 0, &pattern)?;
-        mapping.read(0, &mut seen);
+        mapping.read(0, &mut contents);
         ensure!(
-            seen == pattern,
+            contents == pattern,
             "the program does not see what the kernel wrote"
         );
 
@@ -146,9 +149,9 @@ fn pages_beyond_the_largest_block_are_few_runs(_: &Context) -> Result<()> {
     // The last byte of each block and the first of the next.
     for at in [largest, 2 * largest] {
         mapping.write(usize::try_from(at)? - 1, &[1, 2]);
-        let mut seen = [0; 2];
-        session.read_at(&region, at - 1, &mut seen)?;
-        ensure!(seen == [1, 2]);
+        let mut contents = [0; 2];
+        session.read_at(&region, at - 1, &mut contents)?;
+        ensure!(contents == [1, 2]);
     }
     Ok(())
 }
@@ -158,12 +161,12 @@ fn vmalloc_frames_are_those_of_the_page_table(_: &Context) -> Result<()> {
     let region = session.create(Backing::Vmalloc, Method::Insert, 256 * page_size())?;
     let mapping = session.map(&region, Protection::ReadWrite)?;
     let result = session.pages(&region, 0, u64::MAX)?;
-    let seen = pagemap_pfns(mapping.addr(), 256)?;
-    ensure!(result.len() == 256 && seen.len() == 256);
-    for (page, (result, seen)) in result.iter().zip(&seen).enumerate() {
+    let in_table = pagemap_pfns(mapping.addr(), 256)?;
+    ensure!(result.len() == 256 && in_table.len() == 256);
+    for (page, (result, pfn)) in result.iter().zip(&in_table).enumerate() {
         ensure!(
-            Some(result.pfn) == *seen,
-            "page {page}: {:#x}, in the table {seen:?}",
+            Some(result.pfn) == *pfn,
+            "page {page}: {:#x}, in the table {pfn:?}",
             result.pfn
         );
     }
@@ -173,9 +176,9 @@ fn vmalloc_frames_are_those_of_the_page_table(_: &Context) -> Result<()> {
 fn size_is_rounded_up_to_pages(_: &Context) -> Result<()> {
     let session = Session::open()?;
     let page = page_size();
-    for (asked, made) in [(1, page), (page - 1, page), (page + 1, 2 * page)] {
+    for (asked, expected) in [(1, page), (page - 1, page), (page + 1, 2 * page)] {
         let region = session.create(Backing::Vmalloc, Method::Insert, asked)?;
-        ensure!(region.bytes == made, "{asked} became {}", region.bytes);
+        ensure!(region.bytes == expected, "{asked} became {}", region.bytes);
     }
     Ok(())
 }

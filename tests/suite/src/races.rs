@@ -112,8 +112,8 @@ fn filled(session: &Session, cell: Cell) -> Result<Region> {
 /// Fails unless all pages are those of a region that was filled.
 fn expect_pages(map: &Map) -> Result<()> {
     for page in 0..PAGES {
-        let seen = map.load(page * page_bytes());
-        ensure!(seen == value(page), "page {page} holds {seen}");
+        let byte = map.load(page * page_bytes());
+        ensure!(byte == value(page), "page {page} holds {byte}");
     }
     Ok(())
 }
@@ -283,13 +283,13 @@ fn default_is_made_once() -> Result<()> {
 fn limit_is_never_passed() -> Result<()> {
     let session = Session::open()?;
     let most = usize::try_from(session.info()?.session_regions)?;
-    let made = thread::scope(|scope| {
+    let counts = thread::scope(|scope| {
         let maker = || {
-            let mut made = 0;
+            let mut created = 0;
             loop {
                 match session.create(Backing::Vmalloc, Method::Insert, page_size()) {
-                    Ok(_) => made += 1,
-                    Err(err) if err.errno() == Some(Errno::ENOSPC) => return Ok(made),
+                    Ok(_) => created += 1,
+                    Err(err) if err.errno() == Some(Errno::ENOSPC) => return Ok(created),
                     Err(err) => return Err(err),
                 }
             }
@@ -298,9 +298,11 @@ fn limit_is_never_passed() -> Result<()> {
         let joined = threads.into_iter().map(|thread| thread.join());
         joined.collect::<Result<Vec<_>, _>>()
     });
-    let Ok(made) = made else { bail!("panicked") };
-    let made = made.into_iter().collect::<Result<Vec<usize>, _>>()?;
-    let made: usize = made.iter().sum();
-    ensure!(made == most, "{made} regions of {most}");
+    let Ok(counts) = counts else {
+        bail!("panicked")
+    };
+    let counts = counts.into_iter().collect::<Result<Vec<usize>, _>>()?;
+    let total: usize = counts.iter().sum();
+    ensure!(total == most, "{total} regions of {most}");
     Ok(())
 }

@@ -2,20 +2,31 @@
 
 //! Everything that is wrong is refused, with the errno that a Unix programmer expects.
 
+mod ranges;
+mod structs;
+
 use crate::{
-    child,
     raw::{self, Map, RW},
     runner::{suite, Context},
 };
 use anyhow::{ensure, Result};
 use mapwright::{
     page_bytes, page_size,
-    uapi::{self, Request},
+    uapi::{self, Request as _},
     Backing, Method, Protection, Region, Session, Tables,
 };
 use nix::{
     errno::Errno,
     sys::mman::{MapFlags, ProtFlags},
+};
+use ranges::{
+    pages_beyond_the_end_is_einval, pages_needs_cap_sys_admin, pages_stops_at_the_end,
+    pages_to_a_bad_array_is_efault, sync_of_a_wrong_range_is_einval, sync_of_nothing_is_enoent,
+};
+use structs::{
+    bad_pointer_is_efault, longer_struct_with_anything_else_is_e2big,
+    longer_struct_with_zeros_is_taken, struct_below_its_first_version_is_einval,
+    struct_of_more_than_a_page_is_e2big, unknown_ioctl_is_enotty,
 };
 
 suite! { "refusals":
@@ -63,96 +74,6 @@ fn valid_create() -> uapi::Create {
         bytes: page_size(),
         ..uapi::Create::new()
     }
-}
-
-const REQUESTS: [(u32, usize); 6] = [
-    (uapi::Info::IOCTL, uapi::Info::MIN_SIZE),
-    (uapi::Create::IOCTL, uapi::Create::MIN_SIZE),
-    (uapi::Destroy::IOCTL, uapi::Destroy::MIN_SIZE),
-    (uapi::Query::IOCTL, uapi::Query::MIN_SIZE),
-    (uapi::Pages::IOCTL, uapi::Pages::MIN_SIZE),
-    (uapi::Sync::IOCTL, uapi::Sync::MIN_SIZE),
-];
-
-fn unknown_ioctl_is_enotty(_: &Context) -> Result<()> {
-    let session = Session::open()?;
-    for number in [
-        uapi::Info::IOCTL + 6,
-        uapi::Info::IOCTL + 0xff,
-        0x5401,
-        0xE800,
-        u32::MAX,
-    ] {
-        let result = raw::ioctl_bytes(&session, number, 64, &[]);
-        ensure!(
-            result.as_ref().err() == Some(&Errno::ENOTTY),
-            "{number:#x}: {result:?}"
-        );
-    }
-    Ok(())
-}
-
-fn struct_below_its_first_version_is_einval(_: &Context) -> Result<()> {
-    let session = Session::open()?;
-    for (number, min) in REQUESTS {
-        for size in [0, 4, min as u32 - 1] {
-            let result = raw::ioctl_bytes(&session, number, size, &[]).err();
-            ensure!(
-                result == Some(Errno::EINVAL),
-                "{number:#x}, size {size}: {result:?}"
-            );
-        }
-    }
-    Ok(())
-}
-
-fn struct_of_more_than_a_page_is_e2big(_: &Context) -> Result<()> {
-    let session = Session::open()?;
-    for (number, _) in REQUESTS {
-        for size in [page_size() as u32 + 1, u32::MAX] {
-            let result = raw::ioctl_bytes(&session, number, size, &[]).err();
-            ensure!(
-                result == Some(Errno::E2BIG),
-                "{number:#x}, size {size}: {result:?}"
-            );
-        }
-    }
-    Ok(())
-}
-
-fn longer_struct_with_zeros_is_taken(_: &Context) -> Result<()> {
-    let session = Session::open()?;
-    for size in [81, 200, page_size() as u32] {
-        let info = raw::ioctl_bytes(&session, uapi::Info::IOCTL, size, &[])?;
-        ensure!(info[4..8] == uapi::VERSION.to_ne_bytes(), "size {size}");
-        ensure!(info[..4] == size.to_ne_bytes(), "size {size} was changed");
-    }
-    Ok(())
-}
-
-fn longer_struct_with_anything_else_is_e2big(_: &Context) -> Result<()> {
-    let session = Session::open()?;
-    for at in [uapi::Info::MIN_SIZE, 150, 299] {
-        let mut rest = vec![0; 296];
-        rest[at - 4] = 1;
-        let result = raw::ioctl_bytes(&session, uapi::Info::IOCTL, 300, &rest).err();
-        ensure!(result == Some(Errno::E2BIG), "byte {at}: {result:?}");
-    }
-    Ok(())
-}
-
-fn bad_pointer_is_efault(_: &Context) -> Result<()> {
-    let session = Session::open()?;
-    for (number, _) in REQUESTS {
-        for address in [0, 64, usize::MAX - 16] {
-            let result = raw::ioctl(&session, number, address);
-            ensure!(
-                result == Err(Errno::EFAULT),
-                "{number:#x}, {address:#x}: {result:?}"
-            );
-        }
-    }
-    Ok(())
 }
 
 fn create_of_nothing_is_einval(_: &Context) -> Result<()> {
@@ -313,131 +234,6 @@ fn query_of_nothing_is_enoent(_: &Context) -> Result<()> {
         ..uapi::Query::new()
     };
     ensure!(session.request(&mut flags) == Err(Errno::EINVAL));
-    Ok(())
-}
-
-fn pages_needs_cap_sys_admin(_: &Context) -> Result<()> {
-    let (session, region) = session_and_region()?;
-    ensure!(session.pages(&region, 0, 4)?.len() == 4);
-    child::run(|| {
-        child::become_nobody()?;
-        let result = session
-            .pages(&region, 0, 4)
-            .err()
-            .and_then(|err| err.errno());
-        ensure!(result == Some(Errno::EPERM), "{result:?}");
-        // What tells no physical address is still told.
-        session.query(&region)?;
-        Ok(())
-    })
-}
-
-fn pages_beyond_the_end_is_einval(_: &Context) -> Result<()> {
-    let (session, region) = session_and_region()?;
-    let mut array = [uapi::PageInfo::default(); 4];
-    for first in [4, 5, u64::MAX] {
-        let mut pages = uapi::Pages {
-            id: region.id,
-            first,
-            count: 4,
-            array: array.as_mut_ptr() as u64,
-            ..uapi::Pages::new()
-        };
-        ensure!(
-            session.request(&mut pages) == Err(Errno::EINVAL),
-            "page {first}"
-        );
-    }
-    Ok(())
-}
-
-fn pages_to_a_bad_array_is_efault(_: &Context) -> Result<()> {
-    let (session, region) = session_and_region()?;
-    for array in [0, 64, u64::MAX - 8] {
-        let mut pages = uapi::Pages {
-            id: region.id,
-            count: 4,
-            array,
-            ..uapi::Pages::new()
-        };
-        ensure!(
-            session.request(&mut pages) == Err(Errno::EFAULT),
-            "{array:#x}"
-        );
-    }
-    Ok(())
-}
-
-fn pages_stops_at_the_end(_: &Context) -> Result<()> {
-    let (session, region) = session_and_region()?;
-    let untouched = uapi::PageInfo {
-        pfn: 1,
-        dma_addr: 2,
-    };
-    let mut array = [untouched; 8];
-    let mut pages = uapi::Pages {
-        id: region.id,
-        first: 1,
-        count: u64::MAX,
-        array: array.as_mut_ptr() as u64,
-        ..uapi::Pages::new()
-    };
-    session.request(&mut pages)?;
-    ensure!(pages.count == 3, "{}", pages.count);
-    ensure!(array[..3]
-        .iter()
-        .all(|page| page.dma_addr == uapi::NO_DMA_ADDR));
-    ensure!(
-        array[3..].iter().all(|page| *page == untouched),
-        "wrote beyond what it told"
-    );
-    Ok(())
-}
-
-fn sync_of_a_wrong_range_is_einval(_: &Context) -> Result<()> {
-    let (session, region) = session_and_region()?;
-    let sync = |flags, first, bytes| {
-        let mut sync = uapi::Sync {
-            id: region.id,
-            flags,
-            first,
-            bytes,
-            ..uapi::Sync::new()
-        };
-        session.request(&mut sync)
-    };
-    let all = region.bytes;
-    for flags in 1..=3 {
-        ensure!(sync(flags, 0, all) == Ok(()) && sync(flags, all - 1, 1) == Ok(()));
-    }
-    for (flags, first, bytes) in [
-        (0, 0, 1),
-        (4, 0, 1),
-        (1, 0, 0),
-        (1, 0, all + 1),
-        (1, all, 1),
-        (1, 1, u64::MAX),
-        (1, u64::MAX, 1),
-    ] {
-        let result = sync(flags, first, bytes);
-        ensure!(
-            result == Err(Errno::EINVAL),
-            "{flags} {first} {bytes}: {result:?}"
-        );
-    }
-    Ok(())
-}
-
-fn sync_of_nothing_is_enoent(_: &Context) -> Result<()> {
-    let (session, region) = session_and_region()?;
-    session.destroy(&region)?;
-    let mut sync = uapi::Sync {
-        id: region.id,
-        flags: 1,
-        bytes: 1,
-        ..uapi::Sync::new()
-    };
-    ensure!(session.request(&mut sync) == Err(Errno::ENOENT));
     Ok(())
 }
 

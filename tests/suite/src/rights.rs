@@ -36,8 +36,8 @@ suite! { "rights":
 fn create_each(session: &Session) -> Vec<Result<(), Option<Errno>>> {
     let kinds = [Caching::WriteCombine, Caching::Uncached];
     let create = |caching: Caching| {
-        let made = session.create_cached(Backing::Pages, Method::Remap, caching, page_size());
-        made.map(drop).map_err(|err| err.errno())
+        let result = session.create_cached(Backing::Pages, Method::Remap, caching, page_size());
+        result.map(drop).map_err(|err| err.errno())
     };
     kinds.into_iter().map(create).collect()
 }

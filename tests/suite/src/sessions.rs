@@ -45,9 +45,9 @@ fn two_sessions_are_apart(_: &Context) -> Result<()> {
     one.write_at(&mine, 0, b"one")?;
     two.write_at(&other, 0, b"two")?;
     let mapping = one.map(&mine, Protection::Read)?;
-    let mut seen = [0; 3];
-    mapping.read(0, &mut seen);
-    ensure!(&seen == b"one");
+    let mut contents = [0; 3];
+    mapping.read(0, &mut contents);
+    ensure!(&contents == b"one");
     Ok(())
 }
 
@@ -95,9 +95,9 @@ fn close_before_munmap(_: &Context) -> Result<()> {
         let mut mapping = session.map(&region, Protection::ReadWrite)?;
         mapping.write(0, b"still here");
         drop(session);
-        let mut seen = [0; 10];
-        mapping.read(0, &mut seen);
-        ensure!(&seen == b"still here");
+        let mut contents = [0; 10];
+        mapping.read(0, &mut contents);
+        ensure!(&contents == b"still here");
         mapping.write(16 * page_bytes() - 1, &[1]);
         ensure!(Tables::read()?.live_pages() == 16, "freed under a mapping");
         drop(mapping);

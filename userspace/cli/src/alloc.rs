@@ -72,8 +72,8 @@ where
 {
     let names = all.iter().map(move |word| name(*word));
     PossibleValuesParser::new(names).try_map(move |text| {
-        let found = all.iter().copied().find(|word| name(*word) == text);
-        found.ok_or("no such word")
+        let value = all.iter().copied().find(|word| name(*word) == text);
+        value.ok_or("no such word")
     })
 }
 
@@ -197,17 +197,17 @@ impl Ran {
             style::bytes(info.used_bytes),
             style::bytes(info.budget_bytes)
         );
-        style::line("budget", format!("{used} in use now"));
+        style::row("budget", format!("{used} in use now"));
     }
 
     fn show_objects(&self) {
         let Some(first) = self.objects.first() else {
-            style::line("objects", "none was to be had");
+            style::row("objects", "none was to be had");
             return;
         };
         let actual: Vec<u64> = self.objects.iter().map(|it| it.actual_bytes).collect();
         let (least, most) = (actual.iter().min(), actual.iter().max());
-        style::line(
+        style::row(
             "each is",
             match (least, most) {
                 (Some(least), Some(most)) if least != most => {
@@ -216,8 +216,8 @@ impl Ran {
                 _ => style::bytes(first.actual_bytes),
             },
         );
-        style::line("address in", first.address_class.name());
-        style::line("memory", self.places());
+        style::row("address in", first.address_class.name());
+        style::row("memory", self.places());
         let header = [
             "object", "address", "frame", "pages", "runs", "zone", "node",
         ];

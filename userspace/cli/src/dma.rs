@@ -6,8 +6,8 @@ use crate::{size::size, style};
 use anyhow::{ensure, Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use mapwright::{
-    dma_devices, page_size, Backing, DmaInfo, Interrupt, MapCall, Method, Protection, Region,
-    Session, Transfer, TransferSide as Side,
+    dma_devices, page_size, Backing, DmaInfo, Endpoint, Interrupt, MapCall, Method, Protection,
+    Region, Session, Transfer,
 };
 use std::time::Instant;
 
@@ -23,9 +23,10 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let path = dma_devices().into_iter().next().context(
-        "there is no device that does DMA: in an emulated machine, boot with --qemu '-device edu'",
-    )?;
+    let path = dma_devices()
+        .into_iter()
+        .next()
+        .context("there is no device that does DMA: in a VM, boot with --qemu '-device edu'")?;
     let session = Session::open_at(&path)?;
     let info = session.dma_info().context("asking for the device")?;
     anstream::println!("{}", style::paint(style::HEADING, path.display()));
@@ -38,11 +39,11 @@ pub fn run(args: &Args) -> Result<()> {
 
 fn tell(info: &DmaInfo) {
     let interrupt = Interrupt::from_number(info.interrupt).map_or("?", Interrupt::name);
-    style::line(
+    style::row(
         "device",
         format_args!("QEMU's edu, {:#010x}", info.identification),
     );
-    style::line(
+    style::row(
         "reach",
         format_args!(
             "{} address bits: {}",
@@ -50,16 +51,16 @@ fn tell(info: &DmaInfo) {
             style::bytes(1 << info.address_bits)
         ),
     );
-    style::line("buffer", style::bytes(info.buffer_bytes.into()));
-    style::line("interrupts", interrupt);
-    style::line(
+    style::row("buffer", style::bytes(info.buffer_bytes.into()));
+    style::row("interrupts", interrupt);
+    style::row(
         "IOMMU",
         match info.translated {
             1 => "translates: the device reaches only what is mapped for it",
             _ => "none that translates: the device uses physical addresses",
         },
     );
-    style::line(
+    style::row(
         "caches",
         match info.coherent {
             1 => "coherent: the device sees what is in the CPU's caches",
@@ -87,8 +88,8 @@ fn copy(session: &Session, bytes: u64) -> Result<()> {
     let step = 4 * page_size();
     for at in (0..bytes).step_by(step as usize) {
         let transfer = Transfer {
-            source: Side::Region(source, at),
-            target: Side::Region(target, at),
+            source: Endpoint::Region(source, at),
+            target: Endpoint::Region(target, at),
             bytes: step.min(bytes - at),
             map_call: MapCall::Scatter,
         };
@@ -97,11 +98,11 @@ fn copy(session: &Session, bytes: u64) -> Result<()> {
     }
     progress.finish_and_clear();
 
-    let mut found = vec![0; contents.len()];
-    to.read(0, &mut found);
-    ensure!(found == contents, "the device did not copy what it was to");
+    let mut copied = vec![0; contents.len()];
+    to.read(0, &mut copied);
+    ensure!(copied == contents, "the device did not copy what it was to");
     let seconds = begun.elapsed().as_secs_f64();
-    style::line(
+    style::row(
         "copied",
         style::paint(
             style::GOOD,
@@ -123,6 +124,6 @@ fn place(session: &Session, name: &str, kind: &str, region: &Region) -> Result<(
         None => "mapped for each transfer".to_owned(),
         Some(bus) => format!("bus {bus:#x}"),
     };
-    style::line(name, format_args!("{kind}: physical {physical:#x}, {bus}"));
+    style::row(name, format_args!("{kind}: physical {physical:#x}, {bus}"));
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use crate::{
     map,
-    style::{bytes, count, line, more, paint, table, DIM, GOOD, HEADING, STRONG, WARN},
+    style::{bytes, count, more, paint, row, table, DIM, GOOD, HEADING, STRONG, WARN},
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use mapwright::{
@@ -180,7 +180,7 @@ fn show(frames: &Frames, runs: &[Run]) -> Result<()> {
         few if few * 16 <= mapped => paint(WARN, "in a few pieces"),
         _ => paint(WARN, "scattered"),
     };
-    line(
+    row(
         "frames",
         format_args!(
             "{} in {}, the longest {}: {verdict}",
@@ -189,7 +189,7 @@ fn show(frames: &Frames, runs: &[Run]) -> Result<()> {
             count(longest as u64, "page"),
         ),
     );
-    line(
+    row(
         "page by page",
         paint(DIM, "the shade changes where the next frame is elsewhere"),
     );
@@ -197,7 +197,7 @@ fn show(frames: &Frames, runs: &[Run]) -> Result<()> {
         more(row);
     }
     let memory = memory_pages()?;
-    line(
+    row(
         "in memory",
         paint(
             DIM,
@@ -291,7 +291,7 @@ fn show_longest(runs: &[Run]) {
             bytes(run.pages as u64 * mapwright::page_size()),
         ]);
     }
-    line("longest runs", "");
+    row("longest runs", "");
     for row in shown.lines() {
         more(row);
     }

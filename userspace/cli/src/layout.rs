@@ -96,13 +96,13 @@ pub fn run(args: &Args) -> Result<()> {
     let kernel = kernel_stretches(&layout, &samples, session.as_ref().ok())?;
     let user = user_stretches(&process, &samples)?;
     if args.json {
-        let told = json!({
+        let value = json!({
             "address_bits": layout.address_bits,
             "kernel": kernel.iter().map(to_json).collect::<Vec<_>>(),
             "pid": process.pid,
             "process": user.iter().map(to_json).collect::<Vec<_>>(),
         });
-        println!("{told:#}");
+        println!("{value:#}");
         return Ok(());
     }
     let name = process.stat()?.comm;

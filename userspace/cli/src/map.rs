@@ -65,16 +65,16 @@ fn caching() -> impl clap::builder::TypedValueParser<Value = Caching> {
 pub fn run(args: &Args) -> Result<()> {
     let session = Session::open()?;
     let region = args.recipe.create(&session)?;
-    let seen = Observation::make(&session, &region)?;
+    let observation = Observation::make(&session, &region)?;
     if args.json {
-        println!("{:#}", seen.to_json());
+        println!("{:#}", observation.to_json());
         return Ok(());
     }
     anstream::println!("{}", style::paint(style::HEADING, args.recipe.name()));
-    seen.show_region();
-    seen.show_frames();
-    seen.show_first_pages();
-    seen.show_vma();
-    seen.show_cost();
+    observation.show_region();
+    observation.show_frames();
+    observation.show_first_pages();
+    observation.show_vma();
+    observation.show_cost();
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use comfy_table::{presets::UTF8_FULL_CONDENSED, ContentArrangement};
-use mapwright_models::{picture, run as run_model, Kind, Told};
+use mapwright_models::{picture, run as run_model, Kind, Transcript};
 use mapwright_prove::models::{check, Comparison};
 use serde::Serialize;
 use std::{
@@ -77,7 +77,7 @@ impl Which {
 #[derive(Serialize)]
 struct Report<'a> {
     #[serde(flatten)]
-    told: &'a Told,
+    transcript: &'a Transcript,
     #[serde(skip_serializing_if = "Option::is_none")]
     check: Option<&'a Comparison>,
 }
@@ -89,9 +89,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let (script, name) = script(kind, args.script.as_deref())?;
-    let told = run_model(kind, &script).with_context(|| name.clone())?;
+    let transcript = run_model(kind, &script).with_context(|| name.clone())?;
     if let Some(file) = &args.svg {
-        fs::write(file, picture(&told)).with_context(|| format!("writing {}", file.display()))?;
+        fs::write(file, picture(&transcript))
+            .with_context(|| format!("writing {}", file.display()))?;
     }
     let compared = match args.check {
         true => Some(check(kind, &script)?),
@@ -99,10 +100,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     let check = compared.as_ref();
     if args.json {
-        let report = Report { told: &told, check };
+        let report = Report {
+            transcript: &transcript,
+            check,
+        };
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        show(&told, args.script.is_none());
+        show(&transcript, args.script.is_none());
         if let Some(compared) = check {
             show_comparison(compared);
         }
@@ -142,20 +146,20 @@ fn list(kind: Kind) {
     }
 }
 
-fn show(told: &Told, is_example: bool) {
-    anstream::println!("{}", paint(HEADING, told.title));
+fn show(transcript: &Transcript, is_example: bool) {
+    anstream::println!("{}", paint(HEADING, transcript.title));
     let mut table = comfy_table::Table::new();
     table
         .load_preset(UTF8_FULL_CONDENSED)
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(&told.columns);
-    for row in told.rows() {
-        table.add_row(told.cells(row));
+        .set_header(&transcript.columns);
+    for row in transcript.rows() {
+        table.add_row(transcript.cells(row));
     }
     anstream::println!("{table}");
     // They are about the document's example.
     if is_example {
-        for note in told.notes {
+        for note in transcript.notes {
             style::block("textbook", note);
         }
     }
@@ -172,13 +176,13 @@ fn show_comparison(compared: &Comparison) {
         .load_preset(UTF8_FULL_CONDENSED)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(["line", "step", "model", "kernel", ""]);
-    for side in &compared.sides {
-        let line = match side.line {
+    for step in &compared.steps {
+        let line = match step.line {
             0 => String::new(),
             line => line.to_string(),
         };
-        let mark = if side.agrees { "✓" } else { "✗" };
-        table.add_row([&line, &side.step, &side.model, &side.kernel, mark]);
+        let mark = if step.agrees { "✓" } else { "✗" };
+        table.add_row([&line, &step.step, &step.model, &step.kernel, mark]);
     }
     anstream::println!("{table}");
     for evidence in &compared.evidence {
@@ -187,7 +191,7 @@ fn show_comparison(compared: &Comparison) {
     }
     anstream::println!();
     let style = if compared.agrees { GOOD } else { BAD };
-    style::line("verdict", paint(style, &compared.verdict));
+    style::row("verdict", paint(style, &compared.verdict));
     for reason in &compared.reasons {
         style::block("they may part", &paint(DIM, reason).to_string());
     }

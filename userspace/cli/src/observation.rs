@@ -2,7 +2,7 @@
 
 //! What happens when a region is made, mapped and touched: measured once, shown in several ways.
 
-use crate::style::{bytes, count, line, more, paint, table, BAD, DIM, GOOD, STRONG};
+use crate::style::{bytes, count, more, paint, row, table, BAD, DIM, GOOD, STRONG};
 use anyhow::{Context as _, Result};
 use mapwright::{
     page_bytes, page_faults, pagemap_pfns, settle, vma_of, AddressClass, Mapping, Protection,
@@ -65,7 +65,7 @@ impl Observation {
     pub fn show_region(&self) {
         let Query { region, .. } = self.query;
         let pages = count(self.pfns.len() as u64, "page");
-        line(
+        row(
             "region",
             format_args!(
                 "number {}, {} ({pages}), {} + {}, {}",
@@ -80,7 +80,7 @@ impl Observation {
             AddressClass::DirectMap => "the direct map: all memory, one after the other",
             AddressClass::Vmalloc => "the vmalloc area: any frames, strung together by page tables",
         };
-        line("kernel sees", format_args!("it in {class}"));
+        row("kernel sees", format_args!("it in {class}"));
     }
 
     /// Prints how scattered the frames are, and a picture of it.
@@ -92,7 +92,7 @@ impl Observation {
             (1, AddressClass::Vmalloc) => "contiguous, by luck",
             _ => "scattered",
         };
-        line(
+        row(
             "frames",
             format_args!("{runs}, the longest {longest}: {}", paint(STRONG, verdict)),
         );
@@ -133,14 +133,14 @@ impl Observation {
             "pfn (/proc/self/pagemap)",
         ];
         let mut table = table(header, 0);
-        for (page, (pfn, seen)) in self.pfns.iter().zip(&self.pagemap).enumerate() {
+        for (page, (pfn, mapped)) in self.pfns.iter().zip(&self.pagemap).enumerate() {
             let addr = self.mapping.addr() + page * page_bytes();
-            let seen = seen.map_or("hidden".to_owned(), |pfn| format!("{pfn:#x}"));
+            let mapped = mapped.map_or("hidden".to_owned(), |pfn| format!("{pfn:#x}"));
             table.add_row([
                 page.to_string(),
                 format!("{addr:#x}"),
                 format!("{pfn:#x}"),
-                seen,
+                mapped,
             ]);
         }
         for row in table.lines() {
@@ -158,7 +158,7 @@ impl Observation {
     /// Prints the VMA and what its flags mean.
     pub fn show_vma(&self) {
         let (start, end) = self.vma.range;
-        line(
+        row(
             "VMA",
             format_args!("{start:#x}-{end:#x} {}", self.vma.permissions),
         );
@@ -181,7 +181,7 @@ impl Observation {
             paint(STRONG, flag),
             paint(DIM, meaning)
         ));
-        line(
+        row(
             "Rss",
             format_args!("{} counted as resident", bytes(self.vma.rss_bytes)),
         );
@@ -189,27 +189,39 @@ impl Observation {
 
     /// Prints what it cost.
     pub fn show_cost(&self) {
-        line("mmap", format_args!("{:.1?}", self.mmap_time));
-        line("first touch", self.first_touch.text());
-        line("second touch", self.second_touch.text());
+        row("mmap", format_args!("{:.1?}", self.mmap_time));
+        row("first touch", self.first_touch.text());
+        row("second touch", self.second_touch.text());
     }
 
     /// Stores in the mapping and reads through the kernel, and the other way round; prints both.
     /// Returns whether both saw the same bytes.
     pub fn show_coherence(&mut self, session: &Session) -> Result<bool> {
         let region = self.query.region;
-        let told = b"stored by the program";
-        self.mapping.write(0, told);
-        let mut seen = vec![0; told.len()];
-        session.read_at(&region, 0, &mut seen)?;
-        let first = show_exchange("program", "a store, no system call", told, "kernel", &seen);
+        let text = b"stored by the program";
+        self.mapping.write(0, text);
+        let mut contents = vec![0; text.len()];
+        session.read_at(&region, 0, &mut contents)?;
+        let first = show_exchange(
+            "program",
+            "a store, no system call",
+            text,
+            "kernel",
+            &contents,
+        );
 
-        let told = b"written by the kernel";
+        let text = b"written by the kernel";
         let middle = usize::try_from(region.bytes / 2)?;
-        session.write_at(&region, region.bytes / 2, told)?;
-        let mut seen = vec![0; told.len()];
-        self.mapping.read(middle, &mut seen);
-        let second = show_exchange("kernel", "pwrite, its own pointer", told, "program", &seen);
+        session.write_at(&region, region.bytes / 2, text)?;
+        let mut contents = vec![0; text.len()];
+        self.mapping.read(middle, &mut contents);
+        let second = show_exchange(
+            "kernel",
+            "pwrite, its own pointer",
+            text,
+            "program",
+            &contents,
+        );
         Ok(first && second)
     }
 
@@ -262,22 +274,22 @@ fn touch(mapping: &Mapping) -> Result<Touch> {
     })
 }
 
-fn show_exchange(from: &str, how: &str, told: &[u8], to: &str, seen: &[u8]) -> bool {
+fn show_exchange(from: &str, how: &str, stored: &[u8], to: &str, contents: &[u8]) -> bool {
     let quote = |text| format!("\"{}\"", String::from_utf8_lossy(text));
-    line(
+    row(
         from,
         format_args!(
             "puts  {}  {}",
-            quote(told),
+            quote(stored),
             paint(DIM, format_args!("({how})"))
         ),
     );
-    let verdict = match told == seen {
+    let verdict = match stored == contents {
         true => paint(GOOD, "the same bytes"),
         false => paint(BAD, "NOT the same bytes"),
     };
-    line(to, format_args!("finds {}  {verdict}", quote(seen)));
-    told == seen
+    row(to, format_args!("finds {}  {verdict}", quote(contents)));
+    stored == contents
 }
 
 fn nanoseconds(time: Duration) -> u64 {

@@ -101,9 +101,10 @@ fn read_json<T: Default + DeserializeOwned>(file: Option<&Path>) -> Result<T> {
     let Some(file) = file else {
         return Ok(T::default());
     };
-    let told = fs::read_to_string(file).map(|text| serde_json::from_str(&text));
-    told.map_err(anyhow::Error::from)
-        .and_then(|told| Ok(told?))
+    let parsed = fs::read_to_string(file).map(|text| serde_json::from_str(&text));
+    parsed
+        .map_err(anyhow::Error::from)
+        .and_then(|parsed| Ok(parsed?))
         .with_context(|| format!("reading {}", file.display()))
 }
 
@@ -144,7 +145,7 @@ fn show(record: &Record) {
         let source = paint(DIM, format_args!("({})", statement.source));
         anstream::println!("  {} {} {source}", paint(style, mark), statement.says);
         let verdict = paint(style, statement.verdict);
-        anstream::println!("    {verdict}: {}", statement.seen);
+        anstream::println!("    {verdict}: {}", statement.observed);
     }
     anstream::println!();
     style::block("verdict", &one_line(record));

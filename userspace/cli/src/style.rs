@@ -35,12 +35,12 @@ pub fn paint(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Prints a line: a name in a column of its own, and what there is to say.
-pub fn line(name: &str, text: impl Display) {
+/// Prints a row: a name in a column of its own, and what there is to say.
+pub fn row(name: &str, text: impl Display) {
     anstream::println!("  {}  {text}", paint(STRONG, format_args!("{name:<12}")));
 }
 
-/// Prints a line that goes on with the former.
+/// Prints a row that goes on with the former.
 pub fn more(text: impl Display) {
     anstream::println!("  {:<12}  {text}", "");
 }
@@ -48,7 +48,7 @@ pub fn more(text: impl Display) {
 /// Prints a paragraph: a name in a column of its own, and lines that fit on the terminal.
 pub fn block(name: &str, text: &str) {
     let mut lines = wrap(text, width().saturating_sub(16).clamp(24, 84)).into_iter();
-    line(name, lines.next().unwrap_or_default());
+    row(name, lines.next().unwrap_or_default());
     lines.for_each(more);
 }
 

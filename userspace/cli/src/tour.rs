@@ -84,12 +84,12 @@ fn visit(session: &Session, number: usize, stop: &Stop) -> Result<()> {
     );
     anstream::println!("{}\n", paint(DIM, stop.about));
     let region = session.create(stop.backing, stop.method, BYTES)?;
-    let mut seen = Observation::make(session, &region)?;
-    seen.show_region();
-    seen.show_frames();
-    let coherent = seen.show_coherence(session)?;
-    seen.show_vma();
-    seen.show_cost();
+    let mut observation = Observation::make(session, &region)?;
+    observation.show_region();
+    observation.show_frames();
+    let coherent = observation.show_coherence(session)?;
+    observation.show_vma();
+    observation.show_cost();
     ensure!(
         coherent,
         "the program and the kernel saw different bytes: please report this"

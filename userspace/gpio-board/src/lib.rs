@@ -10,7 +10,7 @@
 //!
 //! QEMU has no interface for devices in plugins: this uses its internal functions, which Debian's
 //! build exports. So it works with the QEMU of Debian 13 only, looks whether it is in that, and
-//! tries what it relies on before the machine starts.
+//! tries what it relies on before the VM starts.
 
 mod board;
 mod plugin;

@@ -74,13 +74,13 @@ fn install(plugin: u64, arguments: &[*const c_char]) -> Result<()> {
     };
     let qemu = Qemu::find()?;
     let board = Mutex::new(Board::new(&directory)?);
-    let made = PLUGIN.set(Plugin {
+    let result = PLUGIN.set(Plugin {
         qemu,
         board,
         directory,
         inputs: OnceLock::new(),
     });
-    ensure!(made.is_ok(), "there is a board already");
+    ensure!(result.is_ok(), "there is a board already");
     gpio_model::listen(&control, answer)
         .with_context(|| format!("cannot listen at {}", control.display()))?;
     qemu.when_ready(|| {
@@ -106,7 +106,7 @@ impl Plugin {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts the board into the machine, and tries whether that did what it should.
+    /// Puts the board into the VM, and tries whether that did what it should.
     fn put_in(&self) -> Result<()> {
         for (start, size) in HOLES {
             let data = usize::try_from(start)?;
@@ -131,13 +131,13 @@ impl Plugin {
             Reply::Records(records) => records,
             other => bail!("the board answers {other:?}"),
         };
-        let seen: Vec<_> = records
+        let accesses: Vec<_> = records
             .iter()
             .map(|r| (u64::from(r.offset), r.width))
             .collect();
         ensure!(
-            answers == [Some(0x3_0000), None] && seen == [(clock, 32), (nothing, 32)],
-            "QEMU does not reach the board as it should ({answers:x?}, {seen:x?}): use the qemu-system-arm \
+            answers == [Some(0x3_0000), None] && accesses == [(clock, 32), (nothing, 32)],
+            "QEMU does not reach the board as it should ({answers:x?}, {accesses:x?}): use the qemu-system-arm \
              that scripts/setup installs"
         );
         self.board().forget();

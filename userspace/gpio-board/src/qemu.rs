@@ -144,19 +144,19 @@ functions! {
 fn symbol(name: &str) -> Result<*mut c_void> {
     let text = CString::new(name)?;
     // SAFETY: The name is a string that ends.
-    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, text.as_ptr()) };
+    let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, text.as_ptr()) };
     ensure!(
-        !found.is_null(),
+        !address.is_null(),
         "this QEMU does not export {name}: use the qemu-system-arm of Debian 13"
     );
-    Ok(found)
+    Ok(address)
 }
 
 /// The QEMU that this is in.
 #[derive(Clone, Copy)]
 pub struct Qemu(Functions);
 
-/// Held by who uses the machine's devices. Not to be sent to another thread.
+/// Held by who uses the VM's devices. Not to be sent to another thread.
 pub struct Lock<'a> {
     qemu: &'a Qemu,
     _here: PhantomData<*mut ()>,
@@ -206,7 +206,7 @@ impl Qemu {
         }
     }
 
-    /// Calls `then` when all devices of the machine are there, and no processor runs yet.
+    /// Calls `then` when all devices of the VM are there, and no processor runs yet.
     pub fn when_ready(&self, then: fn()) {
         let notifier = Box::leak(Box::new(Notifier {
             notify: ready,
@@ -256,7 +256,7 @@ impl Qemu {
     pub fn load(&self, address: u64) -> Result<Option<u32>> {
         let memory = symbol("address_space_memory")?;
         let mut result = MEMTX_OK;
-        // SAFETY: The symbol is the variable that has the machine's address space; the result is
+        // SAFETY: The symbol is the variable that has the VM's address space; the result is
         // written before this returns.
         let value = unsafe { (self.0.address_space_ldl)(memory, address, 0, &mut result) };
         match result {
@@ -268,7 +268,7 @@ impl Qemu {
     /// The interrupt controller's input for the shared peripheral interrupt of that number.
     pub fn interrupt(&self, number: u32) -> Result<Input> {
         // SAFETY: The strings end; the result is null or an object of that type, which lives as long
-        // as the machine. It has an input for each number below 200 in the machine `virt`.
+        // as the machine. It has an input for each number below 200 in the machine type `virt`.
         let input = unsafe {
             let controller = (self.0.object_resolve_path_type)(
                 c"".as_ptr(),
@@ -277,7 +277,7 @@ impl Qemu {
             );
             ensure!(
                 !controller.is_null(),
-                "this machine has no GICv2: start it with -M virt,gic-version=2"
+                "this VM has no GICv2: start it with -M virt,gic-version=2"
             );
             ensure!(number < 200, "there is no interrupt {number}");
             (self.0.qdev_get_gpio_in)(controller, c_int::try_from(number)?)
@@ -286,7 +286,7 @@ impl Qemu {
         Ok(Input(input))
     }
 
-    /// Waits until no other thread uses the machine's devices. QEMU's own calls to a device are made
+    /// Waits until no other thread uses the VM's devices. QEMU's own calls to a device are made
     /// with the lock held: there, it must not be taken again.
     pub fn lock(&self) -> Lock<'_> {
         // SAFETY: This thread is none of QEMU's, so it does not hold the lock; the string ends.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The bank as the machine sees it: regions and interrupts of a PCI device.
+//! The bank as the VM sees it: regions and interrupts of a PCI device.
 
 use crate::config::{self, Config};
 use crate::shared::Shared;
@@ -17,7 +17,7 @@ use vfio_bindings::bindings::vfio::{
 };
 use vfio_user::{DmaMapFlags, DmaUnmapFlags, Error, IrqInfo, Server, ServerBackend, ServerRegion};
 
-/// What answers the machine.
+/// What answers the VM's accesses.
 pub struct Device {
     config: Config,
     shared: Arc<Shared>,
@@ -32,7 +32,7 @@ impl Device {
     }
 }
 
-/// A server for one machine, at the socket `path`.
+/// A server for one VM, at the socket `path`.
 pub fn server(path: &Path) -> Result<Server, Error> {
     let regions = (0..VFIO_PCI_NUM_REGIONS).map(region).collect();
     let irqs = (0..VFIO_PCI_NUM_IRQS).map(irq).collect();
@@ -135,7 +135,7 @@ impl ServerBackend for Device {
         Ok(())
     }
 
-    /// A reset of the machine resets the configuration; the bank has a reset of its own.
+    /// A reset of the VM resets the configuration; the bank has a reset of its own.
     fn reset(&mut self) -> io::Result<()> {
         self.config = Config::new();
         Ok(())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The bank, which the machine's accesses and the tests' requests share.
+//! The bank, which the VM's accesses and the tests' requests share.
 
 use anyhow::{Context, Result};
 use gpio_model::{Bank, Bench, Reply, Request, Waveform, Width, DUSK};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 type Instruments = Bench<BufWriter<File>>;
 
-/// The bank with its instruments, and the way to interrupt the machine.
+/// The bank with its instruments, and the way to interrupt the VM.
 pub struct Shared {
     state: Mutex<State>,
     /// Where the record of all accesses goes.
@@ -49,7 +49,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something to the bank, and interrupts the machine if the bank does.
+    /// Does something to the bank, and interrupts the VM if the bank does.
     ///
     /// A message is sent when the interrupt becomes active, and again after each step that leaves it
     /// so: its handler may have cleared one event while the next came.
@@ -73,7 +73,7 @@ impl Shared {
         Ok(reply)
     }
 
-    /// A load of the machine: looks, and interrupts nobody.
+    /// A load of the VM: looks, and interrupts nobody.
     pub fn read(&self, offset: u32, width: Width) -> io::Result<u32> {
         let now = self.started.elapsed();
         self.state().bench.read(now, offset, width)
@@ -94,7 +94,7 @@ impl Shared {
         });
     }
 
-    /// How the machine is interrupted from now on.
+    /// How the VM is interrupted from now on.
     pub fn set_interrupt(&self, eventfd: Option<File>) -> io::Result<()> {
         let mut state = self.state();
         state.interrupt = eventfd;

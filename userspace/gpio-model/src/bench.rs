@@ -17,7 +17,7 @@ pub struct Bench<W: Write> {
     records: Vec<Record>,
     waveform: Option<Waveform<W>>,
     gone: bool,
-    /// What happens when the machine sleeps next, and how often something has.
+    /// What happens when the VM sleeps next, and how often something has.
     night: Option<Night>,
     nights: usize,
 }

@@ -7,14 +7,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
-/// The model of this machine's bank, or of one of its banks.
+/// The model of this VM's bank, or of one of its banks.
 pub struct Client {
     port: BufReader<File>,
     bank: Option<usize>,
 }
 
 impl Client {
-    /// Opens the serial port, if this machine has one to a model. It can be opened once at a time.
+    /// Opens the serial port, if this VM has one to a model. It can be opened once at a time.
     pub fn connect() -> io::Result<Option<Self>> {
         let Some(port) = virtio_port(PORT) else {
             return Ok(None);
@@ -75,7 +75,7 @@ impl Client {
         }
     }
 
-    /// Lets that happen when the machine sleeps next.
+    /// Lets that happen when the VM sleeps next.
     pub fn at_night(&mut self, night: Night) -> io::Result<()> {
         match self.ask(&Request::Night(night))? {
             Reply::Done => Ok(()),
@@ -83,7 +83,7 @@ impl Client {
         }
     }
 
-    /// How often something happened while the machine slept.
+    /// How often something happened while the VM slept.
     pub fn nights(&mut self) -> io::Result<usize> {
         match self.ask(&Request::Nights)? {
             Reply::Count(count) => Ok(count),
@@ -122,12 +122,12 @@ fn unexpected(reply: &Reply) -> io::Error {
     io::Error::other(format!("the model of the GPIO bank says {reply:?}"))
 }
 
-/// The virtio port of this machine that has this name.
+/// The virtio port of this VM that has this name.
 pub fn virtio_port(name: &str) -> Option<PathBuf> {
     let ports = fs::read_dir("/sys/class/virtio-ports").ok()?;
-    let found = ports.flatten().find(|port| {
+    let port = ports.flatten().find(|port| {
         let its = fs::read_to_string(port.path().join("name")).unwrap_or_default();
         its.trim() == name
     })?;
-    Some(Path::new("/dev").join(found.file_name()))
+    Some(Path::new("/dev").join(port.file_name()))
 }

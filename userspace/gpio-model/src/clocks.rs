@@ -52,8 +52,8 @@ impl Clocks {
 
     /// What the register that has the byte at `offset` is called, as far as it is known here.
     pub fn name(offset: u32) -> Option<&'static str> {
-        let found = NAMES.iter().find(|(at, _)| *at == offset & !3);
-        found.map(|(_, name)| *name)
+        let entry = NAMES.iter().find(|(at, _)| *at == offset & !3);
+        entry.map(|(_, name)| *name)
     }
 
     /// Whether a bank has its clock.

@@ -30,8 +30,8 @@ fn converse(
     mut stream: &UnixStream,
     answer: &impl Fn(&Request) -> io::Result<Reply>,
 ) -> io::Result<()> {
-    for line in BufReader::new(stream).lines() {
-        let reply = match serde_json::from_str(&line?) {
+    for request in BufReader::new(stream).lines() {
+        let reply = match serde_json::from_str(&request?) {
             Ok(request) => answer(&request)?,
             Err(error) => Reply::Refused(error.to_string()),
         };

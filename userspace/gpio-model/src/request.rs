@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a test can say to the model beside the machine's accesses: a request and its reply are one
+//! What a test can say to the model beside the VM's accesses: a request and its reply are one
 //! line of JSON each, on a Unix socket or a serial port of the guest.
 
 use crate::{Drive, Record};
@@ -31,7 +31,7 @@ impl From<Level> for Drive {
     }
 }
 
-/// What happens to a bank while the machine sleeps. Nobody is interrupted by a message then: that of a PCI function
+/// What happens to a bank while the VM sleeps. Nobody is interrupted by a message then: that of a PCI function
 /// is lost, as where no memory is to write it to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Night {
@@ -59,7 +59,7 @@ pub enum Request {
     Vanish,
     /// Be plugged in again, as after power-on.
     Return,
-    /// Let that happen when the machine sleeps next: after the bus has suspended the bank.
+    /// Let that happen when the VM sleeps next: after the bus has suspended the bank.
     Night(Night),
     /// Tell how many of these there were.
     Nights,

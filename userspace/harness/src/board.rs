@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The AM335x's GPIO banks in the machine virt: QEMU's plugin for them, and a device tree that has
+//! The AM335x's GPIO banks in the machine type virt: QEMU's plugin for them, and a device tree that has
 //! them.
 
 use crate::device_tree::{self, compile, done};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// QEMU puts the initramfs in the middle of so much memory: 48 MiB before the place of GPIO1, which is
-/// 0x804c000 beyond the beginning of the machine's. One that is larger is overwritten, and the guest says nothing.
+/// 0x804c000 beyond the beginning of the machine type's. One that is larger is overwritten, and the guest says nothing.
 pub const MEMORY: &str = "160M";
 /// The plugin.
 const PLUGIN: &str = "build/bin/libmapwright_gpio_board.so";
@@ -53,7 +53,7 @@ pub fn arguments(guest: &Guest, to: &Path, dir: &Path, control: &Path) -> Result
 /// Makes the device tree, in `dir`.
 fn board_tree(guest: &Guest, dir: &Path) -> Result<PathBuf> {
     let sources = guest.repository.join(SOURCES);
-    let mut text = device_tree::of_machine(guest, MEMORY, dir)?;
+    let mut text = device_tree::of_vm(guest, MEMORY, dir)?;
     let board = sources.join(BOARD);
     let added = fs::read(&board).with_context(|| format!("cannot read {}", board.display()))?;
     text.extend_from_slice(&added);

@@ -16,20 +16,20 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Work with one virtual machine
+    /// Work with one VM
     #[command(subcommand)]
     Vm(VmAction),
     /// Run the unit tests on the host and the test suite in a guest of each kind
     Test(TestArgs),
-    /// Run the test suite on machines of 32-bit ARM
+    /// Run the test suite on VMs of 32-bit ARM
     TestArm(TestArmArgs),
-    /// Run the test suite on machines of 64-bit ARM
+    /// Run the test suite on VMs of 64-bit ARM
     TestArm64(TestArmArgs),
     /// Run the basics of the test suite in one small guest
     Smoke(SmokeArgs),
     /// Run the test suite on the kernel of scripts/debug-kernel, in a boot for each of its checkers
     TestDebug(TestDebugArgs),
-    /// Boot the machines that claims are proved in, and judge what textbooks say
+    /// Boot the VMs that claims are proved in, and judge what textbooks say
     Prove(ProveArgs),
 }
 

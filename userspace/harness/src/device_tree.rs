@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The device tree that QEMU makes for a machine, to be given back to it with changes.
+//! The device tree that QEMU makes for a VM, to be given back to it with changes.
 
 use crate::guest::Guest;
 use crate::qemu::value;
@@ -11,13 +11,13 @@ use std::process::{Command, Output};
 /// What says, in a node, that the devices below it see what the processors' caches hold.
 const COHERENT: &[u8] = b"dma-coherent;";
 
-/// The source of the tree of the guest's machine with so much memory. Needs `dir` for files.
-pub fn of_machine(guest: &Guest, memory: &str, dir: &Path) -> Result<Vec<u8>> {
-    let machine = dir.join("machine.dtb");
+/// The source of the tree of the guest's VM with so much memory. Needs `dir` for files.
+pub fn of_vm(guest: &Guest, memory: &str, dir: &Path) -> Result<Vec<u8>> {
+    let blob = dir.join("vm.dtb");
     let mut qemu = Command::new(guest.machine.qemu());
     qemu.args(guest.machine.args(guest.accel, &guest.kernel))
         .args(&guest.qemu)
-        .args(["-machine", &format!("dumpdtb={}", value(&machine))])
+        .args(["-machine", &format!("dumpdtb={}", value(&blob))])
         .args(["-m", memory, "-smp", &guest.cpus.to_string()]);
     if guest.command.is_none() {
         // A shell has a line of its own.
@@ -25,13 +25,13 @@ pub fn of_machine(guest: &Guest, memory: &str, dir: &Path) -> Result<Vec<u8>> {
     }
     done(&mut qemu)?;
     let mut dtc = Command::new("dtc");
-    let text = done(dtc.args(["-q", "-I", "dtb", "-O", "dts"]).arg(&machine))?;
+    let text = done(dtc.args(["-q", "-I", "dtb", "-O", "dts"]).arg(&blob))?;
     Ok(text.stdout)
 }
 
 /// Gives the guest a tree by which no device is coherent with the caches. It is in `dir`.
 pub fn without_coherence(guest: &mut Guest, dir: &Path) -> Result<()> {
-    let text = of_machine(guest, &guest.memory, dir)?;
+    let text = of_vm(guest, &guest.memory, dir)?;
     let (source, tree) = (dir.join("non-coherent.dts"), dir.join("non-coherent.dtb"));
     fs::write(&source, strip(&text)?)?;
     compile(&source, &tree)?;
@@ -48,7 +48,7 @@ fn strip(text: &[u8]) -> Result<Vec<u8>> {
         .filter(|line| line.trim_ascii() != COHERENT)
         .collect();
     if kept.len() == lines.len() {
-        bail!("the machine's device tree does not say that its devices are coherent");
+        bail!("the VM's device tree does not say that its devices are coherent");
     }
     Ok(kept.join(&b'\n'))
 }
@@ -68,7 +68,7 @@ pub fn done(command: &mut Command) -> Result<Output> {
     })?;
     if !output.status.success() {
         bail!(
-            "{program} cannot make the machine's device tree: {}",
+            "{program} cannot make the VM's device tree: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         );
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A modelled GPIO bank: as a PCI device, from a program beside the guest; or, in the machine virt, at its
+//! A modelled GPIO bank: as a PCI device, from a program beside the guest; or, in the machine type virt, at its
 //! true address, as a plugin of QEMU.
 
 use crate::board;
 use crate::guest::{GpioMode, Guest};
-use crate::machine::Machine;
+use crate::machine_type::MachineType;
 use crate::qemu::value;
 use anyhow::{bail, Context, Result};
 use std::fs;
@@ -34,7 +34,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Whether it is a program of its own, which takes another QEMU than Debian 13's to connect to.
+    /// Whether the model is a program of its own: only a newer QEMU than Debian 13's can connect to that.
     pub fn is_apart(&self) -> bool {
         self.program.is_some()
     }
@@ -52,19 +52,19 @@ pub fn start(guest: &mut Guest) -> Result<Option<Model>> {
         .context("cannot make a directory in /tmp")?;
     let control = sockets.path().join("control");
     let program = match (guest.machine, guest.gpio_mode) {
-        (Machine::Pc | Machine::Arm64, _) | (Machine::Virt, GpioMode::Pci) => {
+        (MachineType::Pc | MachineType::Arm64, _) | (MachineType::Virt, GpioMode::Pci) => {
             let device = sockets.path().join("device");
             let program = Program::start(guest, &to, &device, &control)?;
             guest.qemu.extend(pci_function(&device));
             Some(program)
         }
-        (Machine::Virt, _) => {
+        (MachineType::Virt, _) => {
             let arguments = board::arguments(guest, &to, sockets.path(), &control)?;
             guest.qemu.extend(arguments);
             guest.memory = board::MEMORY.to_owned();
             None
         }
-        (Machine::Cubieboard, _) => bail!(
+        (MachineType::Cubieboard, _) => bail!(
             "a {} has no modelled GPIO bank: use --machine virt",
             guest.machine
         ),
@@ -103,7 +103,7 @@ fn port(control: &Path) -> [String; 4] {
 struct Program(Child);
 
 impl Program {
-    /// Starts it, and waits until QEMU can connect.
+    /// Starts the program, and waits until QEMU can connect.
     fn start(guest: &Guest, to: &Path, device: &Path, control: &Path) -> Result<Self> {
         if !Path::new(EMULATOR).is_dir() {
             bail!("there is no QEMU with vfio-user in the toolchain root: run `make setup`");

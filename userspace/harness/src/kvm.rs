@@ -3,7 +3,7 @@
 //! dies or hangs.
 
 use crate::boot::tiny;
-use crate::machine::{Accel, Machine};
+use crate::machine_type::{Accel, MachineType};
 use crate::place::Kernel;
 use anyhow::{Context, Result};
 use std::fs::{self, File};
@@ -47,7 +47,7 @@ fn key() -> String {
     let kernel = fs::read_to_string("/proc/version").unwrap_or_default();
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find(|line| line.starts_with("model name"));
-    let qemu = Command::new(Machine::NATIVE.qemu())
+    let qemu = Command::new(MachineType::NATIVE.qemu())
         .arg("--version")
         .output();
     let qemu = qemu.map(|output| output.stdout).unwrap_or_default();
@@ -88,18 +88,18 @@ fn probe(kernel: &Kernel) -> Result<Accel> {
         .context("cannot make a directory in /tmp")?;
     let initramfs = dir.path().join("initramfs");
     let console = dir.path().join("console");
-    let mut archive = tiny::base_archive(Machine::NATIVE)?;
+    let mut archive = tiny::base_archive(MachineType::NATIVE)?;
     let init = format!(
         "#!/bin/sh\nmount -t proc proc /proc\necho '{MARKER}'\necho o > /proc/sysrq-trigger\nsleep 60\n"
     );
     archive.file("init", 0o755, init.as_bytes())?;
     archive.write(&initramfs)?;
 
-    let append = format!("console={} quiet panic=-1", Machine::NATIVE.console());
-    let mut command = Command::new(Machine::NATIVE.qemu());
+    let append = format!("console={} quiet panic=-1", MachineType::NATIVE.console());
+    let mut command = Command::new(MachineType::NATIVE.qemu());
     command
-        .args(tiny::machine_args(
-            Machine::NATIVE,
+        .args(tiny::qemu_args(
+            MachineType::NATIVE,
             Accel::Kvm,
             kernel,
             &initramfs,

@@ -10,7 +10,7 @@ mod gpio;
 mod guest;
 mod judge;
 mod kvm;
-mod machine;
+mod machine_type;
 mod patience;
 mod place;
 mod progress;

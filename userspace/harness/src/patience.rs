@@ -33,7 +33,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Of a guest that is started `now`.
+    /// The patience with a guest that is started at `now`.
     pub fn new(stage: Stage, now: Instant) -> Self {
         Self {
             stage,
@@ -52,7 +52,7 @@ impl Patience {
         self.heard = now;
     }
 
-    /// Its kernel has said a line.
+    /// The guest's kernel has logged a line.
     pub fn line(&mut self, line: &str, now: Instant) {
         self.faulty |= judge::is_fault(line);
         if !self.faulty {

@@ -15,12 +15,12 @@ pub fn repository() -> Result<PathBuf> {
     let exe = env::current_exe().context("cannot find out where mapwright-harness itself is")?;
     let here = env::current_dir().context("the current directory does not exist any more")?;
     let is_it = |dir: &&Path| dir.join("userspace/harness/Cargo.toml").is_file();
-    let found = here.ancestors().find(is_it);
-    let found = found.or_else(|| exe.ancestors().find(is_it));
-    let Some(found) = found else {
+    let root = here.ancestors().find(is_it);
+    let root = root.or_else(|| exe.ancestors().find(is_it));
+    let Some(root) = root else {
         bail!("this is not mapwright's repository: change to it and try again");
     };
-    Ok(found.to_owned())
+    Ok(root.to_owned())
 }
 
 /// The cache directory, which `scripts/in-root` passes on.
@@ -36,7 +36,7 @@ pub fn cache() -> Result<PathBuf> {
 pub struct Kernel {
     pub release: String,
     pub image: PathBuf,
-    /// Its own modules.
+    /// The modules that belong to this kernel.
     pub modules: PathBuf,
 }
 
@@ -57,26 +57,26 @@ impl Kernel {
     }
 }
 
-/// The kernel of that release, or the only one, or the one that modules were built for.
+/// The kernel of `release`; without it the only kernel, or the one that modules were built for.
 pub fn kernel(repository: &Path, release: Option<&str>) -> Result<Kernel> {
-    let mut found: Vec<String> = fs::read_dir(KERNELS)
+    let mut installed: Vec<String> = fs::read_dir(KERNELS)
         .into_iter()
         .flatten()
         .flatten()
         .filter(|entry| entry.path().join("vmlinuz").is_file())
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect();
-    found.sort();
+    installed.sort();
     let release = match release {
-        Some(release) if found.iter().any(|r| r == release) => release.to_owned(),
-        Some(release) if found.is_empty() => {
+        Some(release) if installed.iter().any(|r| r == release) => release.to_owned(),
+        Some(release) if installed.is_empty() => {
             bail!("there is no kernel {release} in {KERNELS}: run `make setup`")
         }
         Some(release) => bail!(
             "there is no kernel {release}: choose one of {}",
-            found.join(", ")
+            installed.join(", ")
         ),
-        None => choose(repository, &found)?,
+        None => choose(repository, &installed)?,
     };
     let modules = Path::new(KERNELS).join(&release);
     Ok(Kernel {
@@ -99,19 +99,19 @@ pub fn kernel_in(dir: &Path) -> Result<Kernel> {
     })
 }
 
-fn choose(repository: &Path, found: &[String]) -> Result<String> {
+fn choose(repository: &Path, installed: &[String]) -> Result<String> {
     let is_built = |release: &&String| {
         let dir = repository.join("build").join(release);
         objects(&dir).is_ok_and(|files| !files.is_empty())
     };
-    let built: Vec<&String> = found.iter().filter(is_built).collect();
-    match (found, built.as_slice()) {
+    let built: Vec<&String> = installed.iter().filter(is_built).collect();
+    match (installed, built.as_slice()) {
         ([], _) => bail!("there is no kernel in {KERNELS}: run `make setup`"),
         ([only], _) => Ok(only.clone()),
         (_, [only]) => Ok((*only).clone()),
         _ => bail!(
             "there are several kernels: choose one with --kernel: {}",
-            found.join(", ")
+            installed.join(", ")
         ),
     }
 }
@@ -211,7 +211,7 @@ fn modinfo(file: &Path, field: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// What is needed comes first; what needs itself in a circle comes in the order of names.
+/// Puts what is needed first. Modules that need each other in a circle come in the order of their names.
 fn order(needs: &BTreeMap<String, Vec<String>>) -> Vec<String> {
     let mut done: Vec<String> = Vec::new();
     while done.len() < needs.len() {

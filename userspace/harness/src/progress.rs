@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The live lines of all runs, which share the terminal.
 static LINES: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// A line that stays, above the live ones if there are any.
+/// Prints a line that stays, above the live ones if there are any.
 pub fn line(text: &str) {
     LINES.suspend(|| eprintln!("{text}"));
 }
@@ -44,7 +44,7 @@ impl Progress {
         }
     }
 
-    /// What goes on, where no test says so.
+    /// Shows what goes on while no test reports anything.
     pub fn say(&self, text: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(text.to_owned());
@@ -69,12 +69,12 @@ impl Progress {
         }
     }
 
-    /// A line that stays.
+    /// Prints a line that stays.
     pub fn line(&self, text: &str) {
         line(text);
     }
 
-    /// Takes the live line away and leaves one that says how it ended.
+    /// Replaces the live line by one that stays and says how the run ended.
     pub fn finish(self, text: &str) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The machines that claims are proved in: what each is made of.
+//! The VMs that claims are proved in: what each is made of.
 
 use crate::guest::{GpioMode, GuestArgs};
-use crate::machine::Machine;
+use crate::machine_type::MachineType;
 use mapwright_prove::Vm;
 use std::path::Path;
 
-/// What a machine is made of, beside what all have.
+/// What a VM is made of, beside what all have.
 pub struct Build {
     pub vm: Vm,
-    pub machine: Machine,
+    pub machine: MachineType,
     /// What is special about it, for a person.
     pub about: &'static str,
     pub memory: &'static str,
@@ -17,7 +17,7 @@ pub struct Build {
     pub append: &'static str,
     pub module_params: &'static str,
     pub cpus: u32,
-    /// The machine that it compares with, which must have ended before.
+    /// The VM that it compares with, which must have ended before.
     pub after: Option<Vm>,
     /// Whether its kernel is that of scripts/debug-kernel.
     pub debug_kernel: bool,
@@ -34,7 +34,7 @@ pub struct Build {
 /// What `make test` boots.
 pub const USUAL: Build = Build {
     vm: Vm::Normal,
-    machine: Machine::Pc,
+    machine: MachineType::Pc,
     about: "two processors, 1 GiB, four levels of page tables",
     memory: "1G",
     qemu: "",
@@ -52,7 +52,7 @@ pub const USUAL: Build = Build {
 /// The device takes a tenth of a second for each transfer. Where QEMU counts instructions, the clock
 /// jumps over what the guest waits for; a test cannot tell, so it is told.
 ///
-/// Without an IOMMU it reaches 256 MiB, with its 28 address bits.
+/// The edu device. Without an IOMMU it reaches 256 MiB, with its 28 address bits.
 pub const EDU: Build = Build {
     vm: Vm::Edu,
     about: "QEMU's edu device, which does DMA and reaches all 256 MiB of memory",
@@ -72,7 +72,7 @@ pub const EDU_FAR: Build = Build {
     ..EDU
 };
 
-/// Of a bus that devices can be pulled out of.
+/// The edu device on a bus that devices can be pulled out of.
 pub const EDU_UNPLUG: Build = Build {
     vm: Vm::Edu,
     about: "the edu device, in a slot that it can be pulled out of",
@@ -135,7 +135,7 @@ pub const GPIO_UNPLUGGED: Build = Build {
 /// Tests read registers without the driver, which the kernel forbids otherwise.
 pub const GPIO_ARM: Build = Build {
     vm: Vm::GpioArm,
-    machine: Machine::Virt,
+    machine: MachineType::Virt,
     about: "32-bit ARM, with the AM335x's GPIO banks at their true addresses, and a display",
     qemu: DISPLAY,
     append: "iomem=relaxed",
@@ -143,10 +143,10 @@ pub const GPIO_ARM: Build = Build {
     ..USUAL
 };
 
-/// Its memory begins at 1 GiB.
+/// 64-bit ARM. Its memory begins at 1 GiB.
 pub const ARM64: Build = Build {
     vm: Vm::Arm64,
-    machine: Machine::Arm64,
+    machine: MachineType::Arm64,
     about: "64-bit ARM, two processors, 1 GiB",
     ..USUAL
 };
@@ -209,7 +209,7 @@ pub const ARM64_GPIO: Build = Build {
     ..ARM64
 };
 
-/// The table: a line per machine.
+/// The table: an entry per VM.
 const BUILDS: [Build; Vm::ALL.len()] = [
     USUAL,
     Build {
@@ -273,14 +273,14 @@ const BUILDS: [Build; Vm::ALL.len()] = [
     GPIO_ARM,
     Build {
         vm: Vm::Arm,
-        machine: Machine::Virt,
+        machine: MachineType::Virt,
         about: "32-bit ARM, a Cortex-A7 with 512 MiB",
         memory: "512M",
         ..USUAL
     },
     Build {
         vm: Vm::ArmTwoGib,
-        machine: Machine::Virt,
+        machine: MachineType::Virt,
         about: "32-bit ARM, a Cortex-A7 with 2 GiB",
         memory: "2G",
         ..USUAL
@@ -296,13 +296,13 @@ const BUILDS: [Build; Vm::ALL.len()] = [
 
 /// What `vm` is made of.
 pub fn build_of(vm: Vm) -> &'static Build {
-    let found = BUILDS.iter().find(|build| build.vm == vm);
-    found.unwrap_or(&BUILDS[0])
+    let build = BUILDS.iter().find(|build| build.vm == vm);
+    build.unwrap_or(&BUILDS[0])
 }
 
 impl Build {
     /// The arguments of such a guest. What a modelled bank has to tell goes into `results`/gpio.
-    pub fn machine(&self, results: &Path) -> GuestArgs {
+    pub fn guest_args(&self, results: &Path) -> GuestArgs {
         GuestArgs {
             qemu: self.qemu.to_owned(),
             append: self.append.to_owned(),
@@ -322,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_machine_has_a_line() {
+    fn each_vm_has_a_build() {
         for vm in Vm::ALL {
             assert_eq!(build_of(vm).vm, vm, "{} has none", vm.name());
         }

@@ -218,10 +218,10 @@ mod tests {
 
     /// The first C compiler there is.
     fn cc() -> Command {
-        let found = ["cc", "gcc-14", "gcc", "clang"]
+        let compiler = ["cc", "gcc-14", "gcc", "clang"]
             .into_iter()
             .find(|cc| Command::new(cc).arg("--version").output().is_ok());
-        Command::new(found.expect("a C compiler"))
+        Command::new(compiler.expect("a C compiler"))
     }
 
     /// Fails unless C compiles `checks` after all the headers.

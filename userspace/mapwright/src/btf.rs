@@ -24,16 +24,16 @@ pub struct Btf {
 /// A structure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Struct {
-    /// Its bytes.
+    /// Bytes of the structure.
     pub size: u64,
-    /// Its fields, those of nameless structures and unions in it too.
+    /// The structure's fields, with those of nameless structures and unions in it.
     pub fields: Vec<Field>,
 }
 
 /// A field of a structure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Its name.
+    /// The field's name.
     pub name: String,
     /// Where it begins, in bits from the structure's start.
     pub bit: u64,
@@ -197,9 +197,9 @@ mod tests {
 
     #[test]
     fn fields_of_nameless_unions_belong_to_the_structure() {
-        let found = Btf::parse(sample()).unwrap().structure("s").unwrap();
-        assert_eq!(found.size, 8);
-        let bits: Vec<_> = found
+        let structure = Btf::parse(sample()).unwrap().structure("s").unwrap();
+        assert_eq!(structure.size, 8);
+        let bits: Vec<_> = structure
             .fields
             .iter()
             .map(|field| (field.name.as_str(), field.bit))

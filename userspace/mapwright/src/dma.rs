@@ -24,16 +24,16 @@ pub fn dma_devices() -> Vec<PathBuf> {
 /// A buffer that somebody made and this session has imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Imported {
-    /// Its number.
+    /// The number of the buffer.
     pub id: u64,
     /// Its size in bytes.
     pub bytes: u64,
 }
 
-/// A range of a region that the device has, see [`Session::map`].
+/// A range of a region that the device has, see [`Session::dma_map`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DmaMapping {
-    /// Its number.
+    /// The number of the mapping.
     pub id: u64,
     /// The first bus address; `None` without `CAP_SYS_ADMIN`.
     pub bus: Option<u64>,
@@ -46,9 +46,9 @@ pub struct DmaMapping {
 /// Which way the device moves data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// It reads memory.
+    /// The device reads memory.
     ToDevice,
-    /// It writes to memory.
+    /// The device writes to memory.
     FromDevice,
     /// Both.
     Bidirectional,
@@ -64,9 +64,9 @@ impl Direction {
     }
 }
 
-/// One side of a transfer.
+/// One end of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum Endpoint {
     /// The device's buffer, from this byte on.
     Buffer(u64),
     /// A region, from this byte on.
@@ -75,7 +75,7 @@ pub enum Side {
     Import(Imported, u64),
 }
 
-impl Side {
+impl Endpoint {
     fn words(self) -> (u64, u64) {
         match self {
             Self::Buffer(offset) => (0, offset),
@@ -89,9 +89,9 @@ impl Side {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transfer {
     /// What is read.
-    pub source: Side,
+    pub source: Endpoint,
     /// What is written to.
-    pub target: Side,
+    pub target: Endpoint,
     /// How many bytes.
     pub bytes: u64,
     /// How regions that are not coherent are mapped for the device.
@@ -99,7 +99,7 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// As the interface has it.
+    /// The transfer as the ioctl takes it.
     pub fn request(&self) -> uapi::Transfer {
         let ((source, source_offset), (target, target_offset)) =
             (self.source.words(), self.target.words());

@@ -72,7 +72,7 @@ pub enum Error {
     /// The process does not exist, or is ending.
     #[error("there is no process {pid}, or it is ending")]
     NoProcess {
-        /// Its number.
+        /// The number of the process.
         pid: u32,
     },
 
@@ -126,7 +126,7 @@ pub enum Error {
     /// No such CPU.
     #[error("CPU {cpu} does not exist, is offline, or is not for this process: see /sys/devices/system/cpu/online")]
     NoCpu {
-        /// Its number.
+        /// The number of the CPU.
         cpu: u32,
     },
 

@@ -49,12 +49,12 @@ pub struct Line(u32);
 pub struct NoSuchLine(String);
 
 impl Line {
-    /// Its number in the bank.
+    /// The line's number in the bank.
     pub fn number(self) -> u32 {
         self.0
     }
 
-    /// Its bit in the registers.
+    /// The line's bit in the registers.
     pub fn mask(self) -> u32 {
         1 << self.0
     }
@@ -104,7 +104,7 @@ impl Bank {
         Ok(Self { file })
     }
 
-    /// Its device node.
+    /// The device node of the bank with this number.
     pub fn path(number: u32) -> PathBuf {
         PathBuf::from(format!("/dev/{}{number}", uapi::NAME))
     }
@@ -172,7 +172,7 @@ impl Bank {
             ..uapi::Wait::new()
         };
         let wait = self.ask("waiting for an edge", wait)?;
-        Ok((wait.seen, wait.level != 0))
+        Ok((wait.nr_edges, wait.level != 0))
     }
 
     /// From now on `poll(2)` tells of rising edges of the lines of `rising`, and of falling edges of those of

@@ -11,9 +11,9 @@
 //! let mut mapping = session.map(&region, Protection::ReadWrite)?;
 //!
 //! mapping.write(0, b"seen by the kernel at once");
-//! let mut seen = [0; 26];
-//! session.read_at(&region, 0, &mut seen)?;
-//! assert_eq!(&seen, b"seen by the kernel at once");
+//! let mut text = [0; 26];
+//! session.read_at(&region, 0, &mut text)?;
+//! assert_eq!(&text, b"seen by the kernel at once");
 //! # Ok(())
 //! # }
 //! ```
@@ -35,9 +35,7 @@ pub mod slab;
 mod tables;
 
 pub use architecture::{architecture, reason_against_caching};
-pub use dma::{
-    dma_devices, Direction, DmaInfo, DmaMapping, Imported, Side as TransferSide, Transfer,
-};
+pub use dma::{dma_devices, Direction, DmaInfo, DmaMapping, Endpoint, Imported, Transfer};
 pub use error::{Error, Result};
 pub use mapping::{Mapping, Protection};
 pub use mapwright_uapi as uapi;

@@ -75,7 +75,7 @@ impl Mapping {
         self.addr.as_ptr() as usize
     }
 
-    /// Its length in bytes.
+    /// The mapping's length in bytes.
     pub fn len(&self) -> usize {
         self.length
     }

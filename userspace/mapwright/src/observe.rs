@@ -10,7 +10,7 @@ use procfs::process::{MMapExtension, MemoryMap, PageInfo, Process, VmFlags};
 pub struct Vma {
     /// First and last-plus-one address.
     pub range: (u64, u64),
-    /// As in `/proc/PID/maps`: `rw-s`.
+    /// The permissions as in `/proc/PID/maps`: `rw-s`.
     pub permissions: String,
     /// Two-letter names of its flags, as in the `VmFlags` line of `/proc/PID/smaps`.
     pub flags: Vec<String>,

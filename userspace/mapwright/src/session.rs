@@ -23,11 +23,11 @@ pub struct Session {
 /// A region of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region {
-    /// Its number, which no other region ever has.
+    /// The region's number, which no other region ever has.
     pub id: u64,
     /// Where to map, read and write it, in bytes.
     pub offset: u64,
-    /// Its size in bytes, a multiple of the page size.
+    /// The region's size in bytes, a multiple of the page size.
     pub bytes: u64,
 }
 

@@ -42,7 +42,7 @@ pub struct LiveRegion {
     pub method: String,
     /// The memory type it is mapped with.
     pub caching: String,
-    /// Its size in bytes.
+    /// The region's size in bytes.
     pub bytes: u64,
     /// VMAs that map it now.
     pub vmas: u64,

@@ -59,7 +59,7 @@ pub struct Merged {
     pub block: u64,
     /// The order of that.
     pub order: usize,
-    /// It is the last of its list, not the first.
+    /// The block goes to the tail of its list, not to the head.
     pub at_tail: bool,
 }
 
@@ -174,8 +174,8 @@ pub struct State {
 /// A block that was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Block {
-    /// Its address.
+    /// The block's address.
     pub address: u64,
-    /// It has 2^order pages.
+    /// The block has 2^order pages.
     pub order: usize,
 }

@@ -50,7 +50,7 @@ pub struct Process {
     pub name: String,
     /// Whether it still runs.
     pub alive: bool,
-    /// Its entries, by address.
+    /// The entries of the process's page table, by address.
     pub entries: BTreeMap<u64, Pte>,
 }
 

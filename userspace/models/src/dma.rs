@@ -5,7 +5,7 @@
 
 use crate::{
     script::{hex, Done, Model, Words},
-    told::{self, Row},
+    transcript::{self, Row},
 };
 use serde::Serialize;
 
@@ -77,7 +77,7 @@ pub struct Used {
     pub bus: u64,
     /// The memory that it reached, if it reached any.
     pub physical: Option<u64>,
-    /// That memory was meant for it.
+    /// The memory that was reached was meant for the device.
     pub meant: bool,
 }
 
@@ -372,8 +372,8 @@ impl Model for Machine {
         columns.map(str::to_owned).to_vec()
     }
 
-    fn state(&self) -> told::State {
-        told::State::Dma(State {
+    fn state(&self) -> transcript::State {
+        transcript::State::Dma(State {
             iommu: self.iommu,
             direct_map: self.direct_map,
             mappings: self.mappings.clone(),

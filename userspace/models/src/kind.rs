@@ -6,7 +6,7 @@ use crate::{
     buddy, cow, dma, lru,
     script::{self, Wrong},
     slub,
-    told::Told,
+    transcript::Transcript,
     walk, watermark,
 };
 
@@ -41,7 +41,7 @@ impl Kind {
         Self::Dma,
     ];
 
-    /// Its name on the command line.
+    /// The model's name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Buddy => "buddy",
@@ -112,7 +112,7 @@ impl Kind {
 /// # Errors
 ///
 /// If a step is unknown or cannot be done: with the number of its line.
-pub fn run(kind: Kind, script: &str) -> Result<Told, Wrong> {
+pub fn run(kind: Kind, script: &str) -> Result<Transcript, Wrong> {
     match kind {
         Kind::Buddy => script::run(kind, script, buddy::Pool::default()),
         Kind::Watermark => script::run(kind, script, watermark::Watched::default()),

@@ -7,8 +7,8 @@
 //! ```
 //! use mapwright_models::{run, Kind};
 //!
-//! let told = run(Kind::Buddy, "pool 0x1000 2\nalloc 1\n").unwrap();
-//! let last = told.rows().last().unwrap();
+//! let transcript = run(Kind::Buddy, "pool 0x1000 2\nalloc 1\n").unwrap();
+//! let last = transcript.rows().last().unwrap();
 //! assert_eq!(last.last, "Lower half 0x1000 (2 pages) → caller");
 //!
 //! let wrong = run(Kind::Buddy, "alloc 1\nfree 0x2000\n").unwrap_err();
@@ -25,7 +25,7 @@ mod picture;
 mod random;
 mod script;
 pub mod slub;
-mod told;
+mod transcript;
 pub mod walk;
 pub mod watermark;
 
@@ -33,4 +33,4 @@ pub use kind::{run, Kind};
 pub use picture::picture;
 pub use random::random_script;
 pub use script::{parse as number, steps, Wrong};
-pub use told::{Row, State, Step, Told};
+pub use transcript::{Row, State, Step, Transcript};

@@ -5,7 +5,7 @@
 
 use crate::{
     script::{Done, Model, Words},
-    told::{self, Row},
+    transcript::{self, Row},
 };
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -43,11 +43,11 @@ const MOST: u64 = 4096;
 /// A page that is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Page {
-    /// Its name.
+    /// The page's name.
     pub name: String,
-    /// It was read since it came to its list.
+    /// The page was read since it came to its list.
     pub referenced: bool,
-    /// It must be written before it goes.
+    /// The page must be written before it is evicted.
     pub dirty: bool,
 }
 
@@ -82,13 +82,13 @@ impl Default for Lists {
 /// What a read came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// It was brought in.
+    /// The page was not there, and is read in.
     Miss,
-    /// It was there, and is marked as referenced.
+    /// The page was there, and is marked as referenced.
     Marked,
-    /// It was marked and inactive, and is active now.
+    /// The page was marked and inactive, and is active now.
     Promoted,
-    /// It was marked already, and active.
+    /// The page was marked and active already.
     Hit,
 }
 
@@ -271,8 +271,8 @@ impl Model for Lists {
         columns.map(str::to_owned).to_vec()
     }
 
-    fn state(&self) -> told::State {
-        told::State::Lru(State {
+    fn state(&self) -> transcript::State {
+        transcript::State::Lru(State {
             frames: self.frames,
             active: self.active.iter().cloned().collect(),
             inactive: self.inactive.iter().cloned().collect(),

@@ -140,8 +140,8 @@ mod tests {
         for kind in Kind::ALL {
             for _ in 0..200 {
                 let script = random_script(kind, &mut draw);
-                let told = crate::run(kind, &script);
-                assert!(told.is_ok(), "{:?}:\n{script}", told.map(|_| ()));
+                let result = crate::run(kind, &script);
+                assert!(result.is_ok(), "{:?}:\n{script}", result.map(|_| ()));
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Scripts: a step per line, as words. What follows a `#` is a comment.
 
 use crate::{
-    told::{Row, State, Step, Told},
+    transcript::{Row, State, Step, Transcript},
     Kind,
 };
 use std::str::SplitWhitespace;
@@ -50,8 +50,8 @@ pub fn steps(script: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// Has a model do a script.
-pub fn run<M: Model>(kind: Kind, script: &str, mut model: M) -> Result<Told, Wrong> {
-    let mut told = Vec::new();
+pub fn run<M: Model>(kind: Kind, script: &str, mut model: M) -> Result<Transcript, Wrong> {
+    let mut all_steps = Vec::new();
     let mut begun = false;
     for (line, text) in steps(script) {
         let wrong = |says| Wrong { line, says };
@@ -64,7 +64,7 @@ pub fn run<M: Model>(kind: Kind, script: &str, mut model: M) -> Result<Told, Wro
             }
             (false, false) => {
                 begun = true;
-                told.push(begin(&mut model).map_err(wrong)?);
+                all_steps.push(begin(&mut model).map_err(wrong)?);
             }
             _ => {}
         }
@@ -74,7 +74,7 @@ pub fn run<M: Model>(kind: Kind, script: &str, mut model: M) -> Result<Told, Wro
         let rows = done.map_err(wrong)?;
         rest.end().map_err(wrong)?;
         if begun {
-            told.push(Step {
+            all_steps.push(Step {
                 line,
                 text: text.to_owned(),
                 rows,
@@ -84,13 +84,13 @@ pub fn run<M: Model>(kind: Kind, script: &str, mut model: M) -> Result<Told, Wro
     }
     if !begun {
         let line = script.lines().count().max(1);
-        told.push(begin(&mut model).map_err(|says| Wrong { line, says })?);
+        all_steps.push(begin(&mut model).map_err(|says| Wrong { line, says })?);
     }
-    Ok(Told {
+    Ok(Transcript {
         model: kind.name(),
         title: kind.title(),
         columns: model.columns(),
-        steps: told,
+        steps: all_steps,
         notes: kind.notes(),
     })
 }
@@ -191,8 +191,8 @@ mod tests {
     #[test]
     fn comments_and_empty_lines_are_no_steps() {
         let script = "# first\n\nalloc 1 # two pages\n  free 0x1000\n";
-        let found: Vec<_> = steps(script).collect();
-        assert_eq!(found, [(3, "alloc 1"), (4, "free 0x1000")]);
+        let parsed: Vec<_> = steps(script).collect();
+        assert_eq!(parsed, [(3, "alloc 1"), (4, "free 0x1000")]);
     }
 
     #[test]

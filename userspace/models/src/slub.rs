@@ -35,20 +35,20 @@ pub const NOTES: &[&str] = &[
 ];
 
 const PAGE: u64 = 4096;
-/// As many empty slabs may stay in the node's list: `MIN_PARTIAL`.
+/// Empty slabs that may stay in the node's list: `MIN_PARTIAL`.
 const MIN_PARTIAL: usize = 5;
 
 /// Where a slab is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Place {
-    /// It is the CPU's: objects are taken from it.
+    /// The slab is the CPU's: objects are taken from it.
     Cpu,
     /// In the node's list, as it has free objects.
     Partial,
     /// In no list: all its objects are taken.
     Full,
-    /// Its pages went back to the page allocator.
+    /// The slab's pages went back to the page allocator.
     Gone,
 }
 

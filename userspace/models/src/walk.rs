@@ -4,7 +4,7 @@
 
 use crate::{
     script::{hex, Done, Model, Words},
-    told::{self, Row},
+    transcript::{self, Row},
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ pub const PRESENT: u64 = 1 << 0;
 pub const WRITABLE: u64 = 1 << 1;
 /// Programs may use it.
 pub const USER: u64 = 1 << 2;
-/// It maps a page, above the lowest level.
+/// The entry maps a page, above the lowest level.
 pub const HUGE: u64 = 1 << 7;
 /// The bits of an entry that are an address.
 pub const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
@@ -367,8 +367,8 @@ impl Model for Tables {
         columns.map(str::to_owned).to_vec()
     }
 
-    fn state(&self) -> told::State {
-        told::State::Walk(State {
+    fn state(&self) -> transcript::State {
+        transcript::State::Walk(State {
             cr3: self.cr3,
             memory: self.memory.clone(),
             walk: self.walk.clone(),

@@ -114,7 +114,7 @@ pub enum Outcome {
     OutOfMemory,
 }
 
-/// So many pages in blocks that are as large as possible.
+/// The sizes of blocks, as large as possible, that have `pages` pages together.
 fn blocks(pages: u64) -> Vec<u64> {
     let mut rest = pages;
     let mut blocks = vec![0; MAX_ORDER + 1];

@@ -2,23 +2,23 @@
 
 //! The document's own tables, line by line. Where they contradict themselves or the kernel, a test says so.
 
-use mapwright_models::{run, Kind, State, Told};
+use mapwright_models::{run, Kind, State, Transcript};
 
 /// The table, a line per row, without its frame.
-fn table(told: &Told) -> Vec<Vec<&str>> {
-    told.rows().map(|row| told.cells(row)).collect()
+fn table(transcript: &Transcript) -> Vec<Vec<&str>> {
+    transcript.rows().map(|row| transcript.cells(row)).collect()
 }
 
 /// What the example of a model tells.
-fn example(kind: Kind) -> Told {
+fn example(kind: Kind) -> Transcript {
     run(kind, kind.example()).unwrap()
 }
 
 #[test]
 fn a_block_is_split_as_in_the_documents_table() {
-    let told = example(Kind::Buddy);
+    let transcript = example(Kind::Buddy);
     assert_eq!(
-        told.columns,
+        transcript.columns,
         [
             "Step",
             "free_list[0]",
@@ -28,7 +28,7 @@ fn a_block_is_split_as_in_the_documents_table() {
         ]
     );
     assert_eq!(
-        table(&told)[..5],
+        table(&transcript)[..5],
         [
             ["Initial", "", "", "0x1000 (4 pages)", "One order-2 block"],
             ["Check [1]", "", "empty", "0x1000", "Miss → look higher"],
@@ -53,9 +53,9 @@ fn a_block_is_split_as_in_the_documents_table() {
 
 #[test]
 fn what_is_freed_coalesces_as_the_document_tells() {
-    let told = example(Kind::Buddy);
+    let transcript = example(Kind::Buddy);
     assert_eq!(
-        table(&told)[5..],
+        table(&transcript)[5..],
         [
             [
                 "Free",
@@ -81,22 +81,22 @@ fn what_is_freed_coalesces_as_the_document_tells() {
 fn the_documents_rule_does_not_fit_its_own_block() {
     let (address, size) = (0x1000u64, 0x1000u64);
     assert_eq!(address ^ size, 0, "as the document's rule has it");
-    let told = run(Kind::Buddy, "alloc 0\nfree 0x1000\n").unwrap();
-    let shown: Vec<&str> = told.rows().map(|row| row.last.as_str()).collect();
+    let transcript = run(Kind::Buddy, "alloc 0\nfree 0x1000\n").unwrap();
+    let shown: Vec<&str> = transcript.rows().map(|row| row.last.as_str()).collect();
     assert!(
         shown.contains(&"Upper half 0x2000 → free_list[0]"),
         "{shown:?}"
     );
-    assert!(told.notes[0].contains("0x1000 XOR 0x1000"));
+    assert!(transcript.notes[0].contains("0x1000 XOR 0x1000"));
     // The whole is there again.
-    assert_eq!(table(&told).last().unwrap()[3], "0x1000");
+    assert_eq!(table(&transcript).last().unwrap()[3], "0x1000");
 }
 
 /// In an aligned pool the rule holds at each order: the document's pool of 16 pages.
 #[test]
 fn in_an_aligned_pool_the_rule_holds() {
-    let told = run(Kind::Buddy, "pool 0x10000 4\nalloc 0\nfree 0x10000\n").unwrap();
-    let Some(State::Buddy(state)) = told.steps.get(1).map(|step| &step.state) else {
+    let transcript = run(Kind::Buddy, "pool 0x10000 4\nalloc 0\nfree 0x10000\n").unwrap();
+    let Some(State::Buddy(state)) = transcript.steps.get(1).map(|step| &step.state) else {
         panic!("no state");
     };
     for (order, list) in state.free.iter().enumerate().take(4) {
@@ -106,13 +106,13 @@ fn in_an_aligned_pool_the_rule_holds() {
 
 #[test]
 fn fork_and_write_as_in_the_documents_table() {
-    let told = example(Kind::Cow);
+    let transcript = example(Kind::Cow);
     assert_eq!(
-        told.columns,
+        transcript.columns,
         ["Step", "Parent PTE", "Child PTE", "Phys page refcnt"]
     );
     assert_eq!(
-        table(&told),
+        table(&transcript),
         [
             ["Before fork", "W=1 → 0xA000", "", "1"],
             ["After fork()", "W=0 → 0xA000", "W=0 → 0xA000", "2"],
@@ -137,24 +137,26 @@ fn fork_and_write_as_in_the_documents_table() {
 /// “No future fault needed”, says the document's plan; its table has one, and so do the model and the kernel.
 #[test]
 fn the_last_owner_still_faults_once() {
-    let told = run(
+    let transcript = run(
         Kind::Cow,
         "fork\nwrite child 0xA000\nwrite parent 0xA000\nwrite parent 0xA000\n",
     )
     .unwrap();
-    let of_parent = told.rows().filter(|row| row.cells[0].starts_with("#PF"));
+    let of_parent = transcript
+        .rows()
+        .filter(|row| row.cells[0].starts_with("#PF"));
     assert_eq!(of_parent.count(), 1);
-    assert!(told.notes[0].contains("no future fault needed"));
+    assert!(transcript.notes[0].contains("no future fault needed"));
 }
 
 #[test]
 fn objects_are_taken_and_freed_as_in_the_documents_table() {
-    let told = example(Kind::Slub);
+    let transcript = example(Kind::Slub);
     assert_eq!(
-        told.columns,
+        transcript.columns,
         ["Event", "CPU freelist", "Node partial list", "Action"]
     );
-    let rows = table(&told);
+    let rows = table(&transcript);
     assert_eq!(
         rows[0],
         [
@@ -203,8 +205,8 @@ fn objects_are_taken_and_freed_as_in_the_documents_table() {
 /// Freed one allocation earlier, the document's last row is right.
 #[test]
 fn the_documents_free_is_fast_while_the_slab_is_the_cpus() {
-    let told = run(Kind::Slub, "alloc 64\nfree obj[10]\nalloc\n").unwrap();
-    let rows = table(&told);
+    let transcript = run(Kind::Slub, "alloc 64\nfree obj[10]\nalloc\n").unwrap();
+    let rows = table(&transcript);
     assert_eq!(
         rows[3],
         [
@@ -221,16 +223,16 @@ fn the_documents_free_is_fast_while_the_slab_is_the_cpus() {
 /// The text's sk_buff has about 232 bytes; its table has 64 of them in a page of 4096.
 #[test]
 fn sixty_four_of_the_documents_objects_do_not_fit_in_a_page() {
-    let told = run(Kind::Slub, "cache 232 sk_buff\nalloc\n").unwrap();
-    assert!(table(&told)[1][3].contains("init 17 objects"));
+    let transcript = run(Kind::Slub, "cache 232 sk_buff\nalloc\n").unwrap();
+    assert!(table(&transcript)[1][3].contains("init 17 objects"));
     assert_eq!(4096 / 232, 17);
 }
 
 /// Nine bits for each level, twelve for the byte: what the document's fourth program computes.
 #[test]
 fn indices_of_an_address() {
-    let told = run(Kind::Walk, "walk 0x00007F8A12345678\n").unwrap();
-    let shown: Vec<[&str; 3]> = table(&told)[1..]
+    let transcript = run(Kind::Walk, "walk 0x00007F8A12345678\n").unwrap();
+    let shown: Vec<[&str; 3]> = table(&transcript)[1..]
         .iter()
         .map(|row| [row[0], row[1], row[2]])
         .collect();
@@ -257,8 +259,8 @@ fn a_huge_page_ends_the_walk() {
         ("1G", 2, 1 << 30),
     ] {
         let script = format!("map 0x7F0000000000 0x40000000 {size}\nwalk 0x7F0000000123\n");
-        let told = run(Kind::Walk, &script).unwrap();
-        let Some(State::Walk(state)) = told.steps.last().map(|step| &step.state) else {
+        let transcript = run(Kind::Walk, &script).unwrap();
+        let Some(State::Walk(state)) = transcript.steps.last().map(|step| &step.state) else {
             panic!("no walk");
         };
         let walk = state.walk.as_ref().unwrap();
@@ -272,9 +274,9 @@ fn a_huge_page_ends_the_walk() {
 /// Q3 is one mark off: kswapd is woken below low, and who allocates must reclaim below min.
 #[test]
 fn the_documents_marks_are_one_off() {
-    let told = example(Kind::Watermark);
+    let transcript = example(Kind::Watermark);
     let says = |documented: &str| {
-        let rows = told
+        let rows = transcript
             .rows()
             .filter(|row| row.cells.get(2).is_some_and(|cell| cell == documented));
         rows.map(|row| row.last.as_str()).collect::<Vec<_>>()
@@ -296,12 +298,12 @@ fn the_documents_marks_are_one_off() {
 /// “A sequential scan that touches each page once never promotes any page.”
 #[test]
 fn a_scan_does_not_evict_the_hot_set() {
-    let told = run(
+    let transcript = run(
         Kind::Lru,
         "frames 6\nread A\nread B\nread A\nread B\nscan 1..100\n",
     )
     .unwrap();
-    let Some(State::Lru(state)) = told.steps.last().map(|step| &step.state) else {
+    let Some(State::Lru(state)) = transcript.steps.last().map(|step| &step.state) else {
         panic!("no lists");
     };
     let hot: Vec<&str> = state.active.iter().map(|page| page.name.as_str()).collect();
@@ -312,12 +314,12 @@ fn a_scan_does_not_evict_the_hot_set() {
 /// But it does where the hot set is more than half: the document does not say.
 #[test]
 fn a_scan_evicts_a_hot_set_that_is_too_large() {
-    let told = run(
+    let transcript = run(
         Kind::Lru,
         "frames 4\nread A\nread B\nread C\nread A\nread B\nread C\nscan 1..100\n",
     )
     .unwrap();
-    let Some(State::Lru(state)) = told.steps.last().map(|step| &step.state) else {
+    let Some(State::Lru(state)) = transcript.steps.last().map(|step| &step.state) else {
         panic!("no lists");
     };
     assert!(state.active.len() < 3, "{state:?}");
@@ -326,8 +328,8 @@ fn a_scan_evicts_a_hot_set_that_is_too_large() {
 /// “Without an IOMMU, bus address == PA”; with one, a device reaches only what is mapped for it.
 #[test]
 fn an_iommu_translates_and_stops() {
-    let told = example(Kind::Dma);
-    let rows = table(&told);
+    let transcript = example(Kind::Dma);
+    let rows = table(&transcript);
     assert_eq!(rows[0][2..4], ["0x12345678", "0x12345678"]);
     assert_eq!(
         rows[2][4],

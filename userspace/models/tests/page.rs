@@ -2,7 +2,7 @@
 
 //! docs/models.md is what the models tell today. With MAPWRIGHT_WRITE=1 it is written.
 
-use mapwright_models::{run, Kind, Told};
+use mapwright_models::{run, Kind, Transcript};
 use std::{env, fmt::Write as _, fs};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/models.md");
@@ -16,7 +16,7 @@ model knows, `--json` prints JSON, `--svg FILE` draws, in light and dark. The ex
 has one; where its table contradicts itself or the kernel, the notes below say so.
 
 `--check` does the same steps on the running kernel, side by side, and says where the two part. It needs root and
-the modules: in the emulated machine,
+the modules: in a VM,
 `scripts/vm run --boot tiny -- mapwright model buddy --check`.
 
 This page is written by `MAPWRIGHT_WRITE=1 cargo test -p mapwright-models --test page`.
@@ -60,11 +60,11 @@ fn check(kind: Kind) -> &'static str {
     }
 }
 
-fn table(told: &Told) -> String {
+fn table(transcript: &Transcript) -> String {
     let line = |cells: &[&str]| format!("| {} |\n", cells.join(" | "));
-    let columns: Vec<&str> = told.columns.iter().map(String::as_str).collect();
+    let columns: Vec<&str> = transcript.columns.iter().map(String::as_str).collect();
     let rule: Vec<&str> = columns.iter().map(|_| "---").collect();
-    let rows = told.rows().map(|row| line(&told.cells(row)));
+    let rows = transcript.rows().map(|row| line(&transcript.cells(row)));
     [line(&columns), line(&rule)]
         .into_iter()
         .chain(rows)
@@ -74,14 +74,14 @@ fn table(told: &Told) -> String {
 fn page() -> String {
     let mut page = HEAD.to_owned();
     for kind in Kind::ALL {
-        let told = run(kind, kind.example()).unwrap();
+        let transcript = run(kind, kind.example()).unwrap();
         let _ = write!(
             page,
             "\n## {}: `mapwright model {}`\n\n```\n{}```\n\n{}\n",
             kind.title(),
             kind.name(),
             kind.example(),
-            table(&told)
+            table(&transcript)
         );
         for note in kind.notes() {
             let _ = writeln!(page, "- {note}");

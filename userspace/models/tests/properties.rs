@@ -18,17 +18,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Each page of the pool is in exactly one block, and blocks are aligned to their size.
 fn no_page_twice_and_none_lost(buddies: &Buddies) {
-    let mut seen = BTreeSet::new();
+    let mut pages = BTreeSet::new();
     let free = buddies.free().iter().enumerate();
     let free = free.flat_map(|(order, list)| list.iter().map(move |block| (*block, order)));
     let used = buddies.used().iter().map(|(block, order)| (*block, *order));
     for (block, order) in free.chain(used) {
         assert_eq!(block % (1 << order), 0, "block {block} of order {order}");
         for page in block..block + (1 << order) {
-            assert!(seen.insert(page), "page {page} is in two blocks");
+            assert!(pages.insert(page), "page {page} is in two blocks");
         }
     }
-    assert_eq!(seen.len(), 1 << buddies.order());
+    assert_eq!(pages.len(), 1 << buddies.order());
 }
 
 /// No two free blocks are each other's buddies: they would have merged.
@@ -266,7 +266,7 @@ proptest! {
         });
         let script: String = lines.collect();
         match run(kind, &script) {
-            Ok(told) => prop_assert!(picture(&told).ends_with("</svg>\n")),
+            Ok(transcript) => prop_assert!(picture(&transcript).ends_with("</svg>\n")),
             Err(wrong) => prop_assert!(wrong.line >= 1 && wrong.line <= script.lines().count()),
         }
     }

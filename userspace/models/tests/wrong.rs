@@ -70,7 +70,7 @@ fn each_wrong_script_is_told_its_line() {
 #[test]
 fn an_empty_script_is_what_there_is_at_first() {
     for kind in Kind::ALL {
-        let told = run(kind, "# nothing\n").unwrap();
-        assert_eq!(told.steps.len(), 1, "{}", kind.name());
+        let transcript = run(kind, "# nothing\n").unwrap();
+        assert_eq!(transcript.steps.len(), 1, "{}", kind.name());
     }
 }

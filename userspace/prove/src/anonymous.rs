@@ -62,7 +62,7 @@ impl Anonymous {
         self.addr().next_multiple_of(block_bytes()) - self.addr()
     }
 
-    /// Its length in bytes.
+    /// The memory's length in bytes.
     pub fn len(&self) -> usize {
         self.bytes
     }
@@ -71,15 +71,15 @@ impl Anonymous {
     pub fn advise(&self, advice: MmapAdvise) -> Result<()> {
         // SAFETY: The mapping is this type's own. Nobody has a reference to its memory, and what
         // `touch` stores is never read.
-        let told = unsafe { madvise(self.addr, self.bytes, advice) };
+        let result = unsafe { madvise(self.addr, self.bytes, advice) };
         // A kernel that has no huge pages takes no advice on them.
         let of_huge_pages = matches!(
             advice,
             MmapAdvise::MADV_HUGEPAGE | MmapAdvise::MADV_NOHUGEPAGE
         );
-        match told {
+        match result {
             Err(Errno::EINVAL) if of_huge_pages && !Path::new(HUGE_PAGES).exists() => Ok(()),
-            told => told.with_context(|| format!("{advice:?}")),
+            result => result.with_context(|| format!("{advice:?}")),
         }
     }
 

@@ -76,7 +76,7 @@ impl Cgroup {
         match fs::write(self.dir.join("memory.swap.max"), "0") {
             // A kernel without swap.
             Err(err) if err.kind() == ErrorKind::NotFound => Ok(()),
-            told => told.context("writing memory.swap.max"),
+            result => result.context("writing memory.swap.max"),
         }
     }
 
@@ -89,7 +89,7 @@ impl Cgroup {
             Err(err) if err.kind() == ErrorKind::NotFound => not_testable(
                 "this kernel reclaims nothing of a cgroup when asked to (memory.reclaim)",
             ),
-            told => told.context("writing memory.reclaim"),
+            result => result.context("writing memory.reclaim"),
         }
     }
 
@@ -125,8 +125,8 @@ impl Drop for Cgroup {
 /// Where cgroup2 is mounted.
 fn hierarchy() -> Result<Option<PathBuf>> {
     let mounts = procfs::mounts().context("reading /proc/mounts")?;
-    let found = mounts
+    let mount = mounts
         .into_iter()
         .find(|mount| mount.fs_vfstype == "cgroup2");
-    Ok(found.map(|mount| PathBuf::from(mount.fs_file)))
+    Ok(mount.map(|mount| PathBuf::from(mount.fs_file)))
 }

@@ -18,7 +18,7 @@ pub struct Claim {
     pub says: &'static str,
     /// What the experiment cannot be done without. Root is always needed.
     pub needs: &'static [Need],
-    /// The machines that `make prove` does it in, one after the other.
+    /// The VMs that `make prove` does it in, one after the other.
     pub vms: &'static [Vm],
     /// The experiment.
     pub prove: fn(&Lab) -> Result<Finding>,
@@ -40,11 +40,11 @@ impl Claim {
     }
 }
 
-/// A machine that the test harness can boot. What each is made of is in the test harness's table.
+/// A VM that the test harness can boot. What each is made of is in the test harness's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Vm {
-    /// As for all else: two processors, 1 GiB, four levels of page tables, a kernel at random addresses.
+    /// The VM that everything else runs in: two processors, 1 GiB, four levels of page tables, a kernel at random addresses.
     Normal,
     /// One processor, and the kernel is where it was linked to be.
     Nokaslr,
@@ -120,7 +120,7 @@ impl Vm {
         Self::Arm64Gpio,
     ];
 
-    /// Its name on the command line and in reports.
+    /// The VM's name on the command line and in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Normal => "normal",

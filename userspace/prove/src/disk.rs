@@ -23,7 +23,7 @@ const DRIVER: &str = "/sys/kernel/config/nullb";
 const DIR: &str = "/sys/kernel/config/nullb/mapwright-disk";
 /// What the kernel tells of it.
 const QUEUE: &str = "/sys/block/mapwright-disk";
-/// Its node, while there is one.
+/// The disk's device node, while there is one.
 pub const NODE: &str = "/dev/mapwright-disk";
 
 /// What the kernel has counted of it: Documentation/block/stat.rst.
@@ -78,11 +78,11 @@ impl Disk {
     fn with(attributes: &[(&str, &str)]) -> Result<Self> {
         load_driver()?;
         fs::create_dir(DIR).context("a disk of null_blk cannot be made")?;
-        let made = switch_on(attributes);
-        if made.is_err() {
+        let result = switch_on(attributes);
+        if result.is_err() {
             remove();
         }
-        made.map(|file| Self { file })
+        result.map(|file| Self { file })
     }
 }
 

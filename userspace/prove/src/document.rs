@@ -7,7 +7,7 @@ use std::fmt;
 /// A document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Document {
-    /// From power-on to page faults, for an interview.
+    /// The walkthrough for an interview, from power-on to page faults.
     Walkthrough,
     /// A course's part on memory, with seven small programs.
     Memory,

@@ -5,8 +5,7 @@
 use crate::{Need, Table};
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
-    dma_devices, page_size, Backing, DmaInfo, MapCall, Method, Region, Session, Transfer,
-    TransferSide as Side,
+    dma_devices, page_size, Backing, DmaInfo, Endpoint, MapCall, Method, Region, Session, Transfer,
 };
 
 /// What an experiment with the device needs.
@@ -63,8 +62,8 @@ impl Engine {
     /// Has the device copy `bytes` bytes from the start of one region to that of another.
     pub fn copy(&self, from: &Region, to: &Region, bytes: u64, map_call: MapCall) -> Result<()> {
         let transfer = Transfer {
-            source: Side::Region(*from, 0),
-            target: Side::Region(*to, 0),
+            source: Endpoint::Region(*from, 0),
+            target: Endpoint::Region(*to, 0),
             bytes,
             map_call,
         };
@@ -74,9 +73,9 @@ impl Engine {
 
     /// The first `bytes` bytes of a region, as the kernel sees them.
     pub fn contents(&self, region: &Region, bytes: usize) -> Result<Vec<u8>> {
-        let mut seen = vec![0; bytes];
-        self.session.read_at(region, 0, &mut seen)?;
-        Ok(seen)
+        let mut contents = vec![0; bytes];
+        self.session.read_at(region, 0, &mut contents)?;
+        Ok(contents)
     }
 
     /// The physical address of a page of a region, and its bus address if it has one all its life.
@@ -112,10 +111,10 @@ pub fn hex(address: u64) -> String {
 }
 
 /// Fails if the device did not copy what it was to.
-pub fn ensure_same(want: &[u8], found: &[u8], what: &str) -> Result<()> {
-    let differs = want.iter().zip(found).position(|(a, b)| a != b);
+pub fn ensure_same(want: &[u8], got: &[u8], what: &str) -> Result<()> {
+    let differs = want.iter().zip(got).position(|(a, b)| a != b);
     ensure!(
-        differs.is_none() && want.len() == found.len(),
+        differs.is_none() && want.len() == got.len(),
         "{what}: byte {differs:?} is wrong"
     );
     Ok(())

@@ -45,7 +45,7 @@ pub struct Outcome {
     /// The signal that ended it; none if the access was done.
     pub killed: Option<Signal>,
     /// What its handler was told: `si_code` and `si_addr`.
-    pub told: Option<(i32, usize)>,
+    pub siginfo: Option<(i32, usize)>,
     /// Whether it went on after the access.
     pub went_on: bool,
 }
@@ -71,8 +71,8 @@ pub fn provoke(access: Access, address: usize, answer: Answer) -> Result<Outcome
         }
     };
     drop(theirs);
-    let mut told = Vec::new();
-    File::from(ours).read_to_end(&mut told)?;
+    let mut message = Vec::new();
+    File::from(ours).read_to_end(&mut message)?;
     let (killed, status) = match waitpid(child, None)? {
         WaitStatus::Exited(_, status @ (WENT_ON | REPORTED)) => (None, Some(status)),
         WaitStatus::Signaled(_, signal, _) => (Some(signal), None),
@@ -80,7 +80,7 @@ pub fn provoke(access: Access, address: usize, answer: Answer) -> Result<Outcome
     };
     Ok(Outcome {
         killed,
-        told: parse(&told)?,
+        siginfo: parse(&message)?,
         went_on: status == Some(WENT_ON),
     })
 }
@@ -129,12 +129,12 @@ fn prepare(answer: Answer, pipe: RawFd) -> Result<()> {
 extern "C" fn tell(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // SAFETY: With `SA_SIGINFO` the kernel gives one, and a fault's has an address.
     let (code, address) = unsafe { ((*info).si_code, (*info).si_addr() as usize) };
-    let mut told = [0; 16];
-    told[..8].copy_from_slice(&i64::from(code).to_ne_bytes());
-    told[8..].copy_from_slice(&(address as u64).to_ne_bytes());
+    let mut message = [0; 16];
+    message[..8].copy_from_slice(&i64::from(code).to_ne_bytes());
+    message[8..].copy_from_slice(&(address as u64).to_ne_bytes());
     let pipe = PIPE.load(Ordering::Relaxed);
     // SAFETY: The bytes live during the call.
-    unsafe { libc::write(pipe, told.as_ptr().cast(), told.len()) };
+    unsafe { libc::write(pipe, message.as_ptr().cast(), message.len()) };
     let bytes = MENDED.load(Ordering::Relaxed);
     if bytes == 0 {
         // SAFETY: A handler may end its process so.
@@ -149,11 +149,11 @@ extern "C" fn tell(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_v
     }
 }
 
-fn parse(told: &[u8]) -> Result<Option<(i32, usize)>> {
-    let Some((code, address)) = told.first_chunk::<8>().zip(told.last_chunk::<8>()) else {
+fn parse(message: &[u8]) -> Result<Option<(i32, usize)>> {
+    let Some((code, address)) = message.first_chunk::<8>().zip(message.last_chunk::<8>()) else {
         return Ok(None);
     };
-    if told.len() != 16 {
+    if message.len() != 16 {
         bail!("a handler was called more than once");
     }
     let code = i32::try_from(i64::from_ne_bytes(*code)).context("si_code")?;

@@ -34,7 +34,7 @@ pub struct Statement {
     /// What the kernel says of it.
     pub verdict: Verdict,
     /// What was seen.
-    pub seen: String,
+    pub observed: String,
     /// The documents that say it, and where; empty until the claim's are filled in.
     pub source: String,
 }
@@ -46,7 +46,7 @@ pub struct Table {
     pub title: String,
     /// Names of the columns.
     pub columns: Vec<String>,
-    /// As many cells as there are columns.
+    /// The rows. Each has as many cells as there are columns.
     pub rows: Vec<Vec<String>>,
 }
 
@@ -65,12 +65,12 @@ impl Finding {
         mut self,
         says: impl Into<String>,
         verdict: Verdict,
-        seen: impl Into<String>,
+        observed: impl Into<String>,
     ) -> Self {
         self.statements.push(Statement {
             says: says.into(),
             verdict,
-            seen: seen.into(),
+            observed: observed.into(),
             source: String::new(),
         });
         self
@@ -157,7 +157,7 @@ impl Table {
     }
 }
 
-/// So many of what `one` names: `1 run`, `2 runs`.
+/// A count with its noun: `1 run`, `2 runs`.
 pub(crate) fn plural(count: impl fmt::Display, one: &str) -> String {
     let count = count.to_string();
     match count.as_str() {

@@ -29,7 +29,7 @@ pub struct Frame {
 }
 
 impl Fragments {
-    /// Of `bytes` bytes, perhaps with a page pinned in each physical block of the size of a huge page.
+    /// Memory of `bytes` bytes, perhaps with a page pinned in each physical block of the size of a huge page.
     pub fn new(bytes: usize, pin: bool) -> Result<Self> {
         let memory = Anonymous::small(bytes)?;
         memory.populate(0..bytes)?;

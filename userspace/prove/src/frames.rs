@@ -13,12 +13,12 @@ use mapwright::{
 pub struct Frames(Vec<(u64, Option<u64>)>);
 
 impl Frames {
-    /// Those of all pages of a region and its mapping.
+    /// The frames of all pages of a region, and of its mapping.
     pub fn of(session: &Session, region: &Region, mapping: &Mapping) -> Result<Self> {
         let inspector = Inspector::open()?;
         let page = mapwright::page_size();
-        let told = session.pages(region, 0, region.bytes / page)?;
-        let both = told
+        let pfns = session.pages(region, 0, region.bytes / page)?;
+        let both = pfns
             .iter()
             .zip(0..)
             .map(|(info, at)| -> Result<(u64, Option<u64>)> {
@@ -38,7 +38,7 @@ impl Frames {
         let same = self
             .0
             .iter()
-            .filter(|(kernel, found)| *found == Some(*kernel));
+            .filter(|(kernel, mapped)| *mapped == Some(*kernel));
         same.count()
     }
 
@@ -58,11 +58,11 @@ impl Frames {
                 "frame in the program's page table",
             ],
         );
-        for (at, (kernel, found)) in self.0.iter().take(8).enumerate() {
+        for (at, (kernel, mapped)) in self.0.iter().take(8).enumerate() {
             table.row([
                 at.to_string(),
                 format!("{kernel:#x}"),
-                found.map_or("none".to_owned(), |found| format!("{found:#x}")),
+                mapped.map_or("none".to_owned(), |mapped| format!("{mapped:#x}")),
             ]);
         }
         self.0.first().context("a region without pages")?;

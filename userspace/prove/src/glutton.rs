@@ -56,7 +56,7 @@ impl Glutton {
         })
     }
 
-    /// Its number.
+    /// The number of the process.
     pub fn pid(&self) -> u32 {
         self.pid.as_raw().unsigned_abs()
     }

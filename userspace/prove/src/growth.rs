@@ -34,7 +34,7 @@ pub enum Ended {
 
 impl Ended {
     /// What a shell's user would read.
-    pub fn told(self) -> &'static str {
+    pub fn describe(self) -> &'static str {
         match self {
             Self::Fault { code: 1, .. } => "SIGSEGV, SEGV_MAPERR",
             Self::Fault { code: 2, .. } => "SIGSEGV, SEGV_ACCERR",
@@ -193,7 +193,7 @@ mod tests {
             code: 1,
         };
         assert_eq!(parse(&bytes([0, 0x1000, 1])).unwrap(), fault);
-        assert!(fault.is_fault() && fault.told().contains("SEGV_MAPERR"));
+        assert!(fault.is_fault() && fault.describe().contains("SEGV_MAPERR"));
         assert_eq!(parse(&bytes([1, 5, 0])).unwrap(), Ended::Refused { at: 5 });
         assert_eq!(parse(&bytes([2, 0, 0])).unwrap(), Ended::Endless);
         assert!(parse(&bytes([3, 0, 0])).is_err() && parse(&[]).is_err());

@@ -16,7 +16,7 @@ pub struct Pool {
 impl Pool {
     const FILE: &'static str = "/proc/sys/vm/nr_hugepages";
 
-    /// With so many pages more, if the kernel has the pool and the memory.
+    /// The pool with `pages` pages more, if the kernel has a pool, and memory for it.
     pub fn of(pages: u64) -> Result<Self> {
         let before = fs::read_to_string(Self::FILE).unwrap_or_default();
         let had: u64 = before.trim().parse().unwrap_or(0);

@@ -77,11 +77,11 @@ impl Lab {
             .needs
             .iter()
             .find_map(|need| need.lacking(&self.machine));
-        let found = match lacking {
+        let result = match lacking {
             Some(reason) => Err(NotTestable(reason).into()),
             None => (claim.prove)(self),
         };
-        let finding = found.or_else(|err| match err.downcast::<NotTestable>() {
+        let finding = result.or_else(|err| match err.downcast::<NotTestable>() {
             Ok(NotTestable(reason)) => Ok(Finding::new(reason)),
             Err(err) => Err(err),
         })?;

@@ -12,8 +12,8 @@ pub fn is_on() -> Result<bool> {
     if !Path::new(FILE).exists() {
         return Ok(false);
     }
-    let told = fs::read_to_string(FILE).context(FILE)?;
-    let bits = u32::from_str_radix(told.trim().trim_start_matches("0x"), 16);
+    let text = fs::read_to_string(FILE).context(FILE)?;
+    let bits = u32::from_str_radix(text.trim().trim_start_matches("0x"), 16);
     // The lowest is the design itself, the others are parts of it.
     Ok(bits.with_context(|| format!("{FILE} has no number"))? & 1 != 0)
 }

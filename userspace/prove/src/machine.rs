@@ -11,7 +11,7 @@ use std::{fs, thread};
 pub struct Machine {
     /// The kernel's release.
     pub release: String,
-    /// As `uname -m` calls it.
+    /// The architecture, as `uname -m` calls it.
     pub arch: String,
     /// Processors that this program may use.
     pub cpus: usize,

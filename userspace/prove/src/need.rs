@@ -10,9 +10,9 @@ use std::path::Path;
 pub enum Need {
     /// A module of the project: `mapwright_alloc`.
     Module(&'static str),
-    /// So many processors.
+    /// At least so many processors.
     Cpus(usize),
-    /// So many NUMA nodes.
+    /// At least so many NUMA nodes.
     Nodes(usize),
     /// One of these architectures, as `uname -m` calls them.
     Arch(&'static [&'static str]),
@@ -20,7 +20,7 @@ pub enum Need {
     BootParameter(&'static str),
     /// A file of the kernel's, and what makes it be there.
     File(&'static str, &'static str),
-    /// Patience: it fills memory, or waits for the kernel's own threads, for so many seconds in an emulated machine.
+    /// Patience: it fills memory, or waits for the kernel's own threads, for so many seconds in an emulated VM.
     Seconds(u32),
 }
 

@@ -97,8 +97,8 @@ impl View {
         let mut bytes = vec![0u8; self.pages];
         let length = self.pages * page_bytes();
         // SAFETY: There is a byte for each page.
-        let told = unsafe { libc::mincore(self.addr.as_ptr(), length, bytes.as_mut_ptr()) };
-        Errno::result(told).context("mincore")?;
+        let result = unsafe { libc::mincore(self.addr.as_ptr(), length, bytes.as_mut_ptr()) };
+        Errno::result(result).context("mincore")?;
         Ok(bytes.iter().map(|byte| byte & 1 == 1).collect())
     }
 

@@ -32,7 +32,7 @@ use std::{
 
 /// Memory that the kernel may take back at any time, so that reclaim has something to find.
 const RECLAIMABLE: usize = 96 << 20;
-/// As long as so much more than the watermarks is free, memory is used up in large pieces.
+/// Memory is used up in large pieces while more than this is free above the watermarks.
 const COARSE: u64 = 16 << 20;
 /// What each try may use up: the rest is used up once for all.
 const OF_A_TRY: u64 = RECLAIMABLE as u64 + 2 * COARSE;
@@ -44,7 +44,7 @@ const MOST: usize = RECLAIMABLE;
 const TRIES: usize = 4;
 
 /// What was seen: the zones at the begin of each step, and the first step in which something happened.
-pub struct Seen {
+pub struct History {
     /// Zones before each step; the last entry is after the last.
     pub steps: Vec<Vec<Zone>>,
     /// The first step in which kswapd was woken.
@@ -103,13 +103,13 @@ pub fn expect_plain_zones(zones: &[Zone]) -> Result<()> {
 
 /// Uses up memory until this thread has to reclaim some, and then does `then`. kswapd is woken, but hardly
 /// gets to run, so that it does not undo what is measured.
-pub fn apply<T>(then: impl Fn(&mut Squeeze<'_>) -> Result<T>) -> Result<(Seen, T)> {
+pub fn apply<T>(then: impl Fn(&mut Squeeze<'_>) -> Result<T>) -> Result<(History, T)> {
     expect_plain_zones(&zoneinfo::read()?)?;
     let _short = ShortLists::new()?;
     let _most = Filler::leave(OF_A_TRY)?;
     for _ in 0..TRIES {
-        if let (seen, Some(done)) = attempt(&then)? {
-            return Ok((seen, done));
+        if let (history, Some(done)) = attempt(&then)? {
+            return Ok((history, done));
         }
     }
     not_testable(format!(
@@ -118,7 +118,7 @@ pub fn apply<T>(then: impl Fn(&mut Squeeze<'_>) -> Result<T>) -> Result<(Seen, T
 }
 
 /// The same, but `then` is only done if this thread woke kswapd and had to reclaim.
-fn attempt<T>(then: impl Fn(&mut Squeeze<'_>) -> Result<T>) -> Result<(Seen, Option<T>)> {
+fn attempt<T>(then: impl Fn(&mut Squeeze<'_>) -> Result<T>) -> Result<(History, Option<T>)> {
     let reclaimable = Anonymous::new(RECLAIMABLE)?;
     reclaimable.advise(MmapAdvise::MADV_NOHUGEPAGE)?;
     reclaimable.populate(0..RECLAIMABLE)?;
@@ -147,22 +147,22 @@ fn attempt<T>(then: impl Fn(&mut Squeeze<'_>) -> Result<T>) -> Result<(Seen, Opt
         }
         Ok(steps)
     })?;
-    let seen = Seen {
+    let history = History {
         woken: first(&events, WAKE)?,
         reclaimed: first(&events, RECLAIM)?,
         steps,
     };
-    let next = (seen.steps.len() - 1) * STEP_PAGES * page;
+    let next = (history.steps.len() - 1) * STEP_PAGES * page;
     let mut squeeze = Squeeze {
         memory: &memory,
         next,
         end: memory.len().min(next + RECLAIMABLE / 2),
     };
-    let done = match (seen.woken, seen.reclaimed) {
+    let done = match (history.woken, history.reclaimed) {
         (Some(_), Some(_)) => Some(then(&mut squeeze)?),
         _ => None,
     };
-    Ok((seen, done))
+    Ok((history, done))
 }
 
 /// Waits until kswapd sleeps: the larger pieces may have woken it.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// What was found on one machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// The test harness's name for the machine; empty where the test harness did not boot it.
+    /// The test harness's name for the VM; empty where the test harness did not boot one.
     pub vm: String,
     /// When the test harness booted it; empty where it did not.
     pub date: String,

@@ -96,7 +96,7 @@ impl Other {
         Ok(other_process)
     }
 
-    /// Its number.
+    /// The number of the process.
     pub fn pid(&self) -> u32 {
         self.pid.as_raw().unsigned_abs()
     }

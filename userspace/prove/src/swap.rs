@@ -33,7 +33,7 @@ pub struct Swap {
 }
 
 impl Swap {
-    /// So many bytes on a zram device.
+    /// Swap of `bytes` bytes on a zram device.
     pub fn zram(bytes: u64) -> Result<Self> {
         let zram = Zram::new(bytes)?;
         let path = zram.node()?;
@@ -49,8 +49,8 @@ impl Swap {
         write_header(&path)?;
         let name = CString::new(path.as_os_str().as_bytes())?;
         // SAFETY: The name lives during the call.
-        let told = unsafe { libc::swapon(name.as_ptr(), FIRST) };
-        Errno::result(told).with_context(|| format!("swapon {}", path.display()))?;
+        let result = unsafe { libc::swapon(name.as_ptr(), FIRST) };
+        Errno::result(result).with_context(|| format!("swapon {}", path.display()))?;
         Ok(Self { path, _zram: zram })
     }
 
@@ -79,11 +79,11 @@ pub struct SwapFile {
 }
 
 impl SwapFile {
-    /// So many bytes, less than the disk has; none where nobody makes file systems.
+    /// Swap of `bytes` bytes in a file, less than the disk has; none where nobody makes file systems.
     pub fn new(bytes: usize) -> Result<Option<Self>> {
         let disk = Disk::new()?;
-        let made = Command::new("mke2fs").args(["-F", NODE]).output();
-        if !made.is_ok_and(|told| told.status.success()) {
+        let output = Command::new("mke2fs").args(["-F", NODE]).output();
+        if !output.is_ok_and(|output| output.status.success()) {
             return Ok(None);
         }
         // Where it is built in, there is nothing to load.

@@ -9,11 +9,11 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// It could not be found out on this machine.
+    /// The statement could not be judged on this machine.
     NotTestableHere,
-    /// It is so.
+    /// The statement is true.
     Confirmed,
-    /// It depends on the architecture or the kernel's configuration.
+    /// Whether the statement is true depends on the architecture or the kernel's configuration.
     Config,
     /// Some of it is so, and some is not, or no more.
     Partly,

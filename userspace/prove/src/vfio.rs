@@ -75,11 +75,8 @@ struct UnmapDma {
 /// The name of the first PCI device of this maker and kind.
 pub fn find(vendor: u16, device: u16) -> Result<Option<String>> {
     let number = |name: &str, file: &str| -> Result<u16> {
-        let told = text(format!("{DEVICES}/{name}/{file}"))?;
-        Ok(u16::from_str_radix(
-            told.trim().trim_start_matches("0x"),
-            16,
-        )?)
+        let id = text(format!("{DEVICES}/{name}/{file}"))?;
+        Ok(u16::from_str_radix(id.trim().trim_start_matches("0x"), 16)?)
     };
     for entry in fs::read_dir(DEVICES).context(DEVICES)? {
         let name = entry?.file_name().to_string_lossy().into_owned();

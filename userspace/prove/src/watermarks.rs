@@ -3,7 +3,7 @@
 //! The watermarks of the running kernel's zones, and what the model of them says.
 
 use crate::{
-    pressure::Seen,
+    pressure::History,
     read::{self, zoneinfo::Zone},
 };
 use anyhow::{Context as _, Result};
@@ -65,9 +65,9 @@ fn model_of(zone: &Zone) -> marks::Zone {
 
 /// How many pages could be taken before step `step`, until no zone has more than the watermark `mark` free:
 /// those of the zone with most room. 0 or less: an allocation cannot pass.
-pub fn margin(seen: &Seen, step: usize, mark: &str) -> i64 {
+pub fn margin(history: &History, step: usize, mark: &str) -> i64 {
     let room = |zone: &Zone| model_of(zone).room(zone.counter(mark));
-    seen.steps[step].iter().map(room).max().unwrap_or(0)
+    history.steps[step].iter().map(room).max().unwrap_or(0)
 }
 
 /// Pages of a zone that are kept from an allocation which may use any zone.

@@ -231,10 +231,10 @@ fn taking_over_is_as_the_kernel_begins(context: &Context) -> Result<()> {
 fn the_claim_has_our_name(_: &Context) -> Result<()> {
     drop(board("bank")?);
     let iomem = fs::read_to_string("/proc/iomem")?;
-    let claim = iomem.lines().find(|l| l.contains("4804c000-4804cfff"));
+    let resource = iomem.lines().find(|l| l.contains("4804c000-4804cfff"));
     ensure!(
-        claim.is_some_and(|l| l.ends_with(": mapwright_gpio")),
-        "/proc/iomem says {claim:?}"
+        resource.is_some_and(|l| l.ends_with(": mapwright_gpio")),
+        "/proc/iomem says {resource:?}"
     );
     Ok(())
 }
@@ -308,13 +308,13 @@ fn an_access_without_clock_aborts(context: &Context) -> Result<()> {
     thread::sleep(Duration::from_millis(200));
     let from = records(&mut model, 2)?.len();
     let signal = child::killed_by(|| word_at(GPIO2).map(drop))?;
-    let seen = records(&mut model, 2)?;
+    let accesses = records(&mut model, 2)?;
     ensure!(
         signal == Some(Signal::SIGBUS),
         "the program that loaded it was ended by {signal:?}"
     );
     // Rust's handler of SIGBUS looks whether the stack was full, and lets the load be tried again.
-    let loads = &seen[from..];
+    let loads = &accesses[from..];
     ensure!(
         !loads.is_empty() && loads.iter().all(|load| load.aborted && load.offset == 0),
         "the model saw {loads:?}"

@@ -57,7 +57,7 @@ fn counts(model: &mut Client) -> Result<Vec<usize>> {
 fn each_is_a_bank_of_its_own(context: &Context) -> Result<()> {
     let (mut model, banks) = banks()?;
     let line = line(LINE);
-    let mut seen = Vec::new();
+    let mut numbers = Vec::new();
     for (number, bank) in banks.iter().enumerate() {
         let before = counts(&mut model)?;
         bank.set_direction(line, true)?;
@@ -69,11 +69,11 @@ fn each_is_a_bank_of_its_own(context: &Context) -> Result<()> {
         let [of] = changed[..] else {
             bail!("mapwright-gpio{number} is the banks {changed:?}");
         };
-        seen.push(of);
+        numbers.push(of);
     }
-    context.note(format!("mapwright-gpio0 to 3 are the banks {seen:?}"));
-    seen.sort_unstable();
-    ensure!(seen == [0, 1, 2, 3], "not each is one: {seen:?}");
+    context.note(format!("mapwright-gpio0 to 3 are the banks {numbers:?}"));
+    numbers.sort_unstable();
+    ensure!(numbers == [0, 1, 2, 3], "not each is one: {numbers:?}");
     Ok(())
 }
 

@@ -35,8 +35,8 @@ fn witness(line: u32) -> Result<String> {
         .find(|chip| chip.contains("4804c000.gpio"))
         .context("GPIO1 is not in debugfs")?;
     let line = format!(" gpio-{line} ");
-    let found = chip.lines().find(|text| text.starts_with(&line));
-    Ok(found.context("the line is in use by nobody")?.to_owned())
+    let row = chip.lines().find(|text| text.starts_with(&line));
+    Ok(row.context("the line is in use by nobody")?.to_owned())
 }
 
 fn the_kernel_witnesses_our_stores(context: &Context) -> Result<()> {

@@ -126,7 +126,7 @@ struct Line {
 
 /// All that was measured.
 #[derive(Debug, Serialize)]
-struct Found {
+struct Results {
     unit: Unit,
     kernel: String,
     /// Whether an IOMMU translates the device's addresses.
@@ -136,15 +136,16 @@ struct Found {
 
 pub fn run(args: &Args) -> Result<()> {
     let meter = Meter::new();
-    let path = dma_devices().into_iter().next().context(
-        "there is no device that does DMA: in an emulated machine, boot with --qemu '-device edu'",
-    )?;
+    let path = dma_devices()
+        .into_iter()
+        .next()
+        .context("there is no device that does DMA: in a VM, boot with --qemu '-device edu'")?;
     let ours = Session::open_at(&path)?;
     let reference = open_reference(args.modules.as_deref())?;
     // Without, it takes longer to repeat.
     let _ = undisturbed::go_first();
     let filter = args.filter.as_deref().unwrap_or("");
-    let found = Found {
+    let results = Results {
         unit: meter.unit,
         kernel: nix::sys::utsname::uname()
             .map(|name| name.release().to_string_lossy().into_owned())
@@ -152,14 +153,14 @@ pub fn run(args: &Args) -> Result<()> {
         translated: ours.dma_info().context("asking for the device")?.translated == 1,
         lines: lines(meter.unit, &ours, reference.as_ref(), filter)?,
     };
-    let json = serde_json::to_string_pretty(&found)?;
+    let json = serde_json::to_string_pretty(&results)?;
     if let Some(file) = &args.json_to {
         std::fs::write(file, format!("{json}\n"))
             .with_context(|| format!("writing {}", file.display()))?;
     }
     match args.json {
         true => println!("{json}"),
-        false => found.show(),
+        false => results.show(),
     }
     Ok(())
 }
@@ -261,7 +262,7 @@ fn once(session: &Session, mut request: uapi::Measure, region: u64) -> Result<Co
     })
 }
 
-impl Found {
+impl Results {
     fn show(&self) {
         let iommu = match self.translated {
             true => "behind an IOMMU",

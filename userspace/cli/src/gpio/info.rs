@@ -2,7 +2,7 @@
 
 //! `mapwright gpio info`: the bank, its lines and its registers.
 
-use crate::style::{line, paint, table, DIM, GOOD, HEADING};
+use crate::style::{paint, row, table, DIM, GOOD, HEADING};
 use anyhow::Result;
 use mapwright::gpio::{Bank, Line, LINES, MODE_BANK};
 use serde::Serialize;
@@ -44,7 +44,7 @@ pub fn show(bank: &Bank, number: u32, args: &Args) -> Result<()> {
         return Ok(());
     }
     let (major, minor) = ((info.revision >> 8) & 7, info.revision & 0x3f);
-    line(
+    row(
         "bank",
         format_args!("{LINES} lines, revision {major}.{minor}"),
     );
@@ -52,12 +52,12 @@ pub fn show(bank: &Bank, number: u32, args: &Args) -> Result<()> {
         MODE_BANK => "the bank is this driver's",
         _ => "another driver has directions, edges and clock",
     };
-    line("mode", mode);
-    line("outputs", described(info.outputs, info.levels));
-    line("inputs", described(!info.outputs, info.levels));
-    line("blinking", described(info.blinking, 0));
-    line("LEDs", described(info.leds, 0));
-    line("requested", described(info.requested, 0));
+    row("mode", mode);
+    row("outputs", described(info.outputs, info.levels));
+    row("inputs", described(!info.outputs, info.levels));
+    row("blinking", described(info.blinking, 0));
+    row("LEDs", described(info.leds, 0));
+    row("requested", described(info.requested, 0));
     registers(number);
     Ok(())
 }

@@ -8,7 +8,7 @@ mod svg;
 mod terminal;
 mod waveform;
 
-use crate::style::{line, paint, DIM, GOOD, STRONG};
+use crate::style::{paint, row, DIM, GOOD, STRONG};
 use anyhow::{anyhow, bail, Result};
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use mapwright::gpio::{Bank, Line, EDGE_FALLING, EDGE_RISING, MAX_PERIOD, MIN_PERIOD, MODE_BANK};
@@ -93,13 +93,13 @@ pub fn run(args: &Args) -> Result<()> {
     match &args.action {
         Action::Info(info) => info::show(&bank()?, args.bank, info),
         Action::Blink(request) => blink(&bank()?, request),
-        Action::Stop { line } => told(bank()?.blink(*line, 0), *line),
+        Action::Stop { line } => explained(bank()?.blink(*line, 0), *line),
         Action::Set { lines } => set(&bank()?, lines, true),
         Action::Clear { lines } => set(&bank()?, lines, false),
-        Action::Output { line } => told(bank()?.set_direction(*line, true), *line),
-        Action::Input { line } => told(bank()?.set_direction(*line, false), *line),
+        Action::Output { line } => explained(bank()?.set_direction(*line, true), *line),
+        Action::Input { line } => explained(bank()?.set_direction(*line, false), *line),
         Action::Read { line } => {
-            let levels = told(bank()?.levels(), *line)?;
+            let levels = explained(bank()?.levels(), *line)?;
             println!("{}", u32::from(levels & line.mask() != 0));
             Ok(())
         }
@@ -148,7 +148,7 @@ fn refusal(err: Error, line: Line) -> anyhow::Error {
     }
 }
 
-fn told<T>(result: mapwright::Result<T>, line: Line) -> Result<T> {
+fn explained<T>(result: mapwright::Result<T>, line: Line) -> Result<T> {
     result.map_err(|err| refusal(err, line))
 }
 
@@ -159,7 +159,7 @@ fn set(bank: &Bank, lines: &[Line], high: bool) -> Result<()> {
     } else {
         bank.set(0, mask)
     };
-    told(result, lines[0]).map(drop)
+    explained(result, lines[0]).map(drop)
 }
 
 /// The period in microseconds.
@@ -182,23 +182,23 @@ fn blink(bank: &Bank, request: &Blink) -> Result<()> {
     let of = request.line;
     let info = bank.info()?;
     if info.mode == MODE_BANK && info.blinking & of.mask() == 0 {
-        told(bank.set_direction(of, true), of)?;
+        explained(bank.set_direction(of, true), of)?;
     }
-    told(bank.blink(of, period), of)?;
+    explained(bank.blink(of, period), of)?;
     let rate = paint(GOOD, format_args!("{} Hz", request.hz));
-    line(
+    row(
         "blinking",
         format_args!("line {of} at {rate}, by a timer in the kernel"),
     );
     match length {
         Some(length) => {
             thread::sleep(length);
-            told(bank.blink(of, 0), of)?;
-            line("stopped", format_args!("after {} s", length.as_secs_f64()));
+            explained(bank.blink(of, 0), of)?;
+            row("stopped", format_args!("after {} s", length.as_secs_f64()));
         }
         None => {
             let stop = format!("mapwright gpio stop {}", of.number());
-            line("goes on", format_args!("until {}", paint(STRONG, stop)));
+            row("goes on", format_args!("until {}", paint(STRONG, stop)));
         }
     }
     Ok(())
@@ -222,10 +222,10 @@ fn wait(bank: &Bank, request: &Wait) -> Result<()> {
     {
         bail!("line {} had no such edge in that time", request.line);
     }
-    let (seen, high) = told(result, request.line)?;
+    let (nr_edges, high) = explained(result, request.line)?;
     let level = if high { "high" } else { "low" };
-    let note = paint(DIM, format_args!("({seen} seen)"));
-    line(
+    let note = paint(DIM, format_args!("({nr_edges} seen)"));
+    row(
         "edge",
         format_args!("line {} is {level} now {note}", request.line),
     );

@@ -2,7 +2,7 @@
 
 //! Something of each kind, mapped in this program.
 
-use super::Told;
+use super::DescribedWalk;
 use anyhow::{Context as _, Result};
 use mapwright::{
     block_bytes, block_size,
@@ -55,7 +55,7 @@ fn region(session: &Session, backing: Backing, method: Method, bytes: u64) -> Re
 }
 
 /// The walks of the demonstration.
-pub fn walks(inspector: &Inspector) -> Result<Vec<Told>> {
+pub fn walks(inspector: &Inspector) -> Result<Vec<DescribedWalk>> {
     let small = Anonymous::touched(MmapAdvise::MADV_NOHUGEPAGE)?;
     let huge = Anonymous::touched(MmapAdvise::MADV_HUGEPAGE)?;
     let session = Session::open()?;
@@ -63,8 +63,8 @@ pub fn walks(inspector: &Inspector) -> Result<Vec<Told>> {
     let huge_region = region(&session, Backing::Pages, Method::Huge, 2 * block_size())?;
     let layout = inspector.layout()?;
 
-    let told = |title: &str, about, target, address| {
-        Told::new(
+    let described = |title: &str, about, target, address| {
+        DescribedWalk::new(
             inspector,
             format!("{address:#x}: {title}"),
             about,
@@ -74,40 +74,40 @@ pub fn walks(inspector: &Inspector) -> Result<Vec<Told>> {
     };
     let myself = Target::Myself;
     let mut walks = vec![
-        told(
+        described(
             "a page of anonymous memory",
             "One entry per page, found through all levels.",
             myself,
             small.middle() as u64 + 0x123,
         )?,
-        told(
+        described(
             "anonymous memory with huge pages (THP)",
             "The walk ends early: the PMD's entry maps a whole block, and more bits of the address are offset.",
             myself,
             huge.middle() as u64 + 0x1_2345,
         )?,
-        told(
+        described(
             "beside the page, nothing was touched yet",
             "The entry is empty: a load here is a page fault, and the kernel makes the page then.",
             myself,
             small.middle() as u64 + page_size(),
         )?,
-        told(
+        described(
             "a region of ours, mapped with remap_pfn_range()",
             "Special: the kernel does not count this page, it only has its number.",
             myself,
             remapped.addr() as u64,
         )?,
-        told(
+        described(
             "a region of ours, mapped block by block",
             "What vmf_insert_pfn_pmd() put in.",
             myself,
             huge_region.addr() as u64 + page_size(),
         )?,
     ];
-    let frame = walks.get(3).and_then(|told| told.walk.physical);
+    let frame = walks.get(3).and_then(|described| described.walk.physical);
     if let Some(address) = frame.and_then(|physical| layout.direct_map_address(physical)) {
-        walks.push(told(
+        walks.push(described(
             "the same frame of our region, as the kernel sees it",
             "The direct map holds all memory, one after the other: a constant plus the physical address.",
             Target::Kernel,

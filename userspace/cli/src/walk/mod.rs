@@ -45,7 +45,7 @@ fn address(text: &str) -> Result<u64, String> {
 }
 
 /// A walk, and what it is of.
-struct Told {
+struct DescribedWalk {
     title: String,
     about: &'static str,
     walk: Walk,
@@ -55,7 +55,7 @@ struct Told {
     slab_cache: Option<String>,
 }
 
-impl Told {
+impl DescribedWalk {
     fn new(
         inspector: &Inspector,
         title: String,
@@ -100,24 +100,24 @@ pub fn run(args: &Args) -> Result<()> {
         svg::draw(first, file)?;
     }
     if args.json {
-        let told: Vec<Value> = walks.iter().map(to_json).collect();
-        match told.as_slice() {
+        let values: Vec<Value> = walks.iter().map(to_json).collect();
+        match values.as_slice() {
             [one] => println!("{one:#}"),
-            _ => println!("{:#}", Value::from(told)),
+            _ => println!("{:#}", Value::from(values)),
         }
         return Ok(());
     }
-    for (i, told) in walks.iter().enumerate() {
+    for (i, described) in walks.iter().enumerate() {
         if i > 0 {
             anstream::println!();
         }
-        anstream::println!("{}", paint(HEADING, &told.title));
-        terminal::show(told);
+        anstream::println!("{}", paint(HEADING, &described.title));
+        terminal::show(described);
     }
     Ok(())
 }
 
-fn one(inspector: &Inspector, target: &str, address: u64, args: &Args) -> Result<Told> {
+fn one(inspector: &Inspector, target: &str, address: u64, args: &Args) -> Result<DescribedWalk> {
     let (target, whose) = match (target, args.user_mode) {
         ("kernel", true) => bail!("the kernel has no user mode: say a process"),
         ("kernel", false) => (Target::Kernel, "the kernel".to_owned()),
@@ -134,7 +134,7 @@ fn one(inspector: &Inspector, target: &str, address: u64, args: &Args) -> Result
             }
         }
     };
-    Told::new(
+    DescribedWalk::new(
         inspector,
         format!("{address:#x} of {whose}"),
         "",
@@ -177,8 +177,8 @@ fn offset_bits(walk: &Walk) -> u32 {
     walk.last().map_or(0, |step| step.shift)
 }
 
-fn to_json(told: &Told) -> Value {
-    let walk = &told.walk;
+fn to_json(described: &DescribedWalk) -> Value {
+    let walk = &described.walk;
     let steps: Vec<Value> = walk
         .steps
         .iter()
@@ -196,7 +196,7 @@ fn to_json(told: &Told) -> Value {
         })
         .collect();
     json!({
-        "title": told.title,
+        "title": described.title,
         "address": walk.address,
         "root": walk.root,
         "register": walk.register,
@@ -207,8 +207,8 @@ fn to_json(told: &Told) -> Value {
         "user": walk.is_user(),
         "writable": walk.is_writable(),
         "executable": walk.is_executable(),
-        "frame": told.frame.as_ref().map(frame_to_json),
-        "slab_cache": told.slab_cache,
+        "frame": described.frame.as_ref().map(frame_to_json),
+        "slab_cache": described.slab_cache,
     })
 }
 

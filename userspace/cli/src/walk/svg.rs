@@ -3,7 +3,7 @@
 //! A walk as a picture: the address above, the tables from left to right below it, the frame at
 //! the end.
 
-use super::{bits, flags, offset_bits, real_steps, terminal::binary, Told};
+use super::{bits, flags, offset_bits, real_steps, terminal::binary, DescribedWalk};
 use crate::style::{bytes, count};
 use anyhow::{anyhow, Result};
 use mapwright::inspect::{EntryKind, Step};
@@ -39,22 +39,22 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
 /// Writes the picture.
-pub fn draw(told: &Told, file: &Path) -> Result<()> {
-    let columns = real_steps(&told.walk).count() + 1;
+pub fn draw(described: &DescribedWalk, file: &Path) -> Result<()> {
+    let columns = real_steps(&described.walk).count() + 1;
     let width = 2 * MARGIN + COLUMN * i32::try_from(columns)?;
     let size = (u32::try_from(width)?, u32::try_from(HEIGHT)?);
     let root = SVGBackend::new(file, size).into_drawing_area();
-    draw_walk(&root, told).map_err(|err| anyhow!("drawing {}: {err}", file.display()))
+    draw_walk(&root, described).map_err(|err| anyhow!("drawing {}: {err}", file.display()))
 }
 
-fn draw_walk(root: &Area<'_>, told: &Told) -> Drawn {
+fn draw_walk(root: &Area<'_>, described: &DescribedWalk) -> Drawn {
     root.fill(&WHITE)?;
-    text(root, &told.title, (MARGIN, 30), 21, INK, HPos::Left)?;
-    if !told.about.is_empty() {
-        text(root, told.about, (MARGIN, 56), 14, PALE, HPos::Left)?;
+    text(root, &described.title, (MARGIN, 30), 21, INK, HPos::Left)?;
+    if !described.about.is_empty() {
+        text(root, described.about, (MARGIN, 56), 14, PALE, HPos::Left)?;
     }
-    let steps: Vec<&Step> = real_steps(&told.walk).collect();
-    let top = format!("top table at {:#x}", told.walk.root);
+    let steps: Vec<&Step> = real_steps(&described.walk).collect();
+    let top = format!("top table at {:#x}", described.walk.root);
     text(root, &top, (left(0), TABLE.0 - 30), 13, PALE, HPos::Left)?;
     for (i, step) in steps.iter().enumerate() {
         let field = Field {
@@ -72,7 +72,7 @@ fn draw_walk(root: &Area<'_>, told: &Told) -> Drawn {
             draw_arrow(root, i, step)?;
         }
     }
-    draw_end(root, told, steps.len())?;
+    draw_end(root, described, steps.len())?;
     root.present()?;
     Ok(())
 }
@@ -182,8 +182,8 @@ fn draw_arrow(root: &Area<'_>, column: usize, step: &Step) -> Drawn {
 }
 
 /// The page and the address in it, or that there is none.
-fn draw_end(root: &Area<'_>, told: &Told, column: usize) -> Drawn {
-    let walk = &told.walk;
+fn draw_end(root: &Area<'_>, described: &DescribedWalk, column: usize) -> Drawn {
+    let walk = &described.walk;
     let x = left(column);
     let below = offset_bits(walk);
     let offset = walk.address & ((1 << below) - 1);
@@ -219,15 +219,15 @@ fn draw_end(root: &Area<'_>, told: &Told, column: usize) -> Drawn {
         walk.memory_type
             .map(|kind| format!("cached {}", kind.name())),
     );
-    if let Some(frame) = &told.frame {
+    if let Some(frame) = &described.frame {
         lines.push(format!("zone {}", frame.zone));
         let references = u64::try_from(frame.refcount).unwrap_or(0);
         lines.push(count(references, "reference"));
     }
-    for (line, told) in lines.iter().enumerate() {
+    for (line, label) in lines.iter().enumerate() {
         let y = TABLE.1 + 22 + 19 * i32::try_from(line)?;
         let ink = if line == 0 { INK } else { PALE };
-        text(root, told, (x, y), 14, ink, HPos::Left)?;
+        text(root, label, (x, y), 14, ink, HPos::Left)?;
     }
     Ok(())
 }

@@ -3,8 +3,8 @@
 //! A walk on a terminal: the bits of the address over the indices that they select, then level by
 //! level to the frame.
 
-use super::{bits, flags, offset_bits, page_flags, real_steps, Told};
-use crate::style::{bytes, count, line, more, paint, width, BAD, DIM, GOOD, STRONG, WARN};
+use super::{bits, flags, offset_bits, page_flags, real_steps, DescribedWalk};
+use crate::style::{bytes, count, more, paint, row, width, BAD, DIM, GOOD, STRONG, WARN};
 use anstyle::{AnsiColor, Color, Style};
 use mapwright::{
     architecture,
@@ -23,16 +23,16 @@ const COLOURS: [AnsiColor; 6] = [
 ];
 
 /// Prints a walk.
-pub fn show(told: &Told) {
-    if !told.about.is_empty() {
-        anstream::println!("{}", paint(DIM, told.about));
+pub fn show(described: &DescribedWalk) {
+    if !described.about.is_empty() {
+        anstream::println!("{}", paint(DIM, described.about));
     }
     anstream::println!();
-    show_fields(&fields(&told.walk));
+    show_fields(&fields(&described.walk));
     anstream::println!();
-    show_levels(&told.walk);
-    show_end(&told.walk, told.frame.as_ref());
-    if let Some(name) = &told.slab_cache {
+    show_levels(&described.walk);
+    show_end(&described.walk, described.frame.as_ref());
+    if let Some(name) = &described.slab_cache {
         more(format_args!("a slab of the cache {name}"));
     }
 }
@@ -235,7 +235,7 @@ fn show_end(walk: &Walk, frame: Option<&Frame>) {
         true => what.to_owned(),
         false => paint(DIM, format_args!("not {what}")),
     };
-    line(
+    row(
         "allowed",
         format_args!(
             "{}, {}, {}",
@@ -245,11 +245,11 @@ fn show_end(walk: &Walk, frame: Option<&Frame>) {
         ),
     );
     if let Some(memory_type) = walk.memory_type {
-        line("cached", cached(memory_type));
+        row("cached", cached(memory_type));
     }
     match frame {
         Some(frame) => show_frame(frame),
-        None => line("frame", "no memory with a struct page: a device's"),
+        None => row("frame", "no memory with a struct page: a device's"),
     }
 }
 
@@ -270,7 +270,7 @@ fn cached(memory_type: MemoryType) -> String {
 }
 
 fn show_frame(frame: &Frame) {
-    line(
+    row(
         "frame",
         format_args!(
             "{:#x}: {}, {}, zone {}, node {}, block {}",

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is the same in both ways to boot.
+//! What both ways to boot have in common.
 
 pub mod tiny;
 pub mod virtme;
 
 use crate::guest::{script, Guest};
-use crate::machine::Machine;
+use crate::machine_type::MachineType;
 use crate::qemu::{port_args, share_args, value};
 use std::path::{Path, PathBuf};
 
@@ -89,7 +89,7 @@ fn kernel_args(guest: &Guest) -> Vec<String> {
         .map(str::to_owned)
         .to_vec();
     // Emulated beside others, a PC's timer may come too late for the kernel's check of it.
-    if guest.machine == Machine::Pc {
+    if guest.machine == MachineType::Pc {
         args.push("no_timer_check".to_owned());
     }
     args.extend(guest.append.iter().cloned());

@@ -5,7 +5,7 @@
 use super::{common_args, kernel_args, Sockets};
 use crate::guest::script::{self, file_name, TINY_KERNEL_MODULES, TINY_MODULES};
 use crate::guest::Guest;
-use crate::machine::{Accel, Machine};
+use crate::machine_type::{Accel, MachineType};
 use crate::place::Kernel;
 use crate::qemu::{share_args, value};
 use anyhow::{bail, Context, Result};
@@ -16,14 +16,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Tells the names it has; one that the guest can run may be for another processor.
+/// The busybox that is asked for the names of its commands: the guest's may be for another processor.
 const BUSYBOX: &str = "/usr/bin/busybox";
 /// The command that is tested.
 const PROGRAM: &str = "mapwright";
 /// What mounting the host's directories needs.
 const NEEDED: [&str; 2] = ["9pnet_virtio", "9p"];
 
-/// How to start it. The kernel's log goes to a socket.
+/// The command that starts QEMU. The kernel's log goes to a socket.
 pub fn command(guest: &Guest, sockets: &Sockets, token: &str) -> Result<Command> {
     let modules = match guest.has_9p {
         true => needed_modules(&guest.kernel)?,
@@ -61,7 +61,7 @@ pub fn command(guest: &Guest, sockets: &Sockets, token: &str) -> Result<Command>
 }
 
 fn args(guest: &Guest, sockets: &Sockets, initramfs: &Path) -> Vec<String> {
-    let mut args = machine_args(guest.machine, guest.accel, &guest.kernel, initramfs);
+    let mut args = qemu_args(guest.machine, guest.accel, &guest.kernel, initramfs);
     let cpus = guest.cpus.min(guest.machine.max_cpus());
     args.extend(["-m".to_owned(), guest.memory.clone()]);
     args.extend(["-smp".to_owned(), cpus.to_string()]);
@@ -82,9 +82,9 @@ fn args(guest: &Guest, sockets: &Sockets, initramfs: &Path) -> Vec<String> {
     args
 }
 
-/// A machine that boots this kernel and, if it can power off, ends when the kernel does.
-pub fn machine_args(
-    machine: Machine,
+/// QEMU's arguments for a VM that boots this kernel and, if it can power off, ends when the kernel does.
+pub fn qemu_args(
+    machine: MachineType,
     accel: Accel,
     kernel: &Kernel,
     initramfs: &Path,
@@ -144,7 +144,7 @@ impl Archive {
 }
 
 /// Busybox under all of its names.
-pub fn base_archive(machine: Machine) -> Result<Archive> {
+pub fn base_archive(machine: MachineType) -> Result<Archive> {
     let listed = Command::new(BUSYBOX).arg("--list").output();
     let listed = match listed {
         Ok(output) if output.status.success() => output.stdout,
@@ -180,12 +180,12 @@ pub fn base_archive(machine: Machine) -> Result<Archive> {
 fn needed_modules(kernel: &Kernel) -> Result<Vec<(String, Vec<u8>)>> {
     let dep = kernel.modules.join("modules.dep");
     let dep = fs::read_to_string(&dep).with_context(|| format!("cannot read {}", dep.display()))?;
-    let mut found = Vec::new();
+    let mut needed = Vec::new();
     for file in insertion_order(&dep, &NEEDED) {
         let path = kernel.modules.join(&file);
-        found.push((format!("{}.ko", module_of(&file)), unpacked(&path)?));
+        needed.push((format!("{}.ko", module_of(&file)), unpacked(&path)?));
     }
-    Ok(found)
+    Ok(needed)
 }
 
 fn module_of(file: &str) -> &str {

@@ -3,7 +3,7 @@
 
 use super::{common_args, kernel_args, Sockets};
 use crate::guest::{script, Guest};
-use crate::machine::Accel;
+use crate::machine_type::Accel;
 use anyhow::{bail, Context, Result};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 const BUSYBOX: &str = "/usr/bin/busybox";
 
-/// How to start it. The kernel's log comes out of standard error.
+/// The command that starts virtme-ng. The kernel's log comes out of its standard error.
 pub fn command(guest: &Guest, sockets: &Sockets, token: &str) -> Result<Command> {
     let file = sockets.dir.join("guest.sh");
     fs::write(&file, script::script(guest, token, &[]))
@@ -50,8 +50,8 @@ pub fn command(guest: &Guest, sockets: &Sockets, token: &str) -> Result<Command>
 
 fn find(program: &str) -> Result<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|dir| dir.join(program));
-    match found.into_iter().find(|file| file.is_file()) {
+    let candidates = std::env::split_paths(&path).map(|dir| dir.join(program));
+    match candidates.into_iter().find(|file| file.is_file()) {
         Some(file) => Ok(file),
         None => {
             bail!("{program} is not in the toolchain root: run `make setup`, or use --boot tiny")

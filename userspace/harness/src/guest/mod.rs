@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A guest: what a machine is made of, and what is done in it.
+//! A guest: what a VM is made of, and what is done in it.
 
 pub mod script;
 
-use crate::machine::{Accel, Machine};
+use crate::machine_type::{Accel, MachineType};
 use crate::place::{Kernel, Module};
 use clap::{Args, ValueEnum};
 use std::fmt;
@@ -56,9 +56,9 @@ impl fmt::Display for GpioMode {
 
 #[derive(Clone, Debug, Args)]
 pub struct GuestArgs {
-    /// What to boot on; those of another architecture than this machine's only boot the small initramfs
-    #[arg(long, env = "MACHINE", default_value_t = Machine::NATIVE, value_enum)]
-    pub machine: Machine,
+    /// What machine type to boot on; those of another architecture than this machine's only boot the small initramfs
+    #[arg(long, env = "MACHINE", default_value_t = MachineType::NATIVE, value_enum)]
+    pub machine: MachineType,
     /// The kernel to boot: its release; without it, the one the modules were built for
     #[arg(long, env = "MAPWRIGHT_RELEASE", value_name = "RELEASE")]
     pub kernel: Option<String>,
@@ -95,11 +95,11 @@ pub struct GuestArgs {
     #[arg(long, value_name = "DIR")]
     pub results: Option<PathBuf>,
     /// Put a modelled GPIO bank of the AM335x into the guest; record.jsonl and waveform.vcd of this
-    /// directory tell what happened to it. In the machine virt, all four are at their true addresses,
+    /// directory tell what happened to it. In the machine type virt, all four are at their true addresses,
     /// and it has 192 MiB of memory
     #[arg(long, value_name = "DIR")]
     pub gpio: Option<PathBuf>,
-    /// In the machine arm64: devices do not see what the processors' caches hold, as its device tree does not
+    /// In the machine type arm64: devices do not see what the processors' caches hold, as its device tree does not
     /// say that they do (dma-coherent)
     #[arg(long)]
     pub non_coherent: bool,
@@ -107,10 +107,10 @@ pub struct GuestArgs {
     /// port mapwright.monitor
     #[arg(long)]
     pub monitor: bool,
-    /// Who drives the bank GPIO1 in the machine virt
+    /// Who drives the bank GPIO1 in the machine type virt
     #[arg(long, default_value_t = GpioMode::Bank, value_enum)]
     pub gpio_mode: GpioMode,
-    /// The programs of this directory of the repository; without it, those of the machine's architecture
+    /// The programs of this directory of the repository; without it, those of the machine type's architecture
     #[arg(long, value_name = "DIR")]
     pub programs: Option<PathBuf>,
     /// Put the program into the guest's memory: in the system's sleep, the host's files are lost
@@ -123,7 +123,7 @@ pub struct GuestArgs {
 
 impl GuestArgs {
     /// A guest as it is when nothing is asked for.
-    pub fn plain(machine: Machine, memory: &str) -> Self {
+    pub fn plain(machine: MachineType, memory: &str) -> Self {
         Self {
             machine,
             kernel: None,
@@ -151,7 +151,7 @@ impl GuestArgs {
 #[derive(Clone, Debug)]
 pub struct Guest {
     pub boot: Boot,
-    pub machine: Machine,
+    pub machine: MachineType,
     pub accel: Accel,
     pub kernel: Kernel,
     pub modules: Vec<Module>,
@@ -161,7 +161,7 @@ pub struct Guest {
     /// A modelled GPIO bank is in the guest, and leaves its files here.
     pub gpio: Option<PathBuf>,
     pub gpio_mode: GpioMode,
-    /// It can mount directories of the host.
+    /// The guest can mount directories of the host: it has virtio, and its kernel has 9P.
     pub has_9p: bool,
     pub non_coherent: bool,
     /// Whether it can reach QEMU's monitor.
@@ -203,7 +203,7 @@ pub mod tests {
     pub fn guest(boot: Boot) -> Guest {
         Guest {
             boot,
-            machine: Machine::Pc,
+            machine: MachineType::Pc,
             accel: Accel::Tcg,
             kernel: Kernel {
                 release: "7.2.12".into(),

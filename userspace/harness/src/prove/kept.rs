@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What machines found in a run that did not get to its end, for the next run.
+//! What VMs found in a run that did not get to its end, for the next run.
 
 use super::{write_json, Job};
 use anyhow::Result;
@@ -9,15 +9,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-/// What one machine found, as it is kept.
+/// What one VM found, as it is kept.
 #[derive(Serialize, Deserialize)]
-struct OfMachine {
+struct OfVm {
     /// The claims, and what programs and modules judged them.
     by: String,
     report: Report,
 }
 
-/// What is kept, in a directory per machine.
+/// What is kept, in a directory per VM.
 pub(super) struct Kept {
     dir: PathBuf,
     programs: String,
@@ -41,16 +41,16 @@ impl Kept {
         format!("{} by {}", ids.join(" "), self.programs)
     }
 
-    /// What a machine found before, if it was the same.
+    /// What a VM found before, if it was the same.
     pub(super) fn report(&self, job: &Job) -> Option<Report> {
         let text = fs::read(self.file(job)).ok()?;
-        let kept: OfMachine = serde_json::from_slice(&text).ok()?;
+        let kept: OfVm = serde_json::from_slice(&text).ok()?;
         (kept.by == self.by(job)).then_some(kept.report)
     }
 
-    /// Keeps what a machine has found.
+    /// Keeps what a VM has found.
     pub(super) fn keep(&self, job: &Job, report: &Report) -> Result<()> {
-        let kept = OfMachine {
+        let kept = OfVm {
             by: self.by(job),
             report: report.clone(),
         };
@@ -69,7 +69,7 @@ impl Kept {
 /// The programs and modules below `build`, with their sizes and when they were built.
 fn programs(build: &Path) -> String {
     let inside = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut found: Vec<String> = inside(build)
+    let mut programs: Vec<String> = inside(build)
         .flat_map(|entry| inside(&entry.path()).collect::<Vec<_>>())
         .map(|entry| entry.path())
         .filter(|path| path.ends_with("mapwright") || path.extension().is_some_and(|it| it == "ko"))
@@ -84,8 +84,8 @@ fn programs(build: &Path) -> String {
             ))
         })
         .collect();
-    found.sort();
-    found.join(", ")
+    programs.sort();
+    programs.join(", ")
 }
 
 #[cfg(test)]

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Several machines at the same time, in an order in which each finds what it compares with.
+//! Several VMs at the same time, in an order in which each finds what it compares with.
 
-use super::machine::Ran;
+use super::one_vm::Ran;
 use crate::vms::Build;
 use anyhow::{anyhow, Result};
 use mapwright_prove::{Claim, Report, Vm};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// A machine, and what is to be judged there.
+/// A VM, and what is to be judged there.
 pub(super) struct Job {
     pub build: &'static Build,
     pub claims: Vec<&'static Claim>,
 }
 
-/// What came of all machines.
+/// What came of all VMs.
 #[derive(Default)]
 pub(super) struct Ended {
     pub reports: Vec<Report>,
@@ -23,17 +23,17 @@ pub(super) struct Ended {
     pub interrupted: Option<i32>,
 }
 
-/// How far it is.
+/// How far the VM is.
 struct State {
     waiting: Vec<Job>,
     running: Vec<Vm>,
     ended: Ended,
-    /// No more are begun.
+    /// No VM is begun any more.
     stopped: bool,
 }
 
 impl State {
-    /// Takes the first that need not wait for another.
+    /// Takes the first VM that need not wait for another.
     fn take(&mut self) -> Option<Job> {
         let is_to_come = |vm: Vm| {
             self.running.contains(&vm) || self.waiting.iter().any(|job| job.build.vm == vm)
@@ -45,7 +45,7 @@ impl State {
         Some(job)
     }
 
-    /// Takes down what came of a machine.
+    /// Takes down what came of a VM.
     fn end(&mut self, vm: Vm, ran: Ran) {
         self.running.retain(|running| *running != vm);
         match ran {
@@ -61,7 +61,7 @@ impl State {
     }
 }
 
-/// The machines that are waiting, running or done, for all lanes.
+/// The VMs that are waiting, running or done, for all lanes.
 struct Lanes {
     state: Mutex<State>,
     changed: Condvar,
@@ -72,7 +72,7 @@ impl Lanes {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next machine, and what was found before it; nothing if none is left.
+    /// The next VM, and what was found before it; nothing if none is left.
     fn next(&self) -> Option<(Job, Vec<Report>)> {
         let mut state = self.lock();
         loop {
@@ -103,7 +103,7 @@ impl Lanes {
     }
 }
 
-/// Has `boot` run all, as many as `lanes` at the same time. After an error or a signal no more are begun.
+/// Has `boot` run all VMs, `lanes` of them at the same time. After an error or a signal none is begun any more.
 pub(super) fn run(
     jobs: Vec<Job>,
     lanes: usize,
@@ -123,7 +123,7 @@ pub(super) fn run(
         let threads: Vec<_> = (0..lanes).map(|_| scope.spawn(|| all.work(boot))).collect();
         let ended = threads.into_iter().map(|thread| thread.join());
         ended
-            .map(|result| result.unwrap_or_else(|_| Err(anyhow!("a machine's thread panicked"))))
+            .map(|result| result.unwrap_or_else(|_| Err(anyhow!("a VM's thread panicked"))))
             .collect::<Result<Vec<()>>>()
     })?;
     let mut ended = all
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_compares_waits_for_the_other() {
+    fn a_vm_that_compares_waits_for_the_other() {
         let begun = Mutex::new(Vec::new());
         let boot = |job: &Job, _: &[Report]| {
             begun.lock().unwrap().push(job.build.vm);

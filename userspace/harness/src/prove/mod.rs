@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `prove`: boots the machines that claims are judged in, and brings together what was found.
+//! `prove`: boots the VMs that claims are judged in, and brings together what was found.
 
 mod kept;
 mod lanes;
-mod machine;
+mod one_vm;
 mod page;
 mod verdicts;
 
-use crate::machine::Machine;
+use crate::machine_type::MachineType;
 use crate::suite::default_jobs;
 use crate::vms::{build_of, Build};
 use crate::{place, progress, vm};
@@ -15,8 +15,8 @@ use anyhow::{bail, Context, Result};
 use clap::Args;
 use kept::Kept;
 use lanes::{Ended, Job};
-use machine::Ran;
 use mapwright_prove::{Claim, Vm, CLAIMS};
+use one_vm::Ran;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,7 +28,7 @@ pub struct ProveArgs {
     /// Claims, or whole parts: `B4`, `B` [default: all]
     #[arg(value_name = "CLAIM")]
     pub claims: Vec<String>,
-    /// Only these machines; may be given several times [default: all that are needed]
+    /// Only these VMs; may be given several times [default: all that are needed]
     #[arg(long, value_name = "NAME")]
     pub only: Vec<String>,
     /// The kernel to boot: its release; without it, the one the modules were built for
@@ -46,10 +46,10 @@ pub struct ProveArgs {
     /// Show how QEMU is started, and the kernel's log as it is written
     #[arg(short, long)]
     pub verbose: bool,
-    /// How many machines run at the same time [default: as many as this one runs well]
+    /// How many VMs run at the same time [default: as many as this computer runs well]
     #[arg(long, env = "JOBS", value_name = "N", default_value_t = default_jobs(), hide_default_value = true)]
     pub jobs: usize,
-    /// Stop a machine after this many seconds, boot included
+    /// Stop a VM after this many seconds, boot included
     #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
 }
@@ -73,9 +73,7 @@ pub fn run(args: &ProveArgs) -> Result<u8> {
     }
     let (booted, count) = (boot_all(args, jobs, &exchange, &repository)?, claims.len());
     if let Some(signal) = booted.interrupted {
-        eprintln!(
-            "mapwright-harness: the machines that have ended are kept: the same command goes on"
-        );
+        eprintln!("mapwright-harness: the VMs that have ended are kept: the same command goes on");
         return Ok(vm::interrupted(signal));
     }
     (verdicts.boots, verdicts.problems) = (booted.reports, booted.problems);
@@ -84,16 +82,16 @@ pub fn run(args: &ProveArgs) -> Result<u8> {
         page::write(&verdicts, &repository.join("docs"))?;
     }
     verdicts.show();
-    let (machines, seconds) = (verdicts.boots.len(), begun.elapsed().as_secs());
+    let (vms, seconds) = (verdicts.boots.len(), begun.elapsed().as_secs());
     println!(
-        "{count} claims, {machines} machines in {} min {} s",
+        "{count} claims, {vms} VMs in {} min {} s",
         seconds / 60,
         seconds % 60
     );
     Ok(u8::from(!verdicts.problems.is_empty()))
 }
 
-/// A machine, with those of the claims that are judged there.
+/// A VM, with those of the claims that are judged there.
 fn job(vm: Vm, claims: &[&'static Claim]) -> Job {
     let is_judged = |claim: &&&Claim| claim.vms.contains(&vm);
     Job {
@@ -102,7 +100,7 @@ fn job(vm: Vm, claims: &[&'static Claim]) -> Job {
     }
 }
 
-/// Boots all machines, but those that ended in a run that was interrupted.
+/// Boots all VMs, but those that ended in a run that was interrupted.
 fn boot_all(args: &ProveArgs, jobs: Vec<Job>, exchange: &Path, repository: &Path) -> Result<Ended> {
     let kept = Kept::of(exchange, &repository.join("build"));
     let names: Vec<Job> = jobs
@@ -118,7 +116,7 @@ fn boot_all(args: &ProveArgs, jobs: Vec<Job>, exchange: &Path, repository: &Path
             });
         }
         let name = job.build.vm.name();
-        let mut ran = machine::boot(args, job.build, &job.claims, earlier, &exchange.join(name))?;
+        let mut ran = one_vm::boot(args, job.build, &job.claims, earlier, &exchange.join(name))?;
         if let Ran::Ended {
             report: Some(report),
             problems,
@@ -154,12 +152,12 @@ fn chosen(choices: &[String]) -> Result<Vec<&'static Claim>> {
     Ok(CLAIMS.iter().filter(is_chosen).copied().collect())
 }
 
-/// The machines that these claims are proved in.
+/// The VMs that these claims are proved in.
 fn vms(claims: &[&Claim], only: &[String]) -> Result<Vec<Vm>> {
     for name in only {
         if !Vm::ALL.iter().any(|vm| vm.name() == name) {
             let names = Vm::ALL.map(Vm::name).join(", ");
-            bail!("there is no machine named {name}: they are {names}");
+            bail!("there is no VM named {name}: they are {names}");
         }
     }
     let used = Vm::ALL.into_iter().filter(|vm| {
@@ -176,16 +174,16 @@ fn today() -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// What the kernel of a machine is missing for, if it is.
+/// What the kernel of a VM is missing for, if it is.
 fn lacking(build: &Build, args: &ProveArgs) -> Option<&'static str> {
     match build.machine {
-        Machine::Virt | Machine::Cubieboard if args.arm_kernel.is_none() => {
+        MachineType::Virt | MachineType::Cubieboard if args.arm_kernel.is_none() => {
             Some("it needs a kernel for 32-bit ARM, which make test-arm fetches")
         }
-        Machine::Arm64 if args.arm64_kernel.is_none() => {
+        MachineType::Arm64 if args.arm64_kernel.is_none() => {
             Some("it needs a kernel for 64-bit ARM, which make test-arm64 fetches")
         }
-        Machine::Pc if build.debug_kernel && args.debug_kernel.is_none() => {
+        MachineType::Pc if build.debug_kernel && args.debug_kernel.is_none() => {
             Some("it needs the debug kernel, which make test-debug builds")
         }
         _ => None,
@@ -197,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_machines_that_are_needed_are_booted() {
+    fn only_vms_that_are_needed_are_booted() {
         let claims = chosen(&["B13".into()]).unwrap();
         assert_eq!(vms(&claims, &[]).unwrap(), [Vm::Normal]);
         assert_eq!(vms(&claims, &["numa".into()]).unwrap(), []);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The pages of results: docs/claims.md, a line per claim, and docs/claims/, a page per part.
+//! The pages of results: docs/claims.md, a row per claim, and docs/claims/, a page per part.
 
 use super::verdicts::Verdicts;
 use crate::vms::build_of;
@@ -39,14 +39,14 @@ fn of_part(verdicts: &Verdicts, part: Part) -> impl Iterator<Item = &'static Cla
     verdicts.claims.iter().filter(is_in).copied()
 }
 
-/// A line per claim.
+/// A row per claim.
 fn index(text: &mut String, verdicts: &Verdicts) -> fmt::Result {
     writeln!(text, "# What textbooks say, and what the kernel says\n")?;
     writeln!(
         text,
         "Written by `make prove`. Each claim is judged by an experiment on the running kernel; the code is in \
          `userspace/prove/src/claims/`. A claim has statements: it is confirmed if all of them are, and partly so \
-         if some are refuted or outdated. Where machines differ, the verdict is of the one that objects most.\n"
+         if some are refuted or outdated. Where VMs differ, the verdict is of the one that objects most.\n"
     )?;
     for part in Part::ALL {
         index_of_part(text, verdicts, part)?;
@@ -57,7 +57,7 @@ fn index(text: &mut String, verdicts: &Verdicts) -> fmt::Result {
     }
     writeln!(
         text,
-        "\n## The machines\n\n| machine | | kernel | judged on |\n|---|---|---|---|"
+        "\n## The VMs\n\n| VM | | kernel | judged on |\n|---|---|---|---|"
     )?;
     for report in &verdicts.boots {
         let (name, about) = (&report.vm, about(report));
@@ -83,10 +83,10 @@ fn index_of_part(text: &mut String, verdicts: &Verdicts, part: Part) -> fmt::Res
         "| | claim | verdict | deciding figure |\n|---|---|---|---|"
     )?;
     for claim in claims {
-        let line = verdicts.line(claim);
-        let (verdict, id) = (line.verdict_text(), claim.id);
+        let row = verdicts.row(claim);
+        let (verdict, id) = (row.verdict_text(), claim.id);
         let anchor = id.to_lowercase();
-        let (title, figure) = (cell(claim.title), cell(&line.figure));
+        let (title, figure) = (cell(claim.title), cell(&row.figure));
         writeln!(
             text,
             "| [{id}](claims/{file}#{anchor}) | {title} | {verdict} | {figure} |"
@@ -100,12 +100,12 @@ fn page(text: &mut String, verdicts: &Verdicts, part: Part) -> fmt::Result {
     writeln!(text, "# {}. {}\n", part.letter, part.title)?;
     writeln!(
         text,
-        "Written by `make prove`; [the other parts, the documents and the machines](../claims.md)."
+        "Written by `make prove`; [the other parts, the documents and the VMs](../claims.md)."
     )?;
     for claim in of_part(verdicts, part) {
         let (id, title, says) = (claim.id, claim.title, claim.says);
         writeln!(text, "\n## {id}\n\n**{title}.** {says}\n")?;
-        let verdict = verdicts.line(claim).verdict_text();
+        let verdict = verdicts.row(claim).verdict_text();
         writeln!(
             text,
             "Said by: {}. Verdict: **{verdict}**.\n",
@@ -119,13 +119,13 @@ fn page(text: &mut String, verdicts: &Verdicts, part: Part) -> fmt::Result {
     Ok(())
 }
 
-/// Where the documents say it.
+/// Where the documents make the claim.
 fn sources(claim: &Claim) -> String {
     let texts: Vec<String> = claim.sources.iter().map(Source::to_string).collect();
     texts.join("; ")
 }
 
-/// What is special about a machine.
+/// What is special about a VM.
 fn about(report: &Report) -> &'static str {
     let named = |vm: &Vm| vm.name() == report.vm;
     let vm = Vm::ALL.into_iter().find(named);
@@ -141,10 +141,10 @@ fn write_record(text: &mut String, report: &Report, record: &Record) -> fmt::Res
         "\n*{vm}* (Linux {release}, {date}): **{verdict}**, {figure}\n"
     )?;
     for statement in &finding.statements {
-        let (says, verdict, seen) = (&statement.says, statement.verdict, &statement.seen);
+        let (says, verdict, observed) = (&statement.says, statement.verdict, &statement.observed);
         writeln!(
             text,
-            "- **{verdict}**: {says}. *({})* Seen: {seen}.",
+            "- **{verdict}**: {says}. *({})* Seen: {observed}.",
             statement.source
         )?;
     }
@@ -170,7 +170,7 @@ fn write_table(text: &mut String, table: &Table) -> fmt::Result {
     Ok(())
 }
 
-/// What would end a cell, or begin something else, is written otherwise.
+/// Escapes what would end a cell, or begin something else, in Markdown.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
         .replace('<', "&lt;")

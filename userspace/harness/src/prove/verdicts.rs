@@ -15,7 +15,7 @@ pub struct Verdicts {
 }
 
 /// What was found of a claim, in short.
-pub struct Line {
+pub struct Row {
     pub verdict: Option<Verdict>,
     /// How many of its statements are not as the verdict says, in words; or nothing.
     pub but: String,
@@ -23,7 +23,7 @@ pub struct Line {
     pub figure: String,
 }
 
-impl Line {
+impl Row {
     /// The verdict for a person: `partly (2 of 4 statements refuted)`.
     pub fn verdict_text(&self) -> String {
         let verdict = self.verdict.map_or("no verdict", Verdict::name);
@@ -60,11 +60,11 @@ impl Verdicts {
     }
 
     /// The verdict of a claim that was judged in several boots is that of the one which objects most.
-    pub fn line(&self, claim: &Claim) -> Line {
-        let found = self.of(claim);
+    pub fn row(&self, claim: &Claim) -> Row {
+        let records = self.of(claim);
         let testable =
             |(_, record): &&(&Report, &Record)| record.verdict != Verdict::NotTestableHere;
-        let judged: Vec<_> = found.iter().filter(testable).collect();
+        let judged: Vec<_> = records.iter().filter(testable).collect();
         let of_boot = |(report, record): &(&Report, &Record)| match judged.len() {
             1 => record.finding.figure.clone(),
             _ => format!("{}: {}", report.vm, record.finding.figure),
@@ -72,18 +72,18 @@ impl Verdicts {
         let objects_most = judged.iter().max_by_key(|(_, record)| record.verdict);
         if let Some((_, record)) = objects_most {
             let figures: Vec<String> = judged.iter().map(|boot| of_boot(boot)).collect();
-            return Line {
+            return Row {
                 verdict: Some(record.verdict),
                 but: record.but(),
                 figure: figures.join("; "),
             };
         }
-        let reason = found
+        let reason = records
             .first()
             .map(|(_, record)| record.finding.figure.clone());
         let skipped = self.not_booted.iter().find(|(id, _)| *id == claim.id);
         let reason = reason.or(skipped.map(|(_, why)| (*why).to_owned()));
-        Line {
+        Row {
             verdict: reason.as_ref().map(|_| Verdict::NotTestableHere),
             but: String::new(),
             figure: reason.unwrap_or_else(|| self.why_no_verdict(claim).to_owned()),
@@ -94,20 +94,20 @@ impl Verdicts {
         let is_its = |report: &Report| claim.vms.iter().any(|one| one.name() == report.vm);
         match self.boots.iter().any(is_its) {
             true => "the experiment has failed",
-            false => "none of its machines was booted",
+            false => "none of its VMs was booted",
         }
     }
 
-    /// As it is kept.
+    /// The verdicts as `build/results/prove.json` keeps them.
     pub fn to_json(&self) -> serde_json::Value {
         let lines = self.claims.iter().map(|claim| {
-            let line = self.line(claim);
+            let row = self.row(claim);
             json!({
                 "id": claim.id,
                 "title": claim.title,
-                "verdict": line.verdict,
-                "but": line.but,
-                "figure": line.figure,
+                "verdict": row.verdict,
+                "but": row.but,
+                "figure": row.figure,
             })
         });
         json!({
@@ -117,12 +117,12 @@ impl Verdicts {
         })
     }
 
-    /// Prints a line per claim.
+    /// Prints a row per claim.
     pub fn show(&self) {
         for claim in &self.claims {
-            let line = self.line(claim);
-            let verdict = line.verdict_text();
-            println!("{:<4} {verdict:<18} {}", claim.id, line.figure);
+            let row = self.row(claim);
+            let verdict = row.verdict_text();
+            println!("{:<4} {verdict:<18} {}", claim.id, row.figure);
         }
         for problem in &self.problems {
             eprintln!("mapwright-harness: {problem}");
@@ -157,15 +157,15 @@ mod tests {
         }
     }
 
-    fn line(boots: Vec<Report>) -> Line {
+    fn row(boots: Vec<Report>) -> Row {
         let mut verdicts = Verdicts::new(&CLAIMS[..1]);
         verdicts.boots = boots;
-        verdicts.line(CLAIMS[0])
+        verdicts.row(CLAIMS[0])
     }
 
     #[test]
     fn the_boot_that_objects_most_decides() {
-        let both = line(vec![
+        let both = row(vec![
             report("a", Some(Verdict::Confirmed)),
             report("b", Some(Verdict::Refuted)),
             report("c", None),
@@ -180,15 +180,15 @@ mod tests {
         let finding = boot.records[0].finding.clone();
         let finding = finding.statement("it is old", Verdict::Refuted, "new");
         boot.records[0] = Record::new(CLAIMS[0], finding);
-        let line = line(vec![boot]);
-        assert_eq!(line.verdict_text(), "partly (1 of 2 statements refuted)");
-        assert_eq!(line.figure, "figure of a");
+        let row = row(vec![boot]);
+        assert_eq!(row.verdict_text(), "partly (1 of 2 statements refuted)");
+        assert_eq!(row.figure, "figure of a");
     }
 
     #[test]
     fn what_was_not_judged_is_never_called_confirmed() {
-        assert_eq!(line(vec![]).verdict, None);
-        let skipped = line(vec![report("a", None)]);
+        assert_eq!(row(vec![]).verdict, None);
+        let skipped = row(vec![report("a", None)]);
         assert_eq!(skipped.verdict, Some(Verdict::NotTestableHere));
         assert_eq!(skipped.figure, "figure of a");
     }

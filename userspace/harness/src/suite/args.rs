@@ -3,7 +3,7 @@
 
 use super::pool::default_jobs;
 use crate::guest::{Boot, GuestArgs};
-use crate::machine::Machine;
+use crate::machine_type::MachineType;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -54,8 +54,8 @@ pub struct TestArmArgs {
 #[derive(Debug, Args)]
 pub struct SmokeArgs {
     /// What to boot on
-    #[arg(long, env = "MACHINE", default_value_t = Machine::NATIVE, value_enum)]
-    pub machine: Machine,
+    #[arg(long, env = "MACHINE", default_value_t = MachineType::NATIVE, value_enum)]
+    pub machine: MachineType,
     /// The kernel to boot: its release
     #[arg(long, env = "MAPWRIGHT_RELEASE", value_name = "RELEASE")]
     pub kernel: Option<String>,

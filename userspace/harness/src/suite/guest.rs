@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 /// What a guest runs.
 const SUITE: [&str; 2] = ["mapwright", "test"];
 
-/// So many of the kernel's reports are shown.
+/// Reports of the kernel that are shown of a boot, at most.
 const SHOWN_REPORTS: usize = 3;
 
 /// A boot that runs tests.
 pub struct Run {
-    /// Its results are kept under this name.
+    /// The name that the boot's results are kept under.
     pub name: String,
     pub boot: Boot,
     pub guest: GuestArgs,
@@ -28,7 +28,7 @@ pub struct Run {
     pub timeout: Duration,
 }
 
-/// How it ended.
+/// How the boot ended.
 pub enum Ran {
     Counted(Totals),
     Interrupted(i32),
@@ -92,7 +92,7 @@ pub fn run(run: &Run) -> Result<Ran> {
 #[derive(Default)]
 struct Said {
     ktap: Vec<u8>,
-    /// So much of it has been parsed.
+    /// Bytes of the output that have been parsed.
     parsed: usize,
     parser: Parser,
     messages: Vec<u8>,

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// So much of a failed build is shown.
+/// Lines that are shown of a failed build.
 const BUILD_LINES: usize = 40;
 
 /// The unit tests, which cargo runs.

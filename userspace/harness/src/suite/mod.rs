@@ -41,31 +41,31 @@ fn stock_runs(args: &TestArgs) -> Result<Vec<Run>> {
     let kernel = vm::kernel(&repository, &args.guest)?;
     let mut runs = Vec::new();
     for plan in STOCK {
-        // Which boots are meant can be said of those of the usual machine.
+        // Which boots are meant can be said of those of the usual VM.
         let meant = args.boot.is_empty() || (plan.has_all() && args.boot.contains(&plan.boot));
         if !meant || !plan.has(filter) || !can_run(plan, &kernel) {
             continue;
         }
-        let machine = plan.machine(&results);
-        // What is said of the guest is said of the usual machine, too.
+        let usual = plan.guest_args(&results);
+        // What is said of the guest is said of the usual VM, too.
         let memory = if plan.has_all() {
             &args.guest.memory
         } else {
-            &machine.memory
+            &usual.memory
         };
         let guest = GuestArgs {
-            qemu: join(&machine.qemu, &args.guest.qemu),
-            append: join(&machine.append, &args.guest.append),
+            qemu: join(&usual.qemu, &args.guest.qemu),
+            append: join(&usual.append, &args.guest.append),
             memory: memory.clone(),
             cpus: if plan.has_all() {
                 args.guest.cpus
             } else {
-                machine.cpus
+                usual.cpus
             },
-            module_params: join(&machine.module_params, &args.guest.module_params),
-            gpio: machine.gpio,
-            monitor: machine.monitor,
-            own_program: machine.own_program,
+            module_params: join(&usual.module_params, &args.guest.module_params),
+            gpio: usual.gpio,
+            monitor: usual.monitor,
+            own_program: usual.own_program,
             ..args.guest.clone()
         };
         runs.push(a_run(plan, guest, filter, args.timeout));
@@ -82,11 +82,11 @@ pub fn run_debug(args: &TestDebugArgs) -> Result<u8> {
         args.filter.as_deref(),
         args.timeout,
         args.jobs,
-        |machine| GuestArgs {
+        |of_plan| GuestArgs {
             kernel_dir: Some(args.kernel_dir.clone()),
-            append: join(&machine.append, &args.append),
+            append: join(&of_plan.append, &args.append),
             verbose: args.verbose,
-            ..machine
+            ..of_plan
         },
     )
 }
@@ -110,10 +110,10 @@ fn run_on_arm(plans: &[Plan], args: &TestArmArgs) -> Result<u8> {
         args.filter.as_deref(),
         args.timeout,
         args.jobs,
-        |machine| GuestArgs {
+        |of_plan| GuestArgs {
             kernel: args.kernel.clone(),
             verbose: args.verbose,
-            ..machine
+            ..of_plan
         },
     )
 }
@@ -125,7 +125,7 @@ pub fn run_smoke(args: &SmokeArgs) -> Result<u8> {
     let guest = GuestArgs {
         kernel: args.kernel.clone(),
         verbose: args.verbose,
-        ..plan.machine(&results)
+        ..plan.guest_args(&results)
     };
     let mut run = a_run(&plan, guest, None, args.timeout);
     if let Some(release) = &args.kernel {
@@ -134,7 +134,7 @@ pub fn run_smoke(args: &SmokeArgs) -> Result<u8> {
     finish(Totals::default(), vec![run], 1)
 }
 
-/// Runs those of `plans` that are named in `only`, or all, and have tests that are asked for.
+/// Runs the plans that are named in `only`, or all of them, as far as they have tests that are asked for.
 fn run_plans(
     plans: &[Plan],
     kernel: &Kernel,
@@ -150,11 +150,11 @@ fn run_plans(
     let runs = plans
         .iter()
         .filter(|plan| named(plan) && plan.has(filter) && can_run(plan, kernel))
-        .map(|plan| a_run(plan, guest(plan.machine(&results)), filter, timeout));
+        .map(|plan| a_run(plan, guest(plan.guest_args(&results)), filter, timeout));
     finish(Totals::default(), runs.collect(), jobs)
 }
 
-/// Whether the kernel has what the plan is about; if not, that is told.
+/// Whether the kernel has what the plan tests. If it lacks something, prints what.
 fn can_run(plan: &Plan, kernel: &Kernel) -> bool {
     let lacking = plan.lacking(kernel);
     if let Some(lacking) = lacking {
@@ -177,7 +177,7 @@ fn join(ours: &str, more: &str) -> String {
     format!("{ours} {more}").trim().to_owned()
 }
 
-/// Runs them, adds their results to `totals`, and prints the last line; returns the exit status.
+/// Runs all boots, adds their results to `totals`, and prints the last line; returns the exit status.
 fn finish(mut totals: Totals, runs: Vec<Run>, jobs: usize) -> Result<u8> {
     match pool::run(runs, jobs)? {
         Ran::Counted(of_guests) => totals += of_guests,

@@ -8,12 +8,12 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// A guest of the tests and its emulator take so much memory at most, in MiB.
+/// Memory that a guest of the tests takes with its emulator, at most, in MiB.
 const GUEST_MIB: u64 = 3072;
-/// More at the same time are in each other's way on most machines.
+/// Guests that run at the same time, at most: more slow each other down on most computers.
 const MOST: usize = 4;
 
-/// How many guests this machine runs well at the same time.
+/// How many guests this computer runs well at the same time.
 pub fn default_jobs() -> usize {
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     let mib = nix::sys::sysinfo::sysinfo().map_or(0, |info| info.ram_total() >> 20);

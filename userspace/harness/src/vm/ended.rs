@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-/// So many lines of the log are shown where no report says what happened.
+/// Lines of the log that are shown where no report says what happened.
 pub(super) const LAST_LINES: usize = 20;
 const SHOWN_REPORTS: usize = 3;
 
@@ -20,9 +20,9 @@ pub enum How {
     Exited(u8),
     /// The command could not be started: the modules, for example, were not accepted.
     Refused(String),
-    /// Without a word.
+    /// The VM ended without a word.
     Died(String),
-    /// It has said nothing for too long, and had not come to the command.
+    /// The guest said nothing for too long, before the command began.
     Hung,
     TimedOut,
     /// By a signal to the test harness.

@@ -38,7 +38,7 @@ pub(super) struct Following {
     out: Tail,
     err: Tail,
     answered: bool,
-    /// Its virtual machine has ended.
+    /// The VM has ended.
     gone: bool,
     /// Ports whose end was not seen yet.
     open: usize,
@@ -123,10 +123,10 @@ impl Following {
         // QEMU's and virtme-ng's own complaints have no time stamp.
         let booted = self.log.iter().any(|line| line.starts_with('['));
         match (status.code(), status.signal()) {
-            _ if !booted => "its virtual machine did not start".to_owned(),
+            _ if !booted => "its VM did not start".to_owned(),
             (Some(0), _) => "it powered off or rebooted".to_owned(),
-            (_, Some(signal)) => format!("signal {signal} ended its virtual machine"),
-            _ => format!("its virtual machine ended ({status})"),
+            (_, Some(signal)) => format!("signal {signal} ended its VM"),
+            _ => format!("its VM ended ({status})"),
         }
     }
 

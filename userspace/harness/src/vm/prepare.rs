@@ -2,7 +2,7 @@
 //! Finds everything a guest needs.
 
 use crate::guest::{Boot, Guest, GuestArgs};
-use crate::machine::{Accel, Machine};
+use crate::machine_type::{Accel, MachineType};
 use crate::place::Kernel;
 use crate::{kvm, place};
 use anyhow::{bail, Context, Result};
@@ -24,9 +24,9 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
         bail!("a {machine} has no second line for a shell: use --machine virt");
     }
     if args.monitor && (command.is_none() || !machine.has_virtio()) {
-        bail!("--monitor takes a command, and a machine with virtio ports");
+        bail!("--monitor takes a command, and a machine type with virtio ports");
     }
-    if args.non_coherent && machine != Machine::Arm64 {
+    if args.non_coherent && machine != MachineType::Arm64 {
         bail!("a {machine} has no device tree without coherence: use --machine arm64");
     }
     // The programs of the toolchain root are this machine's.

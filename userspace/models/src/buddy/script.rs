@@ -5,7 +5,7 @@
 use super::{buddy_of, Block, Buddies, Pool, State, Taken, MAX_ORDER, PAGE};
 use crate::{
     script::{hex, Done, Model, Words},
-    told::{self, Row},
+    transcript::{self, Row},
 };
 use std::collections::VecDeque;
 
@@ -40,10 +40,10 @@ impl Model for Pool {
         ends.chain(["Action".to_owned()]).collect()
     }
 
-    fn state(&self) -> told::State {
+    fn state(&self) -> transcript::State {
         let free = self.buddies.free.iter();
         let used = self.buddies.used.iter();
-        told::State::Buddy(State {
+        transcript::State::Buddy(State {
             start: self.start,
             order: self.buddies.order(),
             free: free

@@ -5,7 +5,7 @@
 use super::{Family, Process, State, Written, PAGE};
 use crate::{
     script::{hex, Done, Model, Words},
-    told::{self, Row},
+    transcript::{self, Row},
 };
 use std::collections::BTreeMap;
 
@@ -17,11 +17,11 @@ const LAST: u64 = (1 << 56) - 1;
 impl Family {
     /// The process of this name, which runs.
     pub fn who(&self, name: &str) -> Result<usize, String> {
-        let found = self
+        let who = self
             .processes
             .iter()
             .position(|process| process.name == name);
-        match found {
+        match who {
             Some(who) if self.processes[who].alive => Ok(who),
             Some(_) => Err(format!("{name} has ended")),
             None => {
@@ -258,8 +258,8 @@ impl Model for Family {
         ends.chain(["Phys page refcnt".to_owned()]).collect()
     }
 
-    fn state(&self) -> told::State {
-        told::State::Cow(State {
+    fn state(&self) -> transcript::State {
+        transcript::State::Cow(State {
             processes: self.processes.clone(),
             frames: self.frames.clone(),
         })

@@ -9,17 +9,17 @@ use super::{
 use crate::{
     buddy::{State as Pool, PAGE},
     script::hex,
-    told::{State, Told},
+    transcript::{State, Transcript},
 };
 
 const LEFT: i64 = 170;
 const BAR: i64 = 640;
 const ROW: i64 = 64;
 
-pub fn draw(told: &Told, last: &Pool) -> Svg {
-    let steps = told.steps.len() as i64;
+pub fn draw(transcript: &Transcript, last: &Pool) -> Svg {
+    let steps = transcript.steps.len() as i64;
     let mut svg = Svg::new(LEFT + BAR + 30, 96 + steps * ROW);
-    svg.text((20, 34), 19, "ink", At::Start, told.title);
+    svg.text((20, 34), 19, "ink", At::Start, transcript.title);
     svg.rect((LEFT, 44), (14, 14), "free");
     svg.text((LEFT + 20, 56), 12, "pale", At::Start, "free");
     svg.rect((LEFT + 80, 44), (14, 14), "used");
@@ -27,7 +27,7 @@ pub fn draw(told: &Told, last: &Pool) -> Svg {
     let pages = 1u64 << last.order;
     let about = format!("{pages} pages from {}; time goes down", hex(last.start));
     svg.text((LEFT + BAR, 56), 12, "pale", At::End, &about);
-    for (step, row) in told.steps.iter().zip(0..) {
+    for (step, row) in transcript.steps.iter().zip(0..) {
         let State::Buddy(pool) = &step.state else {
             continue;
         };

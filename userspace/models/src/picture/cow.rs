@@ -9,7 +9,7 @@ use super::{
 use crate::{
     cow::State as Family,
     script::hex,
-    told::{State, Told},
+    transcript::{State, Transcript},
 };
 use std::collections::BTreeMap;
 
@@ -26,16 +26,19 @@ struct Entry {
     writable: bool,
 }
 
-pub fn draw(told: &Told, last: &Family) -> Svg {
-    let families = told.steps.iter().filter_map(|step| match &step.state {
-        State::Cow(family) => Some((name(step), family)),
-        _ => None,
-    });
+pub fn draw(transcript: &Transcript, last: &Family) -> Svg {
+    let families = transcript
+        .steps
+        .iter()
+        .filter_map(|step| match &step.state {
+            State::Cow(family) => Some((name(step), family)),
+            _ => None,
+        });
     let families = families.collect::<Vec<_>>();
     let heights: Vec<i64> = families.iter().map(|(_, family)| height(family)).collect();
     let frames = LEFT + ENTRY + 70 + GAP;
     let mut svg = Svg::new(frames + 210, 90 + heights.iter().sum::<i64>());
-    svg.text((20, 34), 19, "ink", At::Start, told.title);
+    svg.text((20, 34), 19, "ink", At::Start, transcript.title);
     let about = format!(
         "{} processes; entries on the left, frames on the right; time goes down",
         last.processes.len()

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     dma::State as Machine,
     script::hex,
-    told::{State, Step, Told},
+    transcript::{State, Step, Transcript},
 };
 
 const COLUMNS: [(&str, i64); 3] = [
@@ -20,8 +20,8 @@ const COLUMNS: [(&str, i64); 3] = [
 const BOX: i64 = 170;
 const ROW: i64 = 62;
 
-pub fn draw(told: &Told, last: &Machine) -> Svg {
-    let rows = told.steps.iter().filter(|step| step.line > 0);
+pub fn draw(transcript: &Transcript, last: &Machine) -> Svg {
+    let rows = transcript.steps.iter().filter(|step| step.line > 0);
     let rows: Vec<(&Step, &Machine)> = rows
         .filter_map(|step| match &step.state {
             State::Dma(machine) => Some((step, machine)),
@@ -29,7 +29,7 @@ pub fn draw(told: &Told, last: &Machine) -> Svg {
         })
         .collect();
     let mut svg = Svg::new(880, 100 + ROW * rows.len().max(1) as i64);
-    svg.text((20, 34), 19, "ink", At::Start, told.title);
+    svg.text((20, 34), 19, "ink", At::Start, transcript.title);
     let about = format!(
         "all memory is mapped at {}; time goes down",
         hex(last.direct_map)

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     lru::{Page, State as Lists},
-    told::{State, Told},
+    transcript::{State, Transcript},
 };
 
 const LEFT: i64 = 120;
@@ -17,13 +17,13 @@ const ROW: i64 = 60;
 /// Boxes of a list, at most.
 const MOST: usize = 12;
 
-pub fn draw(told: &Told, last: &Lists) -> Svg {
+pub fn draw(transcript: &Transcript, last: &Lists) -> Svg {
     let cells = last.frames.clamp(4, MOST) as i64;
     let middle = LEFT + cells * CELL + 46;
     let width = middle + cells * CELL + 30;
-    let rows = told.steps.len() as i64;
+    let rows = transcript.steps.len() as i64;
     let mut svg = Svg::new(width, 110 + rows * ROW);
-    svg.text((20, 34), 19, "ink", At::Start, told.title);
+    svg.text((20, 34), 19, "ink", At::Start, transcript.title);
     let about = format!(
         "{} pages fit; * referenced, + dirty; time goes down",
         last.frames
@@ -37,7 +37,7 @@ pub fn draw(told: &Told, last: &Lists) -> Svg {
         At::Start,
         "inactive: head → tail → evicted",
     );
-    for (step, row) in told.steps.iter().zip(0..) {
+    for (step, row) in transcript.steps.iter().zip(0..) {
         let State::Lru(lists) = &step.state else {
             continue;
         };

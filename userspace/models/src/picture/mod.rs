@@ -11,23 +11,23 @@ mod svg;
 mod walk;
 mod watermark;
 
-use crate::told::{State, Told};
+use crate::transcript::{State, Transcript};
 use svg::Svg;
 
 /// The picture of a script's states over time, or of its last walk.
-pub fn picture(told: &Told) -> String {
-    let last = told.steps.last().map(|step| &step.state);
+pub fn picture(transcript: &Transcript) -> String {
+    let last = transcript.steps.last().map(|step| &step.state);
     let svg = match last {
-        Some(State::Buddy(last)) => buddy::draw(told, last),
-        Some(State::Watermark(_)) => watermark::draw(told),
-        Some(State::Slub(last)) => slub::draw(told, last),
-        Some(State::Walk(_)) => walk::draw(told),
-        Some(State::Cow(last)) => cow::draw(told, last),
-        Some(State::Lru(last)) => lru::draw(told, last),
-        Some(State::Dma(last)) => dma::draw(told, last),
+        Some(State::Buddy(last)) => buddy::draw(transcript, last),
+        Some(State::Watermark(_)) => watermark::draw(transcript),
+        Some(State::Slub(last)) => slub::draw(transcript, last),
+        Some(State::Walk(_)) => walk::draw(transcript),
+        Some(State::Cow(last)) => cow::draw(transcript, last),
+        Some(State::Lru(last)) => lru::draw(transcript, last),
+        Some(State::Dma(last)) => dma::draw(transcript, last),
         None => Svg::new(400, 60),
     };
-    svg.finish(told.title)
+    svg.finish(transcript.title)
 }
 
 /// The name of a step, for the left margin.

@@ -5,7 +5,7 @@
 use super::svg::{At, Svg};
 use crate::{
     slub::{Place, Slab, State as Cache, Word},
-    told::Told,
+    transcript::Transcript,
 };
 
 const CELL: (i64, i64) = (46, 40);
@@ -13,7 +13,7 @@ const LEFT: i64 = 24;
 /// Slabs that are drawn: the last ones.
 const MOST: usize = 8;
 
-pub fn draw(told: &Told, cache: &Cache) -> Svg {
+pub fn draw(transcript: &Transcript, cache: &Cache) -> Svg {
     let columns = cache.objects_per_slab.clamp(1, 16) as i64;
     let rows = cache.objects_per_slab.div_ceil(columns as u64).min(8) as i64;
     let hidden = cache.slabs.len().saturating_sub(MOST);
@@ -21,7 +21,7 @@ pub fn draw(told: &Told, cache: &Cache) -> Svg {
     let each = 48 + rows * (CELL.1 + 4);
     let width = (2 * LEFT + columns * CELL.0).max(620);
     let mut svg = Svg::new(width, 104 + each * slabs.len().max(1) as i64);
-    svg.text((LEFT, 34), 19, "ink", At::Start, told.title);
+    svg.text((LEFT, 34), 19, "ink", At::Start, transcript.title);
     let about = format!(
         "{}: objects of {} bytes, {} in a slab",
         cache.name, cache.bytes, cache.objects_per_slab

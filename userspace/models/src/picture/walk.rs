@@ -5,7 +5,7 @@
 use super::svg::{At, Svg};
 use crate::{
     script::hex,
-    told::{State, Told},
+    transcript::{State, Transcript},
     walk::{Walk, ADDRESS, PRESENT},
 };
 
@@ -14,8 +14,8 @@ const COLUMN: i64 = 176;
 const BOX: i64 = 136;
 const EACH: i64 = 250;
 
-pub fn draw(told: &Told) -> Svg {
-    let walks = told
+pub fn draw(transcript: &Transcript) -> Svg {
+    let walks = transcript
         .steps
         .iter()
         .filter(|step| step.text.starts_with("walk"));
@@ -35,7 +35,7 @@ pub fn draw(told: &Told) -> Svg {
         2 * LEFT + columns * COLUMN,
         56 + EACH * walks.len().max(1) as i64,
     );
-    svg.text((LEFT, 34), 19, "ink", At::Start, told.title);
+    svg.text((LEFT, 34), 19, "ink", At::Start, transcript.title);
     for (walk, row) in walks.iter().zip(0..) {
         draw_walk(&mut svg, 56 + row * EACH, walk);
     }

@@ -7,7 +7,7 @@ use super::{
     svg::{cut, At, Svg},
 };
 use crate::{
-    told::{State, Told},
+    transcript::{State, Transcript},
     watermark::State as Zone,
 };
 
@@ -16,8 +16,8 @@ const TOP: i64 = 70;
 const HEIGHT: i64 = 300;
 const COLUMN: i64 = 76;
 
-pub fn draw(told: &Told) -> Svg {
-    let zones: Vec<&Zone> = told
+pub fn draw(transcript: &Transcript) -> Svg {
+    let zones: Vec<&Zone> = transcript
         .steps
         .iter()
         .filter_map(|step| zone(&step.state))
@@ -26,7 +26,7 @@ pub fn draw(told: &Told) -> Svg {
     let right = LEFT + (count * COLUMN).max(640);
     let list = TOP + HEIGHT + 50;
     let mut svg = Svg::new(right + 40, list + 22 * count + 10);
-    svg.text((20, 34), 19, "ink", At::Start, told.title);
+    svg.text((20, 34), 19, "ink", At::Start, transcript.title);
     svg.text(
         (LEFT, 56),
         12,
@@ -86,7 +86,7 @@ pub fn draw(told: &Told) -> Svg {
             &step.to_string(),
         );
     }
-    for (step, row) in told.steps.iter().zip(0..) {
+    for (step, row) in transcript.steps.iter().zip(0..) {
         let at = list + 22 * row;
         svg.text((20, at), 13, "pale", At::Start, &row.to_string());
         svg.text((44, at), 13, "ink", At::Start, &cut(name(step), 20));

@@ -5,7 +5,7 @@
 use super::{Back, Cache, State, Way, PAGE};
 use crate::{
     script::{Done, Model, Words},
-    told::{self, Row},
+    transcript::{self, Row},
 };
 
 /// Objects that a script may take.
@@ -58,7 +58,7 @@ impl Cache {
         let mut rows: Vec<Row> = Vec::new();
         let mut run: Option<(u64, u64)> = None;
         for _ in 0..count {
-            let (found, listed) = (self.cpu_list(), self.partial_shown());
+            let (free_list, listed) = (self.cpu_list(), self.partial_shown());
             let had_slab = self.cpu.is_some();
             let (object, way) = self.alloc();
             let nth = self.allocated;
@@ -66,7 +66,7 @@ impl Cache {
                 let first = run.map_or(nth, |(first, _)| first);
                 let row = Row::new(
                     alloc_name(first, nth),
-                    vec![Self::shown(&found), listed],
+                    vec![Self::shown(&free_list), listed],
                     format!("Fast path: pop freelist head, return obj[{object}]"),
                 );
                 match (run, rows.last_mut()) {
@@ -87,7 +87,7 @@ impl Cache {
 
     fn slow_row(&self, nth: u64, had_slab: bool, listed: &str, way: Way) -> Row {
         let objects = self.per_slab;
-        let (found, listed, says) = match (way, had_slab) {
+        let (free_list, listed, says) = match (way, had_slab) {
             (Way::New, false) => (
                 "NULL → slow path",
                 "empty → must allocate".to_owned(),
@@ -106,7 +106,11 @@ impl Cache {
                 "Slow path: lock the node's list, make its first slab the CPU's".to_owned(),
             ),
         };
-        Row::new(alloc_name(nth, nth), vec![found.to_owned(), listed], says)
+        Row::new(
+            alloc_name(nth, nth),
+            vec![free_list.to_owned(), listed],
+            says,
+        )
     }
 
     fn frees(&mut self, rest: &mut Words) -> Done {
@@ -185,8 +189,8 @@ impl Model for Cache {
             .to_vec()
     }
 
-    fn state(&self) -> told::State {
-        told::State::Slub(State {
+    fn state(&self) -> transcript::State {
+        transcript::State::Slub(State {
             name: self.name.clone(),
             bytes: self.bytes,
             objects_per_slab: self.per_slab,

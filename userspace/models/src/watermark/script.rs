@@ -6,7 +6,7 @@ use super::{blocks, Outcome, State, Watched, CLUSTER, MAX_ORDER};
 use crate::{
     marks::Marks,
     script::{Done, Model, Words},
-    told::{self, Row},
+    transcript::{self, Row},
 };
 
 impl Watched {
@@ -66,12 +66,12 @@ impl Watched {
                 break;
             }
         }
-        let told = rows.into_iter().map(|(mut row, outcome, times)| {
+        let rows = rows.into_iter().map(|(mut row, outcome, times)| {
             row.step = name(order, times, atomic);
             row.last = self.says(outcome, times, order);
             row
         });
-        Ok(told.collect())
+        Ok(rows.collect())
     }
 
     fn says(&self, outcome: Outcome, times: u64, order: usize) -> String {
@@ -210,8 +210,8 @@ impl Model for Watched {
         columns.map(str::to_owned).to_vec()
     }
 
-    fn state(&self) -> told::State {
-        told::State::Watermark(State {
+    fn state(&self) -> transcript::State {
+        transcript::State::Watermark(State {
             free: self.zone.free,
             blocks: self.zone.blocks.clone(),
             cache: self.cache,

@@ -38,7 +38,7 @@ fn prove(_: &Lab) -> Result<Finding> {
     let frames = Frames::of(&session, &region, &mapping)?;
     mapwright::settle();
     let (before, _) = page_faults()?;
-    let seen = exchange(&session, &region, &mut mapping)?;
+    let agreement = exchange(&session, &region, &mut mapping)?;
     let (after, _) = page_faults()?;
     let faults = after - before;
 
@@ -46,21 +46,21 @@ fn prove(_: &Lab) -> Result<Finding> {
         format!("A text of its own in each of {PAGES} pages"),
         ["who stores it", "how", "who looks", "finds it in pages"],
     );
-    for (who, how, looks, found) in [
+    for (who, how, looks, pages) in [
         (
             "the program",
             "a store",
             "the kernel, through its own pointer",
-            seen.by_kernel,
+            agreement.by_kernel,
         ),
         (
             "the kernel",
             "through its own pointer",
             "the program, a load",
-            seen.by_program,
+            agreement.by_program,
         ),
     ] {
-        table.row([who.into(), how.into(), looks.into(), found.to_string()]);
+        table.row([who.into(), how.into(), looks.into(), pages.to_string()]);
     }
     let all = frames.pages();
     Ok(Finding::new(format!(
@@ -81,14 +81,14 @@ fn prove(_: &Lab) -> Result<Finding> {
     ])
     .statement(
         "What the program stores, the kernel sees at once",
-        Verdict::of(seen.by_kernel == all),
-        format!("in {} of {all} pages", seen.by_kernel),
+        Verdict::of(agreement.by_kernel == all),
+        format!("in {} of {all} pages", agreement.by_kernel),
     )
     .said_in(&[Document::Driver.section("Key Concepts")])
     .statement(
         "What the kernel stores, the program sees at once",
-        Verdict::of(seen.by_program == all),
-        format!("in {} of {all} pages", seen.by_program),
+        Verdict::of(agreement.by_program == all),
+        format!("in {} of {all} pages", agreement.by_program),
     )
     .said_in(&[Document::Driver.section("Key Concepts")])
     .statement(
@@ -105,28 +105,28 @@ fn prove(_: &Lab) -> Result<Finding> {
 }
 
 /// In how many pages each found what the other one stored.
-struct Seen {
+struct Agreement {
     by_kernel: usize,
     by_program: usize,
 }
 
-fn exchange(session: &Session, region: &Region, mapping: &mut Mapping) -> Result<Seen> {
+fn exchange(session: &Session, region: &Region, mapping: &mut Mapping) -> Result<Agreement> {
     let page = usize::try_from(mapwright::page_size())?;
     let (mut by_kernel, mut by_program) = (0, 0);
     for within in (0..mapping.len()).step_by(page) {
         let text = format!("the program's, at {within:8}");
-        let mut seen = vec![0; text.len()];
+        let mut buffer = vec![0; text.len()];
         mapping.write(within, text.as_bytes());
-        session.read_at(region, within as u64, &mut seen)?;
-        by_kernel += usize::from(seen == text.as_bytes());
+        session.read_at(region, within as u64, &mut buffer)?;
+        by_kernel += usize::from(buffer == text.as_bytes());
 
         let text = format!("the kernel's, at {within:9}");
-        let mut seen = vec![0; text.len()];
+        let mut buffer = vec![0; text.len()];
         session.write_at(region, within as u64, text.as_bytes())?;
-        mapping.read(within, &mut seen);
-        by_program += usize::from(seen == text.as_bytes());
+        mapping.read(within, &mut buffer);
+        by_program += usize::from(buffer == text.as_bytes());
     }
-    Ok(Seen {
+    Ok(Agreement {
         by_kernel,
         by_program,
     })

@@ -33,8 +33,8 @@ fn prove(lab: &Lab) -> Result<Finding> {
     let mut returned = Vec::new();
     for (kind, what) in KINDS {
         let start = format!("vm_insert_page({kind}): ");
-        let told = log.iter().find_map(|line| line.split_once(&start));
-        let (_, number) = told.with_context(|| format!("the module did not try a {kind}"))?;
+        let reported = log.iter().find_map(|line| line.split_once(&start));
+        let (_, number) = reported.with_context(|| format!("the module did not try a {kind}"))?;
         let number: i32 = number.trim().parse()?;
         returned.push(number);
         table.row([what.to_owned(), number.to_string()]);

@@ -45,12 +45,12 @@ fn prove(lab: &Lab) -> Result<Finding> {
         device.memory_type,
         Some(MemoryType::Uncached | MemoryType::UncachedMinus | MemoryType::Device)
     );
-    let told = device.memory_type.map_or("nothing", MemoryType::name);
-    Ok(Finding::new(format!("device memory is mapped {told}"))
+    let memory_type = device.memory_type.map_or("nothing", MemoryType::name);
+    Ok(Finding::new(format!("device memory is mapped {memory_type}"))
         .statement(
             "Device memory is mapped uncached",
             Verdict::of(is_uncached),
-            format!("{}: {told}", device.name),
+            format!("{}: {memory_type}", device.name),
         )
         .statement(
             "A mapping has the memory type that its driver asked for",
@@ -132,15 +132,15 @@ fn of_regions(tables: &Tables, direct_map_agrees: bool) -> Result<(Table, bool)>
             false => Caching::WriteBack,
         };
         for (walk, asked) in [(&program, *caching), (&kernel, in_kernel)] {
-            as_asked &= walk.memory_type.is_some_and(|told| is(told, asked));
+            as_asked &= walk.memory_type.is_some_and(|actual| is(actual, asked));
         }
-        let ([entry, told], [kernel_entry, kernel_told]) = (cells(&program), cells(&kernel));
+        let ([entry, actual], [kernel_entry, kernel_type_name]) = (cells(&program), cells(&kernel));
         table.row([
             caching.name().to_owned(),
             entry,
-            told,
+            actual,
             kernel_entry,
-            kernel_told,
+            kernel_type_name,
         ]);
     }
     Ok((table, as_asked))
@@ -148,11 +148,11 @@ fn of_regions(tables: &Tables, direct_map_agrees: bool) -> Result<(Table, bool)>
 
 /// Whether an entry's type is what a driver calls that. The kernel's uncached is "uncached, unless a
 /// range register says otherwise".
-fn is(told: MemoryType, asked: Caching) -> bool {
+fn is(actual: MemoryType, asked: Caching) -> bool {
     match asked {
-        Caching::WriteBack => matches!(told, MemoryType::WriteBack | MemoryType::Tagged),
-        Caching::WriteCombine => told == MemoryType::WriteCombine,
-        Caching::Uncached => matches!(told, MemoryType::Uncached | MemoryType::UncachedMinus),
+        Caching::WriteBack => matches!(actual, MemoryType::WriteBack | MemoryType::Tagged),
+        Caching::WriteCombine => actual == MemoryType::WriteCombine,
+        Caching::Uncached => matches!(actual, MemoryType::Uncached | MemoryType::UncachedMinus),
     }
 }
 
@@ -201,9 +201,15 @@ fn describe(tables: &Tables, file: &Path, mapping: &Mapping) -> Result<DeviceMem
             "the kernel's list of types",
         ],
     );
-    let [entry, told] = cells(&walk);
+    let [entry, type_name] = cells(&walk);
     let listed = listed(physical).unwrap_or_else(|| "not there".to_owned());
-    table.row([name.clone(), format!("{physical:#x}"), entry, told, listed]);
+    table.row([
+        name.clone(),
+        format!("{physical:#x}"),
+        entry,
+        type_name,
+        listed,
+    ]);
     Ok(DeviceMemory {
         name,
         memory_type: walk.memory_type,
@@ -219,10 +225,10 @@ fn listed(physical: u64) -> Option<String> {
 
 /// `PAT: [mem 0x00000000febd1000-0x00000000febd2000] uncached-minus`, if the address is in there.
 fn holds(line: &str, physical: u64) -> Option<String> {
-    let (range, told) = line.split_once("[mem ")?.1.split_once("] ")?;
+    let (range, type_name) = line.split_once("[mem ")?.1.split_once("] ")?;
     let (start, end) = range.split_once('-')?;
     let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok();
-    (number(start)? <= physical && physical < number(end)?).then(|| told.trim().to_owned())
+    (number(start)? <= physical && physical < number(end)?).then(|| type_name.trim().to_owned())
 }
 
 #[cfg(test)]

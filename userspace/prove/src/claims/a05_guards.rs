@@ -133,8 +133,8 @@ fn map(file: &impl AsFd, length: usize, prot: i32, flags: i32, offset: u64) -> R
 
 fn protect(mapping: &Mapping, prot: i32) -> Result<(), Errno> {
     // SAFETY: The mapping stays readable, and nobody stores to it.
-    let told = unsafe { libc::mprotect(mapping.addr() as *mut _, mapping.len(), prot) };
-    Errno::result(told).map(drop)
+    let result = unsafe { libc::mprotect(mapping.addr() as *mut _, mapping.len(), prot) };
+    Errno::result(result).map(drop)
 }
 
 /// Without `MREMAP_MAYMOVE`, and with it if there is no room.
@@ -151,7 +151,7 @@ fn session_is_written(session: &Session) -> Result<bool> {
     let region = session.create(Backing::Pages, Method::Remap, mapwright::page_size())?;
     let mut mapping = session.map(&region, Protection::ReadWrite)?;
     mapping.write(0, b"stored");
-    let mut seen = [0; 6];
-    session.read_at(&region, 0, &mut seen)?;
-    Ok(&seen == b"stored")
+    let mut bytes = [0; 6];
+    session.read_at(&region, 0, &mut bytes)?;
+    Ok(&bytes == b"stored")
 }

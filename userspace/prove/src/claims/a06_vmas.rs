@@ -132,7 +132,7 @@ fn split(session: &Session) -> Result<Vec<Vma>> {
 fn make_read_only(mapping: &Mapping, within: usize, bytes: usize) -> Result<()> {
     let addr = mapping.addr() + within;
     // SAFETY: It is inside the mapping, which nobody stores to.
-    let told = unsafe { libc::mprotect(addr as *mut _, bytes, libc::PROT_READ) };
-    Errno::result(told).context("mprotect")?;
+    let result = unsafe { libc::mprotect(addr as *mut _, bytes, libc::PROT_READ) };
+    Errno::result(result).context("mprotect")?;
     Ok(())
 }

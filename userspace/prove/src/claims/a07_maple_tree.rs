@@ -49,7 +49,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         (false, true) => Verdict::Outdated,
         (false, false) => Verdict::Refuted,
     };
-    let seen = |holds: bool| match holds {
+    let observed = |holds: bool| match holds {
         true => "the fields are there",
         false => "there are no such fields; there is a maple tree",
     };
@@ -57,8 +57,8 @@ fn prove(_: &Lab) -> Result<Finding> {
         true => "they are in a maple tree, mm_struct.mm_mt",
         false => "mm_struct has no maple tree",
     })
-    .statement("VMAs are in a sorted linked list", was(list), seen(list))
-    .statement("VMAs are in a red-black tree", was(red_black), seen(red_black))
+    .statement("VMAs are in a sorted linked list", was(list), observed(list))
+    .statement("VMAs are in a red-black tree", was(red_black), observed(red_black))
     .table(table)
     .instead(
         "A maple tree is a B-tree of ranges that readers walk under RCU, which is what lets a page fault find its VMA \

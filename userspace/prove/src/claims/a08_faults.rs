@@ -153,8 +153,8 @@ fn of_file(file: &File, bytes: usize) -> Result<(Cost, Cost)> {
         Mapping::new(file.as_fd(), 0, bytes, Protection::Read).context("mapping a disk")?;
     // Each page by itself: none ahead.
     // SAFETY: Advice changes nothing that is in the memory.
-    let told = unsafe { libc::madvise(mapping.addr() as *mut _, bytes, libc::MADV_RANDOM) };
-    Errno::result(told).context("MADV_RANDOM")?;
+    let result = unsafe { libc::madvise(mapping.addr() as *mut _, bytes, libc::MADV_RANDOM) };
+    Errno::result(result).context("MADV_RANDOM")?;
     let cold = touching("a disk that nobody has read", &mapping)?;
     ensure!(
         cold.minor + cold.major > 0,

@@ -40,7 +40,7 @@ const PAIRS: [(Backing, Method); 6] = [
 ];
 
 /// What was seen of a mapping.
-struct Seen {
+struct Observation {
     what: String,
     /// Entries after `mmap`.
     entries: usize,
@@ -49,7 +49,7 @@ struct Seen {
     counted: Option<u64>,
 }
 
-impl Seen {
+impl Observation {
     fn is_lazy(&self) -> bool {
         self.entries == 0 && self.faults > 0
     }
@@ -75,20 +75,29 @@ fn prove(_: &Lab) -> Result<Finding> {
             "counted by the module",
         ],
     );
-    for seen in &all {
+    for observation in &all {
         table.row([
-            seen.what.clone(),
-            seen.entries.to_string(),
-            seen.faults.to_string(),
-            seen.counted
+            observation.what.clone(),
+            observation.entries.to_string(),
+            observation.faults.to_string(),
+            observation
+                .counted
                 .map_or("–".to_owned(), |faults| faults.to_string()),
         ]);
     }
-    let lazy = all.iter().filter(|seen| seen.is_lazy()).count();
-    let eager = all.iter().filter(|seen| seen.is_eager()).count();
-    let agree = all
+    let lazy = all
         .iter()
-        .filter(|seen| seen.counted.is_some_and(|counted| counted == seen.faults));
+        .filter(|observation| observation.is_lazy())
+        .count();
+    let eager = all
+        .iter()
+        .filter(|observation| observation.is_eager())
+        .count();
+    let agree = all.iter().filter(|observation| {
+        observation
+            .counted
+            .is_some_and(|counted| counted == observation.faults)
+    });
     let (agree, ours) = (agree.count(), PAIRS.len());
     Ok(Finding::new(format!("{lazy} of {} ways to map are lazy, {eager} have all entries after mmap()", all.len()))
         .statement(
@@ -119,7 +128,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         ))
 }
 
-fn of_anonymous(inspector: &Inspector) -> Result<Seen> {
+fn of_anonymous(inspector: &Inspector) -> Result<Observation> {
     let page = usize::try_from(mapwright::page_size())?;
     mapwright::settle();
     let memory = Anonymous::small(PAGES * page)?;
@@ -127,7 +136,7 @@ fn of_anonymous(inspector: &Inspector) -> Result<Seen> {
     let (before, _) = page_faults()?;
     memory.touch(0..memory.len())?;
     let (after, _) = page_faults()?;
-    Ok(Seen {
+    Ok(Observation {
         what: "anonymous memory".to_owned(),
         entries,
         faults: after - before,
@@ -135,7 +144,7 @@ fn of_anonymous(inspector: &Inspector) -> Result<Seen> {
     })
 }
 
-fn of_region(inspector: &Inspector, backing: Backing, method: Method) -> Result<Seen> {
+fn of_region(inspector: &Inspector, backing: Backing, method: Method) -> Result<Observation> {
     let session = Session::open()?;
     let region = session.create(backing, method, PAGES as u64 * mapwright::page_size())?;
     mapwright::settle();
@@ -144,7 +153,7 @@ fn of_region(inspector: &Inspector, backing: Backing, method: Method) -> Result<
     let (before, _) = page_faults()?;
     mapping.touch();
     let (after, _) = page_faults()?;
-    Ok(Seen {
+    Ok(Observation {
         what: format!("{} + {}", backing.name(), method.name()),
         entries,
         faults: after - before,

@@ -45,13 +45,13 @@ fn prove(lab: &Lab) -> Result<Finding> {
         let report = match device.run(&Plan::new(Allocator::Kmalloc, bytes)) {
             // Large pages make large blocks.
             Err(Error::OverBudget { .. }) => {
-                let told = "not tried: more than mapwright_alloc may take";
-                table.row([bytes.to_string(), name.to_owned(), told.to_owned()]);
+                let outcome = "not tried: more than mapwright_alloc may take";
+                table.row([bytes.to_string(), name.to_owned(), outcome.to_owned()]);
                 continue;
             }
             report => report?,
         };
-        let told = match () {
+        let outcome = match () {
             _ if report.allocated > 0 => "allocated",
             _ if report.failed_size > 0 => {
                 "refused at once, whatever is free: a null pointer, which is ENOMEM"
@@ -63,7 +63,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
         } else if report.failed_size > 0 {
             beyond = beyond.or(Some(bytes));
         }
-        table.row([bytes.to_string(), name.to_owned(), told.to_owned()]);
+        table.row([bytes.to_string(), name.to_owned(), outcome.to_owned()]);
     }
     let limit = device.info()?.kmalloc_max_bytes;
     ensure!(

@@ -31,7 +31,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         format!("{OBJECTS} objects each; before that, as many were filled with 0xa5 and freed"),
         ["what", "given", "all zero", "moved", "data kept"],
     );
-    let mut seen = Vec::new();
+    let mut reports = Vec::new();
     for (what, plan) in [
         ("kmalloc(100)", Plan::new(Allocator::Kmalloc, BYTES)),
         ("kzalloc(100)", Plan::new(Allocator::Kzalloc, BYTES)),
@@ -52,7 +52,7 @@ fn prove(_: &Lab) -> Result<Finding> {
                 .actual_bytes,
         };
         let reallocated = what.starts_with("krealloc");
-        let told = |count: usize, tell: bool| {
+        let cell = |count: usize, tell: bool| {
             if tell {
                 count.to_string()
             } else {
@@ -62,13 +62,13 @@ fn prove(_: &Lab) -> Result<Finding> {
         table.row([
             what.to_owned(),
             of.actual.to_string(),
-            told(of.zeroed, !reallocated),
-            told(of.moved, reallocated),
-            told(of.kept, reallocated),
+            cell(of.zeroed, !reallocated),
+            cell(of.moved, reallocated),
+            cell(of.kept, reallocated),
         ]);
-        seen.push(of);
+        reports.push(of);
     }
-    let [plain, zeroed, within, grown, shrunk] = &seen[..] else {
+    let [plain, zeroed, within, grown, shrunk] = &reports[..] else {
         anyhow::bail!("not all was tried");
     };
     let kept = [within, grown, shrunk].iter().all(|of| of.kept == of.all);

@@ -82,9 +82,9 @@ fn prove(lab: &Lab) -> Result<Finding> {
             limited.push((name, limit, last));
         }
     }
-    let (seen, (atomic, kernel)) = pressure::apply(|squeeze| in_need_of_both(&device, squeeze))?;
+    let (history, (atomic, kernel)) = pressure::apply(|squeeze| in_need_of_both(&device, squeeze))?;
     ensure!(
-        seen.reclaimed.is_some(),
+        history.reclaimed.is_some(),
         "memory was used up, and nobody had to reclaim"
     );
     let mut waits = Table::new(
@@ -202,17 +202,17 @@ fn prove_by_mistake(module: &Path) -> Result<Finding> {
         "A module asks for memory while it holds a spinlock; what the kernel for debugging says",
         ["flags", "the kernel's words"],
     );
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for (name, fault) in [("GFP_KERNEL", "sleep"), ("GFP_ATOMIC", "no-sleep")] {
         let log = make_mistake(module, fault)?;
         let report = log
             .iter()
             .find(|line| line.contains("sleeping function called from invalid context"));
-        told.push(report.is_some());
+        reported.push(report.is_some());
         let words = report.map_or("nothing", |line| line.trim());
         table.row([name.to_owned(), words.to_owned()]);
     }
-    let seen = match told[..] {
+    let observed = match reported[..] {
         [true, false] => "GFP_KERNEL is reported as a sleeper, GFP_ATOMIC is not",
         [true, true] => "both are reported as sleepers",
         [false, true] => "only GFP_ATOMIC is reported as a sleeper",
@@ -223,8 +223,8 @@ fn prove_by_mistake(module: &Path) -> Result<Finding> {
     )
     .statement(
         "GFP_KERNEL may sleep, GFP_ATOMIC may not",
-        Verdict::of(told == [true, false]),
-        seen,
+        Verdict::of(reported == [true, false]),
+        observed,
     )
     .table(table))
 }

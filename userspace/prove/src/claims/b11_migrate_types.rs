@@ -84,7 +84,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
         "The type of list that pages were taken from (kmem:mm_page_alloc)",
         ["taken for", "documents", "migrate type", "pages"],
     );
-    let mut seen = Vec::new();
+    let mut migrate_types = Vec::new();
     for taker in &TAKERS {
         let taken = taken_for(lab, taker, &types.names)?;
         ensure!(
@@ -101,12 +101,12 @@ fn prove(lab: &Lab) -> Result<Finding> {
                 name.clone(),
                 pages.to_string(),
             ]);
-            seen.push(name);
+            migrate_types.push(name);
         }
     }
     let right = TAKERS
         .iter()
-        .zip(&seen)
+        .zip(&migrate_types)
         .filter(|(taker, name)| taker.claimed == *name);
     let right = right.count();
     let used: Vec<&str> = types
@@ -124,7 +124,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
         Verdict::of(used.len() > 1),
         format!("there are blocks of the types {}", used.join(", ")),
     );
-    for (taker, name) in TAKERS.iter().zip(&seen) {
+    for (taker, name) in TAKERS.iter().zip(&migrate_types) {
         finding = finding.statement(
             format!("{}: {}", taker.what, taker.claimed),
             Verdict::of(taker.claimed == name),
@@ -176,7 +176,7 @@ fn page_cache(lab: &Lab) -> Result<()> {
 fn inode_slabs(_: &Lab) -> Result<()> {
     let dir = Path::new(TMPFS).join(format!("mapwright-prove-{}.d", std::process::id()));
     fs::create_dir(&dir)?;
-    let made = (0..4000).try_for_each(|i| fs::File::create(dir.join(i.to_string())).map(drop));
+    let result = (0..4000).try_for_each(|i| fs::File::create(dir.join(i.to_string())).map(drop));
     fs::remove_dir_all(&dir)?;
-    made.context("making files")
+    result.context("making files")
 }

@@ -78,24 +78,24 @@ fn prove(lab: &Lab) -> Result<Finding> {
         format!("{OBJECTS} objects of {BYTES} bytes, filled with 0xa5 and freed, read through /proc/kcore"),
         ["when", "objects as they were filled", "with one other word", "poisoned", "used again", "where the word is"],
     );
-    for (when, seen) in [
+    for (when, contents) in [
         ("freed", &freed),
         (
             "after the processors' stores were emptied (/sys/kernel/slab/*/shrink)",
             &listed,
         ),
     ] {
-        let places: Vec<String> = seen
+        let places: Vec<String> = contents
             .places
             .iter()
             .map(|place| format!("byte {place}"))
             .collect();
         table.row([
             when.to_owned(),
-            seen.untouched.to_string(),
-            seen.words.len().to_string(),
-            seen.poisoned.to_string(),
-            seen.other.to_string(),
+            contents.untouched.to_string(),
+            contents.words.len().to_string(),
+            contents.poisoned.to_string(),
+            contents.other.to_string(),
             places.join(", "),
         ]);
     }
@@ -251,7 +251,7 @@ impl Locks {
             0 => Verdict::NotTestableHere,
             _ => Verdict::of(pairs < few),
         };
-        let seen = match many {
+        let observed = match many {
             0 => "nothing was traced, not even where locks must have been taken".to_owned(),
             _ => format!(
                 "{pairs} locks for {LOCKING} objects, each freed before the next; {many} where all are allocated before \
@@ -259,7 +259,7 @@ impl Locks {
             ),
         };
         finding
-            .statement("The fast path takes no lock", verdict, seen)
+            .statement("The fast path takes no lock", verdict, observed)
             .said_in(&[Document::Memory.section("9, Slab Allocation Fast & Slow Path")])
             .table(table)
     }
@@ -285,7 +285,7 @@ fn reuse(device: &AllocDevice) -> Result<usize> {
 
 /// What free objects hold.
 #[derive(Default)]
-struct Seen {
+struct Contents {
     untouched: usize,
     poisoned: usize,
     /// Someone else has it, or the slab was freed.
@@ -295,8 +295,8 @@ struct Seen {
     places: BTreeSet<usize>,
 }
 
-fn look(kcore: &Kcore, objects: &[Object]) -> Result<Seen> {
-    let mut seen = Seen::default();
+fn look(kcore: &Kcore, objects: &[Object]) -> Result<Contents> {
+    let mut contents = Contents::default();
     for object in objects {
         let mut bytes = vec![0; usize::try_from(BYTES)?];
         kcore.read(object.address, &mut bytes)?;
@@ -305,18 +305,18 @@ fn look(kcore: &Kcore, objects: &[Object]) -> Result<Seen> {
             .filter(|i| words[*i] != [FILL_BYTE; 8])
             .collect();
         match changed[..] {
-            [] => seen.untouched += 1,
+            [] => contents.untouched += 1,
             [place] => {
-                seen.words.push(u64::from_le_bytes(
+                contents.words.push(u64::from_le_bytes(
                     words[place].try_into().context("a word")?,
                 ));
-                seen.places.insert(place * 8);
+                contents.places.insert(place * 8);
             }
-            _ if words[1] == [POISON; 8] => seen.poisoned += 1,
-            _ => seen.other += 1,
+            _ if words[1] == [POISON; 8] => contents.poisoned += 1,
+            _ => contents.other += 1,
         }
     }
-    Ok(seen)
+    Ok(contents)
 }
 
 /// Has the caches for this size give what their processors have in store back to the slabs.

@@ -50,12 +50,12 @@ fn prove(lab: &Lab) -> Result<Finding> {
     );
     let (mut there, mut choices) = (Vec::new(), Vec::new());
     for (name, build_option, functions) in ALLOCATORS {
-        let found: Vec<&str> = functions
+        let present: Vec<&str> = functions
             .iter()
             .copied()
             .filter(|f| symbols.has(f))
             .collect();
-        if !found.is_empty() {
+        if !present.is_empty() {
             there.push(name);
         }
         if config
@@ -64,11 +64,11 @@ fn prove(lab: &Lab) -> Result<Finding> {
         {
             choices.push(name);
         }
-        let found = match found.len() {
+        let present = match present.len() {
             0 => "none".to_owned(),
-            _ => found.join(", "),
+            _ => present.join(", "),
         };
-        table.row([name.to_owned(), option(build_option).to_owned(), found]);
+        table.row([name.to_owned(), option(build_option).to_owned(), present]);
     }
     let [running] = there[..] else {
         anyhow::bail!("a kernel has one slab allocator, but functions of {there:?} were found");

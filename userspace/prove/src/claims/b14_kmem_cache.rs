@@ -30,7 +30,7 @@ const BYTES: u64 = 64;
 const OBJECTS: u32 = 100;
 
 /// What is seen of a cache.
-struct Seen {
+struct Cache {
     name: String,
     /// Its line in `/proc/slabinfo`: objects in use, bytes of each, objects and pages of a slab.
     line: Option<[u64; 4]>,
@@ -57,12 +57,13 @@ fn prove(lab: &Lab) -> Result<Finding> {
             "/sys/kernel/slab/NAME",
         ],
     );
-    for (flags, seen) in [("SLAB_NO_MERGE", &own), ("no flags", &merged)] {
+    for (flags, cache) in [("SLAB_NO_MERGE", &own), ("no flags", &merged)] {
         let cell = |i: usize| {
-            seen.line
+            cache
+                .line
                 .map_or("no line".to_owned(), |line| line[i].to_string())
         };
-        let alias = seen
+        let alias = cache
             .alias
             .as_ref()
             .map_or("a directory".to_owned(), |to| format!("a link to {to}"));
@@ -108,7 +109,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
 }
 
 /// Makes a cache with these flags, allocates from it and looks.
-fn cache(cache_flags: Vec<CacheFlag>) -> Result<Seen> {
+fn cache(cache_flags: Vec<CacheFlag>) -> Result<Cache> {
     let device = AllocDevice::open()?;
     let plan = Plan {
         cache_flags,
@@ -121,7 +122,7 @@ fn cache(cache_flags: Vec<CacheFlag>) -> Result<Seen> {
     let alias = fs::read_link(&path).ok();
     let line = line_of(&name, &read::text("/proc/slabinfo")?);
     device.release()?;
-    Ok(Seen {
+    Ok(Cache {
         line,
         alias: alias.map(|to| to.display().to_string()),
         stays: line_of(&name, &read::text("/proc/slabinfo")?).is_some(),

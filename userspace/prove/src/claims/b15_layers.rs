@@ -66,12 +66,12 @@ fn prove(lab: &Lab) -> Result<Finding> {
             .iter()
             .map(|(order, count)| format!("{count} of order {order}"));
         let by_order: Vec<String> = by_order.collect();
-        let told = if by_order.is_empty() {
+        let listed = if by_order.is_empty() {
             "none".to_owned()
         } else {
             by_order.join(", ")
         };
-        table.row([done, told, pages(blocks).to_string()]);
+        table.row([done, listed, pages(blocks).to_string()]);
     }
     let needed = u64::from(OBJECTS) * OBJECT_BYTES / page;
     let largest = area

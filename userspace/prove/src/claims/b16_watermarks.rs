@@ -4,7 +4,7 @@
 
 use crate::{
     finding::plural,
-    pressure::{self, Seen},
+    pressure::{self, History},
     read::zoneinfo,
     watermarks::{compute_again, free_of, is_movable, kept, margin, passes, settings, BLUR},
     Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
@@ -67,36 +67,38 @@ fn prove(lab: &Lab) -> Result<Finding> {
         ]);
     }
 
-    let (seen, ()) = pressure::apply(|_| Ok(()))?;
-    let woken = seen
+    let (history, ()) = pressure::apply(|_| Ok(()))?;
+    let woken = history
         .woken
         .context("memory was used up, and nobody woke kswapd")?;
-    let reclaimed = seen
+    let reclaimed = history
         .reclaimed
         .context("memory was used up, and nobody had to reclaim")?;
     ensure!(
         woken <= reclaimed,
         "memory was reclaimed before kswapd was woken"
     );
-    let moments = moments(&seen, woken, reclaimed)?;
+    let moments = moments(&history, woken, reclaimed)?;
     // The zone that most of the memory is in.
     let main = zones
         .iter()
         .max_by_key(|zone| zone.managed())
         .context("no zone has memory")?;
-    let at = |step: usize| free_of(&seen.steps[step], main);
+    let at = |step: usize| free_of(&history.steps[step], main);
     let (low, min) = (
         main.counter("low") + kept(main),
         main.counter("min") + kept(main),
     );
     // In no step before may the model see a watermark that stops an allocation.
-    let (wake_margin, reclaim_margin) =
-        (margin(&seen, woken, "low"), margin(&seen, reclaimed, "min"));
+    let (wake_margin, reclaim_margin) = (
+        margin(&history, woken, "low"),
+        margin(&history, reclaimed, "min"),
+    );
     for (what, step, mark) in [
         ("kswapd was woken", woken, "low"),
         ("memory was reclaimed", reclaimed, "min"),
     ] {
-        let missed = (0..step).find(|step| !passes(&seen.steps[*step], mark));
+        let missed = (0..step).find(|step| !passes(&history.steps[*step], mark));
         ensure!(
             missed.is_none(),
             "{what} in step {step}, but in step {missed:?} no zone had more free than {mark} and what is kept"
@@ -146,19 +148,19 @@ fn prove(lab: &Lab) -> Result<Finding> {
 }
 
 /// Free pages of each zone at what happened.
-fn moments(seen: &Seen, woken: usize, reclaimed: usize) -> Result<Table> {
+fn moments(history: &History, woken: usize, reclaimed: usize) -> Result<Table> {
     let mut table = Table::new(
         "Memory is used up in steps of 64 pages: free pages at the begin of the step (vmscan trace events)",
         ["zone", "at first", "when kswapd was woken", "low", "when direct reclaim began", "min", "kept from user pages"],
     );
-    let first = seen.steps.first().context("no step was made")?;
+    let first = history.steps.first().context("no step was made")?;
     for zone in first {
         table.row([
             zone.name.clone(),
             zone.free().to_string(),
-            free_of(&seen.steps[woken], zone).to_string(),
+            free_of(&history.steps[woken], zone).to_string(),
             zone.counter("low").to_string(),
-            free_of(&seen.steps[reclaimed], zone).to_string(),
+            free_of(&history.steps[reclaimed], zone).to_string(),
             zone.counter("min").to_string(),
             kept(zone).to_string(),
         ]);

@@ -35,11 +35,11 @@ fn prove(lab: &Lab) -> Result<Finding> {
     thread::sleep(Duration::from_secs(6));
     tell("scan")?;
     tell("scan")?;
-    let found = read::text(KMEMLEAK)?;
+    let report = read::text(KMEMLEAK)?;
     tell("clear")?;
 
     let header = format!("(size {KNOWN_SIZE}):");
-    let lost = found
+    let lost = report
         .lines()
         .filter(|line| line.starts_with("unreferenced object") && line.ends_with(&header))
         .count();
@@ -47,7 +47,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
         "What kmemleak says of the first of them",
         ["the kernel's words"],
     );
-    let first = found.lines().skip_while(|line| !line.ends_with(&header));
+    let first = report.lines().skip_while(|line| !line.ends_with(&header));
     for line in first.take(10).filter(|line| !line.contains("hex dump")) {
         table.row([line.trim().to_owned()]);
     }

@@ -146,7 +146,7 @@ fn overflow(node: usize, zones: &[Zone]) -> Result<Fallback> {
         ),
         ["part", "pages by node"],
     );
-    let mut seen = Vec::new();
+    let mut parts = Vec::new();
     for number in 0..PARTS {
         // The last pages of the part.
         let addr = memory.addr() + (number + 1) * part - LOOKED_AT * usize::try_from(page)?;
@@ -155,7 +155,7 @@ fn overflow(node: usize, zones: &[Zone]) -> Result<Fallback> {
             .flatten()
             .collect();
         let nodes = count(pfns.into_iter(), zones)?;
-        let told = nodes
+        let counts = nodes
             .iter()
             .map(|(node, pages)| format!("node {node}: {pages}"));
         table.row([
@@ -164,9 +164,9 @@ fn overflow(node: usize, zones: &[Zone]) -> Result<Fallback> {
                 (number * part) >> 20,
                 ((number + 1) * part) >> 20
             ),
-            told.collect::<Vec<_>>().join(", "),
+            counts.collect::<Vec<_>>().join(", "),
         ]);
-        seen.push(nodes);
+        parts.push(nodes);
     }
     let mostly = |nodes: &BTreeMap<usize, u64>| {
         nodes
@@ -179,8 +179,8 @@ fn overflow(node: usize, zones: &[Zone]) -> Result<Fallback> {
         zones.map(|zone| zone.counter(name)).sum()
     };
     Ok(Fallback {
-        begins_local: seen.first().and_then(mostly) == Some(node),
-        then: seen.last().and_then(mostly).context("no page was seen")?,
+        begins_local: parts.first().and_then(mostly) == Some(node),
+        then: parts.last().and_then(mostly).context("no page was seen")?,
         foreign: sum(&after, "numa_foreign", true) - sum(&before, "numa_foreign", true),
         missed: sum(&after, "numa_miss", false) - sum(&before, "numa_miss", false),
         table,

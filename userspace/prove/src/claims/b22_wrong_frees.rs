@@ -43,30 +43,30 @@ fn prove(lab: &Lab) -> Result<Finding> {
         "The same in a module written in Rust (tests/compile); what its compiler says",
         ["mistake", "the compiler's words"],
     );
-    let mut found = 0;
+    let mut reported = 0;
     let mut refused = 0;
     for (fault, what, words) in MISTAKES {
         let log = make_mistake(module, fault)?;
         let report = log.iter().find(|line| line.contains(words));
-        found += usize::from(report.is_some());
-        let told = report.map_or("nothing", |line| line.trim());
-        table.row([what.to_owned(), told.to_owned()]);
-        let told = lab.refused(fault);
-        refused += usize::from(told.is_some());
-        in_rust.row([what.to_owned(), told.unwrap_or("nothing").to_owned()]);
+        reported += usize::from(report.is_some());
+        let message = report.map_or("nothing", |line| line.trim());
+        table.row([what.to_owned(), message.to_owned()]);
+        let refusal = lab.refused(fault);
+        refused += usize::from(refusal.is_some());
+        in_rust.row([what.to_owned(), refusal.unwrap_or("nothing").to_owned()]);
     }
     // The kernel's own reports taint it, so that nothing later is mistaken for sound.
     let tainted = read::text("/proc/sys/kernel/tainted")?;
     Ok(Finding::new(format!(
-        "of {} mistakes {found} are compiled from C, made and reported; {refused} are refused by the Rust compiler",
+        "of {} mistakes {reported} are compiled from C, made and reported; {refused} are refused by the Rust compiler",
         MISTAKES.len()
     ))
         .statement(
             "It is up to who writes the code: a C compiler accepts such mistakes, and they are made when the code runs",
-            Verdict::of(found == MISTAKES.len()),
+            Verdict::of(reported == MISTAKES.len()),
             format!(
                 "{}; the kernel's taint flags are {} then",
-                plural(found, "report"),
+                plural(reported, "report"),
                 tainted.trim()
             ),
         )

@@ -118,20 +118,20 @@ fn real(walk: &Walk) -> impl Iterator<Item = &Step> {
 }
 
 fn each(steps: &[&Step], f: impl Fn(&Step) -> String) -> String {
-    let told: Vec<String> = steps
+    let texts: Vec<String> = steps
         .iter()
         .map(|step| format!("{} {}", step.level.name(), f(step)))
         .collect();
-    told.join(", ")
+    texts.join(", ")
 }
 
 /// The walk and `/proc/self/pagemap` must find the same frame.
 fn agrees_with_pagemap(walk: &Walk, address: u64, page: u64) -> Result<()> {
-    let told = pagemap_pfns(usize::try_from(address)?, 1)?;
-    let told = told.first().copied().flatten();
+    let pfns = pagemap_pfns(usize::try_from(address)?, 1)?;
+    let pfn = pfns.first().copied().flatten();
     ensure!(
-        told == walk.physical.map(|physical| physical / page),
-        "the walk found {:x?}, /proc/self/pagemap frame {told:x?}",
+        pfn == walk.physical.map(|physical| physical / page),
+        "the walk found {:x?}, /proc/self/pagemap frame {pfn:x?}",
         walk.physical
     );
     Ok(())

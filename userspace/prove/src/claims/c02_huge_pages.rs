@@ -44,7 +44,7 @@ fn pud_size() -> u64 {
 }
 
 /// A walk to memory of some kind.
-struct Seen {
+struct Page {
     what: String,
     walk: Walk,
 }
@@ -61,12 +61,12 @@ fn prove(_: &Lab) -> Result<Finding> {
     let session = Session::open()?;
     let region = huge_region(&session)?;
 
-    let mut seen = Vec::new();
+    let mut pages = Vec::new();
     let mut see = |what: &str, target, address: u64| -> Result<()> {
         let walk = inspector.walk(target, address)?;
         if walk.is_present() {
             continues(&inspector, target, &walk)?;
-            seen.push(Seen {
+            pages.push(Page {
                 what: what.to_owned(),
                 walk,
             });
@@ -97,7 +97,7 @@ fn prove(_: &Lab) -> Result<Finding> {
             see(&what, Target::Kernel, address)?;
         }
     }
-    finding(&seen, entries_of_small(&inspector, &small)?)
+    finding(&pages, entries_of_small(&inspector, &small)?)
 }
 
 /// The first address in it that a huge page may begin at.
@@ -110,11 +110,15 @@ fn touch_one(memory: &Anonymous) -> Result<()> {
     memory.touch(memory.aligned()..memory.aligned() + 1)
 }
 
-fn finding(seen: &[Seen], small_entries: usize) -> Result<Finding> {
-    let with_size = |size: u64| seen.iter().filter(move |seen| seen.walk.page_size == size);
+fn finding(pages: &[Page], small_entries: usize) -> Result<Finding> {
+    let with_size = |size: u64| {
+        pages
+            .iter()
+            .filter(move |pages| pages.walk.page_size == size)
+    };
     let ends_at = |size, level| {
-        with_size(size).all(|seen| {
-            seen.walk.last().is_some_and(|step| {
+        with_size(size).all(|page| {
+            page.walk.last().is_some_and(|step| {
                 step.level == level && step.has(EntryFlag::Large) && step.kind == EntryKind::Page
             })
         })
@@ -154,11 +158,11 @@ fn finding(seen: &[Seen], small_entries: usize) -> Result<Finding> {
                 ),
             )
             .said_in(&[Document::Memory.section("10, Virtual Memory & Paging")]),
-        found => finding
+        count => finding
             .statement(
                 "A 1 GiB entry ends the walk at the PUD",
                 verdict(pud, Level::Pud, CLAIMED[1]),
-                format!("so it is for {} of memory", plural(found, "kind")),
+                format!("so it is for {} of memory", plural(count, "kind")),
             )
             .said_in(&[Document::Memory.section("10, Virtual Memory & Paging")]),
     };
@@ -175,10 +179,10 @@ fn finding(seen: &[Seen], small_entries: usize) -> Result<Finding> {
             ),
         )
         .said_in(&[Document::Memory.section("10, Virtual Memory & Paging")]);
-    Ok(finding.table(evidence(seen)))
+    Ok(finding.table(evidence(pages)))
 }
 
-fn evidence(seen: &[Seen]) -> Table {
+fn evidence(pages: &[Page]) -> Table {
     let mut table = Table::new(
         "Where walks end",
         [
@@ -190,7 +194,7 @@ fn evidence(seen: &[Seen]) -> Table {
             "entry",
         ],
     );
-    for Seen { what, walk } in seen {
+    for Page { what, walk } in pages {
         let Some(last) = walk.last() else { continue };
         table.row([
             what.clone(),

@@ -66,7 +66,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
     let names: Vec<&str> = order.iter().map(|area| area.name()).collect();
     let elsewhere: Vec<&Thing> = things
         .iter()
-        .filter(|thing| thing.found(&layout) != Some(thing.expected))
+        .filter(|thing| thing.area(&layout) != Some(thing.expected))
         .collect();
 
     let direct_map = layout.area(Area::DirectMap).context("no direct map")?;
@@ -125,7 +125,7 @@ enum Place {
 }
 
 impl Thing {
-    fn found(&self, layout: &Layout) -> Option<Area> {
+    fn area(&self, layout: &Layout) -> Option<Area> {
         match self.address {
             Place::At(address) => layout.area_of(address),
             Place::Class(AddressClass::DirectMap) => Some(Area::DirectMap),
@@ -260,7 +260,7 @@ fn places(things: &[Thing], layout: &Layout) -> Table {
             Place::At(address) => format!("{address:#x}"),
             Place::Class(_) => "told by its class".to_owned(),
         };
-        let area = thing.found(layout).map_or("none", |area| area.name());
+        let area = thing.area(layout).map_or("none", |area| area.name());
         table.row([thing.what.clone(), address, area.to_owned()]);
     }
     table

@@ -91,8 +91,10 @@ fn prove(lab: &Lab) -> Result<Finding> {
         "{right} of {} kinds of addresses are as the documents say",
         cases.len()
     ));
-    for (says, verdict, seen) in statements {
-        finding = finding.statement(says, verdict, seen).said_in(said(says));
+    for (says, verdict, observed) in statements {
+        finding = finding
+            .statement(says, verdict, observed)
+            .said_in(said(says));
     }
     let begins = page_offset.wrapping_sub(layout.phys_to_virt);
     finding = finding
@@ -159,10 +161,10 @@ fn cases(lab: &Lab, inspector: &Inspector, layout: &Layout) -> Result<(Vec<Case>
 
     let areas = vmallocinfo::read()?;
     let area = |wanted: &dyn Fn(&vmallocinfo::Area) -> bool| {
-        let found = areas
+        let matching = areas
             .iter()
             .find(|area| area.pages.is_some() && wanted(area));
-        found.and_then(|area| Some((area.caller.clone(), area.start?)))
+        matching.and_then(|area| Some((area.caller.clone(), area.start?)))
     };
     let is_stack = |area: &vmallocinfo::Area| is_stack_maker(&area.caller);
     let in_vmalloc = |area: &vmallocinfo::Area| {

@@ -48,7 +48,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
         ["what", "address", "seen in"],
     );
     let row =
-        |what: &str, address: u64, seen: &str| [what.into(), format!("{address:#x}"), seen.into()];
+        |what: &str, address: u64, note: &str| [what.into(), format!("{address:#x}"), note.into()];
     table.row(row(
         "end of a program's addresses",
         end,

@@ -129,7 +129,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
         .statement(
             "kmalloc() takes low memory",
             Verdict::of(!pages.kmalloc.iter().any(is_high)),
-            told(&pages.kmalloc),
+            describe(&pages.kmalloc),
         )
         .said_in(&[
             Document::Reference.section("4.3, Physical Memory Organization - Zones"),
@@ -138,7 +138,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
         .statement(
             "vmalloc() takes high memory",
             Verdict::of(pages.vmalloc.iter().any(is_high)),
-            told(&pages.vmalloc),
+            describe(&pages.vmalloc),
         )
         .said_in(&[
             Document::Reference.section("4.3, Physical Memory Organization - Zones"),
@@ -221,7 +221,7 @@ fn is_high(frame: &Frame) -> bool {
     frame.zone == "HighMem"
 }
 
-fn told(frames: &[Frame]) -> String {
+fn describe(frames: &[Frame]) -> String {
     let high = frames.iter().filter(|frame| is_high(frame)).count();
     format!("{high} of {} pages are in zone HighMem", frames.len())
 }

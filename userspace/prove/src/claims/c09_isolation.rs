@@ -52,12 +52,12 @@ fn prove(lab: &Lab) -> Result<Finding> {
         Document::Reference.section("0.8, Access Control & Protection"),
         Document::Overview.section("2, Address Spaces"),
     ]);
-    let told = match lab.machine.arch.as_str() {
-        "aarch64" => told_by_entries(&inspector)?,
-        _ => told_by_flags()?,
+    let protections = match lab.machine.arch.as_str() {
+        "aarch64" => protections_by_entries(&inspector)?,
+        _ => protections_by_flags()?,
     };
-    for (says, (verdict, seen)) in [SMEP, SMAP, NO_EXECUTE].into_iter().zip(told) {
-        finding = finding.statement(says, verdict, seen);
+    for (says, (verdict, observed)) in [SMEP, SMAP, NO_EXECUTE].into_iter().zip(protections) {
+        finding = finding.statement(says, verdict, observed);
         if says == NO_EXECUTE {
             finding = finding.said_in(&[
                 Document::Reference.section("0.8, Access Control & Protection"),
@@ -65,11 +65,11 @@ fn prove(lab: &Lab) -> Result<Finding> {
             ]);
         }
     }
-    let (verdict, seen, tables) = isolation(&inspector)?;
+    let (verdict, observed, tables) = isolation(&inspector)?;
     finding = finding.statement(
         "KPTI: in user mode, the page tables do not have the kernel",
         verdict,
-        seen,
+        observed,
     );
     finding = finding.table(guard.table());
     for table in tables {
@@ -97,17 +97,17 @@ impl Guard {
                 "a load by the kernel",
             ],
         );
-        let told = |ok: bool, yes: &str, no: &str| if ok { yes } else { no }.to_owned();
+        let outcome = |ok: bool, yes: &str, no: &str| if ok { yes } else { no }.to_owned();
         for (what, walk, result) in [
             (
                 "the last",
                 &self.inside,
-                told(self.inside_loads, "works", "faults"),
+                outcome(self.inside_loads, "works", "faults"),
             ),
             (
                 "the guard page",
                 &self.beyond,
-                told(self.beyond_faults, "page fault, caught", "works"),
+                outcome(self.beyond_faults, "page fault, caught", "works"),
             ),
         ] {
             let value = walk.last().map_or(0, |step| step.value);
@@ -180,7 +180,7 @@ const SMAP: &str = "The kernel cannot use a program's pages unless it says so (S
 const NO_EXECUTE: &str = "Data cannot be run: the CPU knows the no-execute bit";
 
 /// What x86 tells of the three.
-fn told_by_flags() -> Result<[(Verdict, String); 3]> {
+fn protections_by_flags() -> Result<[(Verdict, String); 3]> {
     let flags = flags()?;
     Ok(
         ["smep", "smap", "nx"].map(|name| match flags.iter().any(|flag| flag == name) {
@@ -197,9 +197,9 @@ fn told_by_flags() -> Result<[(Verdict, String); 3]> {
 }
 
 /// What 64-bit ARM tells of them: the bits of page-table entries, and the kernel at boot.
-fn told_by_entries(inspector: &Inspector) -> Result<[(Verdict, String); 3]> {
+fn protections_by_entries(inspector: &Inspector) -> Result<[(Verdict, String); 3]> {
     let data = 0u8;
-    let code = inspector.walk(Target::Myself, told_by_entries as usize as u64)?;
+    let code = inspector.walk(Target::Myself, protections_by_entries as usize as u64)?;
     let data = inspector.walk(Target::Myself, &raw const data as u64)?;
     let entry = |walk: &Walk| walk.last().map_or(0, |step| step.value);
     let has_pxn = code
@@ -271,7 +271,7 @@ fn isolation(inspector: &Inspector) -> Result<(Verdict, String, Vec<Table>)> {
             }
             Err(err) => return Err(err.into()),
         };
-        let told = |walk: &Walk| match walk.is_present() {
+        let presence = |walk: &Walk| match walk.is_present() {
             true => "mapped".to_owned(),
             false => format!(
                 "nothing: the {} entry is empty",
@@ -279,7 +279,7 @@ fn isolation(inspector: &Inspector) -> Result<(Verdict, String, Vec<Table>)> {
             ),
         };
         hidden += usize::from(kernel.is_present() && !user.is_present());
-        table.row([name.clone(), told(&kernel), told(&user)]);
+        table.row([name.clone(), presence(&kernel), presence(&user)]);
     }
     ensure!(!symbols.is_empty(), "the kernel hides all of its addresses");
     Ok((

@@ -78,7 +78,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
         Verdict::Confirmed.if_else(others.is_empty(), Verdict::Config),
         format!(
             "{kib} KiB in this kernel; this processor can have {}",
-            told(&processor.sizes())
+            in_kib(&processor.sizes())
         ),
     )
     .statement(
@@ -114,8 +114,10 @@ impl Granules {
     /// Those of the processor that the kernel was booted on. The kernel hides these fields from a program that reads the
     /// register.
     fn of_processor() -> Result<Self> {
-        let found = symbols::addresses(&["boot_cpu_data"])?;
-        let (_, address) = found.first().context("the kernel hides boot_cpu_data")?;
+        let addresses = symbols::addresses(&["boot_cpu_data"])?;
+        let (_, address) = addresses
+            .first()
+            .context("the kernel hides boot_cpu_data")?;
         let field = Btf::read()?
             .structure("cpuinfo_arm64")?
             .byte_of("reg_id_aa64mmfr0")?;
@@ -144,7 +146,7 @@ impl Granules {
 }
 
 /// `4, 64 KiB`
-fn told(sizes: &[u64]) -> String {
+fn in_kib(sizes: &[u64]) -> String {
     let sizes: Vec<String> = sizes.iter().map(u64::to_string).collect();
     format!("{} KiB", sizes.join(", "))
 }
@@ -208,19 +210,19 @@ fn steps(walk: &Walk) -> Table {
     );
     for step in &walk.steps {
         let folded = step.kind == EntryKind::Folded;
-        let told = |text: String| match folded {
+        let or_folded = |text: String| match folded {
             true => "folded".to_owned(),
             false => text,
         };
         table.row([
             step.level.name().to_owned(),
-            told(format!(
+            or_folded(format!(
                 "{}…{}",
                 (step.shift + step.bits).saturating_sub(1),
                 step.shift
             )),
-            told(step.index.to_string()),
-            told(format!("{:#x}", step.value)),
+            or_folded(step.index.to_string()),
+            or_folded(format!("{:#x}", step.value)),
         ]);
     }
     table

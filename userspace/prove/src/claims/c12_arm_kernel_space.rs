@@ -157,8 +157,8 @@ fn modules() -> Result<Vec<u64>> {
         u64::from_str_radix(digits, 16).ok()
     };
     // Who may not know gets zeros.
-    let found = text.lines().filter_map(address);
-    Ok(found.filter(|address| *address != 0).collect())
+    let addresses = text.lines().filter_map(address);
+    Ok(addresses.filter(|address| *address != 0).collect())
 }
 
 /// Mappings of devices: memory for devices (CMA), which is in the direct map, is told in the same way.

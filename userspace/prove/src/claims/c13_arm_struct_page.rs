@@ -117,8 +117,8 @@ fn used(lab: &Lab, inspector: &Inspector) -> Result<(Vec<Frame>, u64)> {
     ];
     let mut frames = Vec::new();
     for address in addresses {
-        let told = pagemap_pfns(address / page * page, 1)?;
-        let pfn = told
+        let pfns = pagemap_pfns(address / page * page, 1)?;
+        let pfn = pfns
             .first()
             .copied()
             .flatten()
@@ -133,24 +133,24 @@ fn used(lab: &Lab, inspector: &Inspector) -> Result<(Vec<Frame>, u64)> {
 
 /// Pages at the head of a free block, as the page allocator marks them.
 fn free(inspector: &Inspector) -> Result<Vec<Frame>> {
-    let mut found = Vec::new();
+    let mut frames = Vec::new();
     for zone in crate::read::zoneinfo::read()? {
         let first = zone.counter("start_pfn");
         for pfn in first..first + zone.counter("spanned") {
-            if found.len() >= SAMPLE {
-                return Ok(found);
+            if frames.len() >= SAMPLE {
+                return Ok(frames);
             }
             // There may be holes.
             let Ok(frame) = inspector.frame(pfn) else {
                 continue;
             };
             if frame.page_flags.contains(Flags::BUDDY) {
-                found.push(frame);
+                frames.push(frame);
             }
         }
     }
-    ensure!(!found.is_empty(), "no page is free");
-    Ok(found)
+    ensure!(!frames.is_empty(), "no page is free");
+    Ok(frames)
 }
 
 /// What the kernel calls the count.

@@ -56,7 +56,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
         Some(bytes) => format!("{bytes} bytes"),
         None => "this kernel has no such option".to_owned(),
     };
-    let (range, told) = range(release)?;
+    let (range, observed) = range(release)?;
     let (of_stack, stack) = stack(lab.machine.page_size)?;
     Ok(Finding::new(figure)
         .statement(
@@ -68,7 +68,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
             },
             format!("{line} on {}", lab.machine.arch),
         )
-        .statement("It can be 0 to 8192", range, told)
+        .statement("It can be 0 to 8192", range, observed)
         .statement("That is all of a kernel stack", of_stack, stack)
         .table(table)
         .fact("bytes", value.unwrap_or(0))

@@ -269,12 +269,12 @@ fn table(moments: &[Moment]) -> Table {
             "faults",
         ],
     );
-    let told = |entry: Entry| format!("W={} → {:#x}", u8::from(entry.writable), entry.pfn);
+    let cell = |entry: Entry| format!("W={} → {:#x}", u8::from(entry.writable), entry.pfn);
     for moment in moments {
         table.row([
             moment.step.to_owned(),
-            told(moment.parent),
-            moment.child.map_or("–".to_owned(), told),
+            cell(moment.parent),
+            moment.child.map_or("–".to_owned(), cell),
             moment.references.to_string(),
             moment.mapped.to_string(),
             moment

@@ -125,8 +125,8 @@ fn sync_range(file: &File, pages: usize) -> Result<()> {
         | libc::SYNC_FILE_RANGE_WAIT_AFTER;
     let bytes = libc::off64_t::try_from(pages * page_bytes())?;
     // SAFETY: It is a call on an open file.
-    let told = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, bytes, flags) };
-    Errno::result(told).context("sync_file_range")?;
+    let result = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, bytes, flags) };
+    Errno::result(result).context("sync_file_range")?;
     Ok(())
 }
 
@@ -183,9 +183,9 @@ fn while_watched(file: &File, does: impl FnOnce() -> Result<()>) -> Result<usize
         });
         let done = does();
         ended.store(true, Ordering::Release);
-        let seen = watcher.join().ok().context("a thread panicked")?;
+        let watched = watcher.join().ok().context("a thread panicked")?;
         done?;
-        seen
+        watched
     })
 }
 

@@ -131,10 +131,10 @@ fn word(number: usize) -> u8 {
 /// Touches each page, which must have its word.
 fn check(memory: &Anonymous) -> Result<()> {
     for number in 0..memory.len() / page_bytes() {
-        let found = memory.load(number * page_bytes())?;
+        let value = memory.load(number * page_bytes())?;
         ensure!(
-            found == word(number),
-            "page {number} has {found} instead of {}",
+            value == word(number),
+            "page {number} has {value} instead of {}",
             word(number)
         );
     }

@@ -49,7 +49,7 @@ const POOL: u64 = 2;
 const ROOM: u64 = 1 << 20;
 
 /// Memory of some kind, of which one byte was stored.
-struct Seen {
+struct Observation {
     what: &'static str,
     faults: u64,
     level: Level,
@@ -68,7 +68,7 @@ enum Outcome {
     NotAsked,
 }
 
-impl Seen {
+impl Observation {
     fn is_huge(&self) -> bool {
         self.page == block_size() && self.level == Level::Pmd
     }
@@ -85,7 +85,7 @@ fn prove(_: &Lab) -> Result<Finding> {
     }
     let swap = Swap::zram(8 * block_size())?;
     let bytes = 2 * block_bytes();
-    let mut seen = vec![
+    let mut observations = vec![
         anonymous(
             &inspector,
             "anonymous, nothing asked",
@@ -104,35 +104,35 @@ fn prove(_: &Lab) -> Result<Finding> {
         in_full_cgroup(&inspector)?,
     ];
     let pooled = Anonymous::of_pool(block_bytes())?;
-    seen.push(look(
+    observations.push(look(
         &inspector,
         "of the pool, MAP_HUGETLB",
         pooled.addr(),
         || pooled.store(0, 1),
     )?);
-    if let Some(last) = seen.last_mut() {
+    if let Some(last) = observations.last_mut() {
         last.paged_out = page_out(&pooled, 0)?;
     }
-    seen.push(of_file(&inspector)?);
+    observations.push(of_file(&inspector)?);
     // Both pages of the pool are taken now, or promised.
     let _second = Anonymous::of_pool(block_bytes())?;
     let beyond = Anonymous::of_pool(block_bytes()).is_err();
     drop(swap);
-    judge(&seen, beyond)
+    judge(&observations, beyond)
 }
 
 /// Stores one byte into anonymous memory, and then has the kernel page it out.
-fn anonymous(inspector: &Inspector, what: &'static str, memory: Anonymous) -> Result<Seen> {
+fn anonymous(inspector: &Inspector, what: &'static str, memory: Anonymous) -> Result<Observation> {
     let at = memory.aligned();
-    let seen = look(inspector, what, memory.addr() + at, || memory.store(at, 1))?;
-    Ok(Seen {
+    let observation = look(inspector, what, memory.addr() + at, || memory.store(at, 1))?;
+    Ok(Observation {
         paged_out: page_out(&memory, at)?,
-        ..seen
+        ..observation
     })
 }
 
 /// The same where the cgroup has less room than a huge page takes.
-fn in_full_cgroup(inspector: &Inspector) -> Result<Seen> {
+fn in_full_cgroup(inspector: &Inspector) -> Result<Observation> {
     let cgroup = Cgroup::enter()?;
     cgroup.limit(cgroup.charged()? + ROOM)?;
     let what = "anonymous, MADV_HUGEPAGE, 1 MiB left of its cgroup";
@@ -142,7 +142,7 @@ fn in_full_cgroup(inspector: &Inspector) -> Result<Seen> {
 }
 
 /// A page of a file of hugetlbfs.
-fn of_file(inspector: &Inspector) -> Result<Seen> {
+fn of_file(inspector: &Inspector) -> Result<Observation> {
     let mounted = Mounted::new("hugetlbfs", None)?;
     let path = mounted.dir().join("file");
     let mut options = OpenOptions::new();
@@ -162,13 +162,13 @@ fn look(
     what: &'static str,
     addr: usize,
     touch: impl FnOnce() -> Result<()>,
-) -> Result<Seen> {
+) -> Result<Observation> {
     let (before, _) = page_faults()?;
     touch()?;
     let (after, _) = page_faults()?;
     let walk = inspector.walk(Target::Myself, addr as u64)?;
     let last = walk.last().context("a walk without a level")?;
-    Ok(Seen {
+    Ok(Observation {
         what,
         faults: after - before,
         level: last.level,
@@ -210,8 +210,8 @@ fn page_out(memory: &Anonymous, at: usize) -> Result<Outcome> {
     Ok(Outcome::Stayed)
 }
 
-fn judge(seen: &[Seen], beyond: bool) -> Result<Finding> {
-    let [plain, asked, small, full, pooled, file] = seen else {
+fn judge(observations: &[Observation], beyond: bool) -> Result<Finding> {
+    let [plain, asked, small, full, pooled, file] = observations else {
         anyhow::bail!("a kind of memory is missing");
     };
     ensure!(
@@ -220,8 +220,9 @@ fn judge(seen: &[Seen], beyond: bool) -> Result<Finding> {
     );
     let enabled = text(ENABLED)?;
     let enabled = enabled.split(['[', ']']).nth(1).unwrap_or("?").to_owned();
-    let is_claimed = |one: &Seen| Verdict::Confirmed.if_else(one.page == CLAIMED, Verdict::Config);
-    let huge = |one: &Seen| match one.is_huge() {
+    let is_claimed =
+        |one: &Observation| Verdict::Confirmed.if_else(one.page == CLAIMED, Verdict::Config);
+    let huge = |one: &Observation| match one.is_huge() {
         true => is_claimed(one),
         false => Verdict::Refuted,
     };
@@ -231,8 +232,8 @@ fn judge(seen: &[Seen], beyond: bool) -> Result<Finding> {
         "one store gets {} of anonymous memory, and {} of the pool; paged out: {} and {}",
         size(asked.page),
         size(pooled.page),
-        told(asked.paged_out),
-        told(pooled.paged_out)
+        describe(asked.paged_out),
+        describe(pooled.paged_out)
     ))
     .statement(
         "Anonymous memory gets a page of 2 MB, which the PMD's entry maps",
@@ -302,11 +303,11 @@ fn judge(seen: &[Seen], beyond: bool) -> Result<Finding> {
         Verdict::of(pooled.paged_out != Outcome::Swapped && asked.paged_out == Outcome::Swapped),
         format!(
             "MADV_PAGEOUT of one: {}; of a transparent one: {}",
-            told(pooled.paged_out),
-            told(asked.paged_out)
+            describe(pooled.paged_out),
+            describe(asked.paged_out)
         ),
     )
-    .table(table(seen)))
+    .table(table(observations)))
 }
 
 /// The sizes that the pool may have pages of.
@@ -334,7 +335,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-fn told(outcome: Outcome) -> String {
+fn describe(outcome: Outcome) -> String {
     match outcome {
         Outcome::Swapped => "it goes to swap".to_owned(),
         Outcome::Stayed => "it stays".to_owned(),
@@ -343,7 +344,7 @@ fn told(outcome: Outcome) -> String {
     }
 }
 
-fn table(seen: &[Seen]) -> Table {
+fn table(observations: &[Observation]) -> Table {
     let mut table = Table::new(
         "One byte is stored (mapwright_inspect, /proc/self/smaps), then the kernel is asked to page it out, to zram",
         [
@@ -355,14 +356,14 @@ fn table(seen: &[Seen]) -> Table {
             "MADV_PAGEOUT",
         ],
     );
-    for one in seen {
+    for one in observations {
         table.row([
             one.what.to_owned(),
             one.faults.to_string(),
             one.level.name().to_owned(),
             size(one.page),
             (one.transparent >> 10).to_string(),
-            told(one.paged_out),
+            describe(one.paged_out),
         ]);
     }
     table

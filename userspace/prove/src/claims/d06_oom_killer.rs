@@ -82,8 +82,8 @@ fn prove(_: &Lab) -> Result<Finding> {
             "with {} MiB and {} MiB {}; where the larger has oom_score_adj {NEVER}, {}",
             LARGE >> 20,
             usual.taken >> 20,
-            usual.told(),
-            spared.told()
+            usual.describe(),
+            spared.describe()
         ),
     )
     .said_in(&[Document::Memory.section("5, Kernel Source Pointers")])
@@ -124,7 +124,7 @@ enum Victim {
 }
 
 impl Exhausted {
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         let first = match self.first {
             Victim::Larger => "the larger one is killed",
             Victim::Asking => "the one that asks for more is killed",
@@ -231,7 +231,7 @@ fn table(all: &[&Exhausted]) -> Table {
         table.row([
             one.wish.to_owned(),
             (one.taken >> 20).to_string(),
-            one.told(),
+            one.describe(),
             one.free.to_string(),
             one.min.to_string(),
         ]);

@@ -195,7 +195,7 @@ const FIELDS: &[(&str, &str, &[&str])] = &[
 
 /// What became of a name.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum Presence {
     /// It is there.
     Same,
     /// It is not, and this one is.
@@ -208,7 +208,7 @@ enum Found {
 struct Looked {
     name: String,
     what: &'static str,
-    found: Found,
+    presence: Presence,
 }
 
 fn prove(_: &Lab) -> Result<Finding> {
@@ -236,11 +236,11 @@ fn prove(_: &Lab) -> Result<Finding> {
     .statement(
         "Functions that drivers and other files call have the names that the documents give",
         outer.verdict(),
-        outer.told(&functions),
+        outer.describe(&functions),
     )
     .statement(
         "What is named of headers is there: a function, or what their macro calls",
-        Verdict::of(in_headers.iter().all(|one| one.found != Found::Nothing)),
+        Verdict::of(in_headers.iter().all(|one| one.presence != Presence::Nothing)),
         format!(
             "{} have a symbol of their own, {} only the function that they call",
             Count::of(&in_headers).same,
@@ -250,14 +250,14 @@ fn prove(_: &Lab) -> Result<Finding> {
     .statement(
         "Functions inside of the kernel's files have the names that the documents give",
         all.verdict(),
-        all.told(&inner),
+        all.describe(&inner),
     )
     // The course's lists of them.
     .said_in(&CLAIM.sources[3..])
     .statement(
         "Structures and their fields have the names that the documents give",
         of_fields.verdict(),
-        of_fields.told(&fields),
+        of_fields.describe(&fields),
     )
     .table(table("Functions that others call, in /proc/kallsyms", &functions))
     .table(table("Names of headers, in /proc/kallsyms", &in_headers))
@@ -281,18 +281,18 @@ fn look_up(
         names.find(|name| symbols.has_form_of(name))
     };
     let find = |((name, what, others), callers): (Function, &'static [&'static str])| {
-        let found = match symbols.has_form_of(name) {
-            true => Found::Same,
+        let presence = match symbols.has_form_of(name) {
+            true => Presence::Same,
             false => match (first(others), first(callers)) {
-                (Some(other), _) => Found::Other(other),
-                (None, Some(caller)) => Found::Within(caller),
-                (None, None) => Found::Nothing,
+                (Some(other), _) => Presence::Other(other),
+                (None, Some(caller)) => Presence::Within(caller),
+                (None, None) => Presence::Nothing,
             },
         };
         Looked {
             name: format!("{name}()"),
             what,
-            found,
+            presence,
         }
     };
     functions.map(find).collect()
@@ -303,17 +303,17 @@ fn look_up_fields(btf: &Btf) -> Result<Vec<Looked>> {
     for (structure, field, others) in FIELDS {
         let fields = btf.structure(structure)?;
         let has = |name: &&&str| fields.field(name).is_some();
-        let found = match has(&field) {
-            true => Found::Same,
+        let presence = match has(&field) {
+            true => Presence::Same,
             false => match others.iter().find(has) {
-                Some(other) => Found::Other(other),
-                None => Found::Nothing,
+                Some(other) => Presence::Other(other),
+                None => Presence::Nothing,
             },
         };
         looked.push(Looked {
             name: format!("{structure}.{field}"),
             what: "the documents' field",
-            found,
+            presence,
         });
     }
     Ok(looked)
@@ -329,12 +329,13 @@ struct Count {
 
 impl Count {
     fn of(looked: &[Looked]) -> Self {
-        let count = |test: fn(&Found) -> bool| looked.iter().filter(|one| test(&one.found)).count();
+        let count =
+            |test: fn(&Presence) -> bool| looked.iter().filter(|one| test(&one.presence)).count();
         Self {
-            same: count(|found| *found == Found::Same),
-            other: count(|found| matches!(found, Found::Other(_))),
-            within: count(|found| matches!(found, Found::Within(_))),
-            nothing: count(|found| *found == Found::Nothing),
+            same: count(|presence| *presence == Presence::Same),
+            other: count(|presence| matches!(presence, Presence::Other(_))),
+            within: count(|presence| matches!(presence, Presence::Within(_))),
+            nothing: count(|presence| *presence == Presence::Nothing),
         }
     }
 
@@ -347,46 +348,46 @@ impl Count {
         }
     }
 
-    fn told(&self, looked: &[Looked]) -> String {
-        let named = |test: fn(&Found) -> bool| {
-            let named = looked.iter().filter(|one| test(&one.found));
+    fn describe(&self, looked: &[Looked]) -> String {
+        let named = |test: fn(&Presence) -> bool| {
+            let named = looked.iter().filter(|one| test(&one.presence));
             let named: Vec<&str> = named.map(|one| one.name.as_str()).collect();
             named.join(", ")
         };
-        let mut told = format!("{} of {} are there", self.same, looked.len());
+        let mut text = format!("{} of {} are there", self.same, looked.len());
         for (count, what, names) in [
             (
                 self.other,
                 "others instead of",
-                named(|found| matches!(found, Found::Other(_))),
+                named(|presence| matches!(presence, Presence::Other(_))),
             ),
             (
                 self.nothing,
                 "nothing for",
-                named(|found| *found == Found::Nothing),
+                named(|presence| *presence == Presence::Nothing),
             ),
             (
                 self.within,
                 "perhaps inside their callers",
-                named(|found| matches!(found, Found::Within(_))),
+                named(|presence| matches!(presence, Presence::Within(_))),
             ),
         ] {
             if count > 0 {
-                told = format!("{told}; {what} {names}");
+                text = format!("{text}; {what} {names}");
             }
         }
-        told
+        text
     }
 }
 
 fn table(title: &str, looked: &[Looked]) -> Table {
     let mut table = Table::new(title, ["name", "for", "there", "instead"]);
     for one in looked {
-        let (there, instead) = match one.found {
-            Found::Same => ("yes", String::new()),
-            Found::Other(other) => ("no", format!("{other} is")),
-            Found::Within(caller) => ("no", format!("perhaps inside {caller}")),
-            Found::Nothing => ("no", "none that was looked for".to_owned()),
+        let (there, instead) = match one.presence {
+            Presence::Same => ("yes", String::new()),
+            Presence::Other(other) => ("no", format!("{other} is")),
+            Presence::Within(caller) => ("no", format!("perhaps inside {caller}")),
+            Presence::Nothing => ("no", "none that was looked for".to_owned()),
         };
         table.row([
             one.name.clone(),

@@ -209,9 +209,9 @@ impl Kernel {
 
     /// Whether it has the frames of the begin, with what was stored then.
     fn is_there(&self) -> Result<bool> {
-        let mut seen = vec![0; self.text().len()];
-        self.session.read_at(&self.region, 0, &mut seen)?;
-        Ok(seen == self.text() && self.frames()? == self.frames)
+        let mut bytes = vec![0; self.text().len()];
+        self.session.read_at(&self.region, 0, &mut bytes)?;
+        Ok(bytes == self.text() && self.frames()? == self.frames)
     }
 }
 

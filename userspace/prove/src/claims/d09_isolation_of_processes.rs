@@ -51,7 +51,7 @@ fn prove(_: &Lab) -> Result<Finding> {
     let [store, _, none, ..] = &tries[..] else {
         anyhow::bail!("a try is missing");
     };
-    let code = |one: &Try| one.outcome.told.map(|(code, _)| code);
+    let code = |one: &Try| one.outcome.siginfo.map(|(code, _)| code);
     let by_default = provoke(Access::Store, read_only.addr(), Answer::None)?;
     let mended = provoke(Access::Store, read_only.addr(), Answer::Mend)?;
     let as_said = tries.iter().filter(|one| one.is_as_said());
@@ -101,7 +101,7 @@ fn prove(_: &Lab) -> Result<Finding> {
     .said_in(&[Document::Reference.section("0.8, Access Control & Protection")])
     .statement(
         "It does so usually, not always",
-        Verdict::of(mended.went_on && mended.told.is_some()),
+        Verdict::of(mended.went_on && mended.siginfo.is_some()),
         format!(
             "a child whose handler of SIGSEGV makes the page writable: {}",
             ended(&mended)
@@ -278,8 +278,8 @@ fn table(tries: &[Try]) -> Table {
         ],
     );
     for one in tries {
-        let told = one.outcome.told;
-        let at = told.map(|(_, address)| yes(address == one.address));
+        let siginfo = one.outcome.siginfo;
+        let at = siginfo.map(|(_, address)| yes(address == one.address));
         table.row([
             format!("{:?}", one.access).to_lowercase(),
             one.what.to_owned(),
@@ -289,7 +289,7 @@ fn table(tries: &[Try]) -> Table {
                 false => "got a signal",
             }
             .to_owned(),
-            told.map_or("–".to_owned(), |(code, _)| code_name(Some(code))),
+            siginfo.map_or("–".to_owned(), |(code, _)| code_name(Some(code))),
             at.unwrap_or("–").to_owned(),
         ]);
     }

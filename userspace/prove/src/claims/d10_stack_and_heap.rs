@@ -95,7 +95,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
         limit,
         at(alone),
         left.to_string(),
-        alone.told().into(),
+        alone.describe().into(),
     ]);
     let mapping = format!("a mapping that ends at {}", hex(other + page));
     table.row([
@@ -103,7 +103,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
         mapping,
         at(met),
         gap.to_string(),
-        met.told().into(),
+        met.describe().into(),
     ]);
     let mapping = format!("a mapping at {}", hex(heap_end + ABOVE * page));
     table.row([
@@ -111,7 +111,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
         mapping,
         at(grown),
         heap_gap.to_string(),
-        grown.told().into(),
+        grown.describe().into(),
     ]);
     Ok(Finding::new(format!(
         "{} between heap and stack; a stack ends {} before another mapping",
@@ -134,7 +134,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
     .statement(
         "A stack that cannot grow is a segmentation fault",
         Verdict::of(alone.is_fault() && met.is_fault()),
-        format!("{} at its limit, {} before another mapping", alone.told(), met.told()),
+        format!("{} at its limit, {} before another mapping", alone.describe(), met.describe()),
     )
     .said_in(&[Document::Reference.section("2.6, Stack vs Heap Collision")])
     .statement(
@@ -152,7 +152,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
         Verdict::of(grown.is_fault()),
         format!(
             "{}, {} before another mapping: brk() does not move the heap's end",
-            grown.told(),
+            grown.describe(),
             plural(heap_gap, "page")
         ),
     )
@@ -171,19 +171,18 @@ fn prove(lab: &Lab) -> Result<Finding> {
 }
 
 fn find<'a>(maps: &[&'a MemoryMap], path: MMapPath) -> Result<&'a MemoryMap> {
-    let found = maps.iter().find(|map| map.pathname == path);
-    found
-        .copied()
+    let map = maps.iter().find(|map| map.pathname == path);
+    map.copied()
         .with_context(|| format!("/proc/self/maps has no {path:?}"))
 }
 
 /// Pages that the kernel was told to keep free below a stack.
 fn kept(lab: &Lab) -> Result<usize> {
     let words = lab.machine.command_line.split_whitespace();
-    let told = words
+    let gap = words
         .filter_map(|word| word.strip_prefix("stack_guard_gap="))
         .next_back();
-    told.map_or(Ok(USUAL_GAP), |pages| {
+    gap.map_or(Ok(USUAL_GAP), |pages| {
         pages.parse().context("stack_guard_gap is no number")
     })
 }

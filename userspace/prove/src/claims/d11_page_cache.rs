@@ -85,7 +85,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         true,
     )?;
     let (asked, resident) = of_first_read(&file)?;
-    let found = in_array(&file)?;
+    let cached_pages = in_array(&file)?;
     drop(file);
     drop(disk);
 
@@ -150,10 +150,10 @@ fn prove(_: &Lab) -> Result<Finding> {
     ])
     .statement(
         "The pages of a file are in the XArray of its address_space",
-        Verdict::of(found.iter().all(|one| one.entry == one.folio)),
+        Verdict::of(cached_pages.iter().all(|one| one.entry == one.folio)),
         format!(
             "the {} that were looked up there in the kernel's memory are the pages that the program maps",
-            found.len()
+            cached_pages.len()
         ),
     )
     .said_in(&[
@@ -161,7 +161,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         Document::Memory.section("15, Key Data Structures"),
     ])
     .table(table)
-    .table(array_table(&found))
+    .table(array_table(&cached_pages))
     .instead(format!(
         "What is read ahead grows from read to read, here to {} KiB at a time: read_ahead_kb limits it. A page in it is \
          marked, and reading that one has the kernel read ahead again.",
@@ -220,8 +220,8 @@ fn of_first_read(file: &File) -> Result<(usize, usize)> {
     file.read_exact_at(&mut [0], 0)?;
     let mut there = [0u8; 64];
     // SAFETY: It writes a byte for each page of the mapping.
-    let told = unsafe { libc::mincore(mapping.addr() as *mut _, length, there.as_mut_ptr()) };
-    Errno::result(told).context("mincore()")?;
+    let result = unsafe { libc::mincore(mapping.addr() as *mut _, length, there.as_mut_ptr()) };
+    Errno::result(result).context("mincore()")?;
     Ok((1, there.iter().filter(|byte| **byte & 1 == 1).count()))
 }
 
@@ -229,7 +229,7 @@ fn of_first_read(file: &File) -> Result<(usize, usize)> {
 const LOOKED_UP: [usize; 3] = [0, 5, 17];
 
 /// A page of a program's mapping of the file, and what the XArray has in its place.
-struct Found {
+struct CachedPage {
     pfn: u64,
     /// Its folio, and the address_space and the index there that this tells.
     folio: u64,
@@ -241,13 +241,13 @@ struct Found {
 
 /// Looks up pages as the kernel does, in its memory: from the page to its address_space, from there through the
 /// XArray to the page.
-fn in_array(file: &File) -> Result<Vec<Found>> {
+fn in_array(file: &File) -> Result<Vec<CachedPage>> {
     let length = (LOOKED_UP[2] + 1) * page_bytes();
     let mapping =
         Mapping::new(file.as_fd(), 0, length, Protection::Read).context("mapping a disk")?;
     mapping.touch();
     let (inspector, memory) = (Inspector::open()?, KernelMemory::open()?);
-    let mut found = Vec::new();
+    let mut cached_pages = Vec::new();
     for at in LOOKED_UP {
         let pfns = pagemap_pfns(mapping.addr() + at * page_bytes(), 1)?;
         let pfn = pfns
@@ -259,7 +259,7 @@ fn in_array(file: &File) -> Result<Vec<Found>> {
         let folio = inspector.frame(frame.head)?.struct_page;
         let (of, index) = memory.place_of(folio)?;
         let (entry, nodes) = memory.look_up(of, index)?;
-        found.push(Found {
+        cached_pages.push(CachedPage {
             pfn,
             folio,
             mapping: of,
@@ -268,15 +268,15 @@ fn in_array(file: &File) -> Result<Vec<Found>> {
             nodes,
         });
     }
-    Ok(found)
+    Ok(cached_pages)
 }
 
-fn array_table(found: &[Found]) -> Table {
+fn array_table(cached_pages: &[CachedPage]) -> Table {
     let mut table = Table::new(
         "Pages of the disk that a program maps, and what its address_space's XArray has for them (/proc/kcore)",
         ["frame", "its folio", "address_space", "index", "nodes on the way", "found there"],
     );
-    for one in found {
+    for one in cached_pages {
         table.row([
             format!("{:#x}", one.pfn),
             format!("{:#x}", one.folio),

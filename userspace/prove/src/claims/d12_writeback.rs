@@ -92,13 +92,13 @@ fn prove(lab: &Lab) -> Result<Finding> {
         "A page is written to the page cache, and nobody syncs",
         ["dirty_expire", "the disk had it after"],
     );
-    let told = |time: Option<Duration>| {
+    let describe = |time: Option<Duration>| {
         time.map_or(format!("not within {} s", LATE.as_secs()), |time| {
             format!("{:.1} s", time.as_secs_f64())
         })
     };
-    ages.row(["30 s".into(), told(young)]);
-    ages.row([format!("{} s", AGE.as_secs()), told(old)]);
+    ages.row(["30 s".into(), describe(young)]);
+    ages.row([format!("{} s", AGE.as_secs()), describe(old)]);
     Ok(Finding::new(format!(
         "throttled {} of a limit of {} KiB, {}",
         kib(throttled.first),
@@ -113,7 +113,7 @@ fn prove(lab: &Lab) -> Result<Finding> {
     .statement(
         "A dirty page is written when it is as old as dirty_expire",
         Verdict::of(expires),
-        format!("with {} s: {}; with 30 s: {}", AGE.as_secs(), told(old), told(young)),
+        format!("with {} s: {}; with 30 s: {}", AGE.as_secs(), describe(old), describe(young)),
     )
     .statement(
         "Writing begins in the background when the background limit is exceeded",

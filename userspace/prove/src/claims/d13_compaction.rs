@@ -79,7 +79,7 @@ fn prove(_: &Lab) -> Result<Finding> {
     }
     let movable = compact("pages of a program", false)?;
     let pinned = compact("the same, with one page pinned in each block", true)?;
-    let made = khugepaged()?;
+    let collapsed = khugepaged()?;
 
     let mut table = Table::new(
         format!(
@@ -89,18 +89,18 @@ fn prove(_: &Lab) -> Result<Finding> {
         ),
         ["memory", "pages", "moved", "pinned pages", "moved", "blocks with a page of it", "free blocks"],
     );
-    for seen in [&movable, &pinned] {
+    for compacted in [&movable, &pinned] {
         table.row([
-            seen.what.into(),
-            seen.pages.to_string(),
-            seen.moved.to_string(),
-            seen.pinned.to_string(),
-            seen.pinned_moved.to_string(),
-            format!("{} → {}", seen.used.0, seen.used.1),
-            format!("{} → {}", seen.free.0, seen.free.1),
+            compacted.what.into(),
+            compacted.pages.to_string(),
+            compacted.moved.to_string(),
+            compacted.pinned.to_string(),
+            compacted.pinned_moved.to_string(),
+            format!("{} → {}", compacted.used.0, compacted.used.1),
+            format!("{} → {}", compacted.free.0, compacted.free.1),
         ]);
     }
-    let gain = |seen: &Compacted| seen.free.1 as i64 - seen.free.0 as i64;
+    let gain = |compacted: &Compacted| compacted.free.1 as i64 - compacted.free.0 as i64;
     let emptied = movable.used.0.saturating_sub(movable.used.1);
     let ruined = pinned.pinned_moved == 0 && gain(&pinned) < gain(&movable);
     Ok(Finding::new(format!(
@@ -141,13 +141,13 @@ fn prove(_: &Lab) -> Result<Finding> {
     .said_in(&[Document::Memory.section("6, Interview Prep, Q4")])
     .statement(
         "khugepaged makes huge pages of small ones, without the program",
-        Verdict::of(made.before == 0 && made.after > 0),
+        Verdict::of(collapsed.before == 0 && collapsed.after > 0),
         format!(
             "AnonHugePages went from {} to {} KiB of {} in {:.1} s",
-            made.before >> 10,
-            made.after >> 10,
-            made.of >> 10,
-            made.time.as_secs_f64()
+            collapsed.before >> 10,
+            collapsed.after >> 10,
+            collapsed.of >> 10,
+            collapsed.time.as_secs_f64()
         ),
     )
     .said_in(&[
@@ -155,7 +155,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         Document::Memory.section("12, Kernel Source Pointers"),
     ])
     .table(table)
-    .table(made.table())
+    .table(collapsed.table())
     .instead(
         "khugepaged need not find 512 frames in a row: it takes a free block and copies the pages there. It looks at 4096 pages \
          and then sleeps for 10 s; here it was told to hurry.",

@@ -58,13 +58,13 @@ const LOADS: usize = 400_000;
 const CLEARLY: f64 = 1.5;
 
 /// What was seen while this thread and a partner took turns on one processor.
-struct Seen {
+struct Switching {
     partner: &'static str,
     switches: usize,
     flushes: usize,
 }
 
-impl Seen {
+impl Switching {
     fn all(&self) -> bool {
         self.flushes * 10 >= self.switches * 9
     }
@@ -76,23 +76,23 @@ impl Seen {
 
 fn prove(lab: &Lab) -> Result<Finding> {
     let (other, thread) = (with_process()?, with_thread()?);
-    for seen in [&other, &thread] {
+    for switching in [&other, &thread] {
         ensure!(
-            seen.switches >= TURNS / 2,
+            switching.switches >= TURNS / 2,
             "{TURNS} turns with {} took {} switches",
-            seen.partner,
-            seen.switches
+            switching.partner,
+            switching.switches
         );
     }
     let mut table = Table::new(
         format!("This thread and another one take {TURNS} turns on one processor (sched_switch, {FLUSH})"),
         ["the other one", "switches to it", "of them with a flush"],
     );
-    for seen in [&other, &thread] {
+    for switching in [&other, &thread] {
         table.row([
-            seen.partner.into(),
-            seen.switches.to_string(),
-            seen.flushes.to_string(),
+            switching.partner.into(),
+            switching.switches.to_string(),
+            switching.flushes.to_string(),
         ]);
     }
     let tags = tags(lab)?;
@@ -137,7 +137,7 @@ fn tags(lab: &Lab) -> Result<&'static str> {
 }
 
 /// Turns with a child.
-fn with_process() -> Result<Seen> {
+fn with_process() -> Result<Switching> {
     let _pinned = Pinned::to(0)?;
     let (ours, mut theirs) = UnixStream::pair()?;
     // SAFETY: The child only makes system calls on what it was given, and ends.
@@ -150,15 +150,15 @@ fn with_process() -> Result<Seen> {
         }
         ForkResult::Parent { child } => {
             drop(theirs);
-            let seen = turns("another process", ours, child.as_raw());
+            let switching = turns("another process", ours, child.as_raw());
             waitpid(child, None)?;
-            seen
+            switching
         }
     }
 }
 
 /// Turns with a thread of this process.
-fn with_thread() -> Result<Seen> {
+fn with_thread() -> Result<Switching> {
     let _pinned = Pinned::to(0)?;
     let (ours, mut theirs) = UnixStream::pair()?;
     let (send, receive) = std::sync::mpsc::channel();
@@ -168,9 +168,9 @@ fn with_thread() -> Result<Seen> {
         answer(&mut theirs);
     });
     let number = receive.recv().context("a thread has not begun")?;
-    let seen = turns("a thread of this process", ours, number);
+    let switching = turns("a thread of this process", ours, number);
     partner.join().ok().context("a thread panicked")?;
-    seen
+    switching
 }
 
 /// Sends each byte back, until there are no more.
@@ -179,7 +179,7 @@ fn answer(stream: &mut UnixStream) {
     while stream.read_exact(&mut byte).is_ok() && stream.write_all(&byte).is_ok() {}
 }
 
-fn turns(partner: &'static str, mut stream: UnixStream, number: i32) -> Result<Seen> {
+fn turns(partner: &'static str, mut stream: UnixStream, number: i32) -> Result<Switching> {
     let turn = |stream: &mut UnixStream| -> Result<()> {
         stream.write_all(b"x")?;
         Ok(stream.read_exact(&mut [0])?)
@@ -189,7 +189,7 @@ fn turns(partner: &'static str, mut stream: UnixStream, number: i32) -> Result<S
         turn(&mut stream)?;
     }
     let (switches, flushes) = count(number, || (0..TURNS).try_for_each(|_| turn(&mut stream)))?;
-    Ok(Seen {
+    Ok(Switching {
         partner,
         switches,
         flushes,
@@ -222,12 +222,12 @@ const FLUSH: &str = "tlb_flush";
 #[cfg(not(target_arch = "x86_64"))]
 fn count(next: i32, mut f: impl FnMut() -> Result<()>) -> Result<(usize, usize)> {
     // Another thread may run in between, and be the one that switches to it.
-    let mut seen = false;
+    let mut was_called = false;
     for _ in 0..5 {
-        seen = seen || !new_process()?.is_empty();
+        was_called = was_called || !new_process()?.is_empty();
     }
     ensure!(
-        seen,
+        was_called,
         "a process that is new has no tag, and {FLUSH}() was not called for it"
     );
     let ((), events) = trace::record(&["sched:sched_switch"], |_| f())?;
@@ -309,12 +309,12 @@ fn entries(finding: Finding) -> Result<Finding> {
 fn sized(
     finding: Finding,
     verdict: impl Fn(&RangeInclusive<usize>) -> Verdict,
-    seen: &str,
+    observed: &str,
 ) -> Finding {
     CLAIMED.iter().fold(finding, |finding, (claimed, source)| {
         let says = format!("A TLB has {} to {} entries", claimed.start(), claimed.end());
         finding
-            .statement(says, verdict(claimed), seen)
+            .statement(says, verdict(claimed), observed)
             .said_in(&[*source])
     })
 }

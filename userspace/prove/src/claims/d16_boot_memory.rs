@@ -48,7 +48,7 @@ fn prove(_: &Lab) -> Result<Finding> {
     let managed: u64 = zoneinfo::read()?.iter().map(|zone| zone.managed()).sum();
     let managed = managed * mapwright::page_size();
     let log = Log::all()?.read()?;
-    let told = log
+    let memory_line = log
         .iter()
         .zip(1usize..)
         .find_map(|(line, at)| Some((at, available(line)?)));
@@ -60,7 +60,7 @@ fn prove(_: &Lab) -> Result<Finding> {
     let mut table = Table::new("Memory at boot, and now", ["what", "MiB", "seen in"]);
     let mib = |bytes: u64| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
     let mut row =
-        |what: &str, bytes: u64, seen: &str| table.row([what.into(), mib(bytes), seen.into()]);
+        |what: &str, bytes: u64, note: &str| table.row([what.into(), mib(bytes), note.into()]);
     let from_firmware = firmware()?;
     if let Some((source, ranges)) = &from_firmware {
         row("memory, as the firmware tells", bytes_of(ranges), source);
@@ -78,7 +78,7 @@ fn prove(_: &Lab) -> Result<Finding> {
             "/sys/kernel/debug/memblock/reserved",
         );
     }
-    if let Some((_, Told { free, of, .. })) = told {
+    if let Some((_, MemoryLine { free, of, .. })) = memory_line {
         row(
             "memory, when the page allocator took over",
             of,
@@ -141,7 +141,7 @@ fn prove(_: &Lab) -> Result<Finding> {
     }
     .said_in(BY_MEMBLOCK);
     let says = "It does so before there is a page allocator";
-    finding = match (ranges, told) {
+    finding = match (ranges, memory_line) {
         (Some(first), Some((then, _))) => finding.statement(
             says,
             Verdict::of(first < then),
@@ -150,20 +150,26 @@ fn prove(_: &Lab) -> Result<Finding> {
         _ => finding.statement(says, Verdict::NotTestableHere, "the log no longer has the boot's lines"),
     }
     .said_in(BY_MEMBLOCK);
-    Ok(taken_over(finding, all, total, managed, told.map(|(_, told)| told)).table(table).instead(
+    Ok(taken_over(finding, all, total, managed, memory_line.map(|(_, memory_line)| memory_line)).table(table).instead(
         "What is reserved for the boot only, such as the initramfs and the kernel's own code for it, goes to the page \
          allocator later. The kernel's image and the struct pages never do: MemTotal is without them.",
     ))
 }
 
 /// The end of the story: what the page allocator has.
-fn taken_over(finding: Finding, all: u64, total: u64, managed: u64, told: Option<Told>) -> Finding {
+fn taken_over(
+    finding: Finding,
+    all: u64,
+    total: u64,
+    managed: u64,
+    memory_line: Option<MemoryLine>,
+) -> Finding {
     let says = "What is not reserved, the page allocator takes over";
     // Counters of the page allocator are not all of one moment.
     let same = managed.abs_diff(total) <= NEARLY;
-    let finding = match told {
+    let finding = match memory_line {
         None => finding.statement(says, Verdict::NotTestableHere, "the log no longer has the boot's lines"),
-        Some(Told { free, of, cma }) => finding.statement(
+        Some(MemoryLine { free, of, cma }) => finding.statement(
             says,
             Verdict::of(same && free + cma <= total && total < of),
             format!(
@@ -193,14 +199,14 @@ fn taken_over(finding: Finding, all: u64, total: u64, managed: u64, told: Option
 
 /// What the page allocator was given at boot, in bytes, of how much, and what is set aside for devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Told {
+struct MemoryLine {
     free: u64,
     of: u64,
     cma: u64,
 }
 
 /// `Memory: 929952K/1048056K available (18255K kernel code, …, 0K cma-reserved)`
-fn available(line: &str) -> Option<Told> {
+fn available(line: &str) -> Option<MemoryLine> {
     let (numbers, rest) = line.split_once("Memory: ")?.1.split_once(" available")?;
     let (free, of) = numbers.split_once('/')?;
     let kib = |text: &str| {
@@ -211,7 +217,7 @@ fn available(line: &str) -> Option<Told> {
     };
     let words: Vec<&str> = rest.split([' ', ',', ')']).collect();
     let cma = words.windows(2).find(|pair| pair[1] == "cma-reserved");
-    Some(Told {
+    Some(MemoryLine {
         free: kib(free)?,
         of: kib(of)?,
         cma: cma.and_then(|pair| kib(pair[0])).unwrap_or(0),
@@ -226,12 +232,12 @@ mod tests {
     fn the_log_tells_what_was_given() {
         let line =
             "Memory: 929952K/1048056K available (18255K kernel code, 64K cma-reserved, 0K highmem)";
-        let told = Told {
+        let expected = MemoryLine {
             free: 929_952 << 10,
             of: 1_048_056 << 10,
             cma: 64 << 10,
         };
-        assert_eq!(available(line), Some(told));
+        assert_eq!(available(line), Some(expected));
         assert_eq!(available("x86/mm: Memory block size: 128MB"), None);
     }
 }

@@ -49,15 +49,15 @@ fn prove(_: &Lab) -> Result<Finding> {
     }
 
     let text = *b"a store of the program, no call";
-    let mut seen = Table::new(
+    let mut looks = Table::new(
         "What each sees after a store, and after a transfer",
         ["step", "who looks", "bytes"],
     );
     let mut agree = 0;
-    let mut look = |step: &str, who: &str, found: &[u8]| {
-        agree += usize::from(found == text);
-        let found = String::from_utf8_lossy(found).replace('\0', "·");
-        seen.row([step.into(), who.into(), found]);
+    let mut look = |step: &str, who: &str, bytes: &[u8]| {
+        agree += usize::from(bytes == text);
+        let shown = String::from_utf8_lossy(bytes).replace('\0', "·");
+        looks.row([step.into(), who.into(), shown]);
     };
     from.write(0, &text);
     let kernel = engine.contents(&source, text.len())?;
@@ -71,7 +71,7 @@ fn prove(_: &Lab) -> Result<Finding> {
 
     Ok(Finding::new(format!(
         "{agree} of {} looks agree, through {}",
-        seen.rows.len(),
+        looks.rows.len(),
         engine.path()
     ))
     .statement(
@@ -81,9 +81,9 @@ fn prove(_: &Lab) -> Result<Finding> {
     )
     .statement(
         "Both sides see the bytes, with nothing to be synchronized",
-        Verdict::of(agree == seen.rows.len()),
+        Verdict::of(agree == looks.rows.len()),
         "a store of the program, copied by the device from buffer to buffer",
     )
     .table(addresses)
-    .table(seen))
+    .table(looks))
 }

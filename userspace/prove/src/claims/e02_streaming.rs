@@ -9,9 +9,7 @@ use crate::{
     Claim, Document, Finding, Lab, Table, Verdict, Vm,
 };
 use anyhow::{Context as _, Result};
-use mapwright::{
-    page_size, Direction, MapCall, Region, Side as Owner, Transfer, TransferSide as Side,
-};
+use mapwright::{page_size, Direction, Endpoint, MapCall, Region, Side, Transfer};
 use nix::errno::Errno;
 use std::fs;
 
@@ -134,7 +132,7 @@ impl Late {
                 "seen after SYNC",
             ],
         );
-        let word = |seen: bool| if seen { "yes" } else { "no" }.to_owned();
+        let word = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
         table.row([
             hex(self.physical),
             hex(self.bus),
@@ -149,7 +147,7 @@ impl Late {
         for line in &self.bounced {
             said.row([line.clone()]);
         }
-        let seen = self.slots[1] > self.slots[0] && !self.bounced.is_empty();
+        let was_bounced = self.slots[1] > self.slots[0] && !self.bounced.is_empty();
         finding
             .statement(
                 "What the CPU writes to a mapped buffer reaches the device after a synchronization",
@@ -159,7 +157,7 @@ impl Late {
             .said_in(&[Document::Walkthrough.section("8, Device & MMIO mappings")])
             .statement(
                 "Memory beyond the device's address bits is copied to where it reaches",
-                Verdict::of(seen && self.bus != self.physical),
+                Verdict::of(was_bounced && self.bus != self.physical),
                 format!(
                     "{} of 2 KiB in use, {}",
                     plural(self.slots[1] - self.slots[0].min(self.slots[1]), "slot"),
@@ -205,9 +203,9 @@ fn late_stores(engine: &Engine) -> Result<Option<Late>> {
     let sync = |owner| engine.session.sync(&region, at, page_size(), owner);
     engine.session.write_at(&region, at, b"late")?;
     let without = device_reads(engine, &region, at)? == *b"late";
-    sync(Owner::Cpu)?;
+    sync(Side::Cpu)?;
     engine.session.write_at(&region, at, b"seen")?;
-    sync(Owner::Device)?;
+    sync(Side::Device)?;
     let with = device_reads(engine, &region, at)? == *b"seen";
     let bus = mapping.bus.context("root is told the bus address")?;
     engine.session.dma_unmap(mapping.id)?;
@@ -225,12 +223,12 @@ fn late_stores(engine: &Engine) -> Result<Option<Late>> {
 fn device_reads(engine: &Engine, region: &Region, at: u64) -> Result<[u8; 4]> {
     let seen_by_device = engine.coherent(page_size())?;
     engine.session.transfer(&Transfer {
-        source: Side::Region(*region, at),
-        target: Side::Region(seen_by_device, 0),
+        source: Endpoint::Region(*region, at),
+        target: Endpoint::Region(seen_by_device, 0),
         bytes: 4,
         map_call: MapCall::Page,
     })?;
-    let mut seen = [0; 4];
-    engine.session.read_at(&seen_by_device, 0, &mut seen)?;
-    Ok(seen)
+    let mut bytes = [0; 4];
+    engine.session.read_at(&seen_by_device, 0, &mut bytes)?;
+    Ok(bytes)
 }

@@ -9,9 +9,7 @@ use crate::{
     not_testable, Claim, Document, Finding, Lab, Table, Verdict, Vm,
 };
 use anyhow::{Context as _, Result};
-use mapwright::{
-    page_size, uapi::PageInfo, Direction, Error, MapCall, Region, Transfer, TransferSide as Side,
-};
+use mapwright::{page_size, uapi::PageInfo, Direction, Endpoint, Error, MapCall, Region, Transfer};
 use nix::errno::Errno;
 
 pub const CLAIM: Claim = Claim {
@@ -88,8 +86,8 @@ fn prove(_: &Lab) -> Result<Finding> {
     let contents = pattern(bytes as usize);
     session.write_at(&source, first, &contents)?;
     let copied = session.transfer(&Transfer {
-        source: Side::Region(source, first),
-        target: Side::Region(target, 0),
+        source: Endpoint::Region(source, first),
+        target: Endpoint::Region(target, 0),
         bytes,
         map_call: MapCall::Scatter,
     });

@@ -59,19 +59,22 @@ fn prove(_: &Lab) -> Result<Finding> {
             page.read(register.offset() as usize),
             page.read(claimed as usize),
         );
-        let seen: Vec<_> = model
+        let accessed: Vec<_> = model
             .since(from)?
             .iter()
             .map(|r| r.name.clone().unwrap_or_default())
             .collect();
-        ensure!(seen.len() == 2, "the device saw {seen:?} for two loads");
-        right += usize::from(seen[1] == register.name());
+        ensure!(
+            accessed.len() == 2,
+            "the device saw {accessed:?} for two loads"
+        );
+        right += usize::from(accessed[1] == register.name());
         offsets.row([
             register.name().into(),
             format!("{:#05x}", register.offset()),
             format!("{true_value:#010x}"),
             format!("{claimed:#04x}"),
-            seen[1].clone(),
+            accessed[1].clone(),
             format!("{claimed_value:#010x}"),
         ]);
     }
@@ -148,13 +151,16 @@ fn at_the_documents_address(model: &mut Client) -> Result<Option<Table>> {
         memory.read(offset as usize);
     }
     memory.write(0x3c, 0);
-    let seen = model.others(others.len())?;
-    ensure!(seen.len() == CLAIMED.len() + 1, "the board saw {seen:?}");
+    let records = model.others(others.len())?;
+    ensure!(
+        records.len() == CLAIMED.len() + 1,
+        "the board saw {records:?}"
+    );
     let mut table = Table::new(
         "The documents' accesses, done on the board: what they hit",
         ["access", "at", "hit", "which has the value"],
     );
-    for record in seen {
+    for record in records {
         let access = match record.operation {
             Operation::Read => "load",
             Operation::Write => "store",

@@ -48,7 +48,7 @@ impl Mapping {
         self.memory_type.is_some_and(|of| types.contains(&of))
     }
 
-    fn told(&self) -> &'static str {
+    fn type_name(&self) -> &'static str {
         self.memory_type.map_or("nothing", MemoryType::name)
     }
 }
@@ -77,8 +77,8 @@ fn prove(_: &Lab) -> Result<Finding> {
     let cached = all.iter().find(|m| m.caller == "acpi_os_map_iomem");
     let finding = Finding::new(format!(
         "ioremap: {}, ioremap_wc: {}",
-        plain.told(),
-        combining.told()
+        plain.type_name(),
+        combining.type_name()
     ))
     .statement(
         "ioremap() is uncached",
@@ -86,7 +86,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         format!(
             "the bank's registers at {:#x}: {}",
             plain.phys,
-            plain.told()
+            plain.type_name()
         ),
     )
     .statement(
@@ -95,7 +95,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         format!(
             "the display's memory at {:#x}: {}",
             combining.phys,
-            combining.told()
+            combining.type_name()
         ),
     )
     .said_in(&[Document::Walkthrough.section("8, Device & MMIO mappings")]);
@@ -108,7 +108,7 @@ fn prove(_: &Lab) -> Result<Finding> {
                 format!(
                     "the firmware's tables at {:#x}: {}",
                     tables.phys,
-                    tables.told()
+                    tables.type_name()
                 ),
             )
             .said_in(&[Document::Walkthrough.section("8, Device & MMIO mappings")]),
@@ -191,7 +191,7 @@ fn table(all: &[Mapping]) -> Table {
             format!("{:#x}", mapping.phys),
             mapping.bytes.to_string(),
             mapping.caller.clone(),
-            mapping.told().to_owned(),
+            mapping.type_name().to_owned(),
         ]);
     }
     table

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! E9: where the kernel shows which registers are claimed and mapped.
+//! E9: where the kernel shows which registers are requested and mapped.
 
 use super::gpio::bank;
 use crate::{read, Claim, Document, Finding, Lab, Need, Table, Verdict, Vm};
@@ -14,7 +14,7 @@ pub const CLAIM: Claim = Claim {
         Document::Reference.section("1.5, View ARM Memory"),
         Document::Reference.section("2.2, What's in Kernel Space?"),
     ],
-    says: "/proc/iomem shows which driver has claimed a device's registers, and /proc/vmallocinfo their \
+    says: "/proc/iomem shows which driver has requested a device's registers, and /proc/vmallocinfo their \
            ioremap.",
     needs: &[Need::Module("mapwright_gpio")],
     vms: &[Vm::Gpio, Vm::GpioArm, Vm::Arm64Gpio],
@@ -24,13 +24,13 @@ pub const CLAIM: Claim = Claim {
 fn prove(_: &Lab) -> Result<Finding> {
     bank()?;
     let iomem = read::text("/proc/iomem")?;
-    let claim = iomem
+    let resource = iomem
         .lines()
         .find(|line| line.ends_with(": mapwright_gpio"));
-    let claim = claim
-        .context("/proc/iomem has no claim of mapwright_gpio")?
+    let resource = resource
+        .context("/proc/iomem has no resource of mapwright_gpio")?
         .trim();
-    let start = claim.split('-').next().unwrap_or_default();
+    let start = resource.split('-').next().unwrap_or_default();
     let start = u64::from_str_radix(start, 16).context("/proc/iomem has no address")?;
     let areas = read::text("/proc/vmallocinfo")?;
     // As wide as the machine's addresses.
@@ -53,19 +53,15 @@ fn prove(_: &Lab) -> Result<Finding> {
         "The same page of registers in both",
         ["file", "physical address", "by"],
     );
-    let claimed = claim.split(' ').next().unwrap_or_default();
-    table.row([
-        "/proc/iomem".into(),
-        claimed.into(),
-        "mapwright_gpio".into(),
-    ]);
+    let range = resource.split(' ').next().unwrap_or_default();
+    table.row(["/proc/iomem".into(), range.into(), "mapwright_gpio".into()]);
     let mapped = area.map_or("none".into(), |_| format!("{phys} ioremap"));
     table.row(["/proc/vmallocinfo".into(), mapped, maker.into()]);
-    Ok(Finding::new(format!("claimed and mapped at {start:#x}"))
+    Ok(Finding::new(format!("requested and mapped at {start:#x}"))
         .statement(
-            "/proc/iomem tells the claim by its driver's name",
+            "/proc/iomem names the driver that has requested them",
             Verdict::Confirmed,
-            claim,
+            resource,
         )
         .said_in(&[
             Document::Walkthrough.section("13, Practical breadcrumbs"),

@@ -204,9 +204,9 @@ fn stopped(edu: &Edu) -> Result<Stopped> {
 /// A region that the module maps into this program, and what came of registering it.
 struct Registered {
     pair: (Backing, Method),
-    told: Result<(), Errno>,
+    result: Result<(), Errno>,
     /// Whether the kernel found there what the device stored.
-    seen: Option<bool>,
+    matches: Option<bool>,
 }
 
 fn regions(edu: &Edu) -> Result<Vec<Registered>> {
@@ -216,15 +216,15 @@ fn regions(edu: &Edu) -> Result<Vec<Registered>> {
         let mapping = session.map(&region, Protection::ReadWrite)?;
         mapping.touch();
         // SAFETY: A mapping of a region is never referred to: others may always store there.
-        let told = unsafe { edu.0.map(mapping.addr(), mapping.len(), OF_REGION) };
-        let seen = match told {
+        let result = unsafe { edu.0.map(mapping.addr(), mapping.len(), OF_REGION) };
+        let matches = match result {
             Ok(()) => Some(stored(edu, &session, &region, &mapping)?),
             Err(_) => None,
         };
         Ok(Registered {
             pair: (backing, method),
-            told,
-            seen,
+            result,
+            matches,
         })
     };
     PAIRS.into_iter().map(one).collect()
@@ -235,10 +235,10 @@ fn stored(edu: &Edu, session: &Session, region: &Region, mapping: &Mapping) -> R
     edu.store(OF_REGION, bytes())?;
     let unmapped = edu.0.unmap(mapping.len(), OF_REGION);
     unmapped.context("unregistering a region")?;
-    let mut seen = vec![0; bytes()];
-    session.read_at(region, 0, &mut seen)?;
+    let mut contents = vec![0; bytes()];
+    session.read_at(region, 0, &mut contents)?;
     // What `moved` has left in the device's buffer.
-    Ok(seen == pattern(bytes()))
+    Ok(contents == pattern(bytes()))
 }
 
 fn judge(
@@ -248,8 +248,8 @@ fn judge(
     stopped: &Stopped,
     regions: &[Registered],
 ) -> Result<Finding> {
-    let registered = regions.iter().filter(|one| one.told.is_ok()).count();
-    let right = regions.iter().all(|one| one.seen != Some(false));
+    let registered = regions.iter().filter(|one| one.result.is_ok()).count();
+    let right = regions.iter().all(|one| one.matches != Some(false));
     Ok(Finding::new(format!(
         "the program moved {} bytes, {} where it had registered nothing; {registered} of {} kinds of a driver's mappings \
          can be registered",
@@ -318,11 +318,11 @@ fn table(regions: &[Registered]) -> Table {
         table.row([
             backing.name().to_owned(),
             method.name().to_owned(),
-            match one.told {
+            match one.result {
                 Ok(()) => "yes".to_owned(),
                 Err(errno) => format!("no ({errno:?})"),
             },
-            match one.seen {
+            match one.matches {
                 Some(true) => "yes",
                 Some(false) => "no",
                 None => "–",

@@ -31,18 +31,18 @@ const HARMLESS: u16 = 0x61;
 
 /// A line of /proc/ioports or /proc/iomem.
 #[derive(Debug, PartialEq, Eq)]
-struct Claimed {
+struct Resource {
     depth: usize,
     first: u64,
     last: u64,
     by: String,
 }
 
-fn parse(text: &str) -> Vec<Claimed> {
+fn parse(text: &str) -> Vec<Resource> {
     let line = |line: &str| {
         let (range, by) = line.split_once(" : ")?;
         let (first, last) = range.trim().split_once('-')?;
-        Some(Claimed {
+        Some(Resource {
             depth: (range.len() - range.trim_start().len()) / 2,
             first: u64::from_str_radix(first, 16).ok()?,
             last: u64::from_str_radix(last, 16).ok()?,
@@ -56,15 +56,15 @@ fn prove(lab: &Lab) -> Result<Finding> {
     let ports = parse(&read::text("/proc/ioports")?);
     let memory = parse(&read::text("/proc/iomem")?);
     let own = on_no_bus(&ports);
-    let is_device = |claimed: &&Claimed| claimed.depth == 0 && !is_memory(claimed);
-    let devices: Vec<&Claimed> = memory.iter().filter(is_device).collect();
+    let is_device = |resource: &&Resource| resource.depth == 0 && !is_memory(resource);
+    let devices: Vec<&Resource> = memory.iter().filter(is_device).collect();
     ensure!(
-        memory.iter().any(|claimed| claimed.last > 0),
+        memory.iter().any(|resource| resource.last > 0),
         "/proc/iomem hides its addresses"
     );
     let read_port = in_instruction()?;
     let mut table = Table::new(
-        "Who has claimed what",
+        "Who has requested what",
         [
             "file, and what is counted",
             "lines",
@@ -78,12 +78,12 @@ fn prove(lab: &Lab) -> Result<Finding> {
     ] {
         let first = own
             .first()
-            .map(|claimed| format!("{:#x} {}", claimed.first, claimed.by));
+            .map(|resource| format!("{:#x} {}", resource.first, resource.by));
         let first = first.unwrap_or_else(|| "none".into());
         table.row([file.into(), lines.to_string(), own.len().to_string(), first]);
     }
     let mut windows = Table::new("Windows of a bus in /proc/ioports", ["ports", "of"]);
-    for window in ports.iter().filter(|claimed| is_window(claimed)) {
+    for window in ports.iter().filter(|resource| is_window(resource)) {
         windows.row([
             format!("{:#x}-{:#x}", window.first, window.last),
             window.by.clone(),
@@ -127,12 +127,12 @@ fn prove(lab: &Lab) -> Result<Finding> {
 }
 
 /// What x86 shows of ports.
-fn of_ports(finding: Finding, ports: &[Claimed], own: &[&Claimed], value: u8) -> Finding {
-    let at_port = |claimed: &&Claimed| claimed.first <= SAID_PORT && SAID_PORT <= claimed.last;
+fn of_ports(finding: Finding, ports: &[Resource], own: &[&Resource], value: u8) -> Finding {
+    let at_port = |resource: &&Resource| resource.first <= SAID_PORT && SAID_PORT <= resource.last;
     let inner = ports
         .iter()
         .filter(at_port)
-        .min_by_key(|claimed| claimed.last - claimed.first);
+        .min_by_key(|resource| resource.last - resource.first);
     let finding = finding.statement(
         "Ports have numbers, and are read with an instruction of their own",
         Verdict::of(!own.is_empty()),
@@ -144,15 +144,15 @@ fn of_ports(finding: Finding, ports: &[Claimed], own: &[&Claimed], value: u8) ->
     )
     .said_in(SAID_OF_PORTS);
     match inner {
-        Some(claimed) => finding.statement(
+        Some(resource) => finding.statement(
             "Port 0x60 is a GPIO device's",
-            Verdict::of(claimed.by.to_lowercase().contains("gpio")),
-            format!("it is claimed by “{}”", claimed.by),
+            Verdict::of(resource.by.to_lowercase().contains("gpio")),
+            format!("it is requested by “{}”", resource.by),
         ),
         None => finding.statement(
             "Port 0x60 is a GPIO device's",
             Verdict::NotTestableHere,
-            "nobody has claimed it on this machine",
+            "nobody has requested it on this machine",
         ),
     }
     .said_in(SAID_OF_PORTS)
@@ -160,34 +160,34 @@ fn of_ports(finding: Finding, ports: &[Claimed], own: &[&Claimed], value: u8) ->
 
 /// Those that are neither a window of a bus, nor of a device on it. The oldest devices of a PC are inside a window, too, but
 /// have always had their ports.
-fn on_no_bus(ports: &[Claimed]) -> Vec<&Claimed> {
+fn on_no_bus(ports: &[Resource]) -> Vec<&Resource> {
     let mut inside = None;
     let mut own = Vec::new();
-    for claimed in ports {
-        inside = inside.filter(|depth| claimed.depth > *depth);
-        if is_function(claimed) {
-            inside = inside.or(Some(claimed.depth));
+    for resource in ports {
+        inside = inside.filter(|depth| resource.depth > *depth);
+        if is_function(resource) {
+            inside = inside.or(Some(resource.depth));
         }
-        if inside.is_none() && !is_window(claimed) {
-            own.push(claimed);
+        if inside.is_none() && !is_window(resource) {
+            own.push(resource);
         }
     }
     own
 }
 
 /// Whether a line is of a device on a PCI bus: `0000:00:1f.2`.
-fn is_function(claimed: &Claimed) -> bool {
-    claimed.by.starts_with("0000:")
+fn is_function(resource: &Resource) -> bool {
+    resource.by.starts_with("0000:")
 }
 
 /// Whether a line is what a bus hands on: `PCI Bus 0000:00`, `pcie@10000000 I/O`.
-fn is_window(claimed: &Claimed) -> bool {
-    let by = claimed.by.to_lowercase();
+fn is_window(resource: &Resource) -> bool {
+    let by = resource.by.to_lowercase();
     by.contains("pci") && !by.starts_with("pci conf")
 }
 
-fn is_memory(claimed: &Claimed) -> bool {
-    claimed.by.starts_with("System RAM") || claimed.by.to_lowercase().starts_with("reserved")
+fn is_memory(resource: &Resource) -> bool {
+    resource.by.starts_with("System RAM") || resource.by.to_lowercase().starts_with("reserved")
 }
 
 /// What a harmless port says, in a process that the kernel allows to use ports.
@@ -226,10 +226,10 @@ mod tests {
 
     #[test]
     fn lines_are_nested() {
-        let found =
+        let ranges =
             parse("0000-0cf7 : PCI Bus 0000:00\n  0060-0060 : keyboard\n0cf8-0cff : PCI conf1\n");
-        let of = |at: usize| (found[at].depth, found[at].first, found[at].last);
+        let of = |at: usize| (ranges[at].depth, ranges[at].first, ranges[at].last);
         assert_eq!((of(0), of(1)), ((0, 0, 0xcf7), (1, 0x60, 0x60)));
-        assert!(is_window(&found[0]) && !is_window(&found[1]) && !is_window(&found[2]));
+        assert!(is_window(&ranges[0]) && !is_window(&ranges[1]) && !is_window(&ranges[2]));
     }
 }

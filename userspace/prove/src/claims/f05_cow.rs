@@ -26,7 +26,7 @@ fn prove(_: &Lab) -> Result<Finding> {
         Kind::Cow,
         "Frames, write bits and counts are as in the program, step by step",
     )?;
-    let last = comparison.sides.last().context("nothing was compared")?;
+    let last = comparison.steps.last().context("nothing was compared")?;
     let faulted = last.kernel.starts_with("fault");
     Ok(finding
         .statement(

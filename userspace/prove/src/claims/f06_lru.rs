@@ -28,9 +28,9 @@ fn prove(_: &Lab) -> Result<Finding> {
         "With MGLRU off, pages are promoted and stay as in the program",
     )?;
     let scan = comparison
-        .sides
+        .steps
         .iter()
-        .find(|side| side.step.starts_with("scan"));
+        .find(|step| step.step.starts_with("scan"));
     let scan = scan.context("no scan was compared")?;
     Ok(finding
         .statement(

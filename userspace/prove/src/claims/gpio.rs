@@ -16,7 +16,7 @@ use std::{fs::OpenOptions, num::NonZeroUsize, os::unix::fs::OpenOptionsExt, ptr:
 /// The driver's bank, and the model that tells what reached it.
 pub fn bank() -> Result<(Client, Bank)> {
     let Some(model) = Client::connect().context("asking the model of the GPIO bank")? else {
-        return not_testable("it needs a GPIO bank that tells what reaches it: the machine `gpio`");
+        return not_testable("it needs a GPIO bank that tells what reaches it: the VM `gpio`");
     };
     Ok((model, Bank::open(0)?))
 }

@@ -13,18 +13,18 @@ use mapwright_models::{run, Kind};
 /// The document's example, done by the model and by the kernel.
 pub fn compared(kind: Kind, says: &str) -> Result<(Comparison, Finding)> {
     let comparison = check(kind, kind.example())?;
-    let all = comparison.sides.len();
-    let same = comparison.sides.iter().filter(|side| side.agrees).count();
+    let all = comparison.steps.len();
+    let same = comparison.steps.iter().filter(|step| step.agrees).count();
     let mut table = Table::new(
         format!("The steps of `mapwright model {} --check`", kind.name()),
         ["step", "the model", "the kernel", "the same"],
     );
-    for side in &comparison.sides {
+    for step in &comparison.steps {
         table.row([
-            side.step.clone(),
-            side.model.clone(),
-            side.kernel.clone(),
-            if side.agrees { "yes" } else { "no" }.to_owned(),
+            step.step.clone(),
+            step.model.clone(),
+            step.kernel.clone(),
+            if step.agrees { "yes" } else { "no" }.to_owned(),
         ]);
     }
     let compared = format!("{same} of {} agree", plural(all, "comparison"));
@@ -40,8 +40,8 @@ pub fn compared(kind: Kind, says: &str) -> Result<(Comparison, Finding)> {
 
 /// What the model says of its last step, in the example.
 pub fn last_of_example(kind: Kind) -> Result<String> {
-    let told = run(kind, kind.example())?;
-    Ok(told
+    let transcript = run(kind, kind.example())?;
+    Ok(transcript
         .rows()
         .last()
         .map(|row| row.last.clone())

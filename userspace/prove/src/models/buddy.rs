@@ -5,7 +5,7 @@
 //! The pool is a free block whose buddy is held, while no other unmovable block that is larger than what each
 //! processor keeps, and smaller than the largest, is free. So the kernel takes what the script wants from there.
 
-use super::{Comparison, Side};
+use super::{ComparedStep, Comparison};
 use crate::{
     not_testable,
     pin::Pinned,
@@ -53,15 +53,15 @@ pub const NEEDS: &[Need] = &[
 
 /// What a try came to.
 struct Tried {
-    sides: Vec<Side>,
+    compared: Vec<ComparedStep>,
     events: Table,
     first: u64,
     zone: String,
 }
 
 pub fn check(script: &str) -> Result<Comparison> {
-    let told = run(Kind::Buddy, script)?;
-    let order = model(&told.steps[0])?.order;
+    let transcript = run(Kind::Buddy, script)?;
+    let order = model(&transcript.steps[0])?.order;
     if order > LARGEST {
         return not_testable(format!(
             "the pool has the order {order}: beside the kernel it may have {LARGEST} at most, as a page of the \
@@ -74,7 +74,7 @@ pub fn check(script: &str) -> Result<Comparison> {
     let mut tries = 0;
     while tries < TRIES && !last.as_ref().is_some_and(Tried::agrees) {
         tries += 1;
-        last = attempt(order, &told.steps)?.or(last);
+        last = attempt(order, &transcript.steps)?.or(last);
     }
     let Some(tried) = last else {
         return not_testable(format!(
@@ -89,14 +89,14 @@ pub fn check(script: &str) -> Result<Comparison> {
         order + UNIT,
         tried.first
     )];
-    let mut comparison = Comparison::new(about, tried.sides, &REASONS);
+    let mut comparison = Comparison::new(about, tried.compared, &REASONS);
     comparison.evidence.push(tried.events);
     Ok(comparison)
 }
 
 impl Tried {
     fn agrees(&self) -> bool {
-        self.sides.iter().all(|side| side.agrees)
+        self.compared.iter().all(|step| step.agrees)
     }
 }
 
@@ -108,10 +108,10 @@ fn attempt(order: usize, steps: &[Step]) -> Result<Option<Tried>> {
             return Ok(None);
         };
         buffer.mark(0)?;
-        let sides = pool.steps(steps)?;
-        Ok(Some((pool, sides)))
+        let compared = pool.steps(steps)?;
+        Ok(Some((pool, compared)))
     })?;
-    let Some((pool, sides)) = done else {
+    let Some((pool, compared)) = done else {
         return Ok(None);
     };
     let of_steps = events
@@ -120,7 +120,7 @@ fn attempt(order: usize, steps: &[Step]) -> Result<Option<Tried>> {
         .skip(1);
     let events = pool.table(of_steps, model(&steps[0])?.start)?;
     Ok(Some(Tried {
-        sides,
+        compared,
         events,
         first: pool.first,
         zone: pool.zone,
@@ -293,10 +293,10 @@ impl Pool {
         (within < 1 << (self.order + UNIT)).then_some(within >> UNIT)
     }
 
-    fn steps(&mut self, steps: &[Step]) -> Result<Vec<Side>> {
+    fn steps(&mut self, steps: &[Step]) -> Result<Vec<ComparedStep>> {
         let start = model(&steps[0])?.start;
         let mut given: BTreeMap<u64, AllocDevice> = BTreeMap::new();
-        let mut sides = Vec::new();
+        let mut compared = Vec::new();
         for pair in steps.windows(2) {
             let (before, after) = (model(&pair[0])?, model(&pair[1])?);
             let new = after.used.iter().find(|block| !before.used.contains(block));
@@ -341,7 +341,7 @@ impl Pool {
                 };
             let model_lists: Vec<u64> = after.free.iter().map(|list| list.len() as u64).collect();
             let lists = self.lists()?;
-            sides.push(Side {
+            compared.push(ComparedStep {
                 line: pair[1].line,
                 step: pair[1].text.clone(),
                 agrees: model_did == kernel_did && model_lists == lists,
@@ -352,7 +352,7 @@ impl Pool {
         for device in given.into_values() {
             device.release()?;
         }
-        Ok(sides)
+        Ok(compared)
     }
 }
 

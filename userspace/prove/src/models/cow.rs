@@ -4,7 +4,7 @@
 
 use super::{
     family::{Family, PARENT},
-    Comparison, Side,
+    ComparedStep, Comparison,
 };
 use crate::{anonymous::Anonymous, pin::Pinned, Need, Table};
 use anyhow::{bail, Context as _, Result};
@@ -28,13 +28,13 @@ const REASONS: [&str; 2] = [
 ];
 
 pub fn check(script: &str) -> Result<Comparison> {
-    let told = run(Kind::Cow, script)?;
-    let first = model(&told.steps[0])?;
+    let transcript = run(Kind::Cow, script)?;
+    let first = model(&transcript.steps[0])?;
     let pages: Vec<u64> = first.processes[0].entries.keys().copied().collect();
     let _pinned = Pinned::to(0)?;
     let memory = Anonymous::small((pages.len() + 1) * page_bytes())?;
     memory.touch(0..memory.len())?;
-    let mut seen = Seen {
+    let mut frames = KernelFrames {
         inspector: Inspector::open()?,
         counts: File::open("/proc/kpagecount").context("opening /proc/kpagecount")?,
         frames: BTreeMap::new(),
@@ -45,11 +45,11 @@ pub fn check(script: &str) -> Result<Comparison> {
         ),
     };
     let mut family = Family::new(&memory)?;
-    let mut sides = Vec::new();
-    for step in &told.steps {
+    let mut compared = Vec::new();
+    for step in &transcript.steps {
         let after = model(step)?;
         let faults = family.step(&step.text, &pages)?;
-        sides.push(seen.side(step, after, &pages, &memory, &family, faults)?);
+        compared.push(frames.compare(step, after, &pages, &memory, &family, faults)?);
     }
     drop(family);
     let about = vec![format!(
@@ -60,8 +60,8 @@ pub fn check(script: &str) -> Result<Comparison> {
         },
         memory.addr()
     )];
-    let mut comparison = Comparison::new(about, sides, &REASONS);
-    comparison.evidence.push(seen.table);
+    let mut comparison = Comparison::new(about, compared, &REASONS);
+    comparison.evidence.push(frames.table);
     Ok(comparison)
 }
 
@@ -73,7 +73,7 @@ fn model(step: &Step) -> Result<&Model> {
 }
 
 /// What is known of the kernel's frames.
-struct Seen {
+struct KernelFrames {
     inspector: Inspector,
     counts: File,
     /// The kernel's frame for each of the model's.
@@ -81,9 +81,9 @@ struct Seen {
     table: Table,
 }
 
-impl Seen {
+impl KernelFrames {
     /// Compares what there is after a step.
-    fn side(
+    fn compare(
         &mut self,
         step: &Step,
         after: &Model,
@@ -91,7 +91,7 @@ impl Seen {
         memory: &Anonymous,
         family: &Family,
         faults: Option<u64>,
-    ) -> Result<Side> {
+    ) -> Result<ComparedStep> {
         let (mut model_has, mut kernel_has) = (Vec::new(), Vec::new());
         let mut mapped: BTreeMap<u64, u64> = BTreeMap::new();
         for (who, process) in after.processes.iter().enumerate() {
@@ -155,11 +155,11 @@ impl Seen {
                 .rows
                 .iter()
                 .any(|row| row.cells.iter().any(|cell| cell.starts_with("#PF")));
-            model_has.insert(0, told(fault).to_owned());
-            kernel_has.insert(0, told(faults > 0).to_owned());
+            model_has.insert(0, fault_or_not(fault).to_owned());
+            kernel_has.insert(0, fault_or_not(faults > 0).to_owned());
         }
         let (model, kernel) = (model_has.join("; "), kernel_has.join("; "));
-        Ok(Side {
+        Ok(ComparedStep {
             line: step.line,
             step: if step.line == 0 {
                 "at first".to_owned()
@@ -182,7 +182,7 @@ impl Seen {
     }
 }
 
-fn told(fault: bool) -> &'static str {
+fn fault_or_not(fault: bool) -> &'static str {
     match fault {
         true => "fault",
         false => "no fault",

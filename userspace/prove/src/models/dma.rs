@@ -2,15 +2,14 @@
 
 //! F7: the three addresses of a buffer, with a device that does DMA.
 
-use super::{Comparison, Side};
+use super::{ComparedStep, Comparison};
 use crate::{
     engine::{hex, Engine, NEEDS as DEVICE},
     not_testable, Need, Table,
 };
 use anyhow::{Context as _, Result};
 use mapwright::{
-    page_size, uapi, uapi::Request as _, Direction, DmaMapping, MapCall, Region, Transfer,
-    TransferSide,
+    page_size, uapi, uapi::Request as _, Direction, DmaMapping, Endpoint, MapCall, Region, Transfer,
 };
 use mapwright_models::{
     dma::{Direction as Way, Mapping, State as Model},
@@ -40,7 +39,7 @@ struct Buffer {
 }
 
 pub fn check(script: &str) -> Result<Comparison> {
-    let told = run(Kind::Dma, script)?;
+    let transcript = run(Kind::Dma, script)?;
     let device = Device {
         engine: Engine::open()?,
     };
@@ -48,10 +47,10 @@ pub fn check(script: &str) -> Result<Comparison> {
     let mut table = crate::engine::address_table("Where the script's buffers are, by the kernel");
     let source = device.engine.coherent(page_size())?;
     let mut buffers: Vec<Buffer> = Vec::new();
-    let mut sides = Vec::new();
+    let mut compared = Vec::new();
     let mut left_out = 0;
     let mut before: Option<&Model> = None;
-    for step in &told.steps {
+    for step in &transcript.steps {
         let State::Dma(after) = &step.state else {
             continue;
         };
@@ -66,12 +65,12 @@ pub fn check(script: &str) -> Result<Comparison> {
                 let mapping = after.mappings.last().context("the model mapped nothing")?;
                 let buffer = device.map(mapping)?;
                 table_row(&mut table, &buffer);
-                let told = (
+                let places = (
                     place(mapping.physical, mapping.bus),
                     place(buffer.physical, buffer.bus),
                 );
                 buffers.push(buffer);
-                Some(told)
+                Some(places)
             }
             ["unmap", bus] => {
                 let bus = number(bus)?;
@@ -98,7 +97,7 @@ pub fn check(script: &str) -> Result<Comparison> {
             _ => None,
         };
         if let Some((model, kernel)) = done {
-            sides.push(Side {
+            compared.push(ComparedStep {
                 line: step.line,
                 step: step.text.clone(),
                 agrees: model == kernel,
@@ -115,7 +114,7 @@ pub fn check(script: &str) -> Result<Comparison> {
             .dma_unmap(buffer.mapping.id)
             .context("ending the mapping")?;
     }
-    if sides.is_empty() {
+    if compared.is_empty() {
         return not_testable(format!(
             "this machine has {}, and the script is about another",
             device.engine.path()
@@ -130,7 +129,7 @@ pub fn check(script: &str) -> Result<Comparison> {
             "{left_out} steps are about a machine that is other in this, and were left out."
         ));
     }
-    let mut comparison = Comparison::new(about, sides, &REASONS);
+    let mut comparison = Comparison::new(about, compared, &REASONS);
     comparison.evidence.push(table);
     Ok(comparison)
 }
@@ -221,13 +220,13 @@ impl Device {
             let bytes = BYTES.min(buffer.model.bytes - within);
             self.write_to(source, buffer, within, bytes)?;
             // What the device wrote is in the buffer when it was given back, or synchronized: here it is coherent.
-            let mut seen = vec![0; usize::try_from(bytes)?];
+            let mut contents = vec![0; usize::try_from(bytes)?];
             self.engine
                 .session
-                .read_at(&buffer.region, buffer.offset + within, &mut seen)?;
+                .read_at(&buffer.region, buffer.offset + within, &mut contents)?;
             return Ok(Some((
                 outcome(reaches),
-                outcome(seen.iter().all(|byte| *byte == 0x66)),
+                outcome(contents.iter().all(|byte| *byte == 0x66)),
             )));
         }
         if !self.engine.is_translated() {
@@ -243,10 +242,10 @@ impl Device {
             return Ok(None);
         }
         self.aim(source, physical, BYTES)?;
-        let seen = self.engine.contents(&victim, usize::try_from(BYTES)?)?;
+        let bytes = self.engine.contents(&victim, usize::try_from(BYTES)?)?;
         Ok(Some((
             outcome(reaches),
-            outcome(seen.iter().all(|byte| *byte == 0x66)),
+            outcome(bytes.iter().all(|byte| *byte == 0x66)),
         )))
     }
 
@@ -258,8 +257,8 @@ impl Device {
         let session = &self.engine.session;
         session.write_at(source, 0, &[0x66; BYTES as usize])?;
         let transfer = Transfer {
-            source: TransferSide::Region(*source, 0),
-            target: TransferSide::Region(buffer.region, buffer.offset + within),
+            source: Endpoint::Region(*source, 0),
+            target: Endpoint::Region(buffer.region, buffer.offset + within),
             bytes,
             map_call: MapCall::Single,
         };

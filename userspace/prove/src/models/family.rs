@@ -103,8 +103,8 @@ impl<'a> Family<'a> {
         let pid = match who {
             PARENT => begin(self.memory, &self.lines, child)?,
             who => {
-                let told = self.ask(who, FORK, u8::try_from(child)?)?;
-                Pid::from_raw(i32::try_from(told)?)
+                let answer = self.ask(who, FORK, u8::try_from(child)?)?;
+                Pid::from_raw(i32::try_from(answer)?)
             }
         };
         self.pids.push(Some(pid));
@@ -120,7 +120,7 @@ impl<'a> Family<'a> {
         match waitpid(pid, None) {
             // A grandchild: it is gone when it is a zombie of its parent's.
             Err(Errno::ECHILD) => wait_for_zombie(pid),
-            told => told.map(drop).context("waiting for a child"),
+            result => result.map(drop).context("waiting for a child"),
         }?;
         Ok(None)
     }

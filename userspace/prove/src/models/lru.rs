@@ -2,7 +2,7 @@
 
 //! F6: which list a page of a file is on after it was read, with a disk's page cache and MGLRU off.
 
-use super::{Comparison, Side};
+use super::{ComparedStep, Comparison};
 use crate::{
     disk::{Disk, DISK_BYTES, NODE},
     lru_gen::LruGen,
@@ -46,18 +46,18 @@ pub fn check(script: &str) -> Result<Comparison> {
 }
 
 fn attempt(script: &str) -> Result<Comparison> {
-    let told = run(Kind::Lru, script)?;
+    let transcript = run(Kind::Lru, script)?;
     let _pinned = Pinned::to(0)?;
     let _two_lists = LruGen::switch(false)?;
     let disk = Disk::new()?;
     let mut cache = PageCache { names: Vec::new() };
-    let mut sides = Vec::new();
+    let mut compared = Vec::new();
     let mut table = Table::new(
         "Pages of the disk in /proc/kpageflags, after each step",
         ["step", "page", "frame", "active", "referenced", "dirty"],
     );
     let mut left_out = 0;
-    for step in told.steps.iter().skip(1) {
+    for step in transcript.steps.iter().skip(1) {
         let model = model(step)?;
         let words: Vec<&str> = step.text.split_whitespace().collect();
         let names: Vec<String> = match words[..] {
@@ -100,7 +100,7 @@ fn attempt(script: &str) -> Result<Comparison> {
                     told_of(flags & ACTIVE != 0, flags & REFERENCED != 0),
                 ),
             };
-            sides.push(Side {
+            compared.push(ComparedStep {
                 line: step.line,
                 step: format!("{}: {name}", step.text),
                 agrees: model == kernel,
@@ -116,7 +116,7 @@ fn attempt(script: &str) -> Result<Comparison> {
             "{left_out} steps or pages were left out: what is reclaimed, the kernel chooses."
         ));
     }
-    let mut comparison = Comparison::new(about, sides, &REASONS);
+    let mut comparison = Comparison::new(about, compared, &REASONS);
     comparison.evidence.push(table);
     Ok(comparison)
 }

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 /// A step, as the model and the kernel did it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Side {
+pub struct ComparedStep {
     /// The line of the script; 0 of what is not in it.
     pub line: usize,
     /// The step.
@@ -37,27 +37,27 @@ pub struct Comparison {
     /// How it was done, and where it was looked.
     pub about: Vec<String>,
     /// Step by step.
-    pub sides: Vec<Side>,
+    pub steps: Vec<ComparedStep>,
     /// Whether all steps agree.
     pub agrees: bool,
     /// A sentence.
     pub verdict: String,
     /// Why the kernel may differ from the model.
     pub reasons: Vec<String>,
-    /// What the kernel told: trace events, counters.
+    /// What the kernel says of it: trace events, counters.
     pub evidence: Vec<Table>,
 }
 
 impl Comparison {
     /// A comparison of these steps.
-    fn new(about: Vec<String>, sides: Vec<Side>, reasons: &[&str]) -> Self {
-        let parts = sides.iter().find(|side| !side.agrees);
+    fn new(about: Vec<String>, compared: Vec<ComparedStep>, reasons: &[&str]) -> Self {
+        let parts = compared.iter().find(|step| !step.agrees);
         let verdict = match parts {
             None => format!(
                 "the model and the kernel agree in all {} comparisons",
-                sides.len()
+                compared.len()
             ),
-            Some(side) => format!("they part in line {}, {}", side.line, side.step),
+            Some(step) => format!("they part in line {}, {}", step.line, step.step),
         };
         Self {
             about,
@@ -65,7 +65,7 @@ impl Comparison {
             verdict,
             reasons: reasons.iter().map(|reason| (*reason).to_owned()).collect(),
             evidence: Vec::new(),
-            sides,
+            steps: compared,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 //! F3: which object is given next, with objects of the kernel's.
 
-use super::{Comparison, Side};
+use super::{ComparedStep, Comparison};
 use crate::{not_testable, pin::Pinned, Need, Table};
 use anyhow::{Context as _, Result};
 use mapwright::alloc::{AllocDevice, Allocator, Pattern, Plan};
@@ -26,40 +26,40 @@ const REASONS: [&str; 4] = [
 ];
 
 pub fn check(script: &str) -> Result<Comparison> {
-    let told = run(Kind::Slub, script)?;
-    let State::Slub(first) = &told.steps[0].state else {
+    let transcript = run(Kind::Slub, script)?;
+    let State::Slub(first) = &transcript.steps[0].state else {
         return not_testable("the model has no cache");
     };
-    let steps: Vec<(usize, &str)> = told
+    let steps: Vec<(usize, &str)> = transcript
         .steps
         .iter()
         .skip(1)
         .map(|step| (step.line, step.text.as_str()))
         .collect();
     let _pinned = Pinned::to(0)?;
-    let mut best: Option<(Vec<Side>, Table)> = None;
+    let mut best: Option<(Vec<ComparedStep>, Table)> = None;
     for _ in 0..TRIES {
         let model = Cache::new(&first.name, first.bytes, first.objects_per_slab);
         let done = objects(model, &steps)?;
-        let agrees = done.0.iter().all(|side| side.agrees);
+        let agrees = done.0.iter().all(|step| step.agrees);
         best = Some(done);
         if agrees {
             break;
         }
     }
-    let (sides, table) = best.context("no try")?;
+    let (compared, table) = best.context("no try")?;
     let about = vec![format!(
         "Each object is a kmalloc({BYTES}) of its own, held until the script frees it, on one processor. The model has \
          {} in a slab.",
         first.objects_per_slab
     )];
-    let mut comparison = Comparison::new(about, sides, &REASONS);
+    let mut comparison = Comparison::new(about, compared, &REASONS);
     comparison.evidence.push(table);
     Ok(comparison)
 }
 
 /// Does the steps, object by object.
-fn objects(mut model: Cache, steps: &[(usize, &str)]) -> Result<(Vec<Side>, Table)> {
+fn objects(mut model: Cache, steps: &[(usize, &str)]) -> Result<(Vec<ComparedStep>, Table)> {
     let plan = Plan::new(Allocator::Kmalloc, BYTES).with_pattern(Pattern::Batches { batch: 1 });
     let plan = plan.holding();
     // Opening a device allocates, too: it is done before.
@@ -68,7 +68,7 @@ fn objects(mut model: Cache, steps: &[(usize, &str)]) -> Result<(Vec<Side>, Tabl
         .collect::<mapwright::Result<Vec<_>>>()?;
     let mut live: BTreeMap<u64, (u64, AllocDevice)> = BTreeMap::new();
     let mut addresses: BTreeMap<u64, u64> = BTreeMap::new();
-    let mut sides: Vec<(Side, u64)> = Vec::new();
+    let mut compared: Vec<(ComparedStep, u64)> = Vec::new();
     let mut table = Table::new(
         "Where the objects are",
         ["object", "address", "from the one before"],
@@ -121,29 +121,29 @@ fn objects(mut model: Cache, steps: &[(usize, &str)]) -> Result<(Vec<Side>, Tabl
                 table.row([format!("obj[{object}]"), format!("{address:#x}"), apart]);
                 last = Some(address);
             }
-            let side = Side {
+            let entry = ComparedStep {
                 line: *line,
                 step: (*text).to_owned(),
                 agrees: model_gave == kernel && address % BYTES == 0,
                 model: model_gave,
                 kernel,
             };
-            match sides.last_mut() {
-                Some((last, times)) if *last == side => *times += 1,
-                _ => sides.push((side, 1)),
+            match compared.last_mut() {
+                Some((last, times)) if *last == entry => *times += 1,
+                _ => compared.push((entry, 1)),
             }
             addresses.retain(|_, other| *other != address);
             addresses.insert(object, address);
             live.insert(object, (address, device));
         }
     }
-    let told = sides.into_iter().map(|(side, times)| match times {
-        1 => side,
-        times => Side {
-            model: format!("{times} × {}", side.model),
-            kernel: format!("{times} × {}", side.kernel),
-            ..side
+    let compared = compared.into_iter().map(|(entry, times)| match times {
+        1 => entry,
+        times => ComparedStep {
+            model: format!("{times} × {}", entry.model),
+            kernel: format!("{times} × {}", entry.kernel),
+            ..entry
         },
     });
-    Ok((told.collect(), table))
+    Ok((compared.collect(), table))
 }

@@ -2,7 +2,7 @@
 
 //! F4: the walk through the page tables, with the kernel's own entries.
 
-use super::{Comparison, Side};
+use super::{ComparedStep, Comparison};
 use crate::{not_testable, Need, Table};
 use anyhow::{ensure, Context as _, Result};
 use mapwright::inspect::{EntryKind, Inspector, Step, Target, Walk as Real};
@@ -23,15 +23,15 @@ const REASONS: [&str; 2] = [
 ];
 
 pub fn check(script: &str) -> Result<Comparison> {
-    let told = run(Kind::Walk, script)?;
+    let transcript = run(Kind::Walk, script)?;
     let inspector = Inspector::open()?;
     let mut pages = Vec::new();
-    let mut sides = Vec::new();
+    let mut compared = Vec::new();
     let mut table = Table::new(
         "The entries that the kernel has (mapwright_inspect), which the model was given",
         ["address", "level", "index", "entry at", "entry"],
     );
-    for step in &told.steps {
+    for step in &transcript.steps {
         let words: Vec<&str> = step.text.split_whitespace().collect();
         match words[..] {
             ["map", address, _, ref rest @ ..] => pages.push(Page::new(number(address)?, rest)?),
@@ -56,10 +56,10 @@ pub fn check(script: &str) -> Result<Comparison> {
                         format!("{:#x}", entry.value),
                     ]);
                 }
-                sides.push(indices(step.line, &step.text, scripted, &real));
-                sides.push(frame(step.line, &step.text, &real));
+                compared.push(indices(step.line, &step.text, scripted, &real));
+                compared.push(frame(step.line, &step.text, &real));
                 if !pages.is_empty() {
-                    sides.push(page(step.line, &step.text, scripted, &real));
+                    compared.push(page(step.line, &step.text, scripted, &real));
                 }
             }
             _ => {}
@@ -70,7 +70,7 @@ pub fn check(script: &str) -> Result<Comparison> {
          process's page tables.",
         "anonymous memory of this process"
     )];
-    let mut comparison = Comparison::new(about, sides, &REASONS);
+    let mut comparison = Comparison::new(about, compared, &REASONS);
     comparison.evidence.push(table);
     Ok(comparison)
 }
@@ -87,7 +87,7 @@ fn entries(real: &Real) -> impl Iterator<Item = &Step> {
 }
 
 /// The levels and the index at each: the script's model against the kernel's walk, as far as both got.
-fn indices(line: usize, step: &str, scripted: &Walk, real: &Real) -> Side {
+fn indices(line: usize, step: &str, scripted: &Walk, real: &Real) -> ComparedStep {
     let model = scripted
         .levels
         .iter()
@@ -97,7 +97,7 @@ fn indices(line: usize, step: &str, scripted: &Walk, real: &Real) -> Side {
     let both = model.len().min(kernel.len());
     model.truncate(both);
     kernel.truncate(both);
-    Side {
+    ComparedStep {
         line,
         step: format!("{step}: indices"),
         agrees: both > 0 && model == kernel,
@@ -107,7 +107,7 @@ fn indices(line: usize, step: &str, scripted: &Walk, real: &Real) -> Side {
 }
 
 /// What the model makes of the kernel's entries.
-fn frame(line: usize, step: &str, real: &Real) -> Side {
+fn frame(line: usize, step: &str, real: &Real) -> ComparedStep {
     // Bits 47 to 39 select the first entry, or bits 56 to 48.
     let five = entries(real).next().is_some_and(|step| step.shift > 39);
     let mut tables = Tables::at(real.root, if five { 5 } else { 4 });
@@ -123,7 +123,7 @@ fn frame(line: usize, step: &str, real: &Real) -> Side {
         physical(tables.translate(real.address).physical),
         physical(real.physical),
     );
-    Side {
+    ComparedStep {
         line,
         step: format!("{step}: the kernel's entries"),
         agrees: model == kernel,
@@ -133,7 +133,7 @@ fn frame(line: usize, step: &str, real: &Real) -> Side {
 }
 
 /// Whether there is a page, and how large it is.
-fn page(line: usize, step: &str, scripted: &Walk, real: &Real) -> Side {
+fn page(line: usize, step: &str, scripted: &Walk, real: &Real) -> ComparedStep {
     let size = |bytes: Option<u64>| match bytes {
         Some(bytes) => format!("a page of {} KiB", bytes >> 10),
         None => "no page".to_owned(),
@@ -142,7 +142,7 @@ fn page(line: usize, step: &str, scripted: &Walk, real: &Real) -> Side {
         size(scripted.page),
         size(real.physical.map(|_| real.page_size)),
     );
-    Side {
+    ComparedStep {
         line,
         step: format!("{step}: the page"),
         agrees: model == kernel,

@@ -2,10 +2,10 @@
 
 //! F2: the check of a zone's watermarks, with the kernel's own zones.
 
-use super::{Comparison, Side};
+use super::{ComparedStep, Comparison};
 use crate::{
     not_testable,
-    pressure::{self, Seen},
+    pressure::{self, History},
     read::zoneinfo::{self, Zone},
     watermarks::{compute_again, is_movable, margin, passes, settings, BLUR},
     Need, Table,
@@ -31,30 +31,31 @@ pub fn check(script: &str) -> Result<Comparison> {
     compute_again()?;
     let zones = zoneinfo::read()?;
     pressure::expect_plain_zones(&zones)?;
-    let mut sides = marks(&zones)?;
-    let (seen, ()) = pressure::apply(|_| Ok(()))?;
-    let woken = seen.woken.context("nobody woke kswapd")?;
-    let reclaimed = seen.reclaimed.context("nobody had to reclaim")?;
+    let mut compared = marks(&zones)?;
+    let (history, ()) = pressure::apply(|_| Ok(()))?;
+    let woken = history.woken.context("nobody woke kswapd")?;
+    let reclaimed = history.reclaimed.context("nobody had to reclaim")?;
     let happens = ("kswapd is woken", "who allocates must reclaim");
-    sides.extend(crossing(&seen, woken, "low", happens.0));
-    sides.extend(crossing(&seen, reclaimed, "min", happens.1));
+    compared.extend(crossing(&history, woken, "low", happens.0));
+    compared.extend(crossing(&history, reclaimed, "min", happens.1));
     let about = vec![
         "The zones are the kernel's own, and memory is used up by a program, 64 pages in a step; the kernel's trace \
          events tell when a mark was crossed."
             .to_owned(),
     ];
-    let mut comparison = Comparison::new(about, sides, &REASONS);
-    comparison
-        .evidence
-        .push(table(&seen, &[(woken, happens.0), (reclaimed, happens.1)]));
+    let mut comparison = Comparison::new(about, compared, &REASONS);
+    comparison.evidence.push(table(
+        &history,
+        &[(woken, happens.0), (reclaimed, happens.1)],
+    ));
     Ok(comparison)
 }
 
 /// The marks of each zone, as the model computes them from the kernel's settings.
-fn marks(zones: &[Zone]) -> Result<Vec<Side>> {
+fn marks(zones: &[Zone]) -> Result<Vec<ComparedStep>> {
     let settings = settings(zones, mapwright::page_size())?;
     let plain = zones.iter().filter(|zone| !is_movable(zone));
-    let sides = plain.map(|zone| {
+    let compared = plain.map(|zone| {
         let model = settings.marks(zone.managed());
         let model = [model.min, model.low, model.high];
         // While a zone is boosted, because blocks of it were given to another type, it is told with that.
@@ -62,7 +63,7 @@ fn marks(zones: &[Zone]) -> Result<Vec<Side>> {
             .map(|mark| zone.counter(mark).saturating_sub(zone.counter("boost")));
         let close = |(model, kernel): (&u64, &u64)| model.abs_diff(*kernel) <= 3;
         let text = |[min, low, high]: [u64; 3]| format!("min {min}, low {low}, high {high}");
-        Side {
+        ComparedStep {
             line: 0,
             step: format!("the marks of {}", zone.name),
             agrees: model.iter().zip(&kernel).all(close),
@@ -70,16 +71,16 @@ fn marks(zones: &[Zone]) -> Result<Vec<Side>> {
             kernel: text(kernel),
         }
     });
-    Ok(sides.collect())
+    Ok(compared.collect())
 }
 
 /// Up to step `step`, in which `what` happened, and in that step.
-fn crossing(seen: &Seen, step: usize, mark: &str, what: &str) -> [Side; 2] {
-    let early = (0..step).find(|before| !passes(&seen.steps[*before], mark));
-    let room = margin(seen, step, mark);
+fn crossing(history: &History, step: usize, mark: &str, what: &str) -> [ComparedStep; 2] {
+    let early = (0..step).find(|before| !passes(&history.steps[*before], mark));
+    let room = margin(history, step, mark);
     let not_yet = format!("no step in which {what}");
     [
-        Side {
+        ComparedStep {
             line: 0,
             step: format!("{step} steps"),
             agrees: early.is_none(),
@@ -89,7 +90,7 @@ fn crossing(seen: &Seen, step: usize, mark: &str, what: &str) -> [Side; 2] {
             ),
             kernel: not_yet,
         },
-        Side {
+        ComparedStep {
             line: 0,
             step: format!("step {}", step + 1),
             agrees: room <= BLUR as i64,
@@ -103,13 +104,13 @@ fn crossing(seen: &Seen, step: usize, mark: &str, what: &str) -> [Side; 2] {
 }
 
 /// Free pages of each zone when it happened.
-fn table(seen: &Seen, moments: &[(usize, &str)]) -> Table {
+fn table(history: &History, moments: &[(usize, &str)]) -> Table {
     let mut table = Table::new(
         "Free pages at the begin of the step (/proc/zoneinfo)",
         ["when", "zone", "free", "min", "low", "high"],
     );
     for (step, what) in moments {
-        for zone in &seen.steps[*step] {
+        for zone in &history.steps[*step] {
             let counter = |name: &str| zone.counter(name).to_string();
             table.row([
                 (*what).to_owned(),

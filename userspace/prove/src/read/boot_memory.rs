@@ -105,7 +105,7 @@ pub struct Memblock {
 
 const MEMBLOCK: &str = "/sys/kernel/debug/memblock";
 
-/// Those that the kernel has kept, if it has.
+/// The ranges of memblock, if the kernel has kept them.
 pub fn memblock() -> Result<Option<Memblock>> {
     let dir = Path::new(MEMBLOCK);
     if !dir.exists() {
@@ -129,7 +129,7 @@ fn parse_list(text: &str) -> Vec<Range> {
 }
 
 impl Memblock {
-    /// As evidence: the memory, and the largest reservations.
+    /// The evidence: the memory, and the largest reservations.
     pub fn table(&self) -> Table {
         let mut table = Table::new(
             "memblock's lists: memory, and the largest reservations",

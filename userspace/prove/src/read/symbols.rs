@@ -43,11 +43,11 @@ impl Symbols {
 /// The addresses of the names that the kernel has, in their order; empty where it hides them.
 pub fn addresses(names: &[&str]) -> Result<Vec<(String, u64)>> {
     let text = text("/proc/kallsyms")?;
-    let found = names.iter().filter_map(|name| {
+    let addresses = names.iter().filter_map(|name| {
         let line = lines(&text).find(|line| line.name == *name && line.module.is_none())?;
         Some(((*name).to_owned(), line.address))
     });
-    Ok(found.filter(|(_, address)| *address != 0).collect())
+    Ok(addresses.filter(|(_, address)| *address != 0).collect())
 }
 
 /// The lowest address of a module's symbols.

@@ -12,7 +12,7 @@ const TRACEFS: &str = "/sys/kernel/tracing";
 /// A trace event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its name, without that of its system.
+    /// The event's name, without that of its system.
     pub name: String,
     /// What it tells: `order=0 migratetype=1 …`.
     text: String,

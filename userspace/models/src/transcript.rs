@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a model tells of a script.
+//! The transcript of a script: each of its steps, the rows that the model writes for it, and the state after it.
 
 use crate::{buddy, cow, dma, lru, slub, walk, watermark};
 use serde::Serialize;
 
-/// What a model tells of a script.
+/// What a model did step by step with a script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Told {
+pub struct Transcript {
     /// The model's name.
     pub model: &'static str,
     /// What it is a model of.
@@ -20,7 +20,7 @@ pub struct Told {
     pub notes: &'static [&'static str],
 }
 
-impl Told {
+impl Transcript {
     /// The rows of all steps.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
         self.steps.iter().flat_map(|step| &step.rows)

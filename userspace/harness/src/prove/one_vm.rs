@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One machine: boots it and proves claims there.
+//! One VM: boots it and proves claims there.
 
 use super::{write_json, ProveArgs};
 use crate::guest::{script, Boot, GuestArgs};
-use crate::machine::Machine;
+use crate::machine_type::MachineType;
 use crate::place;
 use crate::progress::Progress;
 use crate::vm::{self, How, Stream};
@@ -16,10 +16,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// What was found in the boots before, for the next one, in the directory of results.
+/// The file with what the boots before found, in the VM's directory of results.
 const EARLIER: &str = "earlier.json";
 
-/// What the compiler says of mistakes, there, too.
+/// The file with what the compiler says of mistakes, in the same directory.
 const REFUSED: &str = "refused.json";
 
 /// Mistakes, and the programs of tests/compile that make them in Rust.
@@ -40,7 +40,7 @@ pub(super) enum Ran {
     Interrupted(i32),
 }
 
-/// Boots a machine and proves `claims` there.
+/// Boots a VM and proves `claims` there.
 pub(super) fn boot(
     args: &ProveArgs,
     build: &Build,
@@ -126,17 +126,17 @@ pub(super) fn boot(
 /// The guest's arguments to prove claims there.
 fn guest(build: &Build, args: &ProveArgs, results: &Path) -> GuestArgs {
     let (kernel, kernel_dir) = match build.machine {
-        Machine::Virt | Machine::Cubieboard => (args.arm_kernel.clone(), None),
-        Machine::Arm64 => (args.arm64_kernel.clone(), None),
-        Machine::Pc if build.debug_kernel => (None, args.debug_kernel.clone()),
-        Machine::Pc => (args.kernel.clone(), None),
+        MachineType::Virt | MachineType::Cubieboard => (args.arm_kernel.clone(), None),
+        MachineType::Arm64 => (args.arm64_kernel.clone(), None),
+        MachineType::Pc if build.debug_kernel => (None, args.debug_kernel.clone()),
+        MachineType::Pc => (args.kernel.clone(), None),
     };
     GuestArgs {
         kernel,
         kernel_dir,
         results: Some(results.to_owned()),
         verbose: args.verbose,
-        ..build.machine(results)
+        ..build.guest_args(results)
     }
 }
 
@@ -156,12 +156,12 @@ fn refused_by_compiler(
             .arg(&built)
             .arg(tests.join(file))
             .arg("--error-format=short");
-        let told = compile
+        let output = compile
             .output()
             .context("cannot run tests/compile/compile")?;
-        let words = String::from_utf8_lossy(&told.stderr);
+        let words = String::from_utf8_lossy(&output.stderr);
         let error = words.lines().find_map(|line| line.split_once(": error"));
-        if let (false, Some((_, error))) = (told.status.success(), error) {
+        if let (false, Some((_, error))) = (output.status.success(), error) {
             refused.insert(mistake, format!("error{error}"));
         }
     }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The machines that QEMU emulates.
+//! The machine types that QEMU emulates.
 
 use crate::place::Kernel;
 use clap::ValueEnum;
 use std::fmt;
 
-/// What a guest runs on.
+/// What a VM is modelled on: QEMU's `-machine`, and a processor that fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Machine {
+pub enum MachineType {
     /// An x86-64 PC
     Pc,
     /// A 64-bit ARM machine with a Cortex-A72, or a Cortex-A76 for a kernel with 16 KiB pages
@@ -18,13 +18,13 @@ pub enum Machine {
     Cubieboard,
 }
 
-impl fmt::Display for Machine {
+impl fmt::Display for MachineType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Machine::Pc => "pc",
-            Machine::Arm64 => "arm64",
-            Machine::Virt => "virt",
-            Machine::Cubieboard => "cubieboard",
+            MachineType::Pc => "pc",
+            MachineType::Arm64 => "arm64",
+            MachineType::Virt => "virt",
+            MachineType::Cubieboard => "cubieboard",
         })
     }
 }
@@ -39,8 +39,8 @@ pub enum Accel {
     TcgOneThread,
 }
 
-impl Machine {
-    /// Of the architecture of this program.
+impl MachineType {
+    /// The machine type of the architecture that this program is built for.
     pub const NATIVE: Self = match cfg!(target_arch = "aarch64") {
         true => Self::Arm64,
         false => Self::Pc,
@@ -49,27 +49,27 @@ impl Machine {
     /// The program that emulates it.
     pub fn qemu(self) -> &'static str {
         match self {
-            Machine::Pc => "qemu-system-x86_64",
-            Machine::Arm64 => "qemu-system-aarch64",
-            Machine::Virt | Machine::Cubieboard => "qemu-system-arm",
+            MachineType::Pc => "qemu-system-x86_64",
+            MachineType::Arm64 => "qemu-system-aarch64",
+            MachineType::Virt | MachineType::Cubieboard => "qemu-system-arm",
         }
     }
 
-    /// Machine, processor and accelerator.
+    /// QEMU's arguments for the machine type, the processor and the accelerator.
     pub fn args(self, accel: Accel, kernel: &Kernel) -> Vec<String> {
         let mut args: Vec<String> = ["-nodefaults", "-no-user-config", "-no-reboot"]
             .map(str::to_owned)
             .to_vec();
         args.extend(["-display", "none"].map(str::to_owned));
         args.extend(match self {
-            Machine::Pc => vec!["-machine".to_owned(), "q35".to_owned()],
-            Machine::Arm64 => {
+            MachineType::Pc => vec!["-machine".to_owned(), "q35".to_owned()],
+            MachineType::Arm64 => {
                 let gic = if accel == Accel::Kvm { "host" } else { "3" };
                 vec!["-machine".to_owned(), format!("virt,gic-version={gic}")]
             }
             // Debian's kernel has no large physical addresses, where PCI would be otherwise.
-            Machine::Virt => vec!["-machine".to_owned(), "virt,highmem=off".to_owned()],
-            Machine::Cubieboard => vec![
+            MachineType::Virt => vec!["-machine".to_owned(), "virt,highmem=off".to_owned()],
+            MachineType::Cubieboard => vec![
                 "-machine".to_owned(),
                 "cubieboard".to_owned(),
                 "-dtb".to_owned(),
@@ -88,14 +88,14 @@ impl Machine {
             Accel::TcgOneThread => "tcg,thread=single",
         };
         let cpu = match (self, accel) {
-            (Machine::Pc | Machine::Arm64, Accel::Kvm) => Some("host"),
+            (MachineType::Pc | MachineType::Arm64, Accel::Kvm) => Some("host"),
             // Five-level page tables make TCG nearly twice as slow.
-            (Machine::Pc, Accel::Tcg | Accel::TcgOneThread) => Some("max,la57=off"),
+            (MachineType::Pc, Accel::Tcg | Accel::TcgOneThread) => Some("max,la57=off"),
             // The Cortex-A72 has no pages of 16 KiB.
-            (Machine::Arm64, _) if kernel.has("ARM64_16K_PAGES") => Some("cortex-a76"),
-            (Machine::Arm64, _) => Some("cortex-a72"),
-            (Machine::Virt, _) => Some("cortex-a7"),
-            (Machine::Cubieboard, _) => None,
+            (MachineType::Arm64, _) if kernel.has("ARM64_16K_PAGES") => Some("cortex-a76"),
+            (MachineType::Arm64, _) => Some("cortex-a72"),
+            (MachineType::Virt, _) => Some("cortex-a7"),
+            (MachineType::Cubieboard, _) => None,
         };
         let mut args = vec!["-accel", accelerator];
         args.extend(cpu.iter().flat_map(|cpu| ["-cpu", cpu]));
@@ -105,24 +105,24 @@ impl Machine {
     /// The first serial line, where the kernel's log goes.
     pub fn console(self) -> &'static str {
         match self {
-            Machine::Pc | Machine::Cubieboard => "ttyS0",
-            Machine::Arm64 | Machine::Virt => "ttyAMA0",
+            MachineType::Pc | MachineType::Cubieboard => "ttyS0",
+            MachineType::Arm64 | MachineType::Virt => "ttyAMA0",
         }
     }
 
     /// The second serial line, for a shell.
     pub fn terminal(self) -> Option<&'static str> {
         match self {
-            Machine::Pc => Some("ttyS1"),
-            Machine::Arm64 | Machine::Virt => Some("ttyAMA1"),
-            Machine::Cubieboard => None,
+            MachineType::Pc => Some("ttyS1"),
+            MachineType::Arm64 | MachineType::Virt => Some("ttyAMA1"),
+            MachineType::Cubieboard => None,
         }
     }
 
     /// Whether there are virtio devices: ports to the test harness, and the host's files. Without, the guest
     /// has what is in its initramfs, and everything it says comes through the console.
     pub fn has_virtio(self) -> bool {
-        self != Machine::Cubieboard
+        self != MachineType::Cubieboard
     }
 
     /// Whether it is of the architecture of this program, so that the toolchain root's programs run.
@@ -134,9 +134,9 @@ impl Machine {
     pub fn busybox(self) -> &'static str {
         match self {
             native if native.is_native() => "/usr/bin/busybox",
-            Machine::Pc => "/usr/bin/busybox-amd64",
-            Machine::Arm64 => "/usr/bin/busybox-arm64",
-            Machine::Virt | Machine::Cubieboard => "/usr/bin/busybox-armhf",
+            MachineType::Pc => "/usr/bin/busybox-amd64",
+            MachineType::Arm64 => "/usr/bin/busybox-arm64",
+            MachineType::Virt | MachineType::Cubieboard => "/usr/bin/busybox-armhf",
         }
     }
 
@@ -144,17 +144,19 @@ impl Machine {
     pub fn programs(self) -> &'static str {
         match self {
             native if native.is_native() => "build/bin",
-            Machine::Pc => "build/bin-x86_64-unknown-linux-gnu",
-            Machine::Arm64 => "build/bin-aarch64-unknown-linux-gnu",
-            Machine::Virt | Machine::Cubieboard => "build/bin-armv7-unknown-linux-gnueabihf",
+            MachineType::Pc => "build/bin-x86_64-unknown-linux-gnu",
+            MachineType::Arm64 => "build/bin-aarch64-unknown-linux-gnu",
+            MachineType::Virt | MachineType::Cubieboard => {
+                "build/bin-armv7-unknown-linux-gnueabihf"
+            }
         }
     }
 
     /// How many processors it can have.
     pub fn max_cpus(self) -> u32 {
         match self {
-            Machine::Pc | Machine::Arm64 | Machine::Virt => u32::MAX,
-            Machine::Cubieboard => 1,
+            MachineType::Pc | MachineType::Arm64 | MachineType::Virt => u32::MAX,
+            MachineType::Cubieboard => 1,
         }
     }
 }
@@ -173,20 +175,20 @@ mod tests {
 
     #[test]
     fn each_has_its_processor() {
-        let args = |machine: Machine, accel| machine.args(accel, &kernel()).join(" ");
-        let pc = args(Machine::Pc, Accel::Tcg);
+        let args = |machine: MachineType, accel| machine.args(accel, &kernel()).join(" ");
+        let pc = args(MachineType::Pc, Accel::Tcg);
         assert!(
             pc.contains("-machine q35 -accel tcg,thread=multi -cpu max,la57=off"),
             "{pc}"
         );
-        let pc = args(Machine::Pc, Accel::Kvm);
+        let pc = args(MachineType::Pc, Accel::Kvm);
         assert!(pc.contains("-accel kvm -cpu host"), "{pc}");
-        let virt = args(Machine::Virt, Accel::TcgOneThread);
+        let virt = args(MachineType::Virt, Accel::TcgOneThread);
         assert!(
             virt.contains("virt,highmem=off -accel tcg,thread=single -cpu cortex-a7"),
             "{virt}"
         );
-        let board = args(Machine::Cubieboard, Accel::Tcg);
+        let board = args(MachineType::Cubieboard, Accel::Tcg);
         assert!(
             board.contains("-dtb /k/dtb/sun4i-a10-cubieboard.dtb"),
             "{board}"

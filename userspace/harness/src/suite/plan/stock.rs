@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What `make test` and `make smoke` boot: Debian's kernel, on a machine type of this program's architecture.
+
+use super::names::*;
+use super::Plan;
+use crate::guest::Boot;
+use crate::machine_type::MachineType;
+use crate::vms::{
+    Build, EDU, EDU_BOUNCE, EDU_FAR, EDU_IOMMU, EDU_PASSTHROUGH, EDU_UNPLUG, GPIO, GPIO_UNPLUGGED,
+    USUAL,
+};
+
+pub(super) const ALL: Plan = Plan {
+    name: "tiny",
+    boot: Boot::Tiny,
+    build: USUAL,
+    append: "",
+    tests: &[],
+    without: &[GPIO_TESTS, DMA_TESTS, LOCKDOWN_TESTS, LARGE_TESTS],
+    narrow: false,
+};
+
+pub(super) const DMA: Plan = Plan {
+    tests: &[DMA_TESTS],
+    without: &[DMA_SLEEP, DMA_UNPLUG, DMA_REACH],
+    ..ALL
+};
+
+/// A device that can be pulled out. The clock is the host's, as its monitor is.
+pub(super) const DMA_PULLED: Plan = Plan {
+    name: "edu-unplug",
+    build: EDU_UNPLUG,
+    tests: &[DMA_UNPLUG],
+    without: &[],
+    ..ALL
+};
+
+/// A bank that is a PCI function.
+pub(super) const GPIO_PCI: Plan = Plan {
+    name: "gpio",
+    build: GPIO,
+    tests: &[GPIO_TESTS],
+    without: &[
+        BOARD_TESTS,
+        HOG_TESTS,
+        BANKS_TESTS,
+        SLEEP_TESTS,
+        SUSPEND_TESTS,
+        GPIO_UNPLUG,
+    ],
+    ..ALL
+};
+
+/// A bank that is a PCI function, in a VM that sleeps.
+pub(super) const GPIO_SLEEP: Plan = Plan {
+    name: "gpio-sleep",
+    build: GPIO,
+    tests: &[SUSPEND_TESTS],
+    without: &[],
+    ..ALL
+};
+
+/// Handlers of interrupts run in threads, as they always do on a real-time kernel.
+pub(super) const THREADED: &str = "threadirqs";
+
+/// Those of `make test`, the longest first.
+pub const STOCK: &[Plan] = &[
+    Plan {
+        name: "virtme",
+        boot: Boot::Virtme,
+        ..ALL
+    },
+    ALL,
+    Plan {
+        name: "edu",
+        build: EDU,
+        ..DMA
+    },
+    Plan {
+        name: "edu-iommu",
+        build: EDU_IOMMU,
+        ..DMA
+    },
+    Plan {
+        name: "edu-passthrough",
+        build: EDU_PASSTHROUGH,
+        ..DMA
+    },
+    Plan {
+        name: "edu-bounce",
+        build: EDU_BOUNCE,
+        ..DMA
+    },
+    Plan {
+        name: "edu-threadirqs",
+        build: EDU,
+        append: THREADED,
+        ..DMA
+    },
+    Plan {
+        name: "edu-sleep",
+        build: EDU,
+        tests: &[DMA_SLEEP],
+        without: &[],
+        ..DMA
+    },
+    Plan {
+        name: "edu-far",
+        build: EDU_FAR,
+        tests: &[DMA_REACH],
+        without: &[],
+        ..DMA
+    },
+    DMA_PULLED,
+    Plan {
+        name: "large",
+        build: Build {
+            about: "6 GiB of memory",
+            memory: "6G",
+            ..USUAL
+        },
+        tests: &[LARGE_TESTS],
+        without: &[],
+        ..ALL
+    },
+    GPIO_PCI,
+    GPIO_SLEEP,
+    Plan {
+        name: "gpio-unplug",
+        build: GPIO_UNPLUGGED,
+        tests: &[GPIO_UNPLUG],
+        without: &[],
+        ..ALL
+    },
+    Plan {
+        name: "lockdown",
+        build: GPIO,
+        tests: &[LOCKDOWN_TESTS],
+        without: &[],
+        ..ALL
+    },
+    Plan {
+        name: "gpio-threadirqs",
+        append: THREADED,
+        ..GPIO_PCI
+    },
+];
+
+/// That of `make smoke`, on any machine type: its architecture, and what a program does most.
+pub fn smoke(machine: MachineType) -> Plan {
+    Plan {
+        name: "smoke",
+        build: Build { machine, ..USUAL },
+        tests: &["bare.", "pairs.", "coherence."],
+        without: &[],
+        ..ALL
+    }
+}
