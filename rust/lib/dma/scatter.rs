@@ -35,7 +35,11 @@ use kernel::{
 /// Tells the `struct page` of page `page` of a backing, and of as many after it as there are slots, all of which are
 /// initialized then.
 #[inline]
-pub(super) fn fill(memory: &dyn Backing, page: usize, slots: &mut [MaybeUninit<StructPage>]) -> Result {
+pub(super) fn fill(
+    memory: &dyn Backing,
+    page: usize,
+    slots: &mut [MaybeUninit<StructPage>],
+) -> Result {
     let told = memory.struct_pages(page, slots);
     match slots.get_mut(told..) {
         None | Some([]) => Ok(()),

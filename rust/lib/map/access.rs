@@ -48,7 +48,12 @@ pub(super) unsafe extern "C" fn access<T: MappingEvents>(
         let flags = (*vma).__bindgen_anon_2.vm_flags;
         (bounds.vm_start..bounds.vm_end, (*vma).vm_pgoff, flags)
     };
-    let needs = flags::PFNMAP | if write != 0 { flags::WRITE } else { flags::MAYREAD };
+    let needs = flags::PFNMAP
+        | if write != 0 {
+            flags::WRITE
+        } else {
+            flags::MAYREAD
+        };
     if has & needs != needs {
         return EFAULT.to_errno();
     }
@@ -77,8 +82,13 @@ fn place<T: MappingEvents>(
     len: c_int,
 ) -> Option<(usize, usize)> {
     let within = address.checked_sub(addresses.start)?;
-    let bytes = min(usize::try_from(len).ok()?, addresses.end.checked_sub(address)?);
+    let bytes = min(
+        usize::try_from(len).ok()?,
+        addresses.end.checked_sub(address)?,
+    );
     let page = mappable.page_at(pgoff.checked_add(within / PAGE_SIZE)?)?;
-    let offset = page.checked_mul(PAGE_SIZE)?.checked_add(within % PAGE_SIZE)?;
+    let offset = page
+        .checked_mul(PAGE_SIZE)?
+        .checked_add(within % PAGE_SIZE)?;
     Some((offset, bytes))
 }

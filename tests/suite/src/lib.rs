@@ -14,6 +14,7 @@ mod alloc_life;
 mod alloc_refusals;
 mod bare;
 mod board;
+mod camera;
 mod cells;
 mod cgroup;
 mod child;
@@ -24,6 +25,7 @@ mod compat;
 mod defaults;
 mod direct;
 mod dma;
+mod dma_buf;
 mod dma_caches;
 mod dma_cgroup;
 mod dma_driver;
@@ -36,12 +38,15 @@ mod dma_unplug;
 mod examples;
 mod failing;
 mod faults;
+mod files;
 mod gpio;
 mod gpio_failing;
 mod gpio_lines;
 mod gpio_sleep;
 mod gpio_unplug;
 mod gpio_waits;
+mod graphics;
+mod importer;
 mod inject;
 mod inspect;
 mod kill;
@@ -78,6 +83,7 @@ use runner::Suite;
 /// All suites, in the order they run.
 const SUITES: &[Suite] = &[
     bare::SUITE,
+    files::SUITE,
     // Early, as a pool of buddies takes all small blocks that others have left.
     models::SUITE,
     cells::SUITE,
@@ -97,6 +103,7 @@ const SUITES: &[Suite] = &[
     races::SUITE,
     kill::SUITE,
     faults::SUITE,
+    dma_buf::SUITE,
     stats::SUITE,
     inspect::SUITE,
     walk::SUITE,
@@ -123,6 +130,7 @@ const SUITES: &[Suite] = &[
     alloc_refusals::SUITE,
     alloc_life::SUITE,
     dma::SUITE,
+    files::DMA_SUITE,
     dma_caches::SUITE,
     dma_driver::SUITE,
     dma_reach::SUITE,

@@ -206,12 +206,8 @@ impl<T: Exportable> Operations<T> {
         // SAFETY: By the requirement of this function.
         let exported = unsafe { Self::exported(buffer) };
         // SAFETY: By the requirement of this function; the VMA is being set up.
-        let (private, flags) = unsafe {
-            (
-                (*vma).vm_private_data,
-                (*vma).__bindgen_anon_2.vm_flags,
-            )
-        };
+        let (private, flags) =
+            unsafe { ((*vma).vm_private_data, (*vma).__bindgen_anon_2.vm_flags) };
         // Somebody has made it of a kind already, and may have put something in.
         if flags & (flags::PFNMAP | flags::MIXEDMAP) != 0 {
             return EINVAL.to_errno();
