@@ -410,7 +410,8 @@ fn memory_outlives_its_session() -> Result<()> {
     let borrowed: Vec<_> = files.iter().map(OwnedFd::as_fd).collect();
     let filled = camera.capture(&borrowed)?;
     let map = Map::shared(&files[filled], 0, camera.frame_bytes())?;
-    drop((files, camera.close()));
+    camera.close();
+    drop(files);
     let seen: Vec<u8> = (0..map.length).map(|at| map.load(at)).collect();
     Camera::open()?.expect_frame(&seen)
 }

@@ -4,13 +4,14 @@
 //! region that is as long as is needed.
 
 use crate::{
-    child, dma,
+    child, dma, gpio,
     limits::with_parameters,
     raw::{self, Map, RW},
     runner::{skip, Case, Context, Suite},
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
+    gpio::Bank,
     page_bytes, page_size,
     uapi::{self, Request as _, DEFAULT_BYTES, DEFAULT_MAX_BYTES, FIRST_OFFSET},
     Region, Session, DEVICE,
@@ -70,6 +71,16 @@ pub const SUITE: Suite = Suite {
 pub const DMA_SUITE: Suite = Suite {
     name: "dma.files",
     cases: || cases_of(|| Ok(Node::new(dma::device()?, 2 << 20))),
+};
+
+/// Of a GPIO bank, which reads as the levels of its lines.
+pub const GPIO_SUITE: Suite = Suite {
+    name: "gpio.files",
+    cases: || {
+        vec![Case::new("read_as_any_file", |_| {
+            a_bank_is_read_as_any_file()
+        })]
+    },
 };
 
 /// A device node that has sessions.
@@ -920,5 +931,33 @@ fn commands() -> Result<()> {
             output.status
         );
     }
+    Ok(())
+}
+
+/// Eight digits and a newline.
+fn a_bank_is_read_as_any_file() -> Result<()> {
+    const BYTES: usize = 9;
+    let (_model, bank) = gpio::modelled_bank()?;
+    let mut file = File::open(Bank::path(0))?;
+    ensure!(end(&file)? == BYTES as u64);
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    let levels = u32::from_str_radix(text.trim_end(), 16)?;
+    ensure!(text.len() == BYTES && levels == bank.levels()?, "{text}");
+    ensure!(seek(&file, -1, Whence::SeekSet) == Err(Errno::EINVAL));
+    ensure!(seek(&file, -1, Whence::SeekEnd) == Ok(BYTES as i64 - 1));
+    let (reader, writer) = pipe()?;
+    let moved = splice(
+        &file,
+        Some(&mut 0),
+        &writer,
+        None,
+        100,
+        SpliceFFlags::empty(),
+    )?;
+    let mut seen = vec![0; moved];
+    File::from(reader).read_exact(&mut seen)?;
+    ensure!(seen == text.as_bytes(), "{seen:?}");
+    fsync(&file)?;
     Ok(())
 }

@@ -113,6 +113,7 @@ const SUITES: &[Suite] = &[
     board::banks::SUITE,
     board::hog::SUITE,
     board::sleep::SUITE,
+    files::GPIO_SUITE,
     gpio_failing::SUITE,
     gpio_lines::SUITE,
     gpio_waits::SUITE,
