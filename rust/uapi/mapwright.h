@@ -18,11 +18,11 @@
 /* Lowest offset, in bytes, of a region made with Create. Lower ones belong to the default region. */
 #define MAPWRIGHT_FIRST_OFFSET 0x40000000ULL
 
-/* Bytes of the default region when `read(2)` or `write(2)` makes it. When `mmap(2)` does, it is as long as that mapping reaches. */
+/* Bytes of the default region when `read(2)` makes it, and the fewest when `write(2)` does. When `mmap(2)` does, it is as long as that mapping reaches. */
 #define MAPWRIGHT_DEFAULT_BYTES 0x100000ULL
 
-/* The most bytes of a default region that `mmap(2)` makes. It holds the lock of the caller's address space, so that no thread can map, unmap or fault meanwhile; larger regions are made with Create, without. */
-#define MAPWRIGHT_DEFAULT_MMAP_BYTES 0x1000000ULL
+/* The most bytes of a default region. `mmap(2)` holds the lock of the caller's address space while it makes one, so that no thread can map, unmap or fault meanwhile; larger regions are made with Create, without. */
+#define MAPWRIGHT_DEFAULT_MAX_BYTES 0x1000000ULL
 
 /* PageInfo::dma_addr of a page that is mapped for no device. */
 #define MAPWRIGHT_NO_DMA_ADDR 0xffffffffffffffffULL

@@ -29,7 +29,6 @@ suite! { "bare":
     short_read_and_write_at_the_end,
     read_far_away_is_enxio,
     seek_and_read,
-    seek_from_the_end_is_einval,
     read_only_file_cannot_be_mapped_writable,
     read_only_mapping_cannot_become_writable,
     failed_mmap_makes_no_region,
@@ -158,15 +157,6 @@ fn seek_and_read(_: &Context) -> Result<()> {
     file.read_exact(&mut byte)?;
     ensure!(byte == [42]);
     ensure!(file.stream_position()? == page_size() + 901);
-    Ok(())
-}
-
-fn seek_from_the_end_is_einval(_: &Context) -> Result<()> {
-    let failed = open()?
-        .seek(SeekFrom::End(0))
-        .err()
-        .and_then(|err| err.raw_os_error());
-    ensure!(failed == Some(Errno::EINVAL as i32), "{failed:?}");
     Ok(())
 }
 

@@ -13,6 +13,7 @@ suite! { "examples":
     c,
     python,
     python_without_ioctl,
+    python_as_with_any_file,
 }
 
 fn run(command: &mut Command) -> Result<Output> {
@@ -73,4 +74,60 @@ fn python_without_ioctl(_: &Context) -> Result<()> {
         .and_then(|rest| rest.split("```").next());
     let program = program.context("README.md has no Python program")?;
     expect(&run(python3()?.args(["-c", program]))?, "b'hello'")
+}
+
+/// What numpy.memmap does, and others, with the standard library alone.
+const AS_WITH_ANY_FILE: &str = r#"
+import mmap, os, select, shutil, tempfile
+NODE = "/dev/mapwright"
+
+def memmap(size):
+    with open(NODE, "r+b") as file:
+        file.seek(0, 2)
+        if file.tell() < size:
+            file.seek(size - 1, 0)
+            file.write(b"\0")
+            file.flush()
+        return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_WRITE)
+
+for size in 64 << 10, 1 << 20, 8 << 20:
+    memory = memmap(size)
+    memory[size - 1] = 7
+    memory.flush()
+    memory.flush(0, mmap.PAGESIZE)
+    assert memory[size - 1] == 7 and memory[0] == 0
+    memory.close()
+
+fd = os.open(NODE, os.O_RDWR)
+os.pwrite(fd, b"x", 0)
+memory = mmap.mmap(fd, 8 << 20)
+assert memory[0] == ord("x")
+memory.close()
+os.fsync(fd)
+os.fdatasync(fd)
+assert select.select([fd], [fd], [], 0) == ([fd], [fd], [])
+os.close(fd)
+
+with open(NODE, "ab") as file:
+    file.write(b"at the end")
+
+with open(NODE, "r+b") as file, tempfile.TemporaryFile() as copy:
+    file.write(b"hello")
+    file.flush()
+    file.seek(0)
+    assert os.sendfile(copy.fileno(), file.fileno(), 0, 5) == 5
+    assert os.pread(copy.fileno(), 5, 0) == b"hello"
+
+with open(NODE, "rb") as file, tempfile.TemporaryFile() as copy:
+    shutil.copyfileobj(file, copy)
+    assert copy.tell() == 1 << 20
+print("as with any file")
+"#;
+
+fn python_as_with_any_file(_: &Context) -> Result<()> {
+    let mut python = python3()?;
+    expect(
+        &run(python.args(["-c", AS_WITH_ANY_FILE]))?,
+        "as with any file",
+    )
 }

@@ -15,11 +15,11 @@ use crate::{
     runner::{Case, Suite},
 };
 use anyhow::{bail, ensure, Result};
-use bare::{bare_mmap, bare_read, bare_write, info, open, plan};
+use bare::{bare_growth, bare_mmap, bare_read, bare_write, info, open, plan};
 use events::{fork, mprotect_of_the_middle, mremap, munmap_of_the_middle, TOUCHES, UNTOUCHED};
 use leaks::{no_page_is_left, pages_are_seen};
 use mapwright::{
-    alloc::Allocator, block_bytes, page_bytes, uapi, uapi::Request as _, Backing, Method, Region,
+    alloc::Allocator, block_bytes, page_bytes, uapi, uapi::Request as _, Method, Region,
     Session, Tables,
 };
 use nix::{
@@ -49,6 +49,7 @@ const CALLS: &[Call] = &[
     ("bare_mmap", bare_mmap),
     ("bare_read", bare_read),
     ("bare_write", bare_write),
+    ("bare_growth", bare_growth),
 ];
 
 /// Calls for each sound cell.
@@ -88,13 +89,10 @@ fn cases() -> Vec<Case> {
             sound().map(|cell| case(format!("{name}__{}", cell.name()), move || call(cell))),
         );
     }
-    // Others get at the pages of what is exported, which are refcounted, and write-back for that.
-    let exported = |cell: &Cell| {
-        cell.is_ordinary() && !matches!(cell.backing, Backing::Kmalloc | Backing::Coherent)
-    };
+    // On 64-bit ARM no device gets memory of another type.
     cases.extend(
         sound()
-            .filter(exported)
+            .filter(Cell::is_ordinary)
             .map(|cell| case(format!("export__{}", cell.name()), move || export(cell))),
     );
     let lazy = sound().filter(Cell::is_lazy);

@@ -14,6 +14,7 @@ mod alloc_life;
 mod alloc_refusals;
 mod bare;
 mod board;
+mod camera;
 mod cells;
 mod cgroup;
 mod child;
@@ -24,6 +25,7 @@ mod compat;
 mod defaults;
 mod direct;
 mod dma;
+mod dma_buf;
 mod dma_caches;
 mod dma_cgroup;
 mod dma_driver;
@@ -36,12 +38,15 @@ mod dma_unplug;
 mod examples;
 mod failing;
 mod faults;
+mod files;
 mod gpio;
 mod gpio_failing;
 mod gpio_lines;
 mod gpio_sleep;
 mod gpio_unplug;
 mod gpio_waits;
+mod graphics;
+mod importer;
 mod inject;
 mod inspect;
 mod kill;
@@ -79,6 +84,7 @@ use runner::Suite;
 /// All suites, in the order they run.
 const SUITES: &[Suite] = &[
     bare::SUITE,
+    files::SUITE,
     // Early, as a pool of buddies takes all small blocks that others have left.
     models::SUITE,
     cells::SUITE,
@@ -98,6 +104,7 @@ const SUITES: &[Suite] = &[
     races::SUITE,
     kill::SUITE,
     faults::SUITE,
+    dma_buf::SUITE,
     stats::SUITE,
     inspect::SUITE,
     walk::SUITE,
@@ -107,6 +114,7 @@ const SUITES: &[Suite] = &[
     board::banks::SUITE,
     board::hog::SUITE,
     board::sleep::SUITE,
+    files::GPIO_SUITE,
     gpio_failing::SUITE,
     gpio_lines::SUITE,
     gpio_waits::SUITE,
@@ -125,6 +133,7 @@ const SUITES: &[Suite] = &[
     alloc_refusals::SUITE,
     alloc_life::SUITE,
     dma::SUITE,
+    files::DMA_SUITE,
     dma_caches::SUITE,
     dma_driver::SUITE,
     dma_reach::SUITE,

@@ -30,7 +30,7 @@ use ends::{
 use mapwright::{block_bytes, page_bytes, Backing, Method, Region, Session};
 use views::{
     core_dump_has_nothing_of_it, fdinfo_has_its_line, looked_at_through_proc,
-    pagemap_tells_or_hides, proc_self_mem, process_vm_readv_reads_or_fails,
+    futexes, pagemap_tells_or_hides, proc_self_mem, synchronized, process_vm_readv_reads_or_fails,
     query_tells_where_it_is, resident_set, write_from_the_mapping,
 };
 
@@ -78,6 +78,8 @@ const EVENTS: &[Event] = &[
     ("write_from_the_mapping", write_from_the_mapping),
     ("process_vm_readv", process_vm_readv_reads_or_fails),
     ("proc_self_mem", proc_self_mem),
+    ("synchronized", synchronized),
+    ("futexes", futexes),
     (
         "pin_outlives_munmap_and_destroy",
         pin_outlives_munmap_and_destroy,

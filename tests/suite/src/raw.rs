@@ -194,6 +194,12 @@ impl Map {
         Errno::result(unsafe { libc::mlock(self.addr as *const _, self.length) }).map(drop)
     }
 
+    /// `msync` of all of it.
+    pub fn synchronize(&self, flags: i32) -> Result<(), Errno> {
+        // SAFETY: It changes nothing that a program could see.
+        Errno::result(unsafe { libc::msync(self.addr as *mut _, self.length, flags) }).map(drop)
+    }
+
     /// `mremap` with an old length of 0, which would make a second mapping of the same memory.
     pub fn duplicate(&self) -> Result<usize, Errno> {
         let flags = libc::MREMAP_MAYMOVE;

@@ -279,7 +279,7 @@ fn mmap_of_no_region_is_einval(_: &Context) -> Result<()> {
     let before = uapi::FIRST_OFFSET - page_size();
     ensure!(Map::shared(&session, before, 2 * page_bytes()).err() == Some(Errno::EINVAL));
     // The lock of the address space is held: a larger default region would keep other threads waiting.
-    let most = uapi::DEFAULT_MMAP_BYTES as usize;
+    let most = uapi::DEFAULT_MAX_BYTES as usize;
     let result = Map::shared(&session, 0, most + page_bytes()).err();
     ensure!(result == Some(Errno::EINVAL), "{result:?}");
     let largest = Map::shared(&session, 0, most)?;

@@ -50,10 +50,14 @@ fn through_a_buffer(bench: &Bench, buffer: Imported) -> Result<[u8; 16]> {
 
 pub(super) fn exported_and_imported(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
-    // Of this device, and of the other one.
+    // Of this device, and of the other one, which has no driver to lose, so that its coherent memory is there to stay.
     let other = Session::open()?;
-    for session in [&bench.session, &other] {
-        for (backing, method) in [PAGES, VMALLOC] {
+    let kinds: [(&Session, &[(Backing, Method)]); 2] = [
+        (&bench.session, &[PAGES, VMALLOC, KMALLOC]),
+        (&other, &[PAGES, VMALLOC, KMALLOC, COHERENT]),
+    ];
+    for (session, kinds) in kinds {
+        for (backing, method) in kinds.iter().copied() {
             let region = session.create(backing, method, 3 * page_size())?;
             let exported = session.export(&region, (page_size(), 2 * page_size()), true)?;
             let buffer = bench.session.import(exported.as_fd())?;
@@ -237,10 +241,9 @@ pub(super) fn what_cannot_be_exported(_: &Context) -> Result<()> {
             "{errno:?} for {bytes} from {first}"
         );
     }
-    for kind in [COHERENT, KMALLOC] {
-        let errno = refused(&bench.create(kind, 2 * page)?, 0, page);
-        ensure!(errno == Some(Errno::EOPNOTSUPP), "{errno:?}");
-    }
+    // It is taken back when the device loses its driver.
+    let errno = refused(&bench.create(COHERENT, 2 * page)?, 0, page);
+    ensure!(errno == Some(Errno::EOPNOTSUPP), "{errno:?}");
     session.destroy(&region)?;
     ensure!(refused(&region, 0, page) == Some(Errno::ENOENT));
     let errno = session.import(session.as_fd()).err();

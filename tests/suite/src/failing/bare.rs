@@ -99,3 +99,26 @@ pub(super) fn bare_read() -> Result<Tally> {
 pub(super) fn bare_write() -> Result<Tally> {
     bare(|file| pwrite(file, &[1; 64], 0).map(|_| None))
 }
+
+/// A region that does not grow stays as it is.
+pub(super) fn bare_growth() -> Result<Tally> {
+    let prepared = || -> Result<File> {
+        let file = open_device()?;
+        ensure!(pwrite(&file, b"x", 0)? == 1);
+        Ok(file)
+    };
+    let file = RefCell::new(prepared()?);
+    each_failure(
+        NO_COPY,
+        || Map::shared_at(&*file.borrow(), far_border(), 0, 2 << 20),
+        |done| {
+            expect(1, done.is_some().into())?;
+            drop(done);
+            let mut contents = [0];
+            pread(&*file.borrow(), &mut contents, 0)?;
+            ensure!(&contents == b"x", "the byte is lost");
+            file.replace(prepared()?);
+            Ok(())
+        },
+    )
+}

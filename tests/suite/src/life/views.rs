@@ -12,7 +12,9 @@ use anyhow::{ensure, Result};
 use mapwright::{page_bytes, vma_of, AddressClass, Backing};
 use nix::{
     errno::Errno,
+    libc,
     sys::{
+        mman::ProtFlags,
         resource::{setrlimit, Resource, RLIM_INFINITY},
         signal::{raise, Signal},
         uio::{process_vm_readv, RemoteIoVec},
@@ -155,16 +157,85 @@ pub(super) fn proc_self_mem(it: &mut Subject) -> Result<()> {
         .read(true)
         .write(true)
         .open("/proc/self/mem")?;
+    let at = (it.map.addr + it.step) as u64;
     let mut contents = [0; 4];
-    let read = mem.read_at(&mut contents, (it.map.addr + it.step) as u64);
-    if !it.is_counted() {
+    let read = mem.read_at(&mut contents, at);
+    // Memory without a page is shown by the driver; the kernel asks it only where it could map registers so.
+    if !it.is_counted() && cfg!(target_arch = "arm") {
         let errno = read.err().and_then(|err| err.raw_os_error());
         ensure!(errno == Some(Errno::EIO as i32), "{errno:?}");
         return Ok(());
     }
     ensure!(read? == 4 && contents[0] == value(1), "{contents:?}");
-    mem.write_all_at(&[55], (it.map.addr + it.step) as u64)?;
+    mem.write_all_at(&[55], at)?;
     ensure!(it.kernel_sees(1)? == 55);
+    // Across the end of a page, and up to the end of the mapping.
+    let end = (it.map.addr + it.length()) as u64;
+    let mut contents = vec![0; page_bytes() + 100];
+    mem.read_exact_at(&mut contents, end - (page_bytes() + 100) as u64)?;
+    let last = STEPS - 1;
+    if it.step == page_bytes() {
+        ensure!(contents[100] == value(last), "other memory");
+    }
+    // What the program cannot store to, nobody stores to for it.
+    it.map.protect(ProtFlags::PROT_READ)?;
+    let errno = mem
+        .write_at(&[66], at)
+        .err()
+        .and_then(|err| err.raw_os_error());
+    ensure!(errno == Some(Errno::EIO as i32), "{errno:?}");
+    ensure!(mem.read_at(&mut contents, at)? > 0 && contents[0] == 55);
+    it.map.unmap()?;
+    ensure!(mem.read_at(&mut contents, at).is_err(), "it is still there");
+    Ok(())
+}
+
+/// There is nothing to wait for.
+pub(super) fn synchronized(it: &mut Subject) -> Result<()> {
+    it.map.store(0, 3);
+    for flags in [
+        libc::MS_SYNC,
+        libc::MS_ASYNC,
+        libc::MS_SYNC | libc::MS_INVALIDATE,
+    ] {
+        it.map.synchronize(flags)?;
+    }
+    nix::unistd::fsync(&it.session)?;
+    nix::unistd::fdatasync(&it.session)?;
+    ensure!(it.map.load(0) == 3);
+    Ok(())
+}
+
+/// `futex(address, operation, value, a moment)`.
+fn futex(address: usize, operation: i32, value: u32) -> Result<libc::c_long, Errno> {
+    // As the system call's number has it: two words of the machine.
+    let moment: [libc::c_long; 2] = [0, 1_000_000];
+    // SAFETY: The kernel looks at the address, which is of a mapping of this test.
+    let result =
+        unsafe { libc::syscall(libc::SYS_futex, address, operation, value, moment.as_ptr()) };
+    Errno::result(result)
+}
+
+/// The kernel's rule: what is not of a file's page cache cannot be the key of a futex that processes share. Threads of
+/// one process can wait there.
+pub(super) fn futexes(it: &mut Subject) -> Result<()> {
+    let address = it.map.addr;
+    let now = u32::from_ne_bytes([
+        it.map.load(0),
+        it.map.load(1),
+        it.map.load(2),
+        it.map.load(3),
+    ]);
+    for operation in [libc::FUTEX_WAIT, libc::FUTEX_WAKE] {
+        let shared = futex(address, operation, now);
+        ensure!(shared == Err(Errno::EFAULT), "{operation}: {shared:?}");
+    }
+    let private = libc::FUTEX_PRIVATE_FLAG;
+    let other = futex(address, libc::FUTEX_WAIT | private, now ^ 1);
+    ensure!(other == Err(Errno::EAGAIN), "{other:?}");
+    let waited = futex(address, libc::FUTEX_WAIT | private, now);
+    ensure!(waited == Err(Errno::ETIMEDOUT), "{waited:?}");
+    ensure!(futex(address, libc::FUTEX_WAKE | private, 1) == Ok(0));
     Ok(())
 }
 
