@@ -19,8 +19,8 @@ use bare::{bare_growth, bare_mmap, bare_read, bare_write, info, open, plan};
 use events::{fork, mprotect_of_the_middle, mremap, munmap_of_the_middle, TOUCHES, UNTOUCHED};
 use leaks::{no_page_is_left, pages_are_seen};
 use mapwright::{
-    alloc::Allocator, block_bytes, page_bytes, uapi, uapi::Request as _, Method, Region,
-    Session, Tables,
+    alloc::Allocator, block_bytes, page_bytes, uapi, uapi::Request as _, Method, Region, Session,
+    Tables,
 };
 use nix::{
     errno::Errno,

@@ -29,9 +29,9 @@ use ends::{
 };
 use mapwright::{block_bytes, page_bytes, Backing, Method, Region, Session};
 use views::{
-    core_dump_has_nothing_of_it, fdinfo_has_its_line, looked_at_through_proc,
-    futexes, pagemap_tells_or_hides, proc_self_mem, synchronized, process_vm_readv_reads_or_fails,
-    query_tells_where_it_is, resident_set, write_from_the_mapping,
+    core_dump_has_nothing_of_it, fdinfo_has_its_line, futexes, looked_at_through_proc,
+    pagemap_tells_or_hides, proc_self_mem, process_vm_readv_reads_or_fails,
+    query_tells_where_it_is, resident_set, synchronized, write_from_the_mapping,
 };
 
 pub const SUITE: Suite = Suite {
