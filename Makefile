@@ -48,6 +48,7 @@ CC := $(CC_$(TARGET))
 export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER := $(CC)
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER := $(CC)
 endif
+EXAMPLES := $(basename $(notdir $(wildcard $(REPO)/userspace/examples/*.c)))
 # Programs are static, so that they run in any guest.
 CARGO := cd $(REPO)/userspace && CARGO_TARGET_DIR=$(BUILD)/cargo RUSTFLAGS='-C target-feature=+crt-static' cargo
 CARGO_FLAGS := --release --locked --target $(TARGET)
@@ -216,6 +217,14 @@ doc: harness-ready ## root: The pages of mapkit, and whether their examples comp
 		{ cat $(BUILD)/doc/log; exit 1; }
 	@echo 'Written: $(BUILD)/doc/mapkit/index.html'
 
+.PHONY: book
+book: setup ## root: The book of docs/, for the browser
+	@$(REPO)/scripts/book
+
+.PHONY: check-book
+check-book: setup ## root: Look at each page of the book in Chromium: links, images, what does not fit
+	@$(REPO)/scripts/book --check
+
 .PHONY: rust-analyzer
 rust-analyzer: harness-ready ## root: Tell rust-analyzer of all crates: rust-project.json
 	@$(REPO)/scripts/rust-analyzer/write
@@ -297,7 +306,8 @@ modules: ## here: Build the modules for the running kernel (the default)
 programs: ## here: Build the command mapwright and the test harness
 	@mkdir -p $(BIN)
 	@$(CARGO) build $(CARGO_FLAGS) $(PROGRAMS:%=--bin %)
-	@$(CC) -static -O2 -Wall -Wextra -Werror -I$(REPO)/rust/uapi -o $(BIN)/map-example $(REPO)/userspace/examples/map.c
+	@for example in $(EXAMPLES); do \
+		$(CC) -static -O2 -Wall -Wextra -Werror -I$(REPO)/rust/uapi -o $(BIN)/example-$$example $(REPO)/userspace/examples/$$example.c || exit; done
 	@for program in $(PROGRAMS); do \
 		ln -sf $(BUILD)/cargo/$(TARGET)/release/$$program $(BIN)/$$program; done
 
@@ -309,7 +319,7 @@ gpio-board:
 	@ln -sf $(BUILD)/cargo/release/libmapwright_gpio_board.so $(BIN)/
 
 .PHONY: header
-header: ## here: Write the C header of the interface again, after a change of rust/uapi
+header: ## here: Write the C headers and the pages of the interface again, after a change of rust/uapi
 	@cd $(REPO)/userspace && CARGO_TARGET_DIR=$(BUILD)/cargo cargo run --quiet --locked -p mapwright-header
 
 .PHONY: load

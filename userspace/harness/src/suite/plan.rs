@@ -28,6 +28,9 @@ const DMA_UNPLUG: &str = "dma.unplug.";
 /// Of those for which a device must be unable to reach all memory.
 const DMA_REACH: &str = "dma.reach.";
 const GPIO_UNPLUG: &str = "gpio.unplug.";
+/// The programs of userspace/examples that use a device.
+const DMA_EXAMPLES: &str = "dma.examples.";
+const GPIO_EXAMPLES: &str = "gpio.examples.";
 /// Of those that fail allocations, which takes a debug kernel; and of a device's.
 const FAILING: &str = "failing.";
 const DMA_FAILING: &str = "dma.failing.";
@@ -107,6 +110,21 @@ const GPIO_SLEEP: Plan = Plan {
     ..ALL
 };
 
+/// The examples of devices, in a machine that has Python.
+const EXAMPLES: Plan = Plan {
+    name: "examples",
+    boot: Boot::Virtme,
+    build: Build {
+        about: "QEMU's edu device and a modelled GPIO bank",
+        qemu: "-device edu",
+        gpio: true,
+        ..USUAL
+    },
+    tests: &[DMA_EXAMPLES, GPIO_EXAMPLES],
+    without: &[],
+    ..ALL
+};
+
 /// Handlers of interrupts run in threads, as they always do on a real-time kernel.
 const THREADED: &str = "threadirqs";
 
@@ -171,6 +189,7 @@ pub const STOCK: &[Plan] = &[
         ..ALL
     },
     GPIO_PCI,
+    EXAMPLES,
     GPIO_SLEEP,
     Plan {
         name: "gpio-unplug",
