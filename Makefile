@@ -19,6 +19,8 @@ KDIR ?= /lib/modules/$(KERNELRELEASE)/build
 PREFIX ?= /usr/local
 DESTDIR ?=
 
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' $(REPO)/userspace/Cargo.toml)
+
 ## Everything that is built.
 BUILD := $(REPO)/build
 MODULES := $(BUILD)/$(KERNELRELEASE)
@@ -331,16 +333,24 @@ unload: ## here: Remove the modules (as root)
 	@$(REPO)/scripts/modules unload $(MODULES)
 
 .PHONY: install
-install: ## here: Install modules, command and udev rule (as root, after make and make programs)
+install: ## here: Install modules, command, manual, headers, udev rule (as root, after make and make programs)
 	@$(REPO)/scripts/modules list $(MODULES) >/dev/null
 	@test -e $(BIN)/mapwright || { echo "There is no program yet: run make programs first." >&2; exit 1; }
 	$(KBUILD) --no-print-directory CONFIG_MODULE_SIG_ALL= INSTALL_MOD_PATH=$(DESTDIR) modules_install
 	install -D $(BIN)/mapwright $(DESTDIR)$(PREFIX)/bin/mapwright
+	$(BIN)/mapwright manual $(DESTDIR)$(PREFIX)/share
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/mapwright $(REPO)/rust/uapi/*.h
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/mapwright/examples $(REPO)/userspace/examples/*
+	mkdir -p $(DESTDIR)$(PREFIX)/share/pkgconfig
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' $(REPO)/scripts/mapwright.pc.in >$(DESTDIR)$(PREFIX)/share/pkgconfig/mapwright.pc
 	install -D -m 644 $(REPO)/scripts/70-mapwright.rules $(DESTDIR)/etc/udev/rules.d/70-mapwright.rules
 
 .PHONY: uninstall
 uninstall: ## here: Undo make install (as root)
 	rm -f $(DESTDIR)$(PREFIX)/bin/mapwright $(DESTDIR)/etc/udev/rules.d/70-mapwright.rules
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1/mapwright.1 man/man1/mapwright-*.1 pkgconfig/mapwright.pc \
+		bash-completion/completions/mapwright zsh/site-functions/_mapwright fish/vendor_completions.d/mapwright.fish)
+	rm -rf $(DESTDIR)$(PREFIX)/include/mapwright $(DESTDIR)$(PREFIX)/share/mapwright
 	rm -f $(addprefix $(DESTDIR)/lib/modules/$(KERNELRELEASE)/updates/,mapwright.ko* mapwright_*.ko*)
 	-test -n '$(DESTDIR)' || depmod $(KERNELRELEASE)
 
