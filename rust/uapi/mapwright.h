@@ -203,10 +203,10 @@ struct mapwright_info {
  *
  * Errors: EINVAL (bytes is 0; unknown backing, method or caching; flags),
  * EOPNOTSUPP (the backing cannot be mapped that way or have that memory type,
- * see docs/mapping.md and docs/mapping.md), EPERM (a memory type other than
- * write-back without CAP_SYS_ADMIN, unless the module's parameter
- * caching_for_all is 1), ENOSPC (over a limit of struct mapwright_info),
- * ENOMEM, EINTR (the caller is being killed).
+ * see docs/mapping.md), EPERM (a memory type other than write-back without
+ * CAP_SYS_ADMIN, unless the module's parameter caching_for_all is 1), ENOSPC
+ * (over a limit of struct mapwright_info), ENOMEM, EINTR (the caller is being
+ * killed).
  */
 struct mapwright_create {
 	__u32 size;

@@ -373,8 +373,8 @@ struct mapwright_alloc_info {
  * @freeing_histogram: On return, with MAPWRIGHT_ALLOC_HISTOGRAM: how long it
  *	took to free.
  *
- * Errors: EINVAL (see docs/mapping.md), ENOSPC (it could need more than what is
- * left of the budget, see docs/allocators.md), EPERM (records without
+ * Errors: EINVAL (see docs/allocators.md), ENOSPC (it could need more than what
+ * is left of the budget, see docs/allocators.md), EPERM (records without
  * CAP_SYS_ADMIN), ENOMEM (no memory for what the plan itself needs: its cache,
  * room for pointers), EINTR (a signal came), EFAULT. That an allocation fails
  * is no error of the plan's: it is counted.

@@ -28,6 +28,8 @@ struct Interface {
     /// The name of its page, and of the examples that are shown there.
     page: &'static str,
     example: &'static str,
+    /// The page of the book that says what is refused, and why.
+    rules: &'static str,
 }
 
 /// The first is the one that others refer to.
@@ -40,6 +42,7 @@ const INTERFACES: [Interface; 5] = [
         node: "/dev/mapwright",
         page: "mapwright",
         example: "regions",
+        rules: "mapping.md",
     },
     Interface {
         name: "mapwright_alloc",
@@ -49,6 +52,7 @@ const INTERFACES: [Interface; 5] = [
         node: "/dev/mapwright-alloc",
         page: "alloc",
         example: "alloc",
+        rules: "allocators.md",
     },
     Interface {
         name: "mapwright_inspect",
@@ -58,6 +62,7 @@ const INTERFACES: [Interface; 5] = [
         node: "/dev/mapwright-inspect",
         page: "inspect",
         example: "walk",
+        rules: "observing.md",
     },
     Interface {
         name: "mapwright_dma",
@@ -67,6 +72,7 @@ const INTERFACES: [Interface; 5] = [
         node: "/dev/mapwright-dma0",
         page: "dma",
         example: "dma",
+        rules: "mapping.md",
     },
     Interface {
         name: "mapwright_gpio",
@@ -76,6 +82,7 @@ const INTERFACES: [Interface; 5] = [
         node: "/dev/mapwright-gpio0",
         page: "gpio",
         example: "gpio",
+        rules: "gpio.md",
     },
 ];
 
@@ -107,6 +114,7 @@ fn files() -> Result<Vec<(PathBuf, String)>> {
         name: interface.name,
         prefix: interface.prefix,
         source,
+        rules: interface.rules,
         main: None,
     };
     let main = INTERFACES.iter().zip(&sources).next();
@@ -179,6 +187,7 @@ mod tests {
             name: "it",
             prefix: "",
             source: &source,
+            rules: "rules.md",
             main: None,
         };
         let translate = |text| names.translate(text, "Run", names::Marks::Plain);
@@ -322,6 +331,7 @@ mod tests {
                 name: header.name,
                 prefix: header.prefix,
                 source: &source,
+                rules: "rules.md",
                 main: None,
             };
             for structure in &source.structs {

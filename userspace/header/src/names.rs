@@ -8,12 +8,9 @@ use anyhow::{bail, Result};
 /// What C has called an enumeration from the first.
 const RENAMED: (&str, &str) = ("AddressClass", "Address");
 
-/// Functions of the Rust interface, and where their answer stands for others.
-const FUNCTIONS: [(&str, &str); 3] = [
-    ("reason_against", "docs/mapping.md"),
-    ("reason_against_caching", "docs/mapping.md"),
-    ("bytes_needed", "docs/allocators.md"),
-];
+/// Functions of the Rust interface: for others, their answer stands in the page of the book that
+/// [`Names::rules`] names.
+const FUNCTIONS: [&str; 3] = ["reason_against", "reason_against_caching", "bytes_needed"];
 
 /// Whether names in documentation are marked as code.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,6 +26,8 @@ pub struct Names<'a> {
     /// What a name has of the device's in Rust, where all are in one module: it is not said twice.
     pub prefix: &'a str,
     pub source: &'a Source,
+    /// The page of the book that says what is refused, and why.
+    pub rules: &'static str,
     /// Those of `/dev/mapwright`, which others refer to.
     pub main: Option<&'a Names<'a>>,
 }
@@ -127,11 +126,14 @@ impl Names<'_> {
                     (target, rest) = (link.trim_matches('`'), after);
                 }
             }
-            let function = FUNCTIONS.iter().find(|(function, _)| *function == target);
-            let meaning = match function {
-                Some((_, page)) => Some((*page).to_owned()),
-                None => self.meaning(target, context),
-            };
+            if FUNCTIONS.contains(&target) {
+                out.push_str(&match marks {
+                    Marks::Markdown => format!("[the rules](../{})", self.rules),
+                    Marks::Plain => format!("docs/{}", self.rules),
+                });
+                continue;
+            }
+            let meaning = self.meaning(target, context);
             let meaning = match meaning {
                 Some(meaning) => meaning,
                 None if is_link => bail!("{context}: {target} is nothing that C has"),
@@ -153,6 +155,12 @@ impl Names<'_> {
             });
         }
         out.push_str(rest);
-        Ok(out)
+        // Two functions may stand in one page.
+        let (page, link) = (
+            format!("docs/{}", self.rules),
+            format!("[the rules](../{})", self.rules),
+        );
+        let out = out.replace(&format!("{page} and {page}"), &page);
+        Ok(out.replace(&format!("{link} and {link}"), &link))
     }
 }
