@@ -38,7 +38,7 @@
  *   vmalloc: insert, fault, fault-pfn, vmalloc-remap
  *   coherent: dma
  *
- * `make header` wrote this file from rust/uapi/mapwright_uapi.rs: change that.
+ * Written by make header, from rust/uapi/mapwright_uapi.rs: change that.
  */
 #ifndef _UAPI_MAPWRIGHT_H
 #define _UAPI_MAPWRIGHT_H

@@ -20,7 +20,7 @@
  *
  * The rules for the structures are those of /dev/mapwright.
  *
- * `make header` wrote this file from rust/uapi/alloc.rs: change that.
+ * Written by make header, from rust/uapi/alloc.rs: change that.
  */
 #ifndef _UAPI_MAPWRIGHT_ALLOC_H
 #define _UAPI_MAPWRIGHT_ALLOC_H

@@ -8,7 +8,7 @@
  * are mapped for it by the DMA API for a transfer, as
  * mapwright_dma_transfer.map_call says.
  *
- * `make header` wrote this file from rust/uapi/dma.rs: change that.
+ * Written by make header, from rust/uapi/dma.rs: change that.
  */
 #ifndef _UAPI_MAPWRIGHT_DMA_H
 #define _UAPI_MAPWRIGHT_DMA_H

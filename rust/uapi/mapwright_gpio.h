@@ -16,7 +16,7 @@
  * SIGBUS. read(2) gives the levels of all lines as eight hexadecimal digits and
  * a newline.
  *
- * `make header` wrote this file from rust/uapi/gpio.rs: change that.
+ * Written by make header, from rust/uapi/gpio.rs: change that.
  */
 #ifndef _UAPI_MAPWRIGHT_GPIO_H
 #define _UAPI_MAPWRIGHT_GPIO_H

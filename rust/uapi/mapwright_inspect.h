@@ -6,7 +6,7 @@
  *
  * The rules for the structures are those of /dev/mapwright.
  *
- * `make header` wrote this file from rust/uapi/inspect.rs: change that.
+ * Written by make header, from rust/uapi/inspect.rs: change that.
  */
 #ifndef _UAPI_MAPWRIGHT_INSPECT_H
 #define _UAPI_MAPWRIGHT_INSPECT_H

@@ -102,7 +102,7 @@ pub fn header(names: &Names<'_>, file: &str) -> Result<String> {
     }
     writeln!(
         text,
-        " *\n * `make header` wrote this file from {file}: change that.\n */"
+        " *\n * Written by make header, from {file}: change that.\n */"
     )?;
     writeln!(text, "#ifndef _UAPI_{guard}_H\n#define _UAPI_{guard}_H\n")?;
     text.push_str("#include <linux/ioctl.h>\n#include <linux/types.h>\n");
