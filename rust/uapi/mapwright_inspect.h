@@ -277,7 +277,8 @@ struct mapwright_inspect_area_range {
  * @counted: Page frame number that get_user_pages() gave, or
  *	MAPWRIGHT_INSPECT_NO_ADDRESS.
  * @counted_errno: Why get_user_pages() gave none: an error number.
- * @memory_type: An enum mapwright_inspect_memory_type of the page, or u32::MAX.
+ * @memory_type: An enum mapwright_inspect_memory_type of the page, or
+ *	0xffffffff.
  * @probe: 0 if the load worked, EFAULT if it faulted, or
  *	MAPWRIGHT_INSPECT_NOT_PROBED.
  * @reserved: Zero.
