@@ -242,8 +242,9 @@ mod tests {
     /// No structure has padding, which `zerocopy` refuses, so what has the size has the same fields at the
     /// same offsets.
     #[test]
-    fn c_agrees_on_every_size_and_number() {
+    fn c_and_python_agree_on_every_size_and_number() {
         let mut program = String::new();
+        let mut requests = Vec::new();
         macro_rules! check {
             ($($rust:path, $c:literal $(, $number:literal)?;)*) => {
                 $(
@@ -251,6 +252,7 @@ mod tests {
                     writeln!(program, "IS(sizeof(struct {}), {size});", $c).unwrap();
                     $(
                         let number = <$rust>::IOCTL;
+                        requests.push(format!("{number} {size}"));
                         writeln!(program, "IS({}, {number});", $number).unwrap();
                     )?
                 )*
@@ -320,6 +322,31 @@ mod tests {
             writeln!(program, "IS({name}, {number});").unwrap();
         }
         compile(&program);
+        for request in python_requests() {
+            assert!(
+                requests.contains(&request),
+                "mapwright.py: number and size {request}"
+            );
+        }
+    }
+
+    /// Number and size of each request that `mapwright.py` knows.
+    fn python_requests() -> Vec<String> {
+        let script = "import ctypes, mapwright\n\
+                      for request in mapwright.Request.__subclasses__():\n    \
+                          print(request.NUMBER, ctypes.sizeof(request))";
+        let ran = Command::new("python3")
+            .args(["-B", "-c", script])
+            .env(
+                "PYTHONPATH",
+                repository().join("userspace").join("examples"),
+            )
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{said}");
+        let lines = String::from_utf8_lossy(&ran.stdout);
+        lines.lines().map(str::to_owned).collect()
     }
 
     #[test]
