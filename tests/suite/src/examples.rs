@@ -2,7 +2,11 @@
 
 //! The programs of userspace/examples, which README.md and the book show, do what they say.
 
-use crate::runner::{skip, Case, Suite};
+use crate::{
+    dma::device,
+    gpio::modelled_bank,
+    runner::{skip, Case, Suite},
+};
 use anyhow::{ensure, Context as _, Result};
 use std::{
     path::Path,
@@ -17,9 +21,9 @@ pub const SUITE: Suite = Suite {
     name: "examples",
     cases: || {
         let mut cases = vec![Case::new("hello_rust", |_| Ok(hello::main()?))];
-        cases.extend(in_both("hello", "hello"));
+        cases.extend(in_both("hello", "hello", || Ok(())));
         for name in ["regions", "faults", "osync", "walk", "alloc"] {
-            cases.extend(in_both(name, "done"));
+            cases.extend(in_both(name, "done", || Ok(())));
         }
         cases
     },
@@ -28,20 +32,26 @@ pub const SUITE: Suite = Suite {
 /// That of a device for DMA.
 pub const DMA: Suite = Suite {
     name: "dma.examples",
-    cases: || in_both("dma", "done").into(),
+    cases: || in_both("dma", "done", || device().map(drop)).into(),
 };
 
 /// That of a GPIO bank.
 pub const GPIO: Suite = Suite {
     name: "gpio.examples",
-    cases: || in_both("gpio", "done").into(),
+    cases: || in_both("gpio", "done", || modelled_bank().map(drop)).into(),
 };
 
-/// An example in C and in Python.
-fn in_both(name: &'static str, words: &'static str) -> [Case; 2] {
+/// An example in C and in Python, where there is what it `needs`.
+fn in_both(name: &'static str, words: &'static str, needs: fn() -> Result<()>) -> [Case; 2] {
     [
-        Case::new(format!("{name}_c"), move |_| run_c(name, words)),
-        Case::new(format!("{name}_python"), move |_| run_python(name, words)),
+        Case::new(format!("{name}_c"), move |_| {
+            needs()?;
+            run_c(name, words)
+        }),
+        Case::new(format!("{name}_python"), move |_| {
+            needs()?;
+            run_python(name, words)
+        }),
     ]
 }
 
