@@ -56,7 +56,7 @@ CARGO := cd $(REPO)/userspace && CARGO_TARGET_DIR=$(BUILD)/cargo RUSTFLAGS='-C t
 CARGO_FLAGS := --release --locked --target $(TARGET)
 
 # help-for WORD: the targets whose comment begins with it.
-help-for = @sed -n 's/^\([a-z0-9-]*\):.*\#\# $(1): */\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+help-for = @sed -n 's/^\([a-z0-9-]*\):.*\#\# $(1): */\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 .PHONY: help
 help: ## anywhere: List what can be made
