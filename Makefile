@@ -245,7 +245,7 @@ test-driver: harness-ready ## root: Write drivers with scripts/new-driver, build
 	@$(REPO)/scripts/vm run --boot tiny --qemu '-device edu' --modules $(BUILD)/driver-pci -- $(BUILD)/driver-pci/test
 
 .PHONY: check-real
-check-real: setup ## root: Follow README's instructions for a real machine in a fresh Debian and a guest that boots it
+check-real: setup ## root: Follow docs/install.md in a fresh Debian and a guest that boots it
 	@$(REPO)/tests/real-machine
 
 .PHONY: check-kernels
