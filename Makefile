@@ -343,11 +343,11 @@ install: ## here: Install modules, command, manual, headers, udev rule (as root,
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/mapwright/examples $(REPO)/userspace/examples/*
 	mkdir -p $(DESTDIR)$(PREFIX)/share/pkgconfig
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' $(REPO)/scripts/mapwright.pc.in >$(DESTDIR)$(PREFIX)/share/pkgconfig/mapwright.pc
-	install -D -m 644 $(REPO)/scripts/70-mapwright.rules $(DESTDIR)/etc/udev/rules.d/70-mapwright.rules
+	install -D -m 644 $(REPO)/scripts/70-mapwright.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/70-mapwright.rules
 
 .PHONY: uninstall
 uninstall: ## here: Undo make install (as root)
-	rm -f $(DESTDIR)$(PREFIX)/bin/mapwright $(DESTDIR)/etc/udev/rules.d/70-mapwright.rules
+	rm -f $(DESTDIR)$(PREFIX)/bin/mapwright $(DESTDIR)$(PREFIX)/lib/udev/rules.d/70-mapwright.rules
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1/mapwright.1 man/man1/mapwright-*.1 pkgconfig/mapwright.pc \
 		bash-completion/completions/mapwright zsh/site-functions/_mapwright fish/vendor_completions.d/mapwright.fish)
 	rm -rf $(DESTDIR)$(PREFIX)/include/mapwright $(DESTDIR)$(PREFIX)/share/mapwright
