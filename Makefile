@@ -19,6 +19,8 @@ KDIR ?= /lib/modules/$(KERNELRELEASE)/build
 PREFIX ?= /usr/local
 DESTDIR ?=
 
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' $(REPO)/userspace/Cargo.toml)
+
 ## Everything that is built.
 BUILD := $(REPO)/build
 MODULES := $(BUILD)/$(KERNELRELEASE)
@@ -48,12 +50,13 @@ CC := $(CC_$(TARGET))
 export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER := $(CC)
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER := $(CC)
 endif
+EXAMPLES := $(basename $(notdir $(wildcard $(REPO)/userspace/examples/*.c)))
 # Programs are static, so that they run in any guest.
 CARGO := cd $(REPO)/userspace && CARGO_TARGET_DIR=$(BUILD)/cargo RUSTFLAGS='-C target-feature=+crt-static' cargo
 CARGO_FLAGS := --release --locked --target $(TARGET)
 
 # help-for WORD: the targets whose comment begins with it.
-help-for = @sed -n 's/^\([a-z0-9-]*\):.*\#\# $(1): */\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+help-for = @sed -n 's/^\([a-z0-9-]*\):.*\#\# $(1): */\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 .PHONY: help
 help: ## anywhere: List what can be made
@@ -216,6 +219,14 @@ doc: harness-ready ## root: The pages of mapkit, and whether their examples comp
 		{ cat $(BUILD)/doc/log; exit 1; }
 	@echo 'Written: $(BUILD)/doc/mapkit/index.html'
 
+.PHONY: book
+book: setup ## root: The book of docs/, for the browser
+	@$(REPO)/scripts/book
+
+.PHONY: check-book
+check-book: setup ## root: Look at each page of the book in Chromium: links, images, what does not fit
+	@$(REPO)/scripts/book --check
+
 .PHONY: rust-analyzer
 rust-analyzer: harness-ready ## root: Tell rust-analyzer of all crates: rust-project.json
 	@$(REPO)/scripts/rust-analyzer/write
@@ -234,7 +245,7 @@ test-driver: harness-ready ## root: Write drivers with scripts/new-driver, build
 	@$(REPO)/scripts/vm run --boot tiny --qemu '-device edu' --modules $(BUILD)/driver-pci -- $(BUILD)/driver-pci/test
 
 .PHONY: check-real
-check-real: setup ## root: Follow README's instructions for a real machine in a fresh Debian and a guest that boots it
+check-real: setup ## root: Follow docs/install.md in a fresh Debian and a guest that boots it
 	@$(REPO)/tests/real-machine
 
 .PHONY: check-kernels
@@ -297,7 +308,8 @@ modules: ## here: Build the modules for the running kernel (the default)
 programs: ## here: Build the command mapwright and the test harness
 	@mkdir -p $(BIN)
 	@$(CARGO) build $(CARGO_FLAGS) $(PROGRAMS:%=--bin %)
-	@$(CC) -static -O2 -Wall -Wextra -Werror -I$(REPO)/rust/uapi -o $(BIN)/map-example $(REPO)/userspace/examples/map.c
+	@for example in $(EXAMPLES); do \
+		$(CC) -static -O2 -Wall -Wextra -Werror -I$(REPO)/rust/uapi -o $(BIN)/example-$$example $(REPO)/userspace/examples/$$example.c || exit; done
 	@for program in $(PROGRAMS); do \
 		ln -sf $(BUILD)/cargo/$(TARGET)/release/$$program $(BIN)/$$program; done
 
@@ -309,7 +321,7 @@ gpio-board:
 	@ln -sf $(BUILD)/cargo/release/libmapwright_gpio_board.so $(BIN)/
 
 .PHONY: header
-header: ## here: Write the C header of the interface again, after a change of rust/uapi
+header: ## here: Write the C headers and the pages of the interface again, after a change of rust/uapi
 	@cd $(REPO)/userspace && CARGO_TARGET_DIR=$(BUILD)/cargo cargo run --quiet --locked -p mapwright-header
 
 .PHONY: load
@@ -321,16 +333,24 @@ unload: ## here: Remove the modules (as root)
 	@$(REPO)/scripts/modules unload $(MODULES)
 
 .PHONY: install
-install: ## here: Install modules, command and udev rule (as root, after make and make programs)
+install: ## here: Install modules, command, manual, headers, udev rule (as root, after make and make programs)
 	@$(REPO)/scripts/modules list $(MODULES) >/dev/null
 	@test -e $(BIN)/mapwright || { echo "There is no program yet: run make programs first." >&2; exit 1; }
 	$(KBUILD) --no-print-directory CONFIG_MODULE_SIG_ALL= INSTALL_MOD_PATH=$(DESTDIR) modules_install
 	install -D $(BIN)/mapwright $(DESTDIR)$(PREFIX)/bin/mapwright
-	install -D -m 644 $(REPO)/scripts/70-mapwright.rules $(DESTDIR)/etc/udev/rules.d/70-mapwright.rules
+	$(BIN)/mapwright manual $(DESTDIR)$(PREFIX)/share
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/mapwright $(REPO)/rust/uapi/*.h
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/mapwright/examples $(REPO)/userspace/examples/*
+	mkdir -p $(DESTDIR)$(PREFIX)/share/pkgconfig
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' $(REPO)/scripts/mapwright.pc.in >$(DESTDIR)$(PREFIX)/share/pkgconfig/mapwright.pc
+	install -D -m 644 $(REPO)/scripts/70-mapwright.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/70-mapwright.rules
 
 .PHONY: uninstall
 uninstall: ## here: Undo make install (as root)
-	rm -f $(DESTDIR)$(PREFIX)/bin/mapwright $(DESTDIR)/etc/udev/rules.d/70-mapwright.rules
+	rm -f $(DESTDIR)$(PREFIX)/bin/mapwright $(DESTDIR)$(PREFIX)/lib/udev/rules.d/70-mapwright.rules
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1/mapwright.1 man/man1/mapwright-*.1 pkgconfig/mapwright.pc \
+		bash-completion/completions/mapwright zsh/site-functions/_mapwright fish/vendor_completions.d/mapwright.fish)
+	rm -rf $(DESTDIR)$(PREFIX)/include/mapwright $(DESTDIR)$(PREFIX)/share/mapwright
 	rm -f $(addprefix $(DESTDIR)/lib/modules/$(KERNELRELEASE)/updates/,mapwright.ko* mapwright_*.ko*)
 	-test -n '$(DESTDIR)' || depmod $(KERNELRELEASE)
 

@@ -2,7 +2,7 @@
 
 //! The interface of `/dev/mapwright-gpioN`: one GPIO bank of an AM335x, 32 lines.
 //!
-//! The rules of the ioctls are those of the [crate](crate). Beyond them: `ENODEV` if the device is
+//! The rules of the ioctls are those of `/dev/mapwright`. Beyond them: `ENODEV` if the device is
 //! gone (its driver was unbound, or all its registers read as ones), `EINVAL` for a line that the
 //! bank does not have, `EBUSY` to change a line that somebody has for himself: because it blinks, is an
 //! LED, or was requested through gpiolib.

@@ -242,7 +242,7 @@ pub struct Walk {
     pub counted: u64,
     /// Why `get_user_pages()` gave none: an error number.
     pub counted_errno: u32,
-    /// A [`MemoryType`] of the page, or `u32::MAX`.
+    /// A [`MemoryType`] of the page, or 0xffffffff.
     pub memory_type: u32,
     /// 0 if the load worked, `EFAULT` if it faulted, or [`NOT_PROBED`].
     pub probe: i32,

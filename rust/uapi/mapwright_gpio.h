@@ -1,13 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
 /*
- * The interface of a device of mapwright. Made from gpio.rs by `make header`: do not edit.
- * What the ioctls do and how they fail is said there.
+ * The interface of /dev/mapwright-gpioN: one GPIO bank of an AM335x, 32 lines.
+ *
+ * The rules of the ioctls are those of /dev/mapwright. Beyond them: ENODEV if
+ * the device is gone (its driver was unbound, or all its registers read as
+ * ones), EINVAL for a line that the bank does not have, EBUSY to change a line
+ * that somebody has for himself: because it blinks, is an LED, or was requested
+ * through gpiolib.
+ *
+ * The level of an output is what it drives, of an input what is at its pin.
+ *
+ * mmap(2) of one page at offset 0 maps the registers uncached; it takes
+ * CAP_SYS_RAWIO (EPERM) and, to be writable, the module's parameter
+ * writable_registers (EACCES). When the device goes, the page goes, too:
+ * SIGBUS. read(2) gives the levels of all lines as eight hexadecimal digits and
+ * a newline.
+ *
+ * Written by make header, from rust/uapi/gpio.rs: change that.
  */
-#ifndef MAPWRIGHT_GPIO_H
-#define MAPWRIGHT_GPIO_H
+#ifndef _UAPI_MAPWRIGHT_GPIO_H
+#define _UAPI_MAPWRIGHT_GPIO_H
 
 #include <linux/ioctl.h>
-#include <stdint.h>
+#include <linux/types.h>
 
 /* What the names of the device nodes begin with; a number follows. */
 #define MAPWRIGHT_GPIO_NAME "mapwright-gpio"
@@ -18,242 +33,174 @@
 /* Lines of a bank. */
 #define MAPWRIGHT_GPIO_LINES 32
 
-/* Ioctl request taking Info. */
-#define MAPWRIGHT_GPIO_INFO _IO(0xe7, 0x60)
-
-/* Ioctl request taking Outputs. */
-#define MAPWRIGHT_GPIO_OUTPUTS _IO(0xe7, 0x61)
-
-/* Ioctl request taking Direction. */
-#define MAPWRIGHT_GPIO_DIRECTION _IO(0xe7, 0x62)
-
-/* Ioctl request taking Blink. */
-#define MAPWRIGHT_GPIO_BLINK _IO(0xe7, 0x63)
-
-/* Ioctl request taking Wait. */
-#define MAPWRIGHT_GPIO_WAIT _IO(0xe7, 0x64)
-
-/* Ioctl request taking Watch. */
-#define MAPWRIGHT_GPIO_WATCH _IO(0xe7, 0x65)
-
-/* Ioctl request taking Events. */
-#define MAPWRIGHT_GPIO_EVENTS _IO(0xe7, 0x66)
-
-/* Info::mode: another driver keeps clock and directions; here outputs are set and cleared, and lines read. */
+/*
+ * mapwright_gpio_info.mode: another driver keeps clock and directions; here
+ * outputs are set and cleared, and lines read.
+ */
 #define MAPWRIGHT_GPIO_MODE_HOG 0
 
-/* Info::mode: all of the bank is this driver's. */
+/* mapwright_gpio_info.mode: all of the bank is this driver's. */
 #define MAPWRIGHT_GPIO_MODE_BANK 1
 
-/* Wait::edges: from low to high. */
+/* mapwright_gpio_wait.edges: from low to high. */
 #define MAPWRIGHT_GPIO_EDGE_RISING 1
 
-/* Wait::edges: from high to low. */
+/* mapwright_gpio_wait.edges: from high to low. */
 #define MAPWRIGHT_GPIO_EDGE_FALLING 2
 
-/* Shortest Blink::period, in microseconds. */
+/* Shortest mapwright_gpio_blink.period, in microseconds. */
 #define MAPWRIGHT_GPIO_MIN_PERIOD 100
 
-/* Longest Blink::period, in microseconds. */
+/* Longest mapwright_gpio_blink.period, in microseconds. */
 #define MAPWRIGHT_GPIO_MAX_PERIOD 100000000
 
 /**
- * [`IOCTL_INFO`]: how the bank is now. Everything but `size` is output.
+ * struct mapwright_gpio_info - how the bank is now. Everything but size is
+ *	output.
+ * @size: Bytes of this structure.
+ * @mode: MAPWRIGHT_GPIO_MODE_HOG or MAPWRIGHT_GPIO_MODE_BANK.
+ * @revision: The register REVISION.
+ * @outputs: A bit for each line that is an output.
+ * @levels: A bit for each line that is high.
+ * @blinking: A bit for each line that blinks.
+ * @leds: A bit for each line that is an LED.
+ * @requested: A bit for each line that a consumer of gpiolib has requested:
+ *	gpioinfo tells which.
  */
 struct mapwright_gpio_info {
-        /**
-         * Bytes of this structure.
-         */
-        uint32_t size;
-        /**
-         * [`MODE_HOG`] or [`MODE_BANK`].
-         */
-        uint32_t mode;
-        /**
-         * The register REVISION.
-         */
-        uint32_t revision;
-        /**
-         * A bit for each line that is an output.
-         */
-        uint32_t outputs;
-        /**
-         * A bit for each line that is high.
-         */
-        uint32_t levels;
-        /**
-         * A bit for each line that blinks.
-         */
-        uint32_t blinking;
-        /**
-         * A bit for each line that is an LED.
-         */
-        uint32_t leds;
-        /**
-         * A bit for each line that a consumer of gpiolib has requested: `gpioinfo` tells which.
-         */
-        uint32_t requested;
+	__u32 size;
+	__u32 mode;
+	__u32 revision;
+	__u32 outputs;
+	__u32 levels;
+	__u32 blinking;
+	__u32 leds;
+	__u32 requested;
 };
+#define MAPWRIGHT_GPIO_INFO _IO(0xe7, 0x60)
 
 /**
- * [`IOCTL_OUTPUTS`]: makes outputs high and low, each with a single store. Both zero only asks for
- * the levels.
+ * struct mapwright_gpio_outputs - makes outputs high and low, each with a
+ *	single store. Both zero only asks for the levels.
+ * @size: Bytes of this structure.
+ * @set: A bit for each line to make high.
+ * @clear: A bit for each line to make low.
+ * @levels: Out: a bit for each line that is high now.
  *
- * `EINVAL` if a line is in both; `EBUSY` if one is in use; `EPERM` if one is an input.
+ * EINVAL if a line is in both; EBUSY if one is in use; EPERM if one is an
+ * input.
  */
 struct mapwright_gpio_outputs {
-        /**
-         * Bytes of this structure.
-         */
-        uint32_t size;
-        /**
-         * A bit for each line to make high.
-         */
-        uint32_t set;
-        /**
-         * A bit for each line to make low.
-         */
-        uint32_t clear;
-        /**
-         * Out: a bit for each line that is high now.
-         */
-        uint32_t levels;
+	__u32 size;
+	__u32 set;
+	__u32 clear;
+	__u32 levels;
 };
+#define MAPWRIGHT_GPIO_OUTPUTS _IO(0xe7, 0x61)
 
 /**
- * [`IOCTL_DIRECTION`]: makes a line an output or an input.
+ * struct mapwright_gpio_direction - makes a line an output or an input.
+ * @size: Bytes of this structure.
+ * @line: The line, below MAPWRIGHT_GPIO_LINES.
+ * @output: 1: an output; 0: an input.
+ * @reserved: Zero.
  *
- * `EOPNOTSUPP` in [`MODE_HOG`], where directions are the other driver's; `EBUSY` if it is in use.
+ * EOPNOTSUPP in MAPWRIGHT_GPIO_MODE_HOG, where directions are the other
+ * driver's; EBUSY if it is in use.
  */
 struct mapwright_gpio_direction {
-        /**
-         * Bytes of this structure.
-         */
-        uint32_t size;
-        /**
-         * The line, below [`LINES`].
-         */
-        uint32_t line;
-        /**
-         * 1: an output; 0: an input.
-         */
-        uint32_t output;
-        /**
-         * Zero.
-         */
-        uint32_t reserved;
+	__u32 size;
+	__u32 line;
+	__u32 output;
+	__u32 reserved;
 };
+#define MAPWRIGHT_GPIO_DIRECTION _IO(0xe7, 0x62)
 
 /**
- * [`IOCTL_BLINK`]: the kernel toggles an output, until told otherwise or the driver is unbound;
- * which program asked does not matter. It begins high, and is low when it ends.
+ * struct mapwright_gpio_blink - the kernel toggles an output, until told
+ *	otherwise or the driver is unbound; which program asked does not
+ *	matter. It begins high, and is low when it ends.
+ * @size: Bytes of this structure.
+ * @line: The line, below MAPWRIGHT_GPIO_LINES.
+ * @period: Microseconds of one high and one low, MAPWRIGHT_GPIO_MIN_PERIOD to
+ *	MAPWRIGHT_GPIO_MAX_PERIOD; 0 stops.
+ * @reserved: Zero.
  *
- * `EBUSY` if it blinks already or is in use otherwise, `ENOENT` if it is to stop and does not; `EPERM` if it is an input;
- * `EINVAL` for a period out of range.
+ * EBUSY if it blinks already or is in use otherwise, ENOENT if it is to stop
+ * and does not; EPERM if it is an input; EINVAL for a period out of range.
  */
 struct mapwright_gpio_blink {
-        /**
-         * Bytes of this structure.
-         */
-        uint32_t size;
-        /**
-         * The line, below [`LINES`].
-         */
-        uint32_t line;
-        /**
-         * Microseconds of one high and one low, [`MIN_PERIOD`] to [`MAX_PERIOD`]; 0 stops.
-         */
-        uint32_t period;
-        /**
-         * Zero.
-         */
-        uint32_t reserved;
+	__u32 size;
+	__u32 line;
+	__u32 period;
+	__u32 reserved;
 };
+#define MAPWRIGHT_GPIO_BLINK _IO(0xe7, 0x63)
 
 /**
- * [`IOCTL_WAIT`]: sleeps until a line has an edge.
+ * struct mapwright_gpio_wait - sleeps until a line has an edge.
+ * @size: Bytes of this structure.
+ * @line: The line, below MAPWRIGHT_GPIO_LINES.
+ * @edges: MAPWRIGHT_GPIO_EDGE_RISING, MAPWRIGHT_GPIO_EDGE_FALLING or both.
+ * @timeout: Milliseconds to wait at most; 0 for as long as it takes.
+ * @seen: Out: edges that were seen, at least 1.
+ * @level: Out: the line's level after the last.
  *
- * It goes on while the system sleeps, and an edge in this time is one, if the bank kept its power. A signal, which
- * may also be a stop or a freeze of a control group, interrupts the call. Then `timeout` is what was left, and the
- * kernel begins the call again when the program goes on, which ends at the time that was meant in the beginning. Edges
- * between are not seen; [`IOCTL_WATCH`] counts them. Only after a handler without `SA_RESTART` the program is
- * told `EINTR`, and may begin it again itself.
+ * It goes on while the system sleeps, and an edge in this time is one, if the
+ * bank kept its power. A signal, which may also be a stop or a freeze of a
+ * control group, interrupts the call. Then timeout is what was left, and the
+ * kernel begins the call again when the program goes on, which ends at the time
+ * that was meant in the beginning. Edges between are not seen;
+ * MAPWRIGHT_GPIO_WATCH counts them. Only after a handler without SA_RESTART the
+ * program is told EINTR, and may begin it again itself.
  *
- * `ETIMEDOUT`; `EINTR`; `EBUSY` if it was requested through gpiolib; `EOPNOTSUPP` in [`MODE_HOG`] and
- * where the device has no interrupt.
+ * ETIMEDOUT; EINTR; EBUSY if it was requested through gpiolib; EOPNOTSUPP in
+ * MAPWRIGHT_GPIO_MODE_HOG and where the device has no interrupt.
  */
 struct mapwright_gpio_wait {
-        /**
-         * Bytes of this structure.
-         */
-        uint32_t size;
-        /**
-         * The line, below [`LINES`].
-         */
-        uint32_t line;
-        /**
-         * [`EDGE_RISING`], [`EDGE_FALLING`] or both.
-         */
-        uint32_t edges;
-        /**
-         * Milliseconds to wait at most; 0 for as long as it takes.
-         */
-        uint32_t timeout;
-        /**
-         * Out: edges that were seen, at least 1.
-         */
-        uint32_t nr_edges;
-        /**
-         * Out: the line's level after the last.
-         */
-        uint32_t level;
+	__u32 size;
+	__u32 line;
+	__u32 edges;
+	__u32 timeout;
+	__u32 seen;
+	__u32 level;
 };
+#define MAPWRIGHT_GPIO_WAIT _IO(0xe7, 0x64)
 
 /**
- * [`IOCTL_WATCH`]: which edges this open file is told of, instead of those before. `poll(2)` says
- * `POLLIN` when there were some, and `POLLHUP` when the device is gone; [`IOCTL_EVENTS`] which.
+ * struct mapwright_gpio_watch - which edges this open file is told of, instead
+ *	of those before. poll(2) says POLLIN when there were some, and POLLHUP
+ *	when the device is gone; MAPWRIGHT_GPIO_EVENTS which.
+ * @size: Bytes of this structure.
+ * @rising: A bit for each line whose rising edges are watched.
+ * @falling: A bit for each line whose falling edges are watched.
+ * @reserved: Zero.
  *
- * `EBUSY` if a line was requested through gpiolib; `EOPNOTSUPP` as for [`IOCTL_WAIT`].
+ * EBUSY if a line was requested through gpiolib; EOPNOTSUPP as for
+ * MAPWRIGHT_GPIO_WAIT.
  */
 struct mapwright_gpio_watch {
-        /**
-         * Bytes of this structure.
-         */
-        uint32_t size;
-        /**
-         * A bit for each line whose rising edges are watched.
-         */
-        uint32_t rising;
-        /**
-         * A bit for each line whose falling edges are watched.
-         */
-        uint32_t falling;
-        /**
-         * Zero.
-         */
-        uint32_t reserved;
+	__u32 size;
+	__u32 rising;
+	__u32 falling;
+	__u32 reserved;
 };
+#define MAPWRIGHT_GPIO_WATCH _IO(0xe7, 0x65)
 
 /**
- * [`IOCTL_EVENTS`]: which of the watched edges there were since this was last asked, successfully. Never sleeps.
+ * struct mapwright_gpio_events - which of the watched edges there were since
+ *	this was last asked, successfully. Never sleeps.
+ * @size: Bytes of this structure.
+ * @rising: Out: a bit for each line that had a rising edge.
+ * @falling: Out: a bit for each line that had a falling edge.
+ * @levels: Out: a bit for each line that is high now.
  */
 struct mapwright_gpio_events {
-        /**
-         * Bytes of this structure.
-         */
-        uint32_t size;
-        /**
-         * Out: a bit for each line that had a rising edge.
-         */
-        uint32_t rising;
-        /**
-         * Out: a bit for each line that had a falling edge.
-         */
-        uint32_t falling;
-        /**
-         * Out: a bit for each line that is high now.
-         */
-        uint32_t levels;
+	__u32 size;
+	__u32 rising;
+	__u32 falling;
+	__u32 levels;
 };
+#define MAPWRIGHT_GPIO_EVENTS _IO(0xe7, 0x66)
 
-#endif /* MAPWRIGHT_GPIO_H */
+#endif /* _UAPI_MAPWRIGHT_GPIO_H */

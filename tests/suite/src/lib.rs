@@ -89,6 +89,8 @@ const SUITES: &[Suite] = &[
     models::SUITE,
     cells::SUITE,
     examples::SUITE,
+    examples::DMA,
+    examples::GPIO,
     pairs::SUITE,
     coherence::SUITE,
     sessions::SUITE,

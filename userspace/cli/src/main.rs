@@ -8,26 +8,34 @@ mod dma;
 mod frames;
 mod gpio;
 mod layout;
+mod manual;
 mod map;
 mod model;
 mod observation;
 mod prove;
 mod size;
+mod start;
 mod stat;
 mod style;
 mod test;
 mod tour;
 mod walk;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
+
+/// What stands below the list of commands, and at the end of the man page.
+const MORE: &str = "\
+Most commands need the module mapwright and its device /dev/mapwright, and show page frames to root only. walk, layout and \
+frames need mapwright_inspect as well; alloc, dma and gpio have modules of their own. model needs none. Begin with \
+`mapwright tour`.";
 
 /// Make regions of kernel memory, map them, see what happened.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "mapwright", version, max_term_width = 100, after_help = MORE)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -58,10 +66,17 @@ enum Command {
     Prove(prove::Args),
     /// Test the loaded module and print KTAP
     Test(test::Args),
+    /// Write the man pages and the completions of shells
+    #[command(hide = true)]
+    Manual(manual::Args),
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let Some(command) = Cli::parse().command else {
+        start::show();
+        return ExitCode::SUCCESS;
+    };
+    let done = match command {
         Command::Tour => tour::run().map(|()| ExitCode::SUCCESS),
         Command::Map(args) => map::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Walk(args) => walk::run(&args).map(|()| ExitCode::SUCCESS),
@@ -75,6 +90,7 @@ fn main() -> ExitCode {
         Command::Model(args) => model::run(&args),
         Command::Prove(args) => prove::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Manual(args) => manual::run(&args, Cli::command()).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|err| {
         eprintln!("mapwright: {err:#}");

@@ -32,16 +32,16 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     json_to: Option<PathBuf>,
     /// JSON of boots before this one, to compare with
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     earlier: Option<PathBuf>,
     /// The module mapwright_faulty.ko, for claims that take a mistake in the kernel. It may not survive
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     faulty: Option<PathBuf>,
     /// JSON with what the Rust compiler says of such mistakes, by their names
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     refused: Option<PathBuf>,
     /// A name for this machine, for the JSON
-    #[arg(long, value_name = "NAME", default_value = "")]
+    #[arg(long, value_name = "NAME", default_value = "", hide_short_help = true)]
     vm: String,
 }
 

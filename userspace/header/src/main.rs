@@ -1,201 +1,148 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Writes the C headers of the ioctl interfaces, `rust/uapi/*.h`, from the Rust source beside them.
-//! `make header` runs it; a test fails when a file is not what this would write.
+//! Writes the C headers of the ioctl interfaces, `rust/uapi/*.h`, and their pages of the book, `docs/interface/*.md`,
+//! from the Rust source of `rust/uapi`. `make header` runs it; a test fails when a file is not what this would write.
 
+mod c;
+mod names;
+mod page;
+mod pairs;
 mod source;
 
 use anyhow::{Context, Result};
-use cbindgen::{Builder, Config, DocumentationStyle, Language, Style};
-use source::{Source, Value, Words};
-use std::{fmt::Write, fs, path::PathBuf};
+use names::Names;
+use source::{Source, Words};
+use std::{fs, path::PathBuf};
 
-/// A header.
-struct Header {
-    /// The file's name, without `.h`; each name in it begins with that.
+/// The interface of a device.
+struct Interface {
+    /// The name of its header, without `.h`; each name in it begins with that.
     name: &'static str,
-    /// The file of the interface that it is made from.
+    /// The file of `rust/uapi` that it is made from.
     source: &'static str,
     /// Words of `words.rs` that belong to it.
     words: &'static [&'static str],
     /// What a name has of the device's in Rust, where all are in one module: it is not said twice.
     prefix: &'static str,
+    node: &'static str,
+    /// The name of its page, and of the examples that are shown there.
+    page: &'static str,
+    example: &'static str,
+    /// The page of the book that says what is refused, and why.
+    rules: &'static str,
 }
 
-const HEADERS: [Header; 5] = [
-    Header {
+/// The first is the one that others refer to.
+const INTERFACES: [Interface; 5] = [
+    Interface {
         name: "mapwright",
         source: "mapwright_uapi.rs",
         words: &["Backing", "Method", "Caching", "AddressClass"],
         prefix: "",
+        node: "/dev/mapwright",
+        page: "mapwright",
+        example: "regions",
+        rules: "mapping.md",
     },
-    Header {
+    Interface {
         name: "mapwright_alloc",
         source: "alloc.rs",
         words: &[],
         prefix: "",
+        node: "/dev/mapwright-alloc",
+        page: "alloc",
+        example: "alloc",
+        rules: "allocators.md",
     },
-    Header {
+    Interface {
         name: "mapwright_inspect",
         source: "inspect.rs",
         words: &[],
         prefix: "",
+        node: "/dev/mapwright-inspect",
+        page: "inspect",
+        example: "walk",
+        rules: "observing.md",
     },
-    Header {
+    Interface {
         name: "mapwright_dma",
         source: "dma.rs",
         words: &["MapCall", "Interrupt"],
         prefix: "Dma",
+        node: "/dev/mapwright-dma0",
+        page: "dma",
+        example: "dma",
+        rules: "mapping.md",
     },
-    Header {
+    Interface {
         name: "mapwright_gpio",
         source: "gpio.rs",
         words: &[],
         prefix: "",
+        node: "/dev/mapwright-gpio0",
+        page: "gpio",
+        example: "gpio",
+        rules: "gpio.md",
     },
 ];
 
-/// What C has called an enumeration from the first.
-const RENAMED: (&str, &str) = ("AddressClass", "Address");
-
 fn main() -> Result<()> {
-    for header in &HEADERS {
-        let path = header.path();
-        fs::write(&path, header.text()?).with_context(|| format!("writing {}", path.display()))?;
+    for (path, text) in files()? {
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+        }
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(())
 }
 
+fn repository() -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "..", ".."].iter().collect()
+}
+
 fn uapi_dir() -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "..", "..", "rust", "uapi"]
-        .iter()
-        .collect()
+    repository().join("rust").join("uapi")
 }
 
-/// `FaultPfn` as `fault_pfn`.
-fn snake(name: &str) -> String {
-    let mut snake = String::new();
-    for c in name.chars() {
-        if c.is_uppercase() && !snake.is_empty() {
-            snake.push('_');
-        }
-        snake.extend(c.to_lowercase());
+/// All files that this writes, with their text.
+fn files() -> Result<Vec<(PathBuf, String)>> {
+    let sources: Result<Vec<Source>> = INTERFACES.iter().map(Interface::read).collect();
+    let sources = sources?;
+    let pages = repository().join("docs").join("interface");
+    let mut files = Vec::new();
+    let names = |interface: &Interface, source| Names {
+        name: interface.name,
+        prefix: interface.prefix,
+        source,
+        rules: interface.rules,
+        main: None,
+    };
+    let main = INTERFACES.iter().zip(&sources).next();
+    let main = main.map(|(interface, source)| names(interface, source));
+    for (i, (interface, source)) in INTERFACES.iter().zip(&sources).enumerate() {
+        let names = Names {
+            main: main.as_ref().filter(|_| i > 0),
+            ..names(interface, source)
+        };
+        let from = format!("rust/uapi/{}", interface.source);
+        let header = c::header(&names, &from).with_context(|| from.clone())?;
+        let page = page::page(&names, interface.node, &from, interface.example)?;
+        files.push((uapi_dir().join(format!("{}.h", interface.name)), header));
+        files.push((pages.join(format!("{}.md", interface.page)), page));
     }
-    snake
+    Ok(files)
 }
 
-impl Header {
-    fn path(&self) -> PathBuf {
-        uapi_dir().join(format!("{}.h", self.name))
-    }
-
-    /// The text of the header.
-    fn text(&self) -> Result<String> {
+impl Interface {
+    /// What its file says, with the words that it shares with others.
+    fn read(&self) -> Result<Source> {
         let mut source = Source::read(&uapi_dir().join(self.source))?;
         let shared = Source::read(&uapi_dir().join("words.rs"))?;
         let is_ours = |words: &Words| self.words.contains(&words.name.as_str());
         source
             .words
             .extend(shared.words.into_iter().filter(is_ours));
-
-        let guard = self.name.to_uppercase();
-        let mut text = format!(
-            "/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */\n\
-             /*\n * The interface of a device of mapwright. Made from {} by `make header`: do not edit.\n \
-             * What the ioctls do and how they fail is said there.\n */\n\
-             #ifndef {guard}_H\n#define {guard}_H\n\n\
-             #include <linux/ioctl.h>\n#include <stdint.h>\n",
-            self.source
-        );
-        self.constants(&source, &mut text)?;
-        for words in &source.words {
-            self.enumeration(words, &mut text)?;
-        }
-        text.push('\n');
-        text.push_str(&self.structs(&source)?);
-        writeln!(text, "\n#endif /* {guard}_H */")?;
-        Ok(text)
-    }
-
-    /// A name in C of one in Rust.
-    fn c_name(&self, name: &str) -> String {
-        let name = name.strip_prefix("IOCTL_").unwrap_or(name);
-        let name = name.strip_prefix(self.prefix).unwrap_or(name);
-        let upper = format!("{}_", self.prefix.to_uppercase());
-        let name = match self.prefix {
-            "" => name,
-            _ => name.strip_prefix(&upper).unwrap_or(name),
-        };
-        match name.contains(char::is_lowercase) {
-            true => format!("{}_{}", self.name, snake(name)),
-            false => format!("{}_{name}", self.name.to_uppercase()),
-        }
-    }
-
-    fn constants(&self, source: &Source, text: &mut String) -> Result<()> {
-        for constant in &source.constants {
-            let name = self.c_name(&constant.name);
-            let value = match &constant.value {
-                Value::Word(number) => number.to_string(),
-                Value::Long(number) => format!("{number:#x}ULL"),
-                Value::Ioctl(number) => format!("_IO(0xe7, {number:#x})"),
-                Value::Text(value) => format!("\"{value}\""),
-            };
-            writeln!(text, "\n/* {} */\n#define {name} {value}", constant.doc)?;
-        }
-        if self.name == "mapwright" {
-            writeln!(text, "#define MAPWRIGHT_DEVICE \"/dev/\" MAPWRIGHT_NAME")?;
-        }
-        Ok(())
-    }
-
-    /// An enumeration, by the names that people use where these can be names in C.
-    fn enumeration(&self, words: &Words, text: &mut String) -> Result<()> {
-        let name = match words.name == RENAMED.0 {
-            true => RENAMED.1,
-            false => &words.name,
-        };
-        let name = self.c_name(name);
-        writeln!(text, "\nenum {name} {{")?;
-        for (variant, number, word) in &words.words {
-            let word = word.replace(['-', ' '], "_").replace('/', "");
-            let word = match word.ends_with('_') {
-                true => snake(variant),
-                false => word,
-            };
-            writeln!(
-                text,
-                "\t{} = {number},",
-                format!("{name}_{word}").to_uppercase()
-            )?;
-        }
-        writeln!(text, "}};")?;
-        Ok(())
-    }
-
-    /// The structures, with their documentation.
-    fn structs(&self, source: &Source) -> Result<String> {
-        let mut config = Config {
-            language: Language::C,
-            style: Style::Tag,
-            documentation_style: DocumentationStyle::Doxy,
-            no_includes: true,
-            tab_width: 8,
-            ..Config::default()
-        };
-        config.export.include.clone_from(&source.structs);
-        let constants = source.constants.iter().map(|constant| &constant.name);
-        for name in source.structs.iter().chain(constants) {
-            config.export.rename.insert(name.clone(), self.c_name(name));
-        }
-        config.export.item_types = vec![cbindgen::ItemType::Structs];
-        let bindings = Builder::new()
-            .with_config(config)
-            .with_src(uapi_dir().join(self.source))
-            .generate();
-        let mut text = Vec::new();
-        bindings.context("reading the interface")?.write(&mut text);
-        Ok(String::from_utf8(text)?)
+        Ok(source)
     }
 }
 
@@ -203,17 +150,54 @@ impl Header {
 mod tests {
     use super::*;
     use mapwright_uapi as uapi;
+    use std::fmt::Write as _;
     use std::process::Command;
     use uapi::Request as _;
 
     #[test]
-    fn the_headers_are_up_to_date() {
-        for header in &HEADERS {
-            let path = header.path();
+    fn the_files_are_up_to_date() {
+        for (path, text) in files().unwrap() {
             let written = fs::read_to_string(&path).unwrap_or_default();
-            let is_current = written == header.text().unwrap();
-            assert!(is_current, "{} is not: run `make header`", path.display());
+            assert!(
+                written == text,
+                "{} is not: run `make header`",
+                path.display()
+            );
         }
+    }
+
+    /// A header reads as one in C: nothing is called as in Rust.
+    #[test]
+    fn no_name_of_rust_is_in_a_header() {
+        for (path, text) in files().unwrap() {
+            let is_header = path.extension().is_some_and(|it| it == "h");
+            let rust = ["[`", "::", "u32::", "`"]
+                .into_iter()
+                .find(|it| text.contains(it));
+            assert!(!is_header || rust.is_none(), "{}: {rust:?}", path.display());
+        }
+    }
+
+    #[test]
+    fn names_are_translated() {
+        let file = "words! { /// Kinds.\n Kind { /// The first.\n DeepRed = 3, \"deep-red\"; } }\n\
+                    pub const HOLD: u32 = 1;\npub struct Run { pub flags: u32 }";
+        let source = Source::parse(file).unwrap();
+        let names = Names {
+            name: "it",
+            prefix: "",
+            source: &source,
+            rules: "rules.md",
+            main: None,
+        };
+        let translate = |text| names.translate(text, "Run", names::Marks::Plain);
+        let text =
+            "[`HOLD`] in [`Run::flags`] of [`Run`], a [`Kind`] as [`red`](Kind::DeepRed), `EINVAL`";
+        assert_eq!(
+            translate(text).unwrap(),
+            "IT_HOLD in flags of struct it_run, an enum it_kind as IT_KIND_DEEP_RED, EINVAL"
+        );
+        assert!(translate("[`Vanished`]").is_err());
     }
 
     /// The first C compiler there is.
@@ -227,7 +211,7 @@ mod tests {
     /// Fails unless C compiles `checks` after all the headers.
     fn compile(checks: &str) {
         let mut program = String::from("#include <stddef.h>\n");
-        for header in &HEADERS {
+        for header in &INTERFACES {
             writeln!(program, "#include \"{}.h\"", header.name).unwrap();
         }
         program.push_str("#define IS(a, b) _Static_assert((a) == (b), #a)\n");
@@ -258,8 +242,9 @@ mod tests {
     /// No structure has padding, which `zerocopy` refuses, so what has the size has the same fields at the
     /// same offsets.
     #[test]
-    fn c_agrees_on_every_size_and_number() {
+    fn c_and_python_agree_on_every_size_and_number() {
         let mut program = String::new();
+        let mut requests = Vec::new();
         macro_rules! check {
             ($($rust:path, $c:literal $(, $number:literal)?;)*) => {
                 $(
@@ -267,6 +252,7 @@ mod tests {
                     writeln!(program, "IS(sizeof(struct {}), {size});", $c).unwrap();
                     $(
                         let number = <$rust>::IOCTL;
+                        requests.push(format!("{number} {size}"));
                         writeln!(program, "IS({}, {number});", $number).unwrap();
                     )?
                 )*
@@ -336,17 +322,47 @@ mod tests {
             writeln!(program, "IS({name}, {number});").unwrap();
         }
         compile(&program);
+        for request in python_requests() {
+            assert!(
+                requests.contains(&request),
+                "mapwright.py: number and size {request}"
+            );
+        }
+    }
+
+    /// Number and size of each request that `mapwright.py` knows.
+    fn python_requests() -> Vec<String> {
+        let script = "import ctypes, mapwright\n\
+                      for request in mapwright.Request.__subclasses__():\n    \
+                          print(request.NUMBER, ctypes.sizeof(request))";
+        let ran = Command::new("python3")
+            .args(["-B", "-c", script])
+            .env(
+                "PYTHONPATH",
+                repository().join("userspace").join("examples"),
+            )
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{said}");
+        let lines = String::from_utf8_lossy(&ran.stdout);
+        lines.lines().map(str::to_owned).collect()
     }
 
     #[test]
     fn every_structure_is_checked() {
         let checked = include_str!("main.rs");
-        for header in &HEADERS {
-            for name in Source::read(&uapi_dir().join(header.source))
-                .unwrap()
-                .structs
-            {
-                let c_name = format!("\"{}\"", header.c_name(&name));
+        for header in &INTERFACES {
+            let source = header.read().unwrap();
+            let names = Names {
+                name: header.name,
+                prefix: header.prefix,
+                source: &source,
+                rules: "rules.md",
+                main: None,
+            };
+            for structure in &source.structs {
+                let c_name = format!("\"{}\"", names.c_name(&structure.name));
                 assert!(
                     checked.contains(&c_name),
                     "{c_name} is not in the list above"

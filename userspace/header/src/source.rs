@@ -1,27 +1,48 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a file of `rust/uapi` says, as `syn` reads it: its constants, words and structures.
+//! What a file of `rust/uapi` says, as `syn` reads it: its constants, words and structures, each with its documentation
+//! as it is in Rust.
 
 use anyhow::{bail, ensure, Context, Result};
 use std::{collections::HashMap, fs, path::Path};
 use syn::{
     parse::{Parse, ParseStream},
-    Attribute, Expr, Ident, Item, Lit, LitInt, LitStr, Meta, Token, Type, Visibility,
+    Attribute, Expr, Ident, Item, ItemStruct, Lit, LitInt, LitStr, Meta, Token, Type, Visibility,
 };
+
+/// Paragraphs, or headings, of documentation.
+pub type Doc = Vec<String>;
 
 /// A file of the interface.
 #[derive(Default)]
 pub struct Source {
+    pub doc: Doc,
     pub constants: Vec<Constant>,
     pub words: Vec<Words>,
-    /// The names of the public structures.
-    pub structs: Vec<String>,
+    pub structs: Vec<Struct>,
+}
+
+/// A public structure.
+pub struct Struct {
+    pub name: String,
+    pub doc: Doc,
+    pub fields: Vec<Field>,
+}
+
+/// A field of a structure.
+pub struct Field {
+    pub name: String,
+    pub doc: Doc,
+    /// Its type, or that of an element of an array: `u32` and such, or a structure.
+    pub of: String,
+    /// How many elements an array has: a number, or the name of a constant.
+    pub elements: Option<String>,
 }
 
 /// A public constant.
 pub struct Constant {
     pub name: String,
-    pub doc: String,
+    pub doc: Doc,
     pub value: Value,
 }
 
@@ -39,8 +60,18 @@ pub enum Value {
 /// Numbers and what people call them.
 pub struct Words {
     pub name: String,
-    /// The name in Rust, the number, and the name for people, of each.
-    pub words: Vec<(String, u32, String)>,
+    pub doc: Doc,
+    pub words: Vec<Word>,
+}
+
+/// A number, and what it is called.
+pub struct Word {
+    /// Its name in Rust.
+    pub variant: String,
+    pub number: u32,
+    /// Its name for people.
+    pub text: String,
+    pub doc: Doc,
 }
 
 impl Source {
@@ -51,10 +82,15 @@ impl Source {
         Self::parse(&text).with_context(|| format!("understanding {}", path.display()))
     }
 
-    fn parse(text: &str) -> Result<Self> {
-        let mut source = Self::default();
+    /// What the text of a file says.
+    pub fn parse(text: &str) -> Result<Self> {
+        let file = syn::parse_file(text)?;
+        let mut source = Self {
+            doc: doc(&file.attrs),
+            ..Self::default()
+        };
         let mut known = HashMap::new();
-        for item in syn::parse_file(text)?.items {
+        for item in file.items {
             match item {
                 Item::Const(item) if is_public(&item.vis) => {
                     let name = item.ident.to_string();
@@ -72,7 +108,7 @@ impl Source {
                     }
                 }
                 Item::Struct(item) if is_public(&item.vis) => {
-                    source.structs.push(item.ident.to_string());
+                    source.structs.push(structure(&item)?);
                 }
                 Item::Macro(item) if item.mac.path.is_ident("words") => {
                     source.words.push(item.mac.parse_body()?);
@@ -88,8 +124,8 @@ fn is_public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }
 
-/// What is said of something, in a line. Links become plain names.
-fn doc(attributes: &[Attribute]) -> String {
+/// The paragraphs of what is said of something.
+fn doc(attributes: &[Attribute]) -> Doc {
     let line = |attribute: &Attribute| match &attribute.meta {
         Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
             Expr::Lit(literal) => match &literal.lit {
@@ -101,7 +137,56 @@ fn doc(attributes: &[Attribute]) -> String {
         _ => None,
     };
     let lines: Vec<String> = attributes.iter().filter_map(line).collect();
-    lines.join(" ").replace("[`", "").replace("`]", "")
+    let paragraphs = lines.split(|line| line.is_empty());
+    let paragraphs = paragraphs.map(|lines| lines.join(" "));
+    paragraphs.filter(|text| !text.is_empty()).collect()
+}
+
+fn structure(item: &ItemStruct) -> Result<Struct> {
+    let field = |field: &syn::Field| {
+        let name = field.ident.as_ref().context("a field without a name")?;
+        let (of, elements) = match &field.ty {
+            Type::Array(array) => (type_name(&array.elem)?, Some(elements(&array.len)?)),
+            other => (type_name(other)?, None),
+        };
+        Ok(Field {
+            name: name.to_string(),
+            doc: doc(&field.attrs),
+            of,
+            elements,
+        })
+    };
+    let fields: Result<Vec<Field>> = item.fields.iter().map(field).collect();
+    Ok(Struct {
+        name: item.ident.to_string(),
+        doc: doc(&item.attrs),
+        fields: fields.with_context(|| item.ident.to_string())?,
+    })
+}
+
+fn type_name(of: &Type) -> Result<String> {
+    let Type::Path(path) = of else {
+        bail!("a type without a name");
+    };
+    let name = path.path.get_ident().context("a type of another file")?;
+    Ok(name.to_string())
+}
+
+fn elements(expression: &Expr) -> Result<String> {
+    Ok(match expression {
+        Expr::Lit(literal) => match &literal.lit {
+            Lit::Int(number) => number.base10_digits().to_owned(),
+            _ => bail!("an array of no number of elements"),
+        },
+        Expr::Path(path) => {
+            let name = path
+                .path
+                .get_ident()
+                .context("a constant of another file")?;
+            name.to_string()
+        }
+        _ => bail!("an array whose length is computed"),
+    })
 }
 
 /// The value of a constant; `None` if it is of a type that the header does not have.
@@ -171,23 +256,29 @@ fn number(expression: &Expr, known: &HashMap<String, i64>) -> Result<i64> {
 /// `/// … Name { /// … Variant = 0, "text"; … }`, as `words!` takes it.
 impl Parse for Words {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        input.call(Attribute::parse_outer)?;
+        let attributes = input.call(Attribute::parse_outer)?;
         let name: Ident = input.parse()?;
         let body;
         syn::braced!(body in input);
         let mut words = Vec::new();
         while !body.is_empty() {
-            body.call(Attribute::parse_outer)?;
+            let attributes = body.call(Attribute::parse_outer)?;
             let variant: Ident = body.parse()?;
             body.parse::<Token![=]>()?;
             let number: LitInt = body.parse()?;
             body.parse::<Token![,]>()?;
             let text: LitStr = body.parse()?;
             body.parse::<Token![;]>()?;
-            words.push((variant.to_string(), number.base10_parse()?, text.value()));
+            words.push(Word {
+                variant: variant.to_string(),
+                number: number.base10_parse()?,
+                text: text.value(),
+                doc: doc(&attributes),
+            });
         }
         Ok(Self {
             name: name.to_string(),
+            doc: doc(&attributes),
             words,
         })
     }
@@ -203,21 +294,36 @@ mod tests {
             "/// [`Run::flags`]: stay.\npub const HOLD: u32 = 1;\npub const ALL: u32 = HOLD | 1 << 4;\n\
              const HIDDEN: u32 = 7;\npub const NONE: u64 = u64::MAX;\npub const RUN: u32 = io(0x21);\n\
              pub const NAME: &str = \"x\";\npub const PAIR: (u16, u16) = (1, 2);\n\
-             pub struct Run { pub size: u32 }\n\
+             pub struct Run { /// Bytes.\n///\n/// All.\npub size: u32, pub all: [u64; ALL], pub two: [Run; 2] }\n\
              words! { /// Colours.\n Colour { /// Red.\n DeepRed = 3, \"deep-red\"; } }",
         )
         .unwrap();
         let names: Vec<&str> = source.constants.iter().map(|it| it.name.as_str()).collect();
         assert_eq!(names, ["HOLD", "ALL", "NONE", "RUN", "NAME"]);
-        assert_eq!(source.constants[0].doc, "Run::flags: stay.");
+        assert_eq!(source.constants[0].doc, ["[`Run::flags`]: stay."]);
         assert!(matches!(source.constants[1].value, Value::Word(17)));
         assert!(matches!(source.constants[2].value, Value::Long(u64::MAX)));
         assert!(matches!(source.constants[3].value, Value::Ioctl(0x21)));
-        assert_eq!(source.structs, ["Run"]);
-        let word = ("DeepRed".to_owned(), 3, "deep-red".to_owned());
+        let run = &source.structs[0];
+        assert_eq!(run.fields[0].doc, ["Bytes.", "All."]);
+        let types = run
+            .fields
+            .iter()
+            .map(|it| (it.of.as_str(), it.elements.as_deref()));
+        let types: Vec<_> = types.collect();
         assert_eq!(
-            (source.words[0].name.as_str(), &source.words[0].words[0]),
-            ("Colour", &word)
+            types,
+            [("u32", None), ("u64", Some("ALL")), ("Run", Some("2"))]
+        );
+        let colour = &source.words[0];
+        assert_eq!(
+            (colour.name.as_str(), &colour.doc[..]),
+            ("Colour", &["Colours.".to_owned()][..])
+        );
+        let red = &colour.words[0];
+        assert_eq!(
+            (red.variant.as_str(), red.number, red.text.as_str()),
+            ("DeepRed", 3, "deep-red")
         );
     }
 }

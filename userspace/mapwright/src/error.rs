@@ -20,7 +20,7 @@ pub enum Error {
     },
 
     /// The caller may not use the device.
-    #[error("no permission to open {path}: run as root, or give yourself the node (see README.md, udev)")]
+    #[error("no permission to open {path}: run as root, or give yourself the node (see docs/install.md)")]
     NoPermission {
         /// The node that could not be opened.
         path: String,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! docs/models.md is what the models tell today. With MAPWRIGHT_WRITE=1 it is written.
+//! docs/models.md is what the models tell today, with its figures. With MAPWRIGHT_WRITE=1 they are written.
 
-use mapwright_models::{run, Kind, Transcript};
+use mapwright_models::{picture, run, Kind, Transcript};
 use std::{env, fmt::Write as _, fs};
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/models.md");
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
 
 const HEAD: &str = "\
 # Seven small models
@@ -19,7 +19,7 @@ has one; where its table contradicts itself or the kernel, the notes below say s
 the modules: in a VM,
 `scripts/vm run --boot tiny -- mapwright model buddy --check`.
 
-This page is written by `MAPWRIGHT_WRITE=1 cargo test -p mapwright-models --test page`.
+This page and its figures are written by `MAPWRIGHT_WRITE=1 cargo test -p mapwright-models --test page`.
 ";
 
 /// What `--check` does.
@@ -77,10 +77,12 @@ fn page() -> String {
         let transcript = run(kind, kind.example()).unwrap();
         let _ = write!(
             page,
-            "\n## {}: `mapwright model {}`\n\n```\n{}```\n\n{}\n",
+            "\n## {}: `mapwright model {}`\n\n```\n{}```\n\n![{}, step by step]({})\n\n{}\n",
             kind.title(),
             kind.name(),
             kind.example(),
+            kind.title(),
+            figure(kind),
             table(&transcript)
         );
         for note in kind.notes() {
@@ -91,15 +93,26 @@ fn page() -> String {
     page
 }
 
+/// Where the figure of a model is, seen from its page.
+fn figure(kind: Kind) -> String {
+    format!("figures/model-{}.svg", kind.name())
+}
+
 #[test]
-fn the_page_is_what_the_models_tell() {
-    let page = page();
-    if env::var_os("MAPWRIGHT_WRITE").is_some() {
-        fs::write(FILE, &page).unwrap();
+fn the_page_and_its_figures_are_what_the_models_tell() {
+    let picture_of = |kind: Kind| picture(&run(kind, kind.example()).unwrap());
+    let figures = Kind::ALL
+        .iter()
+        .map(|kind| (figure(*kind), picture_of(*kind)));
+    for (name, text) in figures.chain([("models.md".to_owned(), page())]) {
+        let file = format!("{DOCS}/{name}");
+        if env::var_os("MAPWRIGHT_WRITE").is_some() {
+            fs::write(&file, &text).unwrap();
+        }
+        let there = fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            there == text,
+            "docs/{name} is not of today: write it with MAPWRIGHT_WRITE=1"
+        );
     }
-    let there = fs::read_to_string(FILE).unwrap_or_default();
-    assert!(
-        there == page,
-        "docs/models.md is not of today: write it with MAPWRIGHT_WRITE=1"
-    );
 }

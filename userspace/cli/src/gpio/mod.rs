@@ -33,23 +33,37 @@ enum Action {
     /// Let the kernel blink a line
     Blink(Blink),
     /// Stop a line's blinking, and leave it low
-    Stop { line: Line },
+    Stop {
+        /// Number from 0 to 31, or USR0 to USR3
+        line: Line,
+    },
     /// Make lines high
     Set {
+        /// Numbers from 0 to 31, or USR0 to USR3
         #[arg(required = true)]
         lines: Vec<Line>,
     },
     /// Make lines low
     Clear {
+        /// Numbers from 0 to 31, or USR0 to USR3
         #[arg(required = true)]
         lines: Vec<Line>,
     },
     /// Make a line an output
-    Output { line: Line },
+    Output {
+        /// Number from 0 to 31, or USR0 to USR3
+        line: Line,
+    },
     /// Make a line an input
-    Input { line: Line },
+    Input {
+        /// Number from 0 to 31, or USR0 to USR3
+        line: Line,
+    },
     /// Print a line's level: 0 or 1
-    Read { line: Line },
+    Read {
+        /// Number from 0 to 31, or USR0 to USR3
+        line: Line,
+    },
     /// Wait for an edge of a line
     Wait(Wait),
     /// Draw a waveform that a modelled bank wrote
@@ -58,6 +72,7 @@ enum Action {
 
 #[derive(ClapArgs)]
 struct Blink {
+    /// Number from 0 to 31, or USR0 to USR3
     line: Line,
     /// How often a second
     #[arg(long, value_name = "HZ", default_value_t = 1.0)]
@@ -69,6 +84,7 @@ struct Blink {
 
 #[derive(ClapArgs)]
 struct Wait {
+    /// Number from 0 to 31, or USR0 to USR3
     line: Line,
     /// Which edge
     #[arg(long, value_enum, default_value_t = Edge::Both)]

@@ -17,6 +17,9 @@ pub(super) const DMA_UNPLUG: &str = "dma.unplug.";
 /// Of those for which a device must be unable to reach all memory.
 pub(super) const DMA_REACH: &str = "dma.reach.";
 pub(super) const GPIO_UNPLUG: &str = "gpio.unplug.";
+/// The programs of userspace/examples that use a device.
+pub(super) const DMA_EXAMPLES: &str = "dma.examples.";
+pub(super) const GPIO_EXAMPLES: &str = "gpio.examples.";
 /// Of those that fail allocations, which takes a debug kernel; and of a device's.
 pub(super) const FAILING: &str = "failing.";
 pub(super) const DMA_FAILING: &str = "dma.failing.";

@@ -60,6 +60,21 @@ pub(super) const GPIO_SLEEP: Plan = Plan {
     ..ALL
 };
 
+/// The examples of devices, in a VM that has Python.
+const EXAMPLES: Plan = Plan {
+    name: "examples",
+    boot: Boot::Virtme,
+    build: Build {
+        about: "QEMU's edu device and a modelled GPIO bank",
+        qemu: "-device edu",
+        gpio: true,
+        ..USUAL
+    },
+    tests: &[DMA_EXAMPLES, GPIO_EXAMPLES],
+    without: &[],
+    ..ALL
+};
+
 /// Handlers of interrupts run in threads, as they always do on a real-time kernel.
 pub(super) const THREADED: &str = "threadirqs";
 
@@ -124,6 +139,7 @@ pub const STOCK: &[Plan] = &[
         ..ALL
     },
     GPIO_PCI,
+    EXAMPLES,
     GPIO_SLEEP,
     Plan {
         name: "gpio-unplug",
