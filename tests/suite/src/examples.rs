@@ -5,7 +5,7 @@
 use crate::{
     dma::device,
     gpio::modelled_bank,
-    runner::{skip, Case, Suite},
+    runner::{self, skip, Case, Suite},
 };
 use anyhow::{ensure, Context as _, Result};
 use std::{
@@ -25,7 +25,10 @@ pub const SUITE: Suite = Suite {
         for name in ["regions", "faults", "osync", "walk", "alloc"] {
             cases.extend(in_both(name, "done", || Ok(())));
         }
-        cases.push(Case::new("python_as_with_any_file", python_as_with_any_file));
+        cases.push(Case::new(
+            "python_as_with_any_file",
+            python_as_with_any_file,
+        ));
         cases
     },
 };
@@ -149,7 +152,7 @@ with open(NODE, "rb") as file, tempfile.TemporaryFile() as copy:
 print("as with any file")
 "#;
 
-fn python_as_with_any_file(_: &Context) -> Result<()> {
+fn python_as_with_any_file(_: &runner::Context) -> Result<()> {
     let has_mmap = run(Command::new("python3").args(["-c", "import mmap"]));
     if !has_mmap.is_ok_and(|output| output.status.success()) {
         return skip("there is no python3 here");
