@@ -272,6 +272,10 @@ impl CharDevice for File {
         }
     }
 
+    fn end(&self) -> Result<u64> {
+        Ok(hexadecimal(0).len() as u64)
+    }
+
     /// The levels, as eight hexadecimal digits.
     fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
         let text = hexadecimal(self.bank.levels()?);

@@ -13,6 +13,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
 #include <linux/fs.h>
+#include <linux/iosys-map.h>
 #include <linux/jiffies.h>
 #include <linux/iommu-dma.h>
 #include <linux/memcontrol.h>
@@ -43,6 +44,11 @@
 void mapkit_mb(void)
 {
 	mb();
+}
+
+void mapkit_memcpy(void *to, const void *from, size_t bytes)
+{
+	memcpy(to, from, bytes);
 }
 
 struct page *mapkit_virt_to_page(const void *addr)
@@ -267,6 +273,16 @@ void mapkit_pagefault_enable(void)
 	pagefault_enable();
 }
 
+loff_t mapkit_seek_cur(struct file *file, loff_t offset)
+{
+	loff_t pos;
+
+	guard(spinlock)(&file->f_lock);
+	if (check_add_overflow(file->f_pos, offset, &pos) || pos < 0)
+		return -EINVAL;
+	return vfs_setpos(file, pos, LLONG_MAX);
+}
+
 #ifdef CONFIG_PCI
 bool mapkit_pci_is_requested(struct pci_dev *dev, unsigned int bar)
 {
@@ -322,6 +338,21 @@ void mapkit_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *tab
 void *mapkit_vmap_user(struct page **pages, unsigned int nr_pages)
 {
 	return vmap(pages, nr_pages, VM_USERMAP | VM_MAP_PUT_PAGES, PAGE_KERNEL);
+}
+
+pgprot_t mapkit_page_kernel(void)
+{
+	return PAGE_KERNEL;
+}
+
+void *mapkit_vmap(struct page **pages, unsigned int nr_pages, pgprot_t prot)
+{
+	return vmap(pages, nr_pages, VM_MAP, prot);
+}
+
+void mapkit_iosys_map_set_vaddr(struct iosys_map *map, void *addr)
+{
+	iosys_map_set_vaddr(map, addr);
 }
 
 #ifdef CONFIG_ARM64

@@ -18,6 +18,8 @@
 struct address_space;
 struct device;
 struct dma_buf;
+struct file;
+struct iosys_map;
 struct mapkit_gpio_chip;
 struct mapkit_led;
 struct mapkit_suspender;
@@ -30,6 +32,9 @@ struct workqueue_struct;
 
 /** `mb()`. */
 void mapkit_mb(void);
+
+/** `memcpy()`. */
+void mapkit_memcpy(void *to, const void *from, size_t bytes);
 
 /** `virt_to_page()`. */
 struct page *mapkit_virt_to_page(const void *addr);
@@ -99,6 +104,15 @@ void *mapkit_kmalloc(size_t size, gfp_t gfp);
  * must be memory of kmalloc or vmalloc, and the pages belong to it, and `vfree()` frees all.
  */
 void *mapkit_vmap_user(struct page **pages, unsigned int nr_pages);
+
+/** `PAGE_KERNEL`. */
+pgprot_t mapkit_page_kernel(void);
+
+/** `vmap()` of pages; `vunmap()` undoes it. */
+void *mapkit_vmap(struct page **pages, unsigned int nr_pages, pgprot_t prot);
+
+/** `iosys_map_set_vaddr()`. */
+void mapkit_iosys_map_set_vaddr(struct iosys_map *map, void *addr);
 
 #ifdef CONFIG_ARM64
 /** `vmap()` of pages as Normal memory that is not cached; `vunmap()` undoes it. */
@@ -188,6 +202,9 @@ void mapkit_pagefault_disable(void);
 
 /** `pagefault_enable()`. */
 void mapkit_pagefault_enable(void);
+
+/** `vfs_setpos()` from the position of a file: -EINVAL if that would be negative, or too large. */
+loff_t mapkit_seek_cur(struct file *file, loff_t offset);
 
 /** Whether a base address register of a PCI function has memory that somebody has requested. */
 bool mapkit_pci_is_requested(struct pci_dev *dev, unsigned int bar);

@@ -151,6 +151,11 @@ impl<D: Driver> CharDevice for File<D> {
         self.host.device.stats.note(done)
     }
 
+    fn end(&self) -> Result<u64> {
+        self.check()?;
+        Ok(self.session.end())
+    }
+
     fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
         self.check()?;
         self.session.read(pos, iov)

@@ -35,6 +35,10 @@ pub struct Live {
     pub(crate) vmas: Atomic<i64>,
     /// Calls of `mmap(2)` that are about to.
     mapping: Atomic<i64>,
+    /// Flags of a default region, which the lock of its session protects: 0 or 1.
+    used: Atomic<i32>,
+    fixed: Atomic<i32>,
+    replaced: Atomic<i32>,
     pub(crate) counters: PerCpuCounters<RegionCounter>,
 }
 
@@ -56,6 +60,9 @@ impl Live {
             recipe,
             vmas: Atomic::new(0),
             mapping: Atomic::new(0),
+            used: Atomic::new(0),
+            fixed: Atomic::new(0),
+            replaced: Atomic::new(0),
             counters: PerCpuCounters::new()?,
         })
     }
@@ -84,6 +91,41 @@ impl Live {
     /// That call is done.
     pub(crate) fn mapping_ends(&self) {
         self.mapping.fetch_sub(1, Release);
+    }
+
+    /// Whether it is the default region of its session.
+    pub(crate) fn is_default(&self) -> bool {
+        self.offset == 0
+    }
+
+    /// `read(2)` or `write(2)` gets it.
+    pub(crate) fn used(&self) {
+        self.used.store(1, Relaxed);
+    }
+
+    /// Whether `read(2)` or `write(2)` got it, or it has the contents of one that was replaced.
+    pub(crate) fn was_used(&self) -> bool {
+        self.used.load(Relaxed) != 0
+    }
+
+    /// From now on it keeps its length: a program knows its number, or may have pinned pages of it.
+    pub(crate) fn fix_length(&self) {
+        self.fixed.store(1, Relaxed);
+    }
+
+    /// Whether it keeps its length, at least as long as it is mapped.
+    pub(crate) fn keeps_length(&self) -> bool {
+        self.fixed.load(Relaxed) != 0 || self.is_busy()
+    }
+
+    /// A longer one has taken its place.
+    pub(crate) fn replaced(&self) {
+        self.replaced.store(1, Relaxed);
+    }
+
+    /// Whether a longer one has taken its place.
+    pub(crate) fn was_replaced(&self) -> bool {
+        self.replaced.load(Relaxed) != 0
     }
 
     /// A counter of its use so far.

@@ -11,9 +11,10 @@
 //!
 //! Locks, in the order they are taken: the address space of the caller (by the kernel, around
 //! `mmap`), a session's `regions`, the device's `live`. No user memory is touched under the
-//! latter two, nothing is allocated, and no more than some MiB are mapped.
+//! latter two, nothing is allocated, and no more than some MiB are mapped or copied.
 
 mod backing;
+mod default_region;
 mod device;
 mod file;
 pub mod ioctl;

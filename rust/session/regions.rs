@@ -2,7 +2,10 @@
 
 //! The regions of a session by their offsets, and which offsets are free.
 
-use crate::region::Region;
+use crate::{
+    method,
+    region::Region, //
+};
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
@@ -67,9 +70,20 @@ impl Regions {
         Some(cursor.current().1.clone())
     }
 
-    /// Whether there is a default region.
-    pub(crate) fn has_default(&self) -> bool {
-        self.by_offset.get(&0).is_some()
+    /// The region to map from byte `offset` on, up to `end`. None if it is a default region that is too short, and
+    /// may grow.
+    #[inline]
+    pub(crate) fn find_to_map(&self, offset: u64, end: u64) -> Option<&Arc<Region>> {
+        let (region, _) = self.find(offset)?;
+        let is_short = region.is_default() && region.bytes() < end;
+        if is_short && !region.keeps_length() {
+            return None;
+        }
+        // Pages that a program pins stay pinned when they are no longer mapped.
+        if region.is_default() && method::counts_pages(region.method) {
+            region.fix_length();
+        }
+        Some(region)
     }
 
     /// The region with number `id`.

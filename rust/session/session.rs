@@ -3,6 +3,7 @@
 //! A session: an open file, with its regions.
 
 use crate::{
+    default_region::Ready,
     device::Device,
     limits::{
         Account,
@@ -59,7 +60,7 @@ pub struct Session {
     /// What is left of the session's limits.
     account: Arc<Account>,
     #[pin]
-    regions: Mutex<Regions>,
+    pub(crate) regions: Mutex<Regions>,
 }
 
 /// The most bytes that are mapped with the lock of the session held, which takes a fraction of a millisecond: to mark
@@ -69,7 +70,7 @@ const MAPPED_WITH_LOCK: u64 = 4 << 20;
 /// A region that is not yet in the session's table.
 pub(crate) struct Unpublished {
     pub(crate) region: Arc<Region>,
-    node: RBTreeNode<u64, Arc<Region>>,
+    pub(crate) node: RBTreeNode<u64, Arc<Region>>,
 }
 
 impl Session {
@@ -89,7 +90,8 @@ impl Session {
         Ok(Unpublished { region, node })
     }
 
-    fn prepare_default(&self, bytes: u64) -> Result<Unpublished> {
+    /// Allocates a default region, to be published or dropped.
+    pub(crate) fn prepare_default(&self, bytes: u64) -> Result<Unpublished> {
         let recipe = Recipe::default_region(&self.default_region, bytes)?;
         // What the administrator has chosen is for all; `O_SYNC` is the program's choice.
         if recipe.caching != self.device.default_region.caching {
@@ -125,95 +127,67 @@ impl Session {
         Reserved::new(&self.account, &self.device.accounts, bytes)
     }
 
-    /// Region `id`; `ENOENT` if there is none.
+    /// Region `id`, which keeps its length from now on; `ENOENT` if there is none.
     pub fn by_id(&self, id: u64) -> Result<Arc<Region>> {
-        self.regions.lock().find_id(id).cloned().ok_or(ENOENT)
+        let regions = self.regions.lock();
+        let region = regions.find_id(id).ok_or(ENOENT)?;
+        region.fix_length();
+        Ok(region.clone())
     }
 
-    /// The region that byte `offset` is in; `ENOENT` if there is none.
+    /// The region that byte `offset` is in, which keeps its length from now on; `ENOENT` if there is none.
     pub(crate) fn by_offset(&self, offset: u64) -> Result<Arc<Region>> {
         let regions = self.regions.lock();
         let entry = regions
             .find(offset)
             .filter(|(region, within)| *within < region.bytes());
-        entry.map(|(region, _)| region.clone()).ok_or(ENOENT)
+        let (region, _) = entry.ok_or(ENOENT)?;
+        region.fix_length();
+        Ok(region.clone())
     }
 
-    /// The region for `read(2)` and `write(2)` at `pos`, and how far in that is. `ENXIO` if there is
-    /// none; the default region is made when it is needed.
-    fn region_at(&self, pos: u64) -> Result<(Arc<Region>, u64)> {
-        let default = (pos <= uapi::DEFAULT_BYTES).then_some(uapi::DEFAULT_BYTES);
-        let result = self.find_or_make(pos, default, |region, within| (region.clone(), within));
-        result?.map(|(region, _)| region).ok_or(ENXIO)
+    /// The region that byte `pos` is in or just behind, and how far in, for `read(2)` and `write(2)`.
+    fn region_at(&self, pos: u64) -> Option<(Arc<Region>, u64)> {
+        let regions = self.regions.lock();
+        let (region, within) = regions.find(pos)?;
+        region.used();
+        Some((region.clone(), within))
     }
 
     /// Maps the region at `offset`, of which `bytes` are wanted.
     fn map_at<'a>(&self, vma: NewVma<'a>, offset: u64, bytes: u64) -> Result<Mapped<'a>> {
+        let end = offset.checked_add(bytes).ok_or(EINVAL)?;
         if bytes <= MAPPED_WITH_LOCK {
             let regions = self.regions.lock();
-            if let Some((region, _)) = regions.find(offset) {
+            if let Some(region) = regions.find_to_map(offset, end) {
                 return method::map(region, vma);
             }
         }
-        let end = offset.checked_add(bytes).ok_or(EINVAL)?;
         // The lock of the address space is held: no more than this is allocated.
-        let default = (end <= uapi::DEFAULT_MMAP_BYTES).then_some(end);
+        let ready = match end <= uapi::DEFAULT_MAX_BYTES {
+            true => self.make_default(end),
+            false => Ok(Ready::Already),
+        };
+        let is_new = match ready {
+            // It keeps its length, which is too short.
+            Err(EBUSY) => return Err(EINVAL),
+            ready => matches!(ready?, Ready::Made),
+        };
         // From here on it cannot be destroyed.
-        let result = self.find_or_make(offset, default, |region, _| Busy::new(region))?;
-        let (busy, is_new) = result.ok_or(EINVAL)?;
+        let find = |regions: &Regions| regions.find_to_map(offset, end).map(Busy::new);
+        let busy = find(&self.regions.lock()).ok_or(EINVAL)?;
         let mapped = method::map(&busy.0, vma);
+        drop(busy);
         if is_new && mapped.is_err() {
-            self.forget_default(busy);
+            self.forget_default();
         }
         mapped
     }
+}
 
-    /// What `f` makes, with the lock held, of the region that byte `offset` is in or just behind, and of how
-    /// far in; and whether it was just made, as the default region of `default` bytes. `None` if there is none.
-    ///
-    /// Memory is allocated without the lock, which other threads need.
-    fn find_or_make<T>(
-        &self,
-        offset: u64,
-        default: Option<u64>,
-        f: impl Fn(&Arc<Region>, u64) -> T,
-    ) -> Result<Option<(T, bool)>> {
-        let look_up = |regions: &Regions| {
-            regions
-                .find(offset)
-                .map(|(region, within)| f(region, within))
-        };
-        let regions = self.regions.lock();
-        if let Some(value) = look_up(&regions) {
-            return Ok(Some((value, false)));
-        }
-        let Some(bytes) = default.filter(|_| !regions.has_default()) else {
-            return Ok(None);
-        };
-        drop(regions);
-        let prepared = self.prepare_default(bytes);
-        let mut regions = self.regions.lock();
-        // Unless another thread was faster.
-        let is_first = !regions.has_default();
-        if is_first {
-            regions.by_offset.insert(prepared?.node);
-        }
-        Ok(look_up(&regions).map(|value| (value, is_first)))
-    }
-
-    /// The default region, which was made for a mapping that failed, does not stay, unless somebody else uses it.
-    fn forget_default(&self, busy: Busy) {
-        drop(busy);
-        let mut regions = self.regions.lock();
-        let is_unused = |region: &Arc<Region>| !region.is_busy();
-        let removed = match regions.by_offset.get(&0).is_some_and(is_unused) {
-            true => regions.by_offset.remove(&0),
-            false => None,
-        };
-        drop(regions);
-        // Frees the memory, with the lock released.
-        drop(removed);
-    }
+/// Whether no other region than the default one can be at byte `pos`.
+fn is_of_default(pos: u64) -> bool {
+    pos < uapi::FIRST_OFFSET
 }
 
 /// A region that is about to be mapped, and is not destroyed as long as this is there.
@@ -274,7 +248,11 @@ impl Session {
 
     /// `read(2)` at `pos`.
     pub(crate) fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
-        let copied = self.region_at(pos).and_then(|(region, within)| {
+        let copied = self.make_default_to_read(pos).and_then(|()| {
+            let Some((region, within)) = self.region_at(pos) else {
+                // Beyond the end, or beyond all that it could be the end of.
+                return is_of_default(pos).then_some(0).ok_or(ENXIO);
+            };
             let within = usize::try_from(within).map_err(|_| EINVAL)?;
             region.memory().copy_to_iter(within, iov)
         });
@@ -286,16 +264,26 @@ impl Session {
 
     /// `write(2)` at `pos`.
     pub(crate) fn write(&self, pos: u64, iov: &mut IovIterSource<'_>) -> Result<usize> {
-        let copied = self.region_at(pos).and_then(|(region, within)| {
-            if within == region.bytes() && !iov.is_empty() {
-                return Err(ENOSPC);
-            }
-            let within = usize::try_from(within).map_err(|_| EINVAL)?;
-            region.memory().copy_from_iter(within, iov)
-        });
-        let bytes = self.device.stats.note(copied)?;
+        let bytes = self.device.stats.note(self.copy_in(pos, iov))?;
         self.device.stats.inc(Counter::Writes);
         self.device.stats.add(Counter::BytesWritten, bytes);
+        Ok(bytes)
+    }
+
+    fn copy_in(&self, pos: u64, iov: &mut IovIterSource<'_>) -> Result<usize> {
+        if iov.is_empty() {
+            return Ok(0);
+        }
+        if is_of_default(pos) {
+            self.make_default_to_write(pos..pos.saturating_add(iov.len() as u64))?;
+        }
+        let (region, within) = self.region_at(pos).ok_or(ENOSPC)?;
+        if within == region.bytes() {
+            return Err(ENOSPC);
+        }
+        let within = usize::try_from(within).map_err(|_| EINVAL)?;
+        let bytes = region.memory().copy_from_iter(within, iov)?;
+        self.carry_over(&region, within..within.saturating_add(bytes))?;
         Ok(bytes)
     }
 

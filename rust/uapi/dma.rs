@@ -233,10 +233,13 @@ pub struct DmaUnmap {
 request!(DmaUnmap, IOCTL_DMA_UNMAP, 16);
 
 /// [`IOCTL_EXPORT`]: makes a DMA-buf of whole pages of a region: a file that other drivers and programs
-/// can be given. It keeps the memory.
+/// can be given. It keeps the memory. What is [to be read only](EXPORT_READ_ONLY) cannot be mapped writable by a
+/// program, nor into the kernel's address space, nor for a device unless its driver says that it only reads.
 ///
 /// Errors: `EINVAL` (the range is empty, not inside the region or not of whole pages; flags), `ENOENT`
-/// (this session has no such region), `EOPNOTSUPP` (a `kmalloc` or `coherent` region), `EMFILE`, `ENOMEM`.
+/// (this session has no such region), `EBADF` (the session is only for reading, the file would be for writing),
+/// `EOPNOTSUPP` (a `coherent` region of a device that may lose its driver, which takes it back; on 64-bit ARM a region
+/// that is not write-back), `EMFILE`, `ENOMEM`.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,

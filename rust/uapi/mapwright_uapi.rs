@@ -8,14 +8,20 @@
 //!
 //! `mmap(2)` gives `EINVAL` where no region is or beyond its end, and for a private mapping of page frame
 //! numbers; `EPERM` for `PROT_EXEC`. A mapping can neither grow (`EFAULT`) nor become executable
-//! (`EACCES`). `read(2)` gives 0 at a region's end and `write(2)` `ENOSPC`; both give `ENXIO` where no
-//! region is.
+//! (`EACCES`). `read(2)` gives 0 at a region's end and `write(2)` `ENOSPC`, as for a block device; where no region is,
+//! `read(2)` gives `ENXIO` and `write(2)` `ENOSPC`. `splice(2)` and `sendfile(2)` work both ways; `fsync(2)` and
+//! `msync(2)` have nothing to do. `O_APPEND` means nothing, as for a block device.
 //!
 //! With no ioctl at all, `mmap(2)`, `read(2)` or `write(2)` at an offset below [`FIRST_OFFSET`]
 //! makes the session's *default region* at offset 0. The module's parameters say what it is made of; in a
 //! file opened with `O_SYNC` it is uncached, or these give `EOPNOTSUPP` if it cannot be, and `EPERM` if the caller may
-//! not have such memory. A mapping that reaches beyond
-//! [`DEFAULT_MMAP_BYTES`] makes none: `EINVAL`.
+//! not have such memory.
+//!
+//! The default region has the bytes that the first of these calls needs, and grows to what `mmap(2)` and
+//! `write(2)` need later, up to [`DEFAULT_MAX_BYTES`]. While it is mapped it keeps its length, and for good when an
+//! ioctl has named it (`Query`, too), or when it was mapped and its pages are counted. Then, and beyond that
+//! many bytes, a mapping is `EINVAL` and a write `ENOSPC`. Its end is the end of the file, for `SEEK_END` and for
+//! `read(2)`; before there is one, the end is at [`DEFAULT_BYTES`]. A region that grows gets another number.
 //!
 //! # The ioctls
 //!
@@ -66,13 +72,13 @@ pub const VERSION: u32 = 1;
 /// region.
 pub const FIRST_OFFSET: u64 = 1 << 30;
 
-/// Bytes of the default region when `read(2)` or `write(2)` makes it. When `mmap(2)` does, it is as
-/// long as that mapping reaches.
+/// Bytes of the default region when `read(2)` makes it, and the fewest when `write(2)` does. When `mmap(2)` does,
+/// it is as long as that mapping reaches.
 pub const DEFAULT_BYTES: u64 = 1 << 20;
 
-/// The most bytes of a default region that `mmap(2)` makes. It holds the lock of the caller's address space, so
+/// The most bytes of a default region. `mmap(2)` holds the lock of the caller's address space while it makes one, so
 /// that no thread can map, unmap or fault meanwhile; larger regions are made with [`Create`], without.
-pub const DEFAULT_MMAP_BYTES: u64 = 16 << 20;
+pub const DEFAULT_MAX_BYTES: u64 = 16 << 20;
 
 /// [`PageInfo::dma_addr`] of a page that is mapped for no device.
 pub const NO_DMA_ADDR: u64 = u64::MAX;

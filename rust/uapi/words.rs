@@ -84,7 +84,7 @@ words! {
         /// A fault handler that inserts a block of the middle level at once where it can: 2 MiB with pages
         /// of 4 KiB, 32 MiB with pages of 16 KiB.
         Huge = 4, "huge";
-        /// `remap_vmalloc_range()` at `mmap(2)`.
+        /// `remap_vmalloc_range()` at `mmap(2)`, which takes 1 GiB at most (`E2BIG`): it cannot be interrupted.
         VmallocRemap = 5, "vmalloc-remap";
         /// `dma_mmap_attrs()` at `mmap(2)`.
         Dma = 6, "dma";

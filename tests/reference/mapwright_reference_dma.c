@@ -76,7 +76,7 @@ struct ref_backing_ops {
 	size_t (*nr_pages)(const struct ref_memory *memory);
 	/* The frames from a page on, as far as they are contiguous and cheap to tell. */
 	bool (*run_at)(const struct ref_memory *memory, size_t page, struct ref_run *run);
-	/* Their struct pages: how many were told. */
+	/* Their struct pages: how many were filled in. */
 	size_t (*struct_pages)(const struct ref_memory *memory, size_t first, struct page **slots,
 			       size_t count);
 	bool (*in_direct_map)(const struct ref_memory *memory);
@@ -329,7 +329,7 @@ static int ref_map_page(struct ref_mapping *mapping, size_t first)
 }
 
 static noinline int ref_map(struct ref_mapping *mapping, struct ref_device *device,
-			     struct ref_memory *memory, size_t first, size_t bytes, u32 map_call)
+			    struct ref_memory *memory, size_t first, size_t bytes, u32 map_call)
 {
 	*mapping = (struct ref_mapping){
 		.device = device,
@@ -382,8 +382,8 @@ static __always_inline u64 ref_clock(bool ns)
 	return ns ? ktime_get_mono_fast_ns() : get_cycles();
 }
 
-static __always_inline int ref_map(const struct ref_measure *measure, struct ref_memory *memory,
-				     u64 *times, bool ns)
+static __always_inline int ref_measure_map(const struct ref_measure *measure, struct ref_memory *memory,
+					   u64 *times, bool ns)
 {
 	struct ref_mapping mapping;
 	int ret;
@@ -402,7 +402,7 @@ static __always_inline int ref_map(const struct ref_measure *measure, struct ref
 	return 0;
 }
 
-static __always_inline int ref_allocate(const struct ref_measure *measure, u64 *times, bool ns)
+static __always_inline int ref_measure_allocation(const struct ref_measure *measure, u64 *times, bool ns)
 {
 	size_t bytes = PAGE_ALIGN(measure->bytes);
 	struct ref_device *device = ref_device;
@@ -443,7 +443,10 @@ static __always_inline int ref_repeat(struct ref_measure *measure, struct ref_me
 	for (turn = 0; turn < measure->turns; turn++) {
 		if (signal_pending(current))
 			return -EINTR;
-		ret = memory ? ref_map(measure, memory, times, ns) : ref_allocate(measure, times, ns);
+		if (memory)
+			ret = ref_measure_map(measure, memory, times, ns);
+		else
+			ret = ref_measure_allocation(measure, times, ns);
 		if (ret)
 			return ret;
 		ref_note(least, times);

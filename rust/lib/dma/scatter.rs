@@ -32,9 +32,14 @@ use kernel::{
     prelude::*, //
 };
 
-/// Tells the `struct page` of page `page` of a backing, and of as many after it as there are slots.
+/// Tells the `struct page` of page `page` of a backing, and of as many after it as there are slots, all of which are
+/// initialized then.
 #[inline]
-fn fill(memory: &dyn Backing, page: usize, slots: &mut [MaybeUninit<StructPage>]) -> Result {
+pub(super) fn fill(
+    memory: &dyn Backing,
+    page: usize,
+    slots: &mut [MaybeUninit<StructPage>],
+) -> Result {
     let nr_filled = memory.struct_pages(page, slots);
     match slots.get_mut(nr_filled..) {
         None | Some([]) => Ok(()),

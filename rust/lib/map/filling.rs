@@ -4,6 +4,7 @@
 
 use crate::{
     map::{
+        access::access,
         batch::Batch,
         filler::Filler,
         vma::{
@@ -129,6 +130,7 @@ impl<T: MappingEvents, F: Filler<T>> Operations<T, F> {
         close: Some(Self::close),
         fault: F::FAULT,
         huge_fault: F::HUGE_FAULT,
+        access: Some(access::<T>),
         ..pin_init::zeroed()
     };
 

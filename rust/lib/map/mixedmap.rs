@@ -25,6 +25,7 @@ use crate::{
 };
 use kernel::{
     error::to_result,
+    page::PAGE_SIZE,
     prelude::*,
     sync::Arc, //
 };
@@ -86,11 +87,19 @@ impl<'a, T: MappingEvents> MixedMapVma<'a, T> {
         Ok(filling.finish::<Eager>())
     }
 
+    /// The most bytes that [`remap_vmalloc_range`](Self::remap_vmalloc_range) maps: 1 GiB. The kernel exports no
+    /// function that maps a part of a VMA so, and in its loop over the pages the caller cannot be killed.
+    pub const MOST_VMALLOC_BYTES: u64 = 1 << 30;
+
     /// Maps all of it now, with a call of `remap_vmalloc_range()`.
     ///
-    /// `EINVAL` if the memory is not vmalloc memory for user space.
+    /// `EINVAL` if the memory is not vmalloc memory for user space, `E2BIG` if the VMA has more than
+    /// [`MOST_VMALLOC_BYTES`](Self::MOST_VMALLOC_BYTES).
     pub fn remap_vmalloc_range(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
+        if filling.pages.len() as u64 > Self::MOST_VMALLOC_BYTES / PAGE_SIZE as u64 {
+            return Err(E2BIG);
+        }
         let (vma, first) = (filling.vma(), filling.pages.start);
         // SAFETY: The VMA is undergoing initialization, and `filling.pages` are pages of the backing,
         // as many as the VMA has.

@@ -46,6 +46,7 @@
 //! }
 //! ```
 
+mod access;
 mod batch;
 pub mod fault;
 mod filler;

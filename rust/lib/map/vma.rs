@@ -29,7 +29,7 @@ use kernel::{
 /// # Invariants
 ///
 /// For the duration of `'a`, the VMA is undergoing initialization in an `f_ops->mmap()` hook, and
-/// this is the only wrapper that changes it. It has no operations and no private data, and nothing
+/// this is the only wrapper that changes it. Nobody calls operations of it or needs its private data, and nothing
 /// is mapped in it. It is found in `space`, if there is one.
 ///
 /// # Examples
@@ -61,7 +61,8 @@ impl<'a> NewVma<'a> {
     /// # Safety
     ///
     /// `vma` must be the argument of an `f_ops->mmap()` hook that does not return before the end of
-    /// `'a` and that uses it in no other way, and `space` that of its file.
+    /// `'a` and that uses it in no other way, and `space` that of its file. It must not be of a kind yet
+    /// (`VM_PFNMAP`, `VM_MIXEDMAP`); operations that it has are replaced, and private data, too, whatever comes of it.
     pub(crate) unsafe fn from_raw(
         vma: *mut bindings::vm_area_struct,
         space: Option<&'a Arc<Space>>,
@@ -127,6 +128,18 @@ impl<'a> NewVma<'a> {
     /// The addresses that it covers.
     pub(super) fn addresses(&self) -> Range<usize> {
         self.vma.start()..self.vma.end()
+    }
+
+    /// Makes sure that stores to it reach nobody else, now and later: that it is not writable, unless it is private.
+    ///
+    /// `EACCES` if the program asked for `PROT_WRITE`, as it gets for a file that it opened for reading; a later
+    /// `mprotect(2)` that does gets that, too.
+    #[inline]
+    pub fn deny_write(&self) -> Result {
+        match self.vma.flags() & flags::SHARED != 0 {
+            true => self.vma.try_clear_maywrite().map_err(|_| EACCES),
+            false => Ok(()),
+        }
     }
 
     /// Makes sure that it is not and never becomes executable.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Copies between memory and a program's buffer, for `read(2)` and `write(2)`.
+//! Copies between memory and a program's buffer, for `read(2)` and `write(2)`, and between memory and the kernel's.
 
 use crate::{
     base::task::{
@@ -9,10 +9,19 @@ use crate::{
         PIECE_PAGES, //
     },
     ffi,
-    memory::backing::Backing,
+    memory::{
+        backing::Backing,
+        mappable::{
+            Mappable,
+            MappingEvents, //
+        }, //
+    },
     revoke::revocable::Revocable, //
 };
-use core::cmp::min;
+use core::{
+    cmp::min,
+    ops::Range, //
+};
 use kernel::{
     bindings,
     ffi::c_void,
@@ -58,6 +67,53 @@ impl dyn Backing + '_ {
         })
     }
 
+    /// Copies up to `bytes` bytes from `offset` bytes on to the kernel's memory at `to`, up to the end of this, and
+    /// returns how many. Programs may change the memory meanwhile.
+    ///
+    /// `EFAULT` if there is nothing there.
+    ///
+    /// # Safety
+    ///
+    /// `to` must be valid for writing `bytes` bytes, which nobody else uses.
+    pub(crate) unsafe fn copy_to(&self, offset: usize, to: *mut u8, bytes: usize) -> Result<usize> {
+        let mut to = to;
+        let want = min(bytes, self.len().saturating_sub(offset));
+        self.copy(offset, want, |addr, len| {
+            // SAFETY: `addr` is valid for reading `len` bytes by the promise of `Backing`, and so is `to` for writing
+            // by the requirement of this function: all calls together copy `want` bytes. This is a C copy of memory
+            // that others may change; no reference to it is made.
+            unsafe { ffi::mapkit_memcpy(to.cast::<c_void>(), addr.cast::<c_void>(), len) };
+            to = to.wrapping_add(len);
+            len
+        })
+    }
+
+    /// Copies up to `bytes` bytes from the kernel's memory at `from` to `offset` bytes and on, up to the end of this,
+    /// and returns how many. Programs may use the memory meanwhile.
+    ///
+    /// `EFAULT` if there is nothing there.
+    ///
+    /// # Safety
+    ///
+    /// `from` must be valid for reading `bytes` bytes, which nobody changes.
+    pub(crate) unsafe fn copy_from(
+        &self,
+        offset: usize,
+        from: *const u8,
+        bytes: usize,
+    ) -> Result<usize> {
+        let mut from = from;
+        let want = min(bytes, self.len().saturating_sub(offset));
+        self.copy(offset, want, |addr, len| {
+            // SAFETY: `addr` is valid for writing `len` bytes by the promise of `Backing`, and so is `from` for
+            // reading by the requirement of this function: all calls together copy `want` bytes. This is a C copy to
+            // memory that others may use; no reference to it is made.
+            unsafe { ffi::mapkit_memcpy(addr.cast::<c_void>(), from.cast::<c_void>(), len) };
+            from = from.wrapping_add(len);
+            len
+        })
+    }
+
     /// Calls `copy_chunk` for each stretch of kernel addresses of `want` bytes from `offset` on,
     /// which must lie inside. Ends early when it copies less than asked, and when the caller is killed.
     fn copy(
@@ -86,6 +142,52 @@ impl dyn Backing + '_ {
         }
         Ok(done)
     }
+}
+
+/// Bytes that are on the stack.
+const FEW: usize = 512;
+
+/// Copies the bytes `range` of `from` to the same place of `to`. Others may use both meanwhile.
+///
+/// `EINVAL` if either has no such bytes, `ENODEV` if either was taken back, `EINTR` if the caller is killed
+/// meanwhile.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{prelude::*, sync::Arc};
+/// use mapkit::memory::{copy::copy_range, mappable::Mappable, pages::Pages};
+///
+/// /// Twice as much memory, with the same contents.
+/// fn grown(old: &Mappable<()>) -> Result<Arc<Mappable<()>>> {
+///     let nr_pages = old.nr_pages().checked_mul(2).ok_or(ENOMEM)?;
+///     let pages = KBox::new(Pages::new(nr_pages)?, GFP_KERNEL)?;
+///     let new = Arc::new(Mappable::new(pages, 0, ()), GFP_KERNEL)?;
+///     copy_range(old, &new, 0..old.memory().len())?;
+///     Ok(new)
+/// }
+/// ```
+pub fn copy_range<A: MappingEvents, B: MappingEvents>(
+    from: &Mappable<A>,
+    to: &Mappable<B>,
+    range: Range<usize>,
+) -> Result {
+    let mut few = [0u8; FEW];
+    let mut at = range.start;
+    while at < range.end {
+        let want = min(FEW, range.end.wrapping_sub(at));
+        // By way of the stack: what can be taken back has a lock, and both of them have locks of the same kind.
+        // SAFETY: The array is this function's, and `want` is no more than it has.
+        let read = unsafe { from.hold()?.copy_to(at, few.as_mut_ptr(), want) };
+        // SAFETY: As above.
+        let written = unsafe { to.hold()?.copy_from(at, few.as_ptr(), want) };
+        if read != Ok(want) || written != Ok(want) {
+            check_not_killed()?;
+            return Err(EINVAL);
+        }
+        at = at.wrapping_add(want);
+    }
+    Ok(())
 }
 
 impl Revocable<dyn Backing> {

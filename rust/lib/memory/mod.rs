@@ -5,7 +5,7 @@
 pub mod backing;
 pub mod blocks;
 pub mod caching;
-mod copy;
+pub mod copy;
 mod direct_map;
 pub(crate) mod extent;
 pub mod folios;

@@ -45,6 +45,7 @@ mod gpio_waits;
 mod inject;
 mod inspect;
 mod kill;
+mod large;
 mod life;
 mod limits;
 mod lockdown;
@@ -114,6 +115,7 @@ const SUITES: &[Suite] = &[
     // The last of its tests removes the module.
     gpio::SUITE,
     tracing::SUITE,
+    large::SUITE,
     limits::SUITE,
     cgroup::SUITE,
     claims::SUITE,

@@ -11,6 +11,7 @@
 //! Documentation: [`Documentation/filesystems/vfs.rst`](srctree/Documentation/filesystems/vfs.rst)
 
 mod operations;
+mod seek;
 
 use crate::map::vma::{
     Mapped,
@@ -45,7 +46,9 @@ pub use crate::series::module::NoModule;
 /// An open file of a character device.
 ///
 /// A method that an implementation does not have is an operation that its files do not have: the kernel refuses
-/// it, or does what it does for all files.
+/// it, or does what it does for all files. What can be read or written can also be spliced (`splice(2)`,
+/// `sendfile(2)`), and what can be written or mapped be synchronized (`fsync(2)`, `msync(2)`), for which there is
+/// nothing to do.
 ///
 /// The methods may run at the same time in several threads. None of them but
 /// [`mmap`](Self::mmap) is called with the lock of the caller's address space held.
@@ -82,8 +85,15 @@ pub use crate::series::module::NoModule;
 ///         Ok(Arc::new(Self(Atomic::new(0)), GFP_KERNEL)?)
 ///     }
 ///
-///     fn read(&self, _: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
-///         Ok(iov.copy_to_iter(&[self.0.load(Relaxed) as u8]))
+///     fn end(&self) -> Result<u64> {
+///         Ok(1)
+///     }
+///
+///     fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
+///         match pos {
+///             0 => Ok(iov.copy_to_iter(&[self.0.load(Relaxed) as u8])),
+///             _ => Ok(0),
+///         }
 ///     }
 ///
 ///     fn write(&self, _: u64, iov: &mut IovIterSource<'_>) -> Result<usize> {
@@ -128,12 +138,19 @@ pub trait CharDevice: Sized + Send + Sync + 'static {
         Err(ENOTTY)
     }
 
+    /// Where the file ends, in bytes: what `SEEK_END` counts from, and where `read` gives 0. Without it, there is no
+    /// such place, and `SEEK_END` is `EINVAL`; the position can be anywhere either way.
+    fn end(&self) -> Result<u64> {
+        Err(EINVAL)
+    }
+
     /// `read(2)` at `pos`: fills `iov` and returns the bytes read, 0 at the end.
     fn read(&self, _pos: u64, _iov: &mut IovIterDest<'_>) -> Result<usize> {
         Err(EINVAL)
     }
 
-    /// `write(2)` at `pos`: takes from `iov` and returns the bytes written.
+    /// `write(2)` at `pos`: takes from `iov` and returns the bytes written. `O_APPEND` means nothing, as for a block
+    /// device.
     fn write(&self, _pos: u64, _iov: &mut IovIterSource<'_>) -> Result<usize> {
         Err(EINVAL)
     }

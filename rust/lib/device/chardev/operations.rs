@@ -4,6 +4,7 @@
 
 use super::{
     may_write,
+    seek::seek,
     CharDevice,
     Registration, //
 };
@@ -75,7 +76,7 @@ impl<T: CharDevice> Operations<T> {
         fop_flags: bindings::FOP_UNSIGNED_OFFSET,
         open: Some(Self::open),
         release: Some(Self::release),
-        llseek: Some(bindings::no_seek_end_llseek),
+        llseek: Some(Self::llseek),
         read_iter: if T::HAS_READ {
             Some(Self::read_iter)
         } else {
@@ -86,7 +87,24 @@ impl<T: CharDevice> Operations<T> {
         } else {
             None
         },
+        // By way of pages of the pipe, from and to which `read` and `write` copy.
+        splice_read: if T::HAS_READ {
+            Some(bindings::copy_splice_read)
+        } else {
+            None
+        },
+        splice_write: if T::HAS_WRITE {
+            Some(bindings::iter_file_splice_write)
+        } else {
+            None
+        },
         mmap: if T::HAS_MMAP { Some(Self::mmap) } else { None },
+        // What is written is in memory, or in the device: there is nothing to wait for.
+        fsync: if T::HAS_WRITE || T::HAS_MMAP {
+            Some(bindings::noop_fsync)
+        } else {
+            None
+        },
         // Large mappings at addresses that huge pages fit.
         #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
         get_unmapped_area: Some(bindings::thp_get_unmapped_area),
@@ -157,6 +175,19 @@ impl<T: CharDevice> Operations<T> {
         // SAFETY: `open` stored a pointer of `KBox::into_raw()`, and nobody uses the file any more.
         drop(unsafe { KBox::from_raw((*file).private_data.cast::<Opened<T>>()) });
         0
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this for an open file of these operations.
+    unsafe extern "C" fn llseek(
+        file: *mut bindings::file,
+        offset: bindings::loff_t,
+        whence: c_int,
+    ) -> bindings::loff_t {
+        // SAFETY: By the requirement of this function; the file stays open during this call.
+        let sought = unsafe { seek(file, offset, whence, || Self::opened(file).end()) };
+        sought.unwrap_or_else(|err| err.to_errno().into())
     }
 
     /// # Safety

@@ -14,7 +14,14 @@ const CHECKED: Build = Build {
 
 const ALL_CHECKED: Plan = Plan {
     build: CHECKED,
-    without: &[GPIO_TESTS, DMA_TESTS, FAILING, LOCKDOWN_TESTS, MODEL_TESTS],
+    without: &[
+        GPIO_TESTS,
+        DMA_TESTS,
+        FAILING,
+        LOCKDOWN_TESTS,
+        LARGE_TESTS,
+        MODEL_TESTS,
+    ],
     ..ALL
 };
 
@@ -25,6 +32,7 @@ const MODULES_CHECKED: Plan = Plan {
         DMA_TESTS,
         FAILING,
         LOCKDOWN_TESTS,
+        LARGE_TESTS,
         MODEL_TESTS,
         CLAIM_TESTS,
     ],

@@ -26,5 +26,7 @@ pub(super) const CLAIM_TESTS: &str = "claims.";
 pub(super) const MODEL_TESTS: &str = "models.";
 /// Of those that lock the kernel down, after which no module can be inserted.
 pub(super) const LOCKDOWN_TESTS: &str = "lockdown.";
+/// Of those that need more memory than the others.
+pub(super) const LARGE_TESTS: &str = "large.";
 /// Of those after which a VM is good for nothing more.
 pub(super) const DMA_SLEEP: &str = "dma.sleep.";

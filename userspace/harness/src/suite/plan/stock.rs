@@ -16,7 +16,7 @@ pub(super) const ALL: Plan = Plan {
     build: USUAL,
     append: "",
     tests: &[],
-    without: &[GPIO_TESTS, DMA_TESTS, LOCKDOWN_TESTS],
+    without: &[GPIO_TESTS, DMA_TESTS, LOCKDOWN_TESTS, LARGE_TESTS],
     narrow: false,
 };
 
@@ -112,6 +112,17 @@ pub const STOCK: &[Plan] = &[
         ..DMA
     },
     DMA_PULLED,
+    Plan {
+        name: "large",
+        build: Build {
+            about: "6 GiB of memory",
+            memory: "6G",
+            ..USUAL
+        },
+        tests: &[LARGE_TESTS],
+        without: &[],
+        ..ALL
+    },
     GPIO_PCI,
     GPIO_SLEEP,
     Plan {
