@@ -92,7 +92,7 @@ impl Session {
         match self.make_default(uapi::DEFAULT_BYTES) {
             // Somebody made a shorter one meanwhile.
             Err(EBUSY) => Ok(()),
-            made => made.map(drop),
+            result => result.map(drop),
         }
     }
 

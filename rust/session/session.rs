@@ -168,7 +168,7 @@ impl Session {
             true => self.make_default(end),
             false => Ok(Ready::Already),
         };
-        let made = match ready {
+        let is_new = match ready {
             // It keeps its length, which is too short.
             Err(EBUSY) => return Err(EINVAL),
             ready => matches!(ready?, Ready::Made),
@@ -178,7 +178,7 @@ impl Session {
         let busy = find(&self.regions.lock()).ok_or(EINVAL)?;
         let mapped = method::map(&busy.0, vma);
         drop(busy);
-        if made && mapped.is_err() {
+        if is_new && mapped.is_err() {
             self.forget_default();
         }
         mapped

@@ -76,7 +76,7 @@ struct ref_backing_ops {
 	size_t (*nr_pages)(const struct ref_memory *memory);
 	/* The frames from a page on, as far as they are contiguous and cheap to tell. */
 	bool (*run_at)(const struct ref_memory *memory, size_t page, struct ref_run *run);
-	/* Their struct pages: how many were told. */
+	/* Their struct pages: how many were filled in. */
 	size_t (*struct_pages)(const struct ref_memory *memory, size_t first, struct page **slots,
 			       size_t count);
 	bool (*in_direct_map)(const struct ref_memory *memory);

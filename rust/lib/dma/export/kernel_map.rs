@@ -40,9 +40,9 @@ impl<T: Exportable> Exported<T> {
         if whole.len >= self.bytes().len() {
             return Ok(whole.addr);
         }
-        let made = KernelMap::new(memory, self.pages.clone())?;
-        let addr = made.addr.cast();
-        *self.kernel_map.lock() = Some(made);
+        let map = KernelMap::new(memory, self.pages.clone())?;
+        let addr = map.addr.cast();
+        *self.kernel_map.lock() = Some(map);
         Ok(addr)
     }
 
@@ -52,9 +52,9 @@ impl<T: Exportable> Exported<T> {
     ///
     /// It must be so.
     pub(super) unsafe fn kernel_unmap(&self) {
-        let made = self.kernel_map.lock().take();
+        let map = self.kernel_map.lock().take();
         // With the lock released.
-        drop(made);
+        drop(map);
     }
 }
 

@@ -56,7 +56,16 @@ fn tests_run_where_their_device_is() {
 fn what_has_a_boot_of_its_own_is_left_out() {
     assert_eq!(
         STOCK[0].arguments(None),
-        ["--skip", "gpio.", "--skip", "dma.", "--skip", "lockdown."]
+        [
+            "--skip",
+            "gpio.",
+            "--skip",
+            "dma.",
+            "--skip",
+            "lockdown.",
+            "--skip",
+            "large."
+        ]
     );
     assert_eq!(DEBUG[3].arguments(None), ["failing."]);
     assert_eq!(DEBUG[3].arguments(Some("failing.x")), ["failing.x"]);
