@@ -233,7 +233,7 @@ pub struct DmaUnmap {
 request!(DmaUnmap, IOCTL_DMA_UNMAP, 16);
 
 /// [`IOCTL_EXPORT`]: makes a DMA-buf of whole pages of a region: a file that other drivers and programs
-/// can be given. It keeps the memory. What is [to be read only](EXPORT_READ_ONLY) cannot be mapped writable by a
+/// can be given. It keeps the memory. What is exported with [`EXPORT_READ_ONLY`] cannot be mapped writable by a
 /// program, nor into the kernel's address space, nor for a device unless its driver says that it only reads.
 ///
 /// Errors: `EINVAL` (the range is empty, not inside the region or not of whole pages; flags), `ENOENT`
