@@ -20,6 +20,7 @@ mod cgroup;
 mod child;
 mod claims;
 mod coherence;
+mod command;
 #[cfg(target_arch = "x86_64")]
 mod compat;
 mod defaults;
@@ -40,10 +41,15 @@ mod failing;
 mod faults;
 mod files;
 mod gpio;
+mod gpio_command;
+mod gpio_config;
 mod gpio_failing;
 mod gpio_lines;
+mod gpio_nodes;
+mod gpio_pulses;
 mod gpio_sleep;
 mod gpio_unplug;
+mod gpio_used;
 mod gpio_waits;
 mod graphics;
 mod importer;
@@ -108,6 +114,7 @@ const SUITES: &[Suite] = &[
     faults::SUITE,
     dma_buf::SUITE,
     stats::SUITE,
+    command::SUITE,
     inspect::SUITE,
     walk::SUITE,
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -120,6 +127,11 @@ const SUITES: &[Suite] = &[
     gpio_failing::SUITE,
     gpio_lines::SUITE,
     gpio_waits::SUITE,
+    gpio_command::SUITE,
+    gpio_used::SUITE,
+    gpio_config::SUITE,
+    gpio_pulses::SUITE,
+    gpio_nodes::SUITE,
     gpio_sleep::SUITE,
     gpio_unplug::SUITE,
     // The last of its tests removes the module.

@@ -13,6 +13,7 @@ mod map;
 mod model;
 mod observation;
 mod prove;
+mod reader;
 mod size;
 mod start;
 mod stat;
@@ -76,6 +77,13 @@ fn main() -> ExitCode {
         start::show();
         return ExitCode::SUCCESS;
     };
+    let experiments = match &command {
+        Command::Model(args) => args.checks(),
+        Command::Prove(args) => args.proves(),
+        Command::Test(args) => args.tests(),
+        _ => false,
+    };
+    reader::end_without_one(!experiments);
     let done = match command {
         Command::Tour => tour::run().map(|()| ExitCode::SUCCESS),
         Command::Map(args) => map::run(&args).map(|()| ExitCode::SUCCESS),
@@ -93,6 +101,9 @@ fn main() -> ExitCode {
         Command::Manual(args) => manual::run(&args, Cli::command()).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|err| {
+        if let Some(status) = reader::has_gone(&err) {
+            return status;
+        }
         eprintln!("mapwright: {err:#}");
         ExitCode::FAILURE
     })
