@@ -24,8 +24,8 @@ use levels::{
     inputs_are_read, outputs_take_a_single_store, the_kernel_blinks, two_programs_at_once,
 };
 use mapwright::gpio::{Bank, Line, MODE_BANK};
-use nix::kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags};
 use names::lines_go_by_the_boards_names;
+use nix::kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags};
 use refusals::{
     a_reading_descriptor_drives_nothing, mistakes_are_told_why, refusals_have_their_errno,
 };
