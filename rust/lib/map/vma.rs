@@ -9,7 +9,10 @@
 use crate::{
     ffi,
     memory::caching::Caching,
-    revoke::space::Space, //
+    revoke::{
+        revocable::Revocable,
+        space::Space, //
+    }, //
 };
 use core::ops::Range;
 use kernel::{
@@ -127,6 +130,14 @@ impl<'a> NewVma<'a> {
     /// The addresses that it covers.
     pub(super) fn addresses(&self) -> Range<usize> {
         self.vma.start()..self.vma.end()
+    }
+
+    /// Has what is mapped taken out when `right` is taken back: what is mapped of its file, whose pages `pages` are
+    /// the memory.
+    ///
+    /// `ENODEV` if it was taken back, `EXDEV` if its file has no [`Space`], or another than others that map the memory.
+    pub fn revoked_with(&self, right: &Revocable<()>, pages: Range<usize>) -> Result {
+        right.map_in(self.space.ok_or(EXDEV)?, pages)
     }
 
     /// Makes sure that it is not and never becomes executable.

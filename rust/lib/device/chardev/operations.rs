@@ -52,10 +52,14 @@ impl<T: CharDevice> Opened<T> {
     ) -> Result<KBox<Self>> {
         // SAFETY: The file is valid during this call, and is not in a table of files yet.
         let opened = T::open(shared, unsafe { File::from_raw_file(file) })?;
+        let space = match T::space(shared) {
+            Some(space) => space,
+            None => Space::new()?,
+        };
         let opened = KBox::new(
             Self {
                 file: opened,
-                space: Space::new()?,
+                space,
             },
             GFP_KERNEL_ACCOUNT,
         )?;
@@ -75,7 +79,13 @@ impl<T: CharDevice> Operations<T> {
         fop_flags: bindings::FOP_UNSIGNED_OFFSET,
         open: Some(Self::open),
         release: Some(Self::release),
-        llseek: Some(bindings::no_seek_end_llseek),
+        llseek: if T::HAS_SIZE {
+            Some(Self::llseek)
+        } else {
+            Some(bindings::no_seek_end_llseek)
+        },
+        // What is written is there.
+        fsync: Some(bindings::noop_fsync),
         read_iter: if T::HAS_READ {
             Some(Self::read_iter)
         } else {
@@ -157,6 +167,36 @@ impl<T: CharDevice> Operations<T> {
         // SAFETY: `open` stored a pointer of `KBox::into_raw()`, and nobody uses the file any more.
         drop(unsafe { KBox::from_raw((*file).private_data.cast::<Opened<T>>()) });
         0
+    }
+
+    /// # Safety
+    ///
+    /// The VFS calls this for an open file of these operations.
+    unsafe extern "C" fn llseek(
+        file: *mut bindings::file,
+        offset: bindings::loff_t,
+        whence: c_int,
+    ) -> bindings::loff_t {
+        // SAFETY: By the requirement of this function; the file stays open during this call.
+        let size = unsafe { Self::opened(file) }.size();
+        let size = bindings::loff_t::try_from(size).unwrap_or(bindings::loff_t::MAX);
+        let start = match whence as c_uint {
+            bindings::SEEK_SET => Some(0),
+            // SAFETY: By the requirement of this function.
+            bindings::SEEK_CUR => Some(unsafe { (*file).f_pos }),
+            bindings::SEEK_END => Some(size),
+            _ => None,
+        };
+        // The kernel takes a negative offset for a large one, of files that may be mapped beyond its signed ones.
+        let is_negative =
+            |start: bindings::loff_t| start.checked_add(offset).is_none_or(|at| at < 0);
+        if start.is_some_and(is_negative) {
+            return EINVAL.to_errno().into();
+        }
+        // SAFETY: By the requirement of this function.
+        unsafe {
+            bindings::generic_file_llseek_size(file, offset, whence, bindings::loff_t::MAX, size)
+        }
     }
 
     /// # Safety
