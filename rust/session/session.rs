@@ -84,7 +84,14 @@ impl Session {
         recipe: Recipe,
         take_offset: impl FnOnce() -> Result<u64>,
     ) -> Result<Unpublished> {
-        let region = region::allocate(&self.device, &self.account, recipe, take_offset)?;
+        let region = region::allocate(
+            &self.device,
+            self.device.dma(),
+            &self.account,
+            recipe,
+            None,
+            take_offset,
+        )?;
         let node = RBTreeNode::new(region.offset, region.clone(), GFP_FOR_CALLER)?;
         Ok(Unpublished { region, node })
     }
@@ -274,29 +281,18 @@ impl Session {
 
     /// `read(2)` at `pos`.
     pub(crate) fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
-        let copied = self.region_at(pos).and_then(|(region, within)| {
-            let within = usize::try_from(within).map_err(|_| EINVAL)?;
-            region.memory().copy_to_iter(within, iov)
-        });
-        let bytes = self.device.stats.note(copied)?;
-        self.device.stats.inc(Counter::Reads);
-        self.device.stats.add(Counter::BytesRead, bytes);
-        Ok(bytes)
+        let copied = self
+            .region_at(pos)
+            .and_then(|(region, within)| region::copy_to_iter(&region, within, iov));
+        self.device.stats.note_read(copied)
     }
 
     /// `write(2)` at `pos`.
     pub(crate) fn write(&self, pos: u64, iov: &mut IovIterSource<'_>) -> Result<usize> {
-        let copied = self.region_at(pos).and_then(|(region, within)| {
-            if within == region.bytes() && !iov.is_empty() {
-                return Err(ENOSPC);
-            }
-            let within = usize::try_from(within).map_err(|_| EINVAL)?;
-            region.memory().copy_from_iter(within, iov)
-        });
-        let bytes = self.device.stats.note(copied)?;
-        self.device.stats.inc(Counter::Writes);
-        self.device.stats.add(Counter::BytesWritten, bytes);
-        Ok(bytes)
+        let copied = self
+            .region_at(pos)
+            .and_then(|(region, within)| region::copy_from_iter(&region, within, iov));
+        self.device.stats.note_written(copied)
     }
 
     /// A line for each region.
