@@ -45,7 +45,7 @@ fn c(_: &Context) -> Result<()> {
 }
 
 /// A Python with its standard library, or a skip.
-fn python3() -> Result<Command> {
+pub fn python3() -> Result<Command> {
     let has_mmap = Command::new("python3").args(["-c", "import mmap"]).output();
     if !has_mmap.is_ok_and(|output| output.status.success()) {
         return skip("there is no python3 here");

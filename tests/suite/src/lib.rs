@@ -14,6 +14,9 @@ mod alloc_life;
 mod alloc_refusals;
 mod bare;
 mod board;
+mod buffer;
+mod buffer_dma;
+mod buffer_failing;
 mod cells;
 mod cgroup;
 mod child;
@@ -118,6 +121,7 @@ const SUITES: &[Suite] = &[
     cgroup::SUITE,
     claims::SUITE,
     defaults::SUITE,
+    buffer::SUITE,
     alloc::SUITE,
     alloc_budget::SUITE,
     alloc_refusals::SUITE,
@@ -127,6 +131,7 @@ const SUITES: &[Suite] = &[
     dma_driver::SUITE,
     dma_reach::SUITE,
     dma_cgroup::SUITE,
+    buffer_dma::SUITE,
     dma_failing::SUITE,
     dma_revoke::SUITE,
     dma_sleep::SUITE,
@@ -134,6 +139,7 @@ const SUITES: &[Suite] = &[
     dma_unplug::SUITE,
     module::SUITE,
     failing::SUITE,
+    buffer_failing::SUITE,
     // After it, no module can be inserted.
     lockdown::SUITE,
 ];

@@ -21,6 +21,7 @@
 pub mod alloc;
 mod architecture;
 pub mod btf;
+pub mod buffer;
 mod device;
 mod dma;
 mod error;
