@@ -15,6 +15,9 @@ mod alloc_refusals;
 mod bare;
 mod board;
 mod camera;
+mod buffer;
+mod buffer_dma;
+mod buffer_failing;
 mod cells;
 mod cgroup;
 mod child;
@@ -142,6 +145,7 @@ const SUITES: &[Suite] = &[
     cgroup::SUITE,
     claims::SUITE,
     defaults::SUITE,
+    buffer::SUITE,
     alloc::SUITE,
     alloc_budget::SUITE,
     alloc_refusals::SUITE,
@@ -152,6 +156,7 @@ const SUITES: &[Suite] = &[
     dma_driver::SUITE,
     dma_reach::SUITE,
     dma_cgroup::SUITE,
+    buffer_dma::SUITE,
     dma_failing::SUITE,
     dma_revoke::SUITE,
     dma_sleep::SUITE,
@@ -159,6 +164,7 @@ const SUITES: &[Suite] = &[
     dma_unplug::SUITE,
     module::SUITE,
     failing::SUITE,
+    buffer_failing::SUITE,
     // After it, no module can be inserted.
     lockdown::SUITE,
 ];

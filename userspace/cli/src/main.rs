@@ -4,6 +4,7 @@
 
 mod alloc;
 mod bench;
+mod buffer;
 mod dma;
 mod frames;
 mod gpio;
@@ -55,6 +56,8 @@ enum Command {
     Alloc(alloc::Args),
     /// Show the module's counters and live regions
     Stat(stat::Args),
+    /// Make, list and remove buffers with names
+    Buffer(buffer::Args),
     /// Have a device copy memory by DMA
     Dma(dma::Args),
     /// Drive the lines of a GPIO bank of an AM335x
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         Command::Frames(args) => frames::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Alloc(args) => alloc::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Stat(args) => stat::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Buffer(args) => buffer::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Dma(args) => dma::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Gpio(args) => gpio::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),

@@ -22,6 +22,7 @@ pub mod alloc;
 mod architecture;
 pub mod beaglebone;
 pub mod btf;
+pub mod buffer;
 mod device;
 mod dma;
 mod error;
