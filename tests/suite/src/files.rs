@@ -293,7 +293,10 @@ fn the_end_is_where_reading_ends(node: &Node) -> Result<()> {
     const PREPARED: [fn(&File) -> Result<()>; 3] = [
         |_| Ok(()),
         |file| Ok(file.write_all_at(b"x", DEFAULT_BYTES + 5)?),
-        |file| Ok(drop(Map::shared(file, 0, 3 * page_bytes())?)),
+        |file| {
+            Map::shared(file, 0, 3 * page_bytes())?;
+            Ok(())
+        },
     ];
     for prepare in PREPARED {
         let mut file = node.open()?;
