@@ -73,8 +73,7 @@ impl Lines for Bank {
     }
 
     fn levels(&self, lines: u32) -> Result<u32> {
-        let levels = self.levels_of(lines)?;
-        self.with_lines(|of, _| Ok(of.edges.untold.levels(levels) & lines))
+        self.levels_of(lines)
     }
 
     fn set(&self, set: u32, clear: u32) -> Result {

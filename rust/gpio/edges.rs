@@ -7,23 +7,20 @@
 //!
 //! The bank has one bit of status for a line, whichever edges and however many there were. Where both kinds are
 //! detected, the line's level before and now say more: if it is another, there was one edge, and if it is the same,
-//! there were two, as of a pulse that was over before the interrupt was handled. What gpiolib is told of them, and
-//! when, is in `untold.rs`.
+//! there were two, as of a pulse that was over before the interrupt was handled. Programs are told of both; to the
+//! interrupt controller it is one interrupt, as its consumers look at the level themselves.
 
-use crate::{
-    registers::{
-        Registers,
-        DATAIN,
-        FALLINGDETECT,
-        IRQSTATUS_0,
-        IRQSTATUS_CLR_0,
-        IRQSTATUS_RAW_0,
-        IRQSTATUS_SET_0,
-        LEVELDETECT0,
-        LEVELDETECT1,
-        RISINGDETECT, //
-    },
-    untold::Untold, //
+use crate::registers::{
+    Registers,
+    DATAIN,
+    FALLINGDETECT,
+    IRQSTATUS_0,
+    IRQSTATUS_CLR_0,
+    IRQSTATUS_RAW_0,
+    IRQSTATUS_SET_0,
+    LEVELDETECT0,
+    LEVELDETECT1,
+    RISINGDETECT, //
 };
 use kernel::{
     io::Io,
@@ -120,17 +117,6 @@ pub(crate) struct Edges {
     enabled: u32,
     /// Of lines both kinds of whose edges are detected: those that were high when last looked at.
     high: u32,
-    pub(crate) untold: Untold,
-}
-
-/// What an interrupt was about.
-pub(crate) struct Taken {
-    /// Lines whose interrupts the controller is to handle now.
-    pub(crate) now: u32,
-    /// Whether it is to handle more of them, each after the one before.
-    pub(crate) later: bool,
-    /// Whether programs wait for some of it.
-    pub(crate) watched: bool,
 }
 
 impl Edges {
@@ -140,7 +126,6 @@ impl Edges {
             controller: Detection::default(),
             enabled: 0,
             high: 0,
-            untold: Untold::new(),
         }
     }
 
@@ -212,8 +197,6 @@ impl Edges {
         if on != 0 {
             registers.write_reg(IRQSTATUS_SET_0::from(on));
         }
-        self.untold
-            .forget(lines & !self.controller.of(self.enabled).both());
     }
 
     /// Looks at the levels of lines both of whose edges are detected from now on, and what was detected `before`.
@@ -281,8 +264,9 @@ impl Edges {
         });
     }
 
-    /// Acknowledges and counts the edges of the lines `status`, and says who is to be told of them.
-    pub(crate) fn take(&mut self, registers: Registers<'_>, status: u32) -> Taken {
+    /// Acknowledges and counts the edges of the lines `status`. Those that the interrupt controller is to
+    /// be told of, and whether programs wait for some.
+    pub(crate) fn take(&mut self, registers: Registers<'_>, status: u32) -> (u32, bool) {
         let all = self.detection();
         let watched = self.watched();
         // A level stays until what has raised it is served.
@@ -290,7 +274,7 @@ impl Edges {
         if edges != 0 {
             registers.write_reg(IRQSTATUS_0::from(edges));
         }
-        let both = edges & all.both();
+        let both = edges & watched & all.both();
         let counts = self.count(registers, both);
         for (line, users) in self.lines.iter_mut().enumerate() {
             let bit = 1u32.wrapping_shl(line as u32);
@@ -305,13 +289,7 @@ impl Edges {
             users.counts.rising = users.counts.rising.wrapping_add(rising);
             users.counts.falling = users.counts.falling.wrapping_add(falling);
         }
-        let enabled = status & self.enabled;
-        let (now, later) = self.untold.add(enabled & both, &counts, self.high);
-        Taken {
-            now: enabled & !both | now,
-            later,
-            watched: edges & watched != 0,
-        }
+        (status & self.enabled, edges & watched != 0)
     }
 
     /// How many edges each of `lines` had, which were just acknowledged and of which both kinds are detected.
@@ -343,11 +321,10 @@ impl Edges {
 }
 
 /// How many edges lines had.
-pub(crate) struct Counts([u8; LINES]);
+struct Counts([u8; LINES]);
 
 /// How many edges a line had, one after the other.
-#[derive(Clone, Copy)]
-pub(crate) struct Count(pub(crate) u8);
+struct Count(u8);
 
 impl Counts {
     /// One more of each of `lines`.
@@ -367,7 +344,7 @@ impl Counts {
         }
     }
 
-    pub(crate) fn of(&self, line: usize) -> Count {
+    fn of(&self, line: usize) -> Count {
         Count(self.0.get(line).copied().unwrap_or(0))
     }
 }

@@ -19,7 +19,6 @@ mod leds;
 mod registers;
 mod sleep;
 mod tables;
-mod untold;
 mod watch;
 
 use kernel::{

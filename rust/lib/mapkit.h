@@ -550,9 +550,6 @@ void mapkit_gpio_chip_unregister(struct mapkit_gpio_chip *chip);
 /** Calls the handler of a line's interrupt, if somebody has requested it. */
 void mapkit_gpio_chip_interrupt(struct mapkit_gpio_chip *chip, unsigned int line);
 
-/** Waits until the handlers of a line's interrupt, those in threads too, have done with it. May sleep. */
-void mapkit_gpio_chip_synchronize(struct mapkit_gpio_chip *chip, unsigned int line);
-
 /**
  * Has gpiolib refuse a line to everybody else, and tell that `consumer` has it, until it is let go, before the chip is
  * unregistered. The chip is not asked, and must refuse the line to others from before on. One call at a time, and

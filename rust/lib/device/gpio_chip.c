@@ -11,7 +11,6 @@
 #include <linux/gpio/consumer.h>
 #include <linux/gpio/driver.h>
 #include <linux/gpio/machine.h>
-#include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
 #include <linux/pinctrl/pinconf-generic.h>
@@ -269,17 +268,6 @@ void mapkit_gpio_chip_interrupt(struct mapkit_gpio_chip *chip, unsigned int line
 	/* Also where interrupts are threads, with PREEMPT_RT. A line nobody has requested has no mapping. */
 	if (chip->gc.irq.domain)
 		generic_handle_domain_irq_safe(chip->gc.irq.domain, line);
-#endif
-}
-
-void mapkit_gpio_chip_synchronize(struct mapkit_gpio_chip *chip, unsigned int line)
-{
-#if IS_ENABLED(CONFIG_GPIOLIB_IRQCHIP)
-	unsigned int irq = chip->gc.irq.domain ? irq_find_mapping(chip->gc.irq.domain, line) : 0;
-
-	/* A mapping stays until the chip is unregistered. */
-	if (irq)
-		synchronize_irq(irq);
 #endif
 }
 

@@ -290,14 +290,6 @@ impl<T: Lines> GpioChip<T> {
         unsafe { ffi::mapkit_gpio_chip_interrupt(self.raw, line) };
     }
 
-    /// Waits until those who were called for a line's interrupt have done with it, in their threads, too. May sleep.
-    ///
-    /// Of two interrupts between which nobody waits, a handler in a thread may be called once.
-    pub fn synchronize(&self, line: u32) {
-        // SAFETY: By the type invariant the chip is registered. Nothing happens for a line that it does not have.
-        unsafe { ffi::mapkit_gpio_chip_synchronize(self.raw, line) };
-    }
-
     /// The chip's driver uses a line itself, until [`let_go`](Self::let_go) is called as often as this: gpiolib refuses
     /// it to others, and tells that `consumer` has it, or who held it first. May sleep.
     ///

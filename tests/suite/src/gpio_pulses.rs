@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Pulses that are over before an interrupt's handler can look: both of their edges are told.
+//! Pulses that are over before an interrupt's handler can look: programs that wait are told of both edges. gpiolib is
+//! told of the kind that was asked for.
 
 use crate::{
     gpio::{last_write, line, modelled_bank, press, settled, wait_for},
@@ -10,7 +11,7 @@ use crate::{
 use anyhow::{anyhow, ensure, Context as _, Result};
 use gpio_model::{Client, Level, Register};
 use gpiocdev::{
-    line::{EdgeDetection, EdgeKind, Value},
+    line::{EdgeDetection, EdgeKind},
     Request,
 };
 use mapwright::gpio::{Bank, EDGE_FALLING, EDGE_RISING};
@@ -24,11 +25,7 @@ suite! { "gpio.pulses":
     pulses_of_many_lines_at_once,
     an_edge_alone_is_one,
     an_output_that_pulses,
-    gpiolib_tells_both_edges,
-    gpiolib_tells_both_edges_of_many_lines,
-    gpiolib_tells_pulses_that_come_at_once,
     gpiolib_tells_the_kind_that_was_asked_for,
-    the_level_is_the_lines_after_all_was_told,
 }
 
 const TIMEOUT: u32 = 20_000;
@@ -235,82 +232,6 @@ fn requested(lines: &[u32], edges: EdgeDetection) -> Result<Request> {
     Ok(builder.request()?)
 }
 
-/// The kinds of a pulse's edges, where a line is `idle` before it.
-fn both(idle: Level) -> [EdgeKind; 2] {
-    match idle {
-        Level::High => [EdgeKind::Falling, EdgeKind::Rising],
-        _ => [EdgeKind::Rising, EdgeKind::Falling],
-    }
-}
-
-fn gpiolib_tells_both_edges(_: &Context) -> Result<()> {
-    const PULSES: usize = 10;
-    let (mut model, bank) = modelled_bank()?;
-    expect_interrupts()?;
-    for idle in IDLE {
-        press(&mut model, &bank, 7, idle)?;
-        let request = requested(&[7], EdgeDetection::BothEdges)?;
-        settled(&mut model, &bank)?;
-        for pulse in 0..PULSES {
-            model.pulse(1 << 7)?;
-            let answer = events(&request, 2)?;
-            let expected = both(idle).map(|kind| (7, kind));
-            ensure!(answer == expected, "pulse {pulse} of {idle:?}: {answer:?}");
-        }
-        expect_no_more(&request)?;
-    }
-    press(&mut model, &bank, 7, Level::Floating)
-}
-
-fn gpiolib_tells_both_edges_of_many_lines(_: &Context) -> Result<()> {
-    const LINES: [u32; 4] = [4, 5, 6, 7];
-    let (mut model, bank) = modelled_bank()?;
-    expect_interrupts()?;
-    for (number, idle) in LINES.iter().zip(IDLE.iter().cycle()) {
-        press(&mut model, &bank, *number, *idle)?;
-    }
-    let request = requested(&LINES, EdgeDetection::BothEdges)?;
-    settled(&mut model, &bank)?;
-    for _ in 0..5 {
-        model.pulse(0xf0)?;
-        let answer = events(&request, 2 * LINES.len())?;
-        for (number, idle) in LINES.iter().zip(IDLE.iter().cycle()) {
-            let of: Vec<_> = answer.iter().filter(|(line, _)| line == number).collect();
-            let kinds: Vec<_> = of.iter().map(|(_, kind)| *kind).collect();
-            ensure!(kinds == both(*idle), "line {number}, {idle:?}: {answer:?}");
-        }
-    }
-    expect_no_more(&request)?;
-    for number in LINES {
-        press(&mut model, &bank, number, Level::Floating)?;
-    }
-    Ok(())
-}
-
-/// As many as there were interrupts for: none is half told.
-fn gpiolib_tells_pulses_that_come_at_once(context: &Context) -> Result<()> {
-    const PULSES: usize = 20;
-    let (mut model, bank) = modelled_bank()?;
-    expect_interrupts()?;
-    press(&mut model, &bank, 7, Level::Low)?;
-    let request = requested(&[7], EdgeDetection::BothEdges)?;
-    settled(&mut model, &bank)?;
-    for _ in 0..PULSES {
-        model.pulse(1 << 7)?;
-    }
-    let mut kinds = Vec::new();
-    while request.wait_edge_event(Duration::from_secs(2))? {
-        kinds.push(request.read_edge_event()?.kind);
-    }
-    context.note(format!("{} events of {PULSES} pulses", kinds.len()));
-    let alternate = kinds.chunks(2).all(|pair| pair == both(Level::Low));
-    ensure!(
-        alternate && (2..=2 * PULSES).contains(&kinds.len()),
-        "{kinds:?}"
-    );
-    press(&mut model, &bank, 7, Level::Floating)
-}
-
 fn gpiolib_tells_the_kind_that_was_asked_for(_: &Context) -> Result<()> {
     let (mut model, bank) = modelled_bank()?;
     expect_interrupts()?;
@@ -328,34 +249,6 @@ fn gpiolib_tells_the_kind_that_was_asked_for(_: &Context) -> Result<()> {
                 ensure!(answer == [(7, kind)], "{edges:?}, {idle:?}: {answer:?}");
             }
             expect_no_more(&request)?;
-        }
-    }
-    press(&mut model, &bank, 7, Level::Floating)
-}
-
-fn the_level_is_the_lines_after_all_was_told(_: &Context) -> Result<()> {
-    let (mut model, bank) = modelled_bank()?;
-    expect_interrupts()?;
-    for idle in IDLE {
-        press(&mut model, &bank, 7, idle)?;
-        let request = requested(&[7], EdgeDetection::BothEdges)?;
-        settled(&mut model, &bank)?;
-        model.pulse(1 << 7)?;
-        events(&request, 2)?;
-        let expected = match idle {
-            Level::High => Value::Active,
-            _ => Value::Inactive,
-        };
-        wait_for("the line's own level", || {
-            request.value(7).is_ok_and(|value| value == expected)
-        })?;
-        // And so it stays, also when it changes.
-        for level in [Level::High, Level::Low] {
-            press(&mut model, &bank, 7, level)?;
-            wait_for("the level that it has now", || {
-                let high = request.value(7).is_ok_and(|value| value == Value::Active);
-                high == (level == Level::High)
-            })?;
         }
     }
     press(&mut model, &bank, 7, Level::Floating)
