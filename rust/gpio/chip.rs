@@ -88,6 +88,13 @@ impl Lines for Bank {
         }
     }
 
+    fn debounce(&self, line: u32, microseconds: u32) -> Result {
+        if !self.has_debounce_clock {
+            return Err(ENOTSUPP);
+        }
+        self.with_lines(|lines, registers| lines.debounce.set(registers, bit(line), microseconds))
+    }
+
     fn begin_interrupts(&self, line: u32) -> Result {
         Bank::begin_interrupts(self, line)
     }

@@ -10,6 +10,7 @@ mod bank;
 mod blink;
 mod bus;
 mod chip;
+mod debounce;
 mod device;
 mod edges;
 mod file;

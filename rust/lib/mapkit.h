@@ -19,6 +19,7 @@ struct address_space;
 struct device;
 struct dma_buf;
 struct mapkit_gpio_chip;
+struct mapkit_gpio_line;
 struct mapkit_led;
 struct mapkit_suspender;
 struct module;
@@ -410,6 +411,8 @@ struct mapkit_gpio_operations {
 	int (*levels)(void *data, u32 lines, u32 *levels);
 	/** Makes the outputs of `set` high and of `clear` low. */
 	int (*set)(void *data, u32 set, u32 clear);
+	/** Has a line debounced for so many microseconds, 0 for none; `-ENOTSUPP` if it cannot. */
+	int (*debounce)(void *data, unsigned int line, u32 microseconds);
 	/** Somebody wants a line's interrupts. */
 	int (*begin_interrupts)(void *data, unsigned int line);
 	/** And has done with them. */
@@ -438,5 +441,18 @@ void mapkit_gpio_chip_unregister(struct mapkit_gpio_chip *chip);
 
 /** Calls the handler of a line's interrupt, if somebody has requested it. */
 void mapkit_gpio_chip_interrupt(struct mapkit_gpio_chip *chip, unsigned int line);
+
+/**
+ * Has gpiolib refuse a line to everybody else, and tell that `consumer` has it, until it is let go, before the chip is
+ * unregistered. The chip is not asked, and must refuse the line to others from before on. One call at a time, and
+ * `mapkit_gpio_chip_let_go()` counts. May sleep. An error pointer if that fails.
+ */
+struct mapkit_gpio_line *mapkit_gpio_chip_hold(struct mapkit_gpio_chip *chip, unsigned int line, const char *consumer);
+
+/** Ends that. May sleep. */
+void mapkit_gpio_chip_let_go(struct mapkit_gpio_chip *chip, struct mapkit_gpio_line *held);
+
+/** Has gpiolib ask for the direction of a line that is held. */
+void mapkit_gpio_chip_update_direction(struct mapkit_gpio_line *held);
 
 #endif

@@ -19,6 +19,7 @@ mod cgroup;
 mod child;
 mod claims;
 mod coherence;
+mod command;
 #[cfg(target_arch = "x86_64")]
 mod compat;
 mod defaults;
@@ -37,10 +38,15 @@ mod examples;
 mod failing;
 mod faults;
 mod gpio;
+mod gpio_command;
+mod gpio_config;
 mod gpio_failing;
 mod gpio_lines;
+mod gpio_nodes;
+mod gpio_pulses;
 mod gpio_sleep;
 mod gpio_unplug;
+mod gpio_used;
 mod gpio_waits;
 mod inject;
 mod inspect;
@@ -98,6 +104,7 @@ const SUITES: &[Suite] = &[
     kill::SUITE,
     faults::SUITE,
     stats::SUITE,
+    command::SUITE,
     inspect::SUITE,
     walk::SUITE,
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -109,6 +116,11 @@ const SUITES: &[Suite] = &[
     gpio_failing::SUITE,
     gpio_lines::SUITE,
     gpio_waits::SUITE,
+    gpio_command::SUITE,
+    gpio_used::SUITE,
+    gpio_config::SUITE,
+    gpio_pulses::SUITE,
+    gpio_nodes::SUITE,
     gpio_sleep::SUITE,
     gpio_unplug::SUITE,
     // The last of its tests removes the module.

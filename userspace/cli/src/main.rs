@@ -12,6 +12,7 @@ mod map;
 mod model;
 mod observation;
 mod prove;
+mod reader;
 mod size;
 mod stat;
 mod style;
@@ -61,7 +62,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let experiments = match &command {
+        Command::Model(args) => args.checks(),
+        Command::Prove(args) => args.proves(),
+        Command::Test(args) => args.tests(),
+        _ => false,
+    };
+    reader::end_without_one(!experiments);
+    let done = match command {
         Command::Tour => tour::run().map(|()| ExitCode::SUCCESS),
         Command::Map(args) => map::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Walk(args) => walk::run(&args).map(|()| ExitCode::SUCCESS),
@@ -77,6 +86,9 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
     };
     done.unwrap_or_else(|err| {
+        if let Some(status) = reader::has_gone(&err) {
+            return status;
+        }
         eprintln!("mapwright: {err:#}");
         ExitCode::FAILURE
     })

@@ -142,6 +142,15 @@ impl Bank {
         self.settle();
     }
 
+    /// Lets all lines of the mask `lines` that somebody outside drives change, and change back at once: nobody can
+    /// have looked meanwhile.
+    pub fn pulse(&mut self, lines: u32) {
+        for _ in 0..2 {
+            self.outside ^= lines & self.driven;
+            self.settle();
+        }
+    }
+
     /// The levels of all lines: of outputs what they drive, of inputs what is done to them.
     pub fn levels(&self) -> u32 {
         (self.dataout & !self.oe) | (self.outside & self.oe)
@@ -395,6 +404,23 @@ mod tests {
         bank.put(R::IrqStatusClr0, 1 << 3);
         assert!(!bank.interrupt(0));
         assert_eq!(bank.get(R::IrqStatusRaw0), 1 << 3);
+    }
+
+    #[test]
+    fn a_pulse_is_both_edges_and_leaves_the_level() {
+        let mut bank = clocked();
+        bank.put(R::RisingDetect, 0b11);
+        bank.put(R::FallingDetect, 0b11);
+        bank.drive(0, Drive::Low);
+        bank.drive(1, Drive::High);
+        bank.put(R::IrqStatus0, u32::MAX);
+        bank.pulse(0b111);
+        assert_eq!(bank.get(R::IrqStatusRaw0), 0b11, "nobody drives line 2");
+        assert_eq!(bank.levels(), 0b10);
+        bank.put(R::IrqStatus0, u32::MAX);
+        bank.put(R::FallingDetect, 0);
+        bank.pulse(0b11);
+        assert_eq!(bank.get(R::IrqStatusRaw0), 0b11, "each rises once");
     }
 
     #[test]

@@ -176,7 +176,8 @@ impl Error {
             Self::OverBudget { .. } => Some(Errno::ENOSPC),
             Self::Interrupted => Some(Errno::EINTR),
             Self::System { errno, .. } => Some(*errno),
-            Self::NoTables { .. } | Self::Unexpected { .. } => None,
+            Self::NoTables { source, .. } => source.raw_os_error().map(Errno::from_raw),
+            Self::Unexpected { .. } => None,
         }
     }
 }

@@ -20,6 +20,7 @@
 
 pub mod alloc;
 mod architecture;
+pub mod beaglebone;
 pub mod btf;
 mod device;
 mod dma;

@@ -18,6 +18,7 @@ use crate::map::vma::{
 };
 use kernel::{
     bindings,
+    device::Device,
     error::to_result,
     ffi::c_int,
     fs::{
@@ -31,6 +32,7 @@ use kernel::{
     prelude::*,
     seq_file::SeqFile,
     sync::{
+        aref::ARef,
         poll::PollTable,
         Arc, //
     },
@@ -201,11 +203,36 @@ impl<T: CharDevice> Registration<T> {
         mode: u16,
         shared: Arc<T::Shared>,
     ) -> impl PinInit<Self, Error> {
+        Self::below(None, name, mode, shared)
+    }
+
+    /// The same for a node that is of `device`: `/sys/class/misc/NAME/device` tells which that is.
+    pub fn of_device(
+        device: &Device,
+        name: &'static CStr,
+        mode: u16,
+        shared: Arc<T::Shared>,
+    ) -> impl PinInit<Self, Error> {
+        Self::below(Some(device.into()), name, mode, shared)
+    }
+
+    fn below(
+        parent: Option<ARef<Device>>,
+        name: &'static CStr,
+        mode: u16,
+        shared: Arc<T::Shared>,
+    ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             // Last in time though first in place: files may be opened at once, and need `shared`.
             shared,
             misc <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
+                // A `Device` is a transparent wrapper of a valid `struct device`, of which the node takes a
+                // reference while it is registered.
+                let parent = parent.as_deref().map_or(core::ptr::null_mut(), |device: &Device| {
+                    core::ptr::from_ref(device).cast_mut().cast()
+                });
                 let misc = bindings::miscdevice {
+                    parent,
                     minor: bindings::MISC_DYNAMIC_MINOR as c_int,
                     name: kernel::str::as_char_ptr_in_const_context(name),
                     fops: Operations::<T>::TABLE,
