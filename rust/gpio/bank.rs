@@ -2,12 +2,13 @@
 
 //! A bank, whatever bus it is on.
 //!
-//! Locks, in the order they are taken: `blinks`, a file's `watch`, `lines`. The last is taken
+//! Locks, in the order they are taken: `blinks`, a file's `watch`, `chip`, `lines`. The last is taken
 //! by interrupt handlers, too, and held while registers are changed together with what is known of
 //! them. Registers are accessed in RCU read-side sections, in which nothing sleeps.
 
 use crate::{
     blink::Blink,
+    debounce::Debounce,
     edges::{
         EdgeCounts, //
         Edges,
@@ -46,6 +47,7 @@ use kernel::{
 };
 use mapkit::{
     base::errno::eopnotsupp,
+    device::gpio_chip::GpioChip,
     map::register_page::RegisterPage,
     sync::{
         deadline::Deadline,
@@ -65,6 +67,11 @@ pub(crate) enum Mode {
     Bank,
 }
 
+/// Who uses a line that is used here, as gpiolib tells it.
+const BLINKING: &CStr = c"mapwright:blink";
+const WATCHING: &CStr = c"mapwright:edges";
+const TURNING: &CStr = c"mapwright";
+
 /// Whose the lines are, a bit each, and what is detected of them.
 pub(crate) struct Lines {
     /// Of gpiolib's consumers.
@@ -74,7 +81,10 @@ pub(crate) struct Lines {
     /// LEDs.
     leds: u32,
     blinking: u32,
+    /// Those whose direction is being changed, which gpiolib is told.
+    turning: u32,
     pub(crate) edges: Edges,
+    pub(crate) debounce: Debounce,
     /// The device goes: nothing is changed any more.
     left: bool,
 }
@@ -93,9 +103,9 @@ impl Lines {
         }
     }
 
-    /// `EBUSY` if one of `lines` is not gpiolib's to give away: it is an LED, blinks, or is waited for.
+    /// `EBUSY` if one of `lines` is not gpiolib's to give away: it is an LED, blinks, is waited for, or turned.
     fn expect_gpiolibs(&self, lines: u32) -> Result {
-        match lines & (self.leds | self.blinking | self.edges.watched()) {
+        match lines & (self.leds | self.blinking | self.turning | self.edges.watched()) {
             0 => Ok(()),
             _ => Err(EBUSY),
         }
@@ -108,10 +118,15 @@ pub(crate) struct Bank {
     pub(crate) block: Arc<Block>,
     pub(crate) mode: Mode,
     pub(crate) has_interrupt: bool,
+    /// Without it, the bank debounces nothing.
+    pub(crate) has_debounce_clock: bool,
     pub(crate) page: Arc<RegisterPage>,
     /// Lines that blink.
     #[pin]
     blinks: Mutex<[Option<Blink>; uapi::LINES as usize]>,
+    /// Of gpiolib, which is told of the lines that are used here; while there is one.
+    #[pin]
+    chip: Mutex<Option<Arc<GpioChip<Bank>>>>,
     #[pin]
     lines: IrqLock<Lines>,
     /// Told when there was an edge that programs wait for, or the device goes: those that wait for an edge only,
@@ -169,20 +184,25 @@ impl Bank {
         block: Arc<Block>,
         mode: Mode,
         has_interrupt: bool,
+        has_debounce_clock: bool,
         page: Arc<RegisterPage>,
     ) -> impl PinInit<Self> {
         pin_init!(Self {
             block,
             mode,
             has_interrupt,
+            has_debounce_clock,
             page,
             blinks <- new_mutex!([const { None }; uapi::LINES as usize]),
+            chip <- new_mutex!(None),
             lines <- IrqLock::new(Lines {
                 requested: 0,
                 interrupting: 0,
                 leds: 0,
                 blinking: 0,
+                turning: 0,
                 edges: Edges::new(),
+                debounce: Debounce::new(),
                 left: false,
             }),
             waiting <- WaitQueue::new(c"mapwright_gpio", kernel::static_lock_class!()),
@@ -232,7 +252,31 @@ impl Bank {
         for blink in self.blinks.lock().iter_mut() {
             drop(blink.take());
         }
+        // Who has registered it unregisters it, and lets go of all lines.
+        let chip = self.chip.lock().take();
+        drop(chip);
         self.wake();
+    }
+
+    /// gpiolib is there, and is told of lines that are used here from now on.
+    pub(crate) fn has_chip(&self, chip: Arc<GpioChip<Bank>>) {
+        *self.chip.lock() = Some(chip);
+    }
+
+    /// Has gpiolib tell that `consumer` uses a line, until [`let_go`](Self::let_go). The line must be one that is
+    /// refused to gpiolib's consumers already.
+    pub(crate) fn hold(&self, line: u32, consumer: &'static CStr) -> Result {
+        match &*self.chip.lock() {
+            Some(chip) => chip.hold(line, consumer),
+            None => Ok(()),
+        }
+    }
+
+    /// That use ends.
+    pub(crate) fn let_go(&self, line: u32) {
+        if let Some(chip) = &*self.chip.lock() {
+            chip.let_go(line);
+        }
     }
 
     /// A bit for each line that is high.
@@ -301,6 +345,27 @@ impl Bank {
             return Err(eopnotsupp());
         }
         self.block.revision()?;
+        // One after the other, so that nobody else turns the line meanwhile.
+        let chip = self.chip.lock();
+        self.with_lines(|lines, _| {
+            lines.expect_free(mask)?;
+            lines.turning |= mask;
+            Ok(())
+        })?;
+        let turned = match &*chip {
+            Some(chip) => chip.hold(line, TURNING).and_then(|()| {
+                let turned = self.turn(mask, output);
+                chip.update_direction(line);
+                chip.let_go(line);
+                turned
+            }),
+            None => self.turn(mask, output),
+        };
+        self.lines.with(|lines| lines.turning &= !mask);
+        turned
+    }
+
+    fn turn(&self, mask: u32, output: bool) -> Result {
         self.with_lines(|lines, registers| {
             lines.expect_free(mask)?;
             set_oe(registers, mask, output);
@@ -318,6 +383,7 @@ impl Bank {
         let blink = blinks.get_mut(line as usize).ok_or(EINVAL)?;
         if period == 0 {
             drop(blink.take().ok_or(ENOENT)?);
+            self.let_go(line);
             self.lines.with(|lines| lines.blinking &= !mask);
             return Ok(());
         }
@@ -328,14 +394,19 @@ impl Bank {
             lines.blinking |= mask;
             Ok(())
         })?;
-        match Blink::start(self.block.clone(), mask, period) {
-            Ok(started) => *blink = Some(started),
+        let started = self.hold(line, BLINKING).and_then(|()| {
+            Blink::start(self.block.clone(), mask, period).inspect_err(|_| self.let_go(line))
+        });
+        match started {
+            Ok(started) => {
+                *blink = Some(started);
+                Ok(())
+            }
             Err(err) => {
                 self.lines.with(|lines| lines.blinking &= !mask);
-                return Err(err);
+                Err(err)
             }
         }
-        Ok(())
     }
 
     /// Makes an output, which is low, of the line of an LED; in the mode "hog" the other driver has.
@@ -365,10 +436,15 @@ impl Bank {
         })
     }
 
-    /// Takes it back.
+    /// Takes it back, and debounces it no more.
     pub(crate) fn release(&self, line: u32) {
         if let Ok(mask) = mask(line) {
-            self.lines.with(|lines| lines.requested &= !mask);
+            self.lines.with(|lines| {
+                let debounce = &mut lines.debounce;
+                // A device that is gone debounces nothing.
+                let _ = self.block.with(|registers| debounce.end(registers, mask));
+                lines.requested &= !mask;
+            });
         }
     }
 
@@ -404,17 +480,34 @@ impl Bank {
         }
     }
 
-    /// Begins (or ends) to count the edges `which` of a line; how many there were so far. `EBUSY` if a
-    /// consumer of gpiolib has it.
-    pub(crate) fn watch(&self, line: u32, which: u32, begin: bool) -> Result<EdgeCounts> {
+    /// Begins to count the edges `which` of a line; how many there were so far. `EBUSY` if a consumer of gpiolib has
+    /// it.
+    pub(crate) fn watch(&self, line: u32, which: u32) -> Result<EdgeCounts> {
         let mask = mask(line)?;
-        self.with_lines(|lines, registers| {
-            if begin && (lines.requested | lines.interrupting) & mask != 0 {
+        let counts = self.with_lines(|lines, registers| {
+            if (lines.requested | lines.interrupting) & mask != 0 {
                 return Err(EBUSY);
             }
-            lines.edges.want(registers, line, which, begin);
+            lines.edges.want(registers, line, which, true);
             lines.edges.counts(line)
-        })
+        })?;
+        self.hold(line, WATCHING)
+            .inspect_err(|_| self.want_no_more(line, which))?;
+        Ok(counts)
+    }
+
+    /// Ends what [`watch`](Self::watch) has begun.
+    pub(crate) fn unwatch(&self, line: u32, which: u32) {
+        self.let_go(line);
+        self.want_no_more(line, which);
+    }
+
+    fn want_no_more(&self, line: u32, which: u32) {
+        // A device that is gone detects nothing anyway.
+        let _ = self.with_lines(|lines, registers| {
+            lines.edges.want(registers, line, which, false);
+            Ok(())
+        });
     }
 
     /// How many edges a line had so far. `ENODEV` once the device goes.
@@ -441,7 +534,7 @@ impl Bank {
         }
         self.expect_edges()?;
         self.block.revision()?;
-        let before = self.watch(line, which, true)?;
+        let before = self.watch(line, which)?;
         let result = self.waiting.wait(deadline, || match self.counts(line) {
             Ok(counts) => match counts.since(&before, which) {
                 0 => None,
@@ -449,8 +542,7 @@ impl Bank {
             },
             Err(err) => Some(Err(err)),
         });
-        // A device that is gone detects nothing anyway.
-        let _ = self.watch(line, which, false);
+        self.unwatch(line, which);
         result?
     }
 }

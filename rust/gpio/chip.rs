@@ -73,7 +73,8 @@ impl Lines for Bank {
     }
 
     fn levels(&self, lines: u32) -> Result<u32> {
-        self.levels_of(lines)
+        let levels = self.levels_of(lines)?;
+        self.with_lines(|of, _| Ok(of.edges.untold.levels(levels) & lines))
     }
 
     fn set(&self, set: u32, clear: u32) -> Result {
@@ -86,6 +87,13 @@ impl Lines for Bank {
             Err(err) if err == EAGAIN => self.block.drive(set, clear),
             stored => stored,
         }
+    }
+
+    fn debounce(&self, line: u32, microseconds: u32) -> Result {
+        if !self.has_debounce_clock {
+            return Err(ENOTSUPP);
+        }
+        self.with_lines(|lines, registers| lines.debounce.set(registers, bit(line), microseconds))
     }
 
     fn begin_interrupts(&self, line: u32) -> Result {

@@ -152,6 +152,10 @@ impl Users {
         if bank.mode == Mode::Bank {
             users.chip = chip::register(device, bank, label, names)?;
         }
+        if let Some(chip) = &users.chip {
+            bank.has_chip(chip.clone());
+            leds::tell(bank, leds::lines_of(device.name()))?;
+        }
         let mut handler = None;
         if let Some(request) = interrupt {
             let new = Interrupt::new(bank.clone(), users.chip.clone())?;
@@ -188,7 +192,8 @@ impl Published {
         let mut tables = Directory::new(bank.clone())?;
         let users = Users::new(device, &bank, interrupt, text, names)?;
         let users = KBox::pin_init(new_mutex!(Some(users)), GFP_KERNEL)?;
-        let file = KBox::pin_init(Registration::new(text, MODE, bank), GFP_KERNEL)?;
+        let file = Registration::of_device(device, text, MODE, bank);
+        let file = KBox::pin_init(file, GFP_KERNEL)?;
         tables.publish(text);
         Ok(Self {
             users,

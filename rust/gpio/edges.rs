@@ -4,17 +4,26 @@
 //!
 //! There are two who want to know: programs that wait for edges of this driver's device node, and the
 //! interrupt controller of gpiolib. The registers detect what either wants.
+//!
+//! The bank has one bit of status for a line, whichever edges and however many there were. Where both kinds are
+//! detected, the line's level before and now say more: if it is another, there was one edge, and if it is the same,
+//! there were two, as of a pulse that was over before the interrupt was handled. What gpiolib is told of them, and
+//! when, is in `untold.rs`.
 
-use crate::registers::{
-    Registers,
-    DATAIN,
-    FALLINGDETECT,
-    IRQSTATUS_0,
-    IRQSTATUS_CLR_0,
-    IRQSTATUS_SET_0,
-    LEVELDETECT0,
-    LEVELDETECT1,
-    RISINGDETECT, //
+use crate::{
+    registers::{
+        Registers,
+        DATAIN,
+        FALLINGDETECT,
+        IRQSTATUS_0,
+        IRQSTATUS_CLR_0,
+        IRQSTATUS_RAW_0,
+        IRQSTATUS_SET_0,
+        LEVELDETECT0,
+        LEVELDETECT1,
+        RISINGDETECT, //
+    },
+    untold::Untold, //
 };
 use kernel::{
     io::Io,
@@ -24,6 +33,9 @@ use mapkit::device::gpio_chip::Detect;
 use mapwright_uapi::gpio as uapi;
 
 const LINES: usize = uapi::LINES as usize;
+
+/// So often at most, what came while the lines were looked at is looked at, too.
+const LOOKS: u32 = 4;
 
 /// One line's edges.
 #[derive(Clone, Copy, Default)]
@@ -93,6 +105,11 @@ impl Detection {
     fn any(&self) -> u32 {
         self.rising | self.falling | self.high | self.low
     }
+
+    /// Lines both kinds of whose edges are detected.
+    fn both(&self) -> u32 {
+        self.rising & self.falling
+    }
 }
 
 /// All lines' edges and levels.
@@ -101,6 +118,19 @@ pub(crate) struct Edges {
     /// What the interrupt controller's interrupts are for, and which of them are enabled.
     controller: Detection,
     enabled: u32,
+    /// Of lines both kinds of whose edges are detected: those that were high when last looked at.
+    high: u32,
+    pub(crate) untold: Untold,
+}
+
+/// What an interrupt was about.
+pub(crate) struct Taken {
+    /// Lines whose interrupts the controller is to handle now.
+    pub(crate) now: u32,
+    /// Whether it is to handle more of them, each after the one before.
+    pub(crate) later: bool,
+    /// Whether programs wait for some of it.
+    pub(crate) watched: bool,
 }
 
 impl Edges {
@@ -109,6 +139,8 @@ impl Edges {
             lines: [Line::default(); LINES],
             controller: Detection::default(),
             enabled: 0,
+            high: 0,
+            untold: Untold::new(),
         }
     }
 
@@ -172,8 +204,37 @@ impl Edges {
         let on = after.any() & !before.any();
         if on != 0 {
             registers.write_reg(IRQSTATUS_0::from(on));
+        }
+        let newly_both = after.both() & !before.both();
+        if newly_both != 0 {
+            self.begin_with(registers, newly_both, &before);
+        }
+        if on != 0 {
             registers.write_reg(IRQSTATUS_SET_0::from(on));
         }
+        self.untold
+            .forget(lines & !self.controller.of(self.enabled).both());
+    }
+
+    /// Looks at the levels of lines both of whose edges are detected from now on, and what was detected `before`.
+    ///
+    /// What comes meanwhile of lines that were not detected before does not count. An edge of one kind that was
+    /// detected and not handled yet says what the line was before it.
+    fn begin_with(&mut self, registers: Registers<'_>, lines: u32, before: &Detection) {
+        let new = lines & !before.any();
+        let mut high = registers.read(DATAIN).into_raw();
+        let mut came = registers.read(IRQSTATUS_RAW_0).into_raw() & lines;
+        for _ in 1..LOOKS {
+            if came & new == 0 {
+                break;
+            }
+            registers.write_reg(IRQSTATUS_0::from(came & new));
+            high = registers.read(DATAIN).into_raw();
+            came = registers.read(IRQSTATUS_RAW_0).into_raw() & lines;
+        }
+        let unhandled = came & !new;
+        let high = high & !(unhandled & before.rising) | unhandled & before.falling;
+        self.high = self.high & !lines | high & lines;
     }
 
     /// One more waits for edges of the kinds `which` of `line`, or one less.
@@ -220,33 +281,105 @@ impl Edges {
         });
     }
 
-    /// Acknowledges and counts the edges of the lines `status`. Those that the interrupt controller is to
-    /// be told of, and whether programs wait for some.
-    pub(crate) fn take(&mut self, registers: Registers<'_>, status: u32) -> (u32, bool) {
+    /// Acknowledges and counts the edges of the lines `status`, and says who is to be told of them.
+    pub(crate) fn take(&mut self, registers: Registers<'_>, status: u32) -> Taken {
         let all = self.detection();
+        let watched = self.watched();
         // A level stays until what has raised it is served.
         let edges = status & !(all.high | all.low);
         if edges != 0 {
             registers.write_reg(IRQSTATUS_0::from(edges));
         }
-        let watched = edges & self.watched();
-        // Where both edges are detected, the level says which it was.
-        let levels = match watched & all.rising & all.falling {
-            0 => all.rising,
-            _ => {
-                let high = registers.read(DATAIN).into_raw();
-                all.rising & (high | !all.falling)
-            }
-        };
+        let both = edges & all.both();
+        let counts = self.count(registers, both);
         for (line, users) in self.lines.iter_mut().enumerate() {
             let bit = 1u32.wrapping_shl(line as u32);
-            let count = match (watched & bit, levels & bit) {
-                (0, _) => continue,
-                (_, 0) => &mut users.counts.falling,
-                _ => &mut users.counts.rising,
+            if edges & watched & bit == 0 {
+                continue;
+            }
+            let (rising, falling) = match (both & bit, all.rising & bit) {
+                (0, 0) => (0, 1),
+                (0, _) => (1, 0),
+                _ => counts.of(line).kinds(self.high & bit != 0),
             };
-            *count = count.wrapping_add(1);
+            users.counts.rising = users.counts.rising.wrapping_add(rising);
+            users.counts.falling = users.counts.falling.wrapping_add(falling);
         }
-        (status & self.enabled, watched != 0)
+        let enabled = status & self.enabled;
+        let (now, later) = self.untold.add(enabled & both, &counts, self.high);
+        Taken {
+            now: enabled & !both | now,
+            later,
+            watched: edges & watched != 0,
+        }
+    }
+
+    /// How many edges each of `lines` had, which were just acknowledged and of which both kinds are detected.
+    ///
+    /// Each look finds the lines that had an edge since the one before. That their levels fit is what is certain:
+    /// so there are as many edges as looks have found, and one more if the level says so.
+    fn count(&mut self, registers: Registers<'_>, lines: u32) -> Counts {
+        let mut counts = Counts([0; LINES]);
+        let (before, mut came, mut now) = (self.high, lines, self.high);
+        for look in 0..LOOKS {
+            counts.add(came);
+            if came == 0 {
+                break;
+            }
+            if look > 0 {
+                registers.write_reg(IRQSTATUS_0::from(came));
+            }
+            now = registers.read(DATAIN).into_raw();
+            came = registers.read(IRQSTATUS_0).into_raw() & lines;
+            if look.wrapping_add(1) == LOOKS {
+                // They interrupt again.
+                break;
+            }
+        }
+        counts.fit(lines, before ^ now);
+        self.high = self.high & !lines | now & lines;
+        counts
+    }
+}
+
+/// How many edges lines had.
+pub(crate) struct Counts([u8; LINES]);
+
+/// How many edges a line had, one after the other.
+#[derive(Clone, Copy)]
+pub(crate) struct Count(pub(crate) u8);
+
+impl Counts {
+    /// One more of each of `lines`.
+    fn add(&mut self, lines: u32) {
+        for (line, count) in self.0.iter_mut().enumerate() {
+            *count = count.wrapping_add((lines.wrapping_shr(line as u32) & 1) as u8);
+        }
+    }
+
+    /// Of `lines`, those in `changed` had an odd number, and the others an even one.
+    fn fit(&mut self, lines: u32, changed: u32) {
+        for (line, count) in self.0.iter_mut().enumerate() {
+            let bit = |mask: u32| (mask.wrapping_shr(line as u32) & 1) as u8;
+            if bit(lines) != 0 && *count & 1 != bit(changed) {
+                *count = count.wrapping_add(1);
+            }
+        }
+    }
+
+    pub(crate) fn of(&self, line: usize) -> Count {
+        Count(self.0.get(line).copied().unwrap_or(0))
+    }
+}
+
+impl Count {
+    /// How many rising and how many falling, where the line is `high` after the last.
+    fn kinds(self, high: bool) -> (u32, u32) {
+        let half = u32::from(self.0) / 2;
+        let last = u32::from(self.0 & 1);
+        match high {
+            true => (half.wrapping_add(last), half),
+            false => (half, half.wrapping_add(last)),
+        }
     }
 }

@@ -4,7 +4,8 @@
 
 use crate::{
     bank::Bank,
-    registers::IRQSTATUS_0, //
+    registers::IRQSTATUS_0,
+    untold::Teller, //
 };
 use kernel::{
     device::{
@@ -28,12 +29,16 @@ use mapwright_uapi::gpio as uapi;
 /// What an interrupt does: it tells gpiolib, and a thread wakes programs.
 pub(crate) struct Interrupt {
     bank: Arc<Bank>,
-    chip: Option<Arc<GpioChip<Bank>>>,
+    chip: Option<(Arc<GpioChip<Bank>>, Teller)>,
 }
 
 impl Interrupt {
     /// What an interrupt of `bank` does, whose consumers are those of `chip`.
     pub(crate) fn new(bank: Arc<Bank>, chip: Option<Arc<GpioChip<Bank>>>) -> Result<Arc<Self>> {
+        let chip = match chip {
+            Some(chip) => Some((chip.clone(), Teller::new(bank.clone(), chip)?)),
+            None => None,
+        };
         Ok(Arc::new(Self { bank, chip }, GFP_KERNEL)?)
     }
 
@@ -62,18 +67,27 @@ impl Interrupt {
             taken => taken,
         };
         // It is gone, or goes: then what is detected is switched off soon.
-        let Ok(Some((status, (lines, is_watched)))) = taken else {
+        let Ok(Some((status, taken))) = taken else {
             return None;
         };
         if status == 0 {
             return None;
         }
-        if let Some(chip) = &self.chip {
-            for line in (0..uapi::LINES).filter(|line| lines & 1u32.wrapping_shl(*line) != 0) {
+        if let Some((chip, teller)) = &self.chip {
+            let is_told = |line: &u32| taken.now & 1u32.wrapping_shl(*line) != 0;
+            for line in (0..uapi::LINES).filter(is_told) {
                 chip.interrupt(line);
             }
+            if taken.later {
+                // A device that goes has nothing to tell any more.
+                let _ = self.bank.with_lines(|lines, _| {
+                    lines.edges.untold.begin();
+                    Ok(())
+                });
+                teller.tell();
+            }
         }
-        Some(is_watched)
+        Some(taken.watched)
     }
 
     /// Handles what there is, if there is something, though no interrupt has told of it. May sleep.
@@ -82,6 +96,10 @@ impl Interrupt {
     pub(crate) fn look_again(&self) {
         if self.look() == Some(true) {
             self.bank.wake();
+        }
+        // What was being told may have been interrupted.
+        if let Some((_, teller)) = &self.chip {
+            teller.tell();
         }
     }
 }

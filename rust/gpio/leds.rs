@@ -139,3 +139,13 @@ pub(crate) fn register(bank: &Arc<Bank>, lines: u32) -> Result<KVec<Led<Lamp>>> 
     }
     Ok(leds)
 }
+
+/// Has gpiolib tell that LEDs use the user LEDs' lines that are in the mask `lines`.
+pub(crate) fn tell(bank: &Bank, lines: u32) -> Result {
+    for (name, line) in USER_LEDS {
+        if lines & mask(line)? != 0 {
+            bank.hold(line, name)?;
+        }
+    }
+    Ok(())
+}

@@ -10,6 +10,7 @@ mod bank;
 mod blink;
 mod bus;
 mod chip;
+mod debounce;
 mod device;
 mod edges;
 mod file;
@@ -18,6 +19,7 @@ mod leds;
 mod registers;
 mod sleep;
 mod tables;
+mod untold;
 mod watch;
 
 use kernel::{

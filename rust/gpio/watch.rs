@@ -53,7 +53,7 @@ impl Watch {
             if which == 0 {
                 continue;
             }
-            match bank.watch(line, which, true) {
+            match bank.watch(line, which) {
                 Ok(now) => *counts = now,
                 Err(err) => {
                     let begun = 1u32.wrapping_shl(line).wrapping_sub(1);
@@ -129,8 +129,7 @@ fn end(bank: &Bank, rising: u32, falling: u32) {
     for line in 0..uapi::LINES {
         let which = kinds(rising, falling, line);
         if which != 0 {
-            // A device that is gone detects nothing anyway.
-            let _ = bank.watch(line, which, false);
+            bank.unwatch(line, which);
         }
     }
 }

@@ -5,6 +5,7 @@
  * One line of work each; every decision is made in Rust.
  */
 
+#include <linux/anon_inodes.h>
 #include <linux/capability.h>
 #include <linux/cc_platform.h>
 #include <linux/device.h>
@@ -12,6 +13,7 @@
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/iosys-map.h>
 #include <linux/jiffies.h>
@@ -22,11 +24,13 @@
 #include <linux/nodemask.h>
 #include <linux/pagemap.h>
 #include <linux/pci.h>
+#include <linux/platform_device.h>
 #include <linux/percpu.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/security.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/spinlock.h>
 #include <linux/swiotlb.h>
 #include <linux/uaccess.h>
@@ -263,6 +267,20 @@ void mapkit_init_space(struct address_space *space)
 	mapping_set_gfp_mask(space, GFP_KERNEL);
 }
 
+/* The file, which nobody sees, may go after this module: its operations are the kernel's. */
+struct inode *mapkit_anon_inode(void)
+{
+	struct file *file = anon_inode_create_getfile("[mapwright]", &generic_ro_fops, NULL, O_RDWR, NULL);
+	struct inode *inode;
+
+	if (IS_ERR(file))
+		return ERR_CAST(file);
+	inode = file_inode(file);
+	ihold(inode);
+	fput(file);
+	return inode;
+}
+
 void mapkit_pagefault_disable(void)
 {
 	pagefault_disable();
@@ -293,6 +311,59 @@ bool mapkit_pci_is_requested(struct pci_dev *dev, unsigned int bar)
 	       resource->parent && region && (region->flags & IORESOURCE_BUSY);
 }
 #endif
+
+struct device *mapkit_find_device(const char *bus, const char *name)
+{
+#ifdef CONFIG_PCI
+	if (!strcmp(bus, "pci"))
+		return bus_find_device_by_name(&pci_bus_type, NULL, name);
+#endif
+	if (!strcmp(bus, "platform"))
+		return bus_find_device_by_name(&platform_bus_type, NULL, name);
+	return NULL;
+}
+
+bool mapkit_device_is_at(struct device *dev, const char *path)
+{
+	char *own = kobject_get_path(&dev->kobj, GFP_KERNEL);
+	bool is_at = own && !strcmp(own, path);
+
+	kfree(own);
+	return is_at;
+}
+
+void mapkit_device_lock(struct device *dev)
+{
+	device_lock(dev);
+}
+
+void mapkit_device_unlock(struct device *dev)
+{
+	device_unlock(dev);
+}
+
+int mapkit_dma_may_lend(struct device *dev)
+{
+	if (!device_is_bound(dev))
+		return -ENODEV;
+	if (!dev->dma_mask || !dev->coherent_dma_mask)
+		return -EIO;
+#ifdef CONFIG_PCI
+	if (dev_is_pci(dev) && to_pci_driver(dev->driver)->driver_managed_dma)
+		return -EBUSY;
+#endif
+	if (dev_is_platform(dev) && to_platform_driver(dev->driver)->driver_managed_dma)
+		return -EBUSY;
+	return 0;
+}
+
+void mapkit_forbid_bus(struct device *dev)
+{
+#ifdef CONFIG_PCI
+	if (dev_is_pci(dev))
+		pci_clear_master(to_pci_dev(dev));
+#endif
+}
 
 static void mapkit_dma_use_release(struct device *dev, void *use)
 {

@@ -17,10 +17,15 @@
 
 struct address_space;
 struct device;
+struct attribute_group;
 struct dma_buf;
 struct file;
+struct inode;
 struct iosys_map;
+struct mapkit_attributes;
+struct mapkit_config;
 struct mapkit_gpio_chip;
+struct mapkit_gpio_line;
 struct mapkit_led;
 struct mapkit_suspender;
 struct module;
@@ -194,8 +199,32 @@ bool mapkit_dma_prot(struct device *dev, pgprot_t *prot);
 /** `dma_buf_invalidate_mappings()`, with the lock of the buffer that it wants. */
 void mapkit_dma_buf_invalidate(struct dma_buf *buffer);
 
+/** A device of a bus, `pci` or `platform`, by its name there; null if there is none. `put_device()` drops it. */
+struct device *mapkit_find_device(const char *bus, const char *name);
+
+/** Whether a device is at that path in sysfs, without the `/sys`. */
+bool mapkit_device_is_at(struct device *dev, const char *path);
+
+/** `device_lock()`. */
+void mapkit_device_lock(struct device *dev);
+
+/** `device_unlock()`. */
+void mapkit_device_unlock(struct device *dev);
+
+/**
+ * Whether memory may be allocated for a device by others than its driver, with the lock of the device: `-ENODEV` if it
+ * has none, `-EIO` if it is not for DMA, `-EBUSY` if the driver gives it to programs, with another IOMMU domain.
+ */
+int mapkit_dma_may_lend(struct device *dev);
+
+/** Takes the right to use the bus away from a device whose bus has such a right: from then on it moves no byte. */
+void mapkit_forbid_bus(struct device *dev);
+
 /** An `address_space` for the mappings of a file, with no page cache. */
 void mapkit_init_space(struct address_space *space);
+
+/** A reference to a new inode that no file has; an error pointer without memory. `iput()` drops it. */
+struct inode *mapkit_anon_inode(void);
 
 /** `pagefault_disable()`: from now on, a copy from or to a program's memory ends at what is not mapped. */
 void mapkit_pagefault_disable(void);
@@ -376,6 +405,69 @@ void mapkit_trace_munmap(u64 region, unsigned long start, unsigned long end);
 /** Records a `region_fault` event. */
 void mapkit_trace_fault(u64 region, unsigned long address, bool write, unsigned long nr_pages);
 
+/* ---- attributes.c: attributes of a device in sysfs ----------------------------------------------- */
+
+/** An attribute, by its name and its permission bits. */
+struct mapkit_attribute {
+	/** Must outlive it. */
+	const char *name;
+	/** As of a file. */
+	umode_t mode;
+};
+
+/** Writes the text of attribute `index` to a page: its length, or a negative error number. */
+typedef ssize_t (*mapkit_attribute_show_t)(void *data, unsigned int index, char *page);
+
+/** Takes a text for attribute `index`: `bytes`, or a negative error number. */
+typedef ssize_t (*mapkit_attribute_store_t)(void *data, unsigned int index, const char *text, size_t bytes);
+
+/** `count` attributes; an error pointer without memory. `data` must outlive them. */
+struct mapkit_attributes *mapkit_attributes_new(const struct mapkit_attribute *attributes, unsigned int count,
+						mapkit_attribute_show_t show_text,
+						mapkit_attribute_store_t store_text, void *data);
+
+/** The groups to register a device with, as long as they are not freed. */
+const struct attribute_group **mapkit_attributes_groups(struct mapkit_attributes *all);
+
+/** Frees them. No device may have them any more. */
+void mapkit_attributes_free(struct mapkit_attributes *all);
+
+/* ---- configfs.c: a subsystem of configfs ---------------------------------------------------------- */
+
+/** Attributes that an item has at most. */
+#define MAPKIT_CONFIG_ATTRIBUTES 8
+
+struct mapkit_config_item;
+
+/** What a subsystem does. */
+struct mapkit_config_operations {
+	/** What each item has. */
+	const struct mapkit_attribute *attributes;
+	/** How many. */
+	unsigned int count;
+	/** Makes the data of an item, or an error pointer. The item is valid until the data is released. */
+	void *(*make)(void *data, const char *name, struct mapkit_config_item *item);
+	/** Releases the data of an item that was removed, which nobody uses any more. */
+	void (*release)(void *item_data);
+	/** For the data of an item. */
+	mapkit_attribute_show_t show;
+	/** For the data of an item. */
+	mapkit_attribute_store_t store;
+};
+
+/** Registers the subsystem `name`; `ops` and `data` must outlive it. An error pointer if that fails. */
+struct mapkit_config *mapkit_config_register(struct module *owner, const char *name,
+					     const struct mapkit_config_operations *ops, void *data);
+
+/** Unregisters it. It has no items: each holds the module. */
+void mapkit_config_unregister(struct mapkit_config *config);
+
+/** Has the removal of an item fail with `-EBUSY`. To be called by a function of `ops` of its subsystem. */
+int mapkit_config_keep(struct mapkit_config_item *item);
+
+/** Undoes one call of `mapkit_config_keep()`. */
+void mapkit_config_let_go(struct mapkit_config_item *item);
+
 /* ---- led.c: an LED class device ------------------------------------------------------------------ */
 
 /** What an LED is switched by. May be called from any context. */
@@ -427,6 +519,8 @@ struct mapkit_gpio_operations {
 	int (*levels)(void *data, u32 lines, u32 *levels);
 	/** Makes the outputs of `set` high and of `clear` low. */
 	int (*set)(void *data, u32 set, u32 clear);
+	/** Has a line debounced for so many microseconds, 0 for none; `-ENOTSUPP` if it cannot. */
+	int (*debounce)(void *data, unsigned int line, u32 microseconds);
 	/** Somebody wants a line's interrupts. */
 	int (*begin_interrupts)(void *data, unsigned int line);
 	/** And has done with them. */
@@ -455,5 +549,21 @@ void mapkit_gpio_chip_unregister(struct mapkit_gpio_chip *chip);
 
 /** Calls the handler of a line's interrupt, if somebody has requested it. */
 void mapkit_gpio_chip_interrupt(struct mapkit_gpio_chip *chip, unsigned int line);
+
+/** Waits until the handlers of a line's interrupt, those in threads too, have done with it. May sleep. */
+void mapkit_gpio_chip_synchronize(struct mapkit_gpio_chip *chip, unsigned int line);
+
+/**
+ * Has gpiolib refuse a line to everybody else, and tell that `consumer` has it, until it is let go, before the chip is
+ * unregistered. The chip is not asked, and must refuse the line to others from before on. One call at a time, and
+ * `mapkit_gpio_chip_let_go()` counts. May sleep. An error pointer if that fails.
+ */
+struct mapkit_gpio_line *mapkit_gpio_chip_hold(struct mapkit_gpio_chip *chip, unsigned int line, const char *consumer);
+
+/** Ends that. May sleep. */
+void mapkit_gpio_chip_let_go(struct mapkit_gpio_chip *chip, struct mapkit_gpio_line *held);
+
+/** Has gpiolib ask for the direction of a line that is held. */
+void mapkit_gpio_chip_update_direction(struct mapkit_gpio_line *held);
 
 #endif

@@ -2,14 +2,17 @@
 
 //! Where a region's memory comes from: a line per backing.
 
-use crate::{
-    device::Device,
-    recipe::Recipe, //
+use crate::recipe::Recipe;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
 };
-use kernel::prelude::*;
 use mapkit::{
     base::gfp::GFP_FOR_CALLER,
-    dma::coherent::Coherent,
+    dma::{
+        coherent::Coherent,
+        device::DmaDevice, //
+    },
     memory::{
         backing::{
             AddressClass,
@@ -25,15 +28,15 @@ use mapkit::{
 };
 use mapwright_uapi as uapi;
 
-/// Allocates the zeroed memory of a region.
-pub(crate) fn allocate(device: &Device, recipe: &Recipe) -> Result<KBox<dyn Backing>> {
+/// Allocates the zeroed memory of a region; coherent memory for `dma`.
+pub(crate) fn allocate(dma: &Arc<DmaDevice>, recipe: &Recipe) -> Result<KBox<dyn Backing>> {
     let (n, caching) = (recipe.nr_pages, recipe.caching);
     match recipe.backing {
         uapi::Backing::Kmalloc => cached(SlabObject::new(n)?, caching),
         uapi::Backing::Pages => cached(Pages::new(n)?, caching),
         uapi::Backing::Folio => cached(Folios::new(n)?, caching),
         uapi::Backing::Vmalloc => cached(Vmalloc::new(n)?, caching),
-        uapi::Backing::Coherent => cached(Coherent::new(device.dma(), n)?, caching),
+        uapi::Backing::Coherent => cached(Coherent::new(dma, n)?, caching),
     }
 }
 

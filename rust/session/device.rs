@@ -120,17 +120,24 @@ impl Device {
         drop(removed);
     }
 
-    pub(crate) fn show_stats(&self, m: &SeqFile) {
+    /// Writes the table of counters.
+    pub fn show_stats(&self, m: &SeqFile) {
         self.stats.show(m);
     }
 
-    pub(crate) fn show_latency(&self, m: &SeqFile) {
+    /// Writes the table of latencies.
+    pub fn show_latency(&self, m: &SeqFile) {
         self.stats.show_latency(m);
+    }
+
+    /// Writes the header of the table of regions.
+    pub fn show_regions_header(m: &SeqFile) {
+        Live::show_header(m);
     }
 
     /// Writes the line of the first region whose number is not below `from`, and returns its number. What others
     /// need to free theirs is not locked meanwhile.
-    pub(crate) fn show_region(&self, from: u64, m: &SeqFile) -> Option<u64> {
+    pub fn show_region(&self, from: u64, m: &SeqFile) -> Option<u64> {
         let region = {
             let live = self.live.lock();
             let cursor = live.cursor_lower_bound(&from)?;
@@ -141,7 +148,7 @@ impl Device {
     }
 
     /// The switch of the clock that measures latencies.
-    pub(crate) fn clock(&self) -> &Switch {
+    pub fn clock(&self) -> &Switch {
         self.stats.latency.clock()
     }
 }

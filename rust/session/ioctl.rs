@@ -4,8 +4,11 @@
 
 use crate::{
     backing,
+    device::Device,
     recipe::Recipe,
+    region::Region,
     session::Session,
+    settings::DefaultRegion,
     stats::RegionCounter, //
 };
 use core::{
@@ -15,6 +18,7 @@ use core::{
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
+    sync::Arc,
     uaccess::UserPtr, //
 };
 use mapkit::{
@@ -35,7 +39,47 @@ use uapi::Request;
 /// Passes bytes of what is mapped of a region on, see [`Driver::sync`](crate::Driver::sync).
 type SyncLoans<'a> = dyn Fn(u64, Range<u64>, u32) -> Result + 'a;
 
-/// Does what `cmd` asks for. `ENOTTY` for a number that is not of this interface.
+/// An open file that has regions.
+pub(crate) trait Regions {
+    /// The device that they are of.
+    fn device(&self) -> &Device;
+
+    /// What a program gets without asking.
+    fn default_region(&self) -> &DefaultRegion;
+
+    /// Whether the file was opened for writing.
+    fn may_write(&self) -> bool;
+
+    /// Region `id`; `ENOENT` if there is none.
+    fn by_id(&self, id: u64) -> Result<Arc<Region>>;
+
+    /// The region that byte `offset` is in; `ENOENT` if there is none.
+    fn by_offset(&self, offset: u64) -> Result<Arc<Region>>;
+}
+
+impl Regions for Session {
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn default_region(&self) -> &DefaultRegion {
+        &self.device.default_region
+    }
+
+    fn may_write(&self) -> bool {
+        self.may_write
+    }
+
+    fn by_id(&self, id: u64) -> Result<Arc<Region>> {
+        self.by_id(id)
+    }
+
+    fn by_offset(&self, offset: u64) -> Result<Arc<Region>> {
+        self.by_offset(offset)
+    }
+}
+
+/// Does what `cmd` asks of a session. `ENOTTY` for a number that is not of this interface.
 pub(crate) fn dispatch(
     session: &Session,
     cmd: u32,
@@ -43,14 +87,26 @@ pub(crate) fn dispatch(
     sync_loans: &SyncLoans<'_>,
 ) -> Result<u32> {
     match cmd {
-        uapi::IOCTL_INFO => reply(arg, |info| get_info(session, info)),
         uapi::IOCTL_CREATE => create(session, arg),
         uapi::IOCTL_DESTROY => destroy(session, arg),
-        uapi::IOCTL_QUERY => reply(arg, |query| query_region(session, query)),
-        uapi::IOCTL_PAGES => reply(arg, |pages| get_pages(session, pages)),
-        uapi::IOCTL_SYNC => sync(session, arg, sync_loans),
+        _ => of_regions(session, cmd, arg, sync_loans),
+    }
+}
+
+/// Does what `cmd` asks of regions that there are. `ENOTTY` for any other number.
+pub(crate) fn of_regions(
+    file: &impl Regions,
+    cmd: u32,
+    arg: UserPtr,
+    sync_loans: &SyncLoans<'_>,
+) -> Result<u32> {
+    match cmd {
+        uapi::IOCTL_INFO => reply(arg, |info| get_info(file, info)),
+        uapi::IOCTL_QUERY => reply(arg, |query| query_region(file, query)),
+        uapi::IOCTL_PAGES => reply(arg, |pages| get_pages(file, pages)),
+        uapi::IOCTL_SYNC => sync(file, arg, sync_loans),
         #[cfg(CONFIG_DMA_SHARED_BUFFER)]
-        uapi::IOCTL_EXPORT => export(session, arg),
+        uapi::IOCTL_EXPORT => export(file, arg),
         _ => Err(ENOTTY),
     }
 }
@@ -79,9 +135,9 @@ pub fn expect_zero(reserved: &[u32]) -> Result {
     Ok(())
 }
 
-fn get_info(session: &Session, info: &mut uapi::Info) -> Result {
-    let limits = &session.device.limits;
-    let default = &session.device.default_region;
+fn get_info(file: &impl Regions, info: &mut uapi::Info) -> Result {
+    let limits = &file.device().limits;
+    let default = file.default_region();
     let mut methods = [0; 8];
     for (mask, backing) in methods.iter_mut().zip(uapi::Backing::ALL) {
         *mask = uapi::methods_of(*backing);
@@ -124,11 +180,11 @@ fn destroy(session: &Session, arg: UserPtr) -> Result<u32> {
     Ok(0)
 }
 
-fn query_region(session: &Session, query: &mut uapi::Query) -> Result {
+fn query_region(file: &impl Regions, query: &mut uapi::Query) -> Result {
     expect_zero(&[query.flags])?;
     let region = match query.id {
-        0 => session.by_offset(query.offset)?,
-        id => session.by_id(id)?,
+        0 => file.by_offset(query.offset)?,
+        id => file.by_id(id)?,
     };
     let memory = region.hold()?;
     let (runs, longest_run) = memory.count_runs()?;
@@ -157,13 +213,13 @@ fn query_region(session: &Session, query: &mut uapi::Query) -> Result {
     Ok(())
 }
 
-fn sync(session: &Session, arg: UserPtr, sync_loans: &SyncLoans<'_>) -> Result<u32> {
+fn sync(file: &impl Regions, arg: UserPtr, sync_loans: &SyncLoans<'_>) -> Result<u32> {
     let (_, sync) = read::<uapi::Sync>(arg)?;
     let known = uapi::SYNC_FOR_CPU | uapi::SYNC_FOR_DEVICE;
     if sync.flags == 0 || sync.flags & !known != 0 || sync.bytes == 0 {
         return Err(EINVAL);
     }
-    let region = session.by_id(sync.id)?;
+    let region = file.by_id(sync.id)?;
     let end = sync.first.checked_add(sync.bytes).ok_or(EINVAL)?;
     if end > region.bytes() {
         return Err(EINVAL);
@@ -175,7 +231,7 @@ fn sync(session: &Session, arg: UserPtr, sync_loans: &SyncLoans<'_>) -> Result<u
 
 /// Makes a DMA-buf of pages of a region.
 #[cfg(CONFIG_DMA_SHARED_BUFFER)]
-fn export(session: &Session, arg: UserPtr) -> Result<u32> {
+fn export(file: &impl Regions, arg: UserPtr) -> Result<u32> {
     use kernel::fs::file::{
         flags::O_CLOEXEC,
         FileDescriptorReservation, //
@@ -184,10 +240,10 @@ fn export(session: &Session, arg: UserPtr) -> Result<u32> {
     let (user, mut export) = read::<uapi::Export>(arg)?;
     expect_zero(&[export.flags & !uapi::EXPORT_READ_ONLY, export.reserved])?;
     let writable = export.flags & uapi::EXPORT_READ_ONLY == 0;
-    if writable && !session.may_write {
+    if writable && !file.may_write() {
         return Err(EBADF);
     }
-    let region = session.by_id(export.region)?;
+    let region = file.by_id(export.region)?;
     let end = export.first.checked_add(export.bytes).ok_or(EINVAL)?;
     let page = PAGE_SIZE as u64;
     if export.first % page != 0 || export.bytes % page != 0 || end > region.bytes() {
@@ -195,22 +251,22 @@ fn export(session: &Session, arg: UserPtr) -> Result<u32> {
     }
     // As a region they fit.
     let pages = (export.first / page) as usize..(end / page) as usize;
-    let file = mapkit::dma::export::export(region, pages, writable)?;
+    let buffer = mapkit::dma::export::export(region, pages, writable)?;
     let reservation = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
     export.fd = reservation.reserved_fd();
     // A program that cannot be told of its file does not get one.
     user.write(&export)?;
-    reservation.fd_install(file);
+    reservation.fd_install(buffer);
     Ok(0)
 }
 
-fn get_pages(session: &Session, pages: &mut uapi::Pages) -> Result {
+fn get_pages(file: &impl Regions, pages: &mut uapi::Pages) -> Result {
     expect_zero(&[pages.flags])?;
     if !capability::is_sys_admin() {
         return Err(EPERM);
     }
     lockdown::expect_kernel_may_be_seen()?;
-    let region = session.by_id(pages.id)?;
+    let region = file.by_id(pages.id)?;
     let first = usize::try_from(pages.first).map_err(|_| EINVAL)?;
     let rest = region
         .nr_pages

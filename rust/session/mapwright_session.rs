@@ -26,6 +26,7 @@ mod region;
 mod regions;
 mod session;
 mod settings;
+mod shared;
 mod stats;
 
 pub use device::Device;
@@ -42,6 +43,7 @@ pub use settings::{
     NoDefault,
     Settings, //
 };
+pub use shared::SharedRegion;
 
 #[allow(dead_code, reason = "`#[vtable]` of some kernels does not ask for it")]
 type LocalModule = mapkit::device::chardev::NoModule;

@@ -22,6 +22,10 @@ use core::ops::{
     Range, //
 };
 use kernel::{
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
     page::PAGE_SIZE,
     prelude::*,
     rbtree::RBTreeNode,
@@ -32,6 +36,7 @@ use kernel::{
 };
 use mapkit::{
     base::gfp::GFP_FOR_CALLER,
+    dma::device::DmaDevice,
     memory::mappable::{
         FaultEvent,
         Mappable,
@@ -40,7 +45,8 @@ use mapkit::{
     observe::{
         histogram::Start,
         trace, //
-    }, //
+    },
+    revoke::revocable::Revocable, //
 };
 
 /// A region's memory, with what is known of it. It lives until its session has let go of it and the
@@ -51,6 +57,10 @@ pub type Region = Mappable<Owned>;
 pub struct Owned {
     live: Arc<Live>,
     pub(crate) device: Arc<Device>,
+    /// Whose coherent memory it is, if it is such, and who exports it.
+    pub(crate) dma: Arc<DmaDevice>,
+    /// The right to use it, if that can be taken back.
+    pub(crate) right: Option<Arc<Revocable<()>>>,
     _reserved: Reserved,
 }
 
@@ -118,24 +128,37 @@ impl MappingEvents for Owned {
     }
 
     #[inline]
+    fn while_there<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        match &self.right {
+            None => Some(f()),
+            Some(right) => {
+                let _held = right.hold().ok()?;
+                Some(f())
+            }
+        }
+    }
+
+    #[inline]
     fn fault_around(&self) -> usize {
         self.device.fault_around
     }
 }
 
-/// Allocates a region and lists it. `take_offset` says where it will be in its session, and is only
-/// asked when there is memory.
+/// Allocates a region and lists it. `take_offset` says where it will be in its file, and is only
+/// asked when there is memory. Coherent memory is allocated for `dma`.
 ///
 /// `ENOSPC` over a limit, `ENOMEM` without memory.
 pub(crate) fn allocate(
     device: &Arc<Device>,
+    dma: &Arc<DmaDevice>,
     account: &Arc<Account>,
     recipe: Recipe,
+    right: Option<Arc<Revocable<()>>>,
     take_offset: impl FnOnce() -> Result<u64>,
 ) -> Result<Arc<Region>> {
     let reserved = Reserved::for_region(account, &device.accounts, &recipe)?;
     let start = device.stats.latency.start();
-    let memory = backing::allocate(device, &recipe)?;
+    let memory = backing::allocate(dma, &recipe)?;
     device.stats.latency.stop(Timed::Allocate, start);
     let offset = take_offset()?;
     let base_pgoff = usize::try_from(offset / PAGE_SIZE as u64).map_err(|_| ENOSPC)?;
@@ -147,6 +170,8 @@ pub(crate) fn allocate(
     let owned = Owned {
         live,
         device: device.clone(),
+        dma: dma.clone(),
+        right,
         _reserved: reserved,
     };
     let region = Region::new(memory, base_pgoff, owned);
@@ -162,4 +187,27 @@ pub(crate) fn allocate(
         recipe.bytes(),
     );
     Ok(region)
+}
+
+/// Copies from byte `within` of a region on, which is none at its end.
+pub(crate) fn copy_to_iter(
+    region: &Region,
+    within: u64,
+    iov: &mut IovIterDest<'_>,
+) -> Result<usize> {
+    let within = usize::try_from(within).map_err(|_| EINVAL)?;
+    region.memory().copy_to_iter(within, iov)
+}
+
+/// Copies to byte `within` of a region and on: `ENOSPC` at its end.
+pub(crate) fn copy_from_iter(
+    region: &Region,
+    within: u64,
+    iov: &mut IovIterSource<'_>,
+) -> Result<usize> {
+    if within >= region.bytes() && !iov.is_empty() {
+        return Err(ENOSPC);
+    }
+    let within = usize::try_from(within).map_err(|_| EINVAL)?;
+    region.memory().copy_from_iter(within, iov)
 }

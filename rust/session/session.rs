@@ -85,7 +85,14 @@ impl Session {
         recipe: Recipe,
         take_offset: impl FnOnce() -> Result<u64>,
     ) -> Result<Unpublished> {
-        let region = region::allocate(&self.device, &self.account, recipe, take_offset)?;
+        let region = region::allocate(
+            &self.device,
+            self.device.dma(),
+            &self.account,
+            recipe,
+            None,
+            take_offset,
+        )?;
         let node = RBTreeNode::new(region.offset, region.clone(), GFP_FOR_CALLER)?;
         Ok(Unpublished { region, node })
     }
@@ -253,21 +260,14 @@ impl Session {
                 // Beyond the end, or beyond all that it could be the end of.
                 return is_of_default(pos).then_some(0).ok_or(ENXIO);
             };
-            let within = usize::try_from(within).map_err(|_| EINVAL)?;
-            region.memory().copy_to_iter(within, iov)
+            region::copy_to_iter(&region, within, iov)
         });
-        let bytes = self.device.stats.note(copied)?;
-        self.device.stats.inc(Counter::Reads);
-        self.device.stats.add(Counter::BytesRead, bytes);
-        Ok(bytes)
+        self.device.stats.note_read(copied)
     }
 
     /// `write(2)` at `pos`.
     pub(crate) fn write(&self, pos: u64, iov: &mut IovIterSource<'_>) -> Result<usize> {
-        let bytes = self.device.stats.note(self.copy_in(pos, iov))?;
-        self.device.stats.inc(Counter::Writes);
-        self.device.stats.add(Counter::BytesWritten, bytes);
-        Ok(bytes)
+        self.device.stats.note_written(self.copy_in(pos, iov))
     }
 
     fn copy_in(&self, pos: u64, iov: &mut IovIterSource<'_>) -> Result<usize> {

@@ -74,6 +74,23 @@ impl DefaultRegion {
     }
 }
 
+impl DefaultRegion {
+    /// Where its memory comes from.
+    pub fn backing(&self) -> Backing {
+        self.backing
+    }
+
+    /// How it is mapped.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Its memory type.
+    pub fn caching(&self) -> Caching {
+        self.caching
+    }
+}
+
 /// Why there is no such default region, as a sentence.
 pub enum NoDefault<'a> {
     /// There is no such word.
@@ -98,7 +115,7 @@ impl fmt::Display for NoDefault<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown { name, names } => {
-                f.write_str("the default region cannot be ")?;
+                f.write_str("a region cannot be ")?;
                 f.write_str(name)?;
                 f.write_str(", only one of")?;
                 for name in *names {
@@ -112,13 +129,7 @@ impl fmt::Display for NoDefault<'_> {
                 asked,
                 reason,
             } => {
-                for part in [
-                    "the default region cannot be ",
-                    backing.name(),
-                    " and ",
-                    asked,
-                    ": ",
-                ] {
+                for part in ["a region cannot be ", backing.name(), " and ", asked, ": "] {
                     f.write_str(part)?;
                 }
                 f.write_str(reason)

@@ -183,6 +183,22 @@ impl Stats {
         result
     }
 
+    /// Counts what `read(2)` did, and passes it on.
+    pub(crate) fn note_read(&self, copied: Result<usize>) -> Result<usize> {
+        let bytes = self.note(copied)?;
+        self.inc(Counter::Reads);
+        self.add(Counter::BytesRead, bytes);
+        Ok(bytes)
+    }
+
+    /// Counts what `write(2)` did, and passes it on.
+    pub(crate) fn note_written(&self, copied: Result<usize>) -> Result<usize> {
+        let bytes = self.note(copied)?;
+        self.inc(Counter::Writes);
+        self.add(Counter::BytesWritten, bytes);
+        Ok(bytes)
+    }
+
     /// Writes the table: a header line, then a line per counter. A counter is an `unsigned long`: on 32-bit machines
     /// it begins again at 2^32.
     pub(crate) fn show(&self, m: &SeqFile) {

@@ -44,10 +44,30 @@ const NAME: &CStr = c"mapwright_gpio";
 /// The lines' names: the function has no property of them, and is the bank GPIO1 of a BeagleBone Black.
 const NAMES: &Names = &{
     let mut names = [None; LINES];
+    names[0] = Some(c"P8_25");
+    names[1] = Some(c"P8_24");
+    names[2] = Some(c"P8_5");
+    names[3] = Some(c"P8_6");
+    names[4] = Some(c"P8_23");
+    names[5] = Some(c"P8_22");
+    names[6] = Some(c"P8_3");
+    names[7] = Some(c"P8_4");
+    names[12] = Some(c"P8_12");
+    names[13] = Some(c"P8_11");
+    names[14] = Some(c"P8_16");
+    names[15] = Some(c"P8_15");
+    names[16] = Some(c"P9_15");
+    names[17] = Some(c"P9_23");
+    names[18] = Some(c"P9_14");
+    names[19] = Some(c"P9_16");
     names[21] = Some(c"USR0");
     names[22] = Some(c"USR1");
     names[23] = Some(c"USR2");
     names[24] = Some(c"USR3");
+    names[28] = Some(c"P9_12");
+    names[29] = Some(c"P8_26");
+    names[30] = Some(c"P8_21");
+    names[31] = Some(c"P8_20");
     names
 };
 
@@ -81,7 +101,9 @@ impl pci::Driver for Driver {
         let bus_master = BusMaster::permit(device)?;
         let block = Block::new(Window::of_bar(device, 0, NAME)?)?;
         let page = RegisterPage::of_bar(device, 0)?;
-        let bank = Arc::pin_init(Bank::new(block, Mode::Bank, true, page), GFP_KERNEL)?;
+        // The function has all clocks by itself.
+        let bank = Bank::new(block, Mode::Bank, true, true, page);
+        let bank = Arc::pin_init(bank, GFP_KERNEL)?;
         let interrupt = Request::of_pci(device, Signal::Message)?;
         Ok(Data {
             published: Published::new(device.as_ref(), bank, Some(interrupt), Some(NAMES))?,

@@ -71,6 +71,7 @@ pub(crate) struct Data {
     _reachable: Reachable,
     _sleep: Option<Pin<KBox<SleepNotifier<Block>>>>,
     _region: Option<MemRegion>,
+    _debounce_clock: Option<RunningClock>,
     _clock: Option<RunningClock>,
     _parent: ActiveParent,
 }
@@ -101,6 +102,13 @@ impl platform::Driver for Driver {
             Mode::Hog => None,
             Mode::Bank => Some(RunningClock::new(Clk::get(device.as_ref(), Some(c"fck"))?)?),
         };
+        // It is optional: without it, gpiolib debounces.
+        let debounce_clock = match (mode, Clk::get(device.as_ref(), Some(c"dbclk"))) {
+            (Mode::Hog, _) => None,
+            (Mode::Bank, Ok(clock)) => Some(RunningClock::new(clock)?),
+            (Mode::Bank, Err(err)) if err == EPROBE_DEFER => return Err(err),
+            (Mode::Bank, Err(_)) => None,
+        };
         let region = match mode {
             // That driver has requested it.
             Mode::Hog => None,
@@ -121,13 +129,15 @@ impl platform::Driver for Driver {
             Mode::Hog => None,
             Mode::Bank => Some(Request::of_platform(device, 0)?),
         };
-        let bank = Bank::new(block, mode, request.is_some(), page);
+        let (has_interrupt, debounces) = (request.is_some(), debounce_clock.is_some());
+        let bank = Bank::new(block, mode, has_interrupt, debounces, page);
         let bank = Arc::pin_init(bank, GFP_KERNEL)?;
         Ok(Data {
             published: Published::new(device.as_ref(), bank, request, None)?,
             _reachable: reachable,
             _sleep: sleep,
             _region: region,
+            _debounce_clock: debounce_clock,
             _clock: clock,
             _parent: parent,
         })

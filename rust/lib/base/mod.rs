@@ -8,6 +8,7 @@ pub mod errno;
 pub mod gfp;
 pub mod lockdown;
 pub mod memcg;
+pub mod page_text;
 pub mod param;
 pub mod sysinfo;
 pub mod task;

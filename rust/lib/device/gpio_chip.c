@@ -6,10 +6,16 @@
  */
 
 #include <linux/bits.h>
+#include <linux/delay.h>
 #include <linux/err.h>
+#include <linux/gpio/consumer.h>
 #include <linux/gpio/driver.h>
+#include <linux/gpio/machine.h>
+#include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
+#include <linux/pinctrl/pinconf-generic.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include "../mapkit.h"
 
@@ -18,6 +24,8 @@ struct mapkit_gpio_chip {
 	const struct mapkit_gpio_operations *ops;
 	void *data;
 	const char *names[MAPKIT_GPIO_LINES];
+	/* The thread that requests or frees a line for the chip's driver itself, while it does. */
+	struct task_struct *holder;
 };
 
 #if IS_ENABLED(CONFIG_GPIOLIB)
@@ -27,14 +35,23 @@ static struct mapkit_gpio_chip *chip_of(struct gpio_chip *gc)
 	return container_of(gc, struct mapkit_gpio_chip, gc);
 }
 
+/* Whether gpiolib calls for a line that mapkit_gpio_chip_hold() or mapkit_gpio_chip_let_go() is about. */
+static bool is_held_line(struct gpio_chip *gc)
+{
+	return READ_ONCE(chip_of(gc)->holder) == current;
+}
+
 static int request(struct gpio_chip *gc, unsigned int line)
 {
+	if (is_held_line(gc))
+		return 0;
 	return chip_of(gc)->ops->request(chip_of(gc)->data, line);
 }
 
 static void release(struct gpio_chip *gc, unsigned int line)
 {
-	chip_of(gc)->ops->free(chip_of(gc)->data, line);
+	if (!is_held_line(gc))
+		chip_of(gc)->ops->free(chip_of(gc)->data, line);
 }
 
 static int get_direction(struct gpio_chip *gc, unsigned int line)
@@ -84,6 +101,17 @@ static int set(struct gpio_chip *gc, unsigned int line, int value)
 	unsigned long mask = BIT(line), bits = value ? mask : 0;
 
 	return set_multiple(gc, &mask, &bits);
+}
+
+/*
+ * What is not supported here, gpiolib does itself (open drain, open source, debouncing), or leaves (a bias):
+ * Documentation/userspace-api/gpio/gpio-v2-get-line-ioctl.rst.
+ */
+static int set_config(struct gpio_chip *gc, unsigned int line, unsigned long config)
+{
+	if (pinconf_to_config_param(config) != PIN_CONFIG_INPUT_DEBOUNCE)
+		return -ENOTSUPP;
+	return chip_of(gc)->ops->debounce(chip_of(gc)->data, line, pinconf_to_config_argument(config));
 }
 
 #endif
@@ -213,6 +241,7 @@ struct mapkit_gpio_chip *mapkit_gpio_chip_register(struct device *parent, struct
 	gc->get_multiple = get_multiple;
 	gc->set = set;
 	gc->set_multiple = set_multiple;
+	gc->set_config = set_config;
 	if (ops->detect)
 		add_interrupts(gc);
 	err = gpiochip_add_data(gc, chip);
@@ -240,5 +269,60 @@ void mapkit_gpio_chip_interrupt(struct mapkit_gpio_chip *chip, unsigned int line
 	/* Also where interrupts are threads, with PREEMPT_RT. A line nobody has requested has no mapping. */
 	if (chip->gc.irq.domain)
 		generic_handle_domain_irq_safe(chip->gc.irq.domain, line);
+#endif
+}
+
+void mapkit_gpio_chip_synchronize(struct mapkit_gpio_chip *chip, unsigned int line)
+{
+#if IS_ENABLED(CONFIG_GPIOLIB_IRQCHIP)
+	unsigned int irq = chip->gc.irq.domain ? irq_find_mapping(chip->gc.irq.domain, line) : 0;
+
+	/* A mapping stays until the chip is unregistered. */
+	if (irq)
+		synchronize_irq(irq);
+#endif
+}
+
+/*
+ * gpiolib marks a line as requested before it asks the chip, which refuses it, and until after it has told the chip
+ * that a consumer has freed it. This is over soon.
+ */
+#define HOLD_TRIES 200
+
+/* A held line is known to others by the descriptor that gpiolib has of it. */
+struct mapkit_gpio_line *mapkit_gpio_chip_hold(struct mapkit_gpio_chip *chip, unsigned int line, const char *consumer)
+{
+#if IS_ENABLED(CONFIG_GPIOLIB)
+	struct gpio_desc *desc = ERR_PTR(-EBUSY);
+	int tries;
+
+	for (tries = 0; tries < HOLD_TRIES; tries++) {
+		WRITE_ONCE(chip->holder, current);
+		desc = gpiochip_request_own_desc(&chip->gc, line, consumer, GPIO_LOOKUP_FLAGS_DEFAULT, GPIOD_ASIS);
+		WRITE_ONCE(chip->holder, NULL);
+		if (desc != ERR_PTR(-EBUSY))
+			break;
+		usleep_range(50, 200);
+	}
+	return (struct mapkit_gpio_line *)desc;
+#else
+	return ERR_PTR(-EOPNOTSUPP);
+#endif
+}
+
+void mapkit_gpio_chip_let_go(struct mapkit_gpio_chip *chip, struct mapkit_gpio_line *held)
+{
+#if IS_ENABLED(CONFIG_GPIOLIB)
+	WRITE_ONCE(chip->holder, current);
+	gpiochip_free_own_desc((struct gpio_desc *)held);
+	WRITE_ONCE(chip->holder, NULL);
+#endif
+}
+
+void mapkit_gpio_chip_update_direction(struct mapkit_gpio_line *held)
+{
+#if IS_ENABLED(CONFIG_GPIOLIB)
+	/* It asks the chip, and keeps the answer. */
+	gpiod_get_direction((struct gpio_desc *)held);
 #endif
 }

@@ -32,8 +32,12 @@ use kernel::{
         c_uint,
         c_void, //
     },
+    new_mutex,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
 };
 
 /// Lines of a chip.
@@ -104,6 +108,12 @@ pub trait Lines: Send + Sync + 'static {
     /// Makes the outputs of `set` high and of `clear` low, which have no line in common.
     fn set(&self, set: u32, clear: u32) -> Result;
 
+    /// Has an input debounced for so many microseconds, 0 for none: until then a change does not count.
+    /// `ENOTSUPP` if the chip cannot: then gpiolib does it.
+    fn debounce(&self, _line: u32, _microseconds: u32) -> Result {
+        Err(ENOTSUPP)
+    }
+
     /// Somebody wants the interrupts of a line, whether or not it was requested.
     fn begin_interrupts(&self, line: u32) -> Result;
 
@@ -124,7 +134,8 @@ pub trait Lines: Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// `raw` is what `mapkit_gpio_chip_register` returned for `lines`.
+/// `raw` is what `mapkit_gpio_chip_register` returned for `lines`. `raw` of each line in `held` that has users is
+/// what `mapkit_gpio_chip_hold` returned for it, and was not let go.
 ///
 /// # Examples
 ///
@@ -209,13 +220,21 @@ pub trait Lines: Send + Sync + 'static {
 /// ```
 pub struct GpioChip<T: Lines> {
     raw: *mut ffi::mapkit_gpio_chip,
+    held: Pin<KBox<Mutex<[Held; LINES]>>>,
     // What `raw` points to; dropped after `drop` has unregistered it.
     _lines: Arc<T>,
 }
 
-// SAFETY: A chip may be unregistered by any thread.
+/// A line that the chip's driver uses itself.
+#[derive(Clone, Copy)]
+struct Held {
+    raw: *mut ffi::mapkit_gpio_line,
+    users: usize,
+}
+
+// SAFETY: A chip may be unregistered, and lines held and let go, by any thread.
 unsafe impl<T: Lines> Send for GpioChip<T> {}
-// SAFETY: Interrupts may be handled by several threads at once.
+// SAFETY: Interrupts may be handled by several threads at once; what is held has a lock.
 unsafe impl<T: Lines> Sync for GpioChip<T> {}
 
 impl<T: Lines> GpioChip<T> {
@@ -232,6 +251,11 @@ impl<T: Lines> GpioChip<T> {
     ) -> Result<Self> {
         let names =
             names.map(|names| names.map(|name| name.map_or(ptr::null(), CStr::as_char_ptr)));
+        let nothing = Held {
+            raw: ptr::null_mut(),
+            users: 0,
+        };
+        let held = KBox::pin_init(new_mutex!([nothing; LINES]), GFP_KERNEL)?;
         let operations = match lines.can_interrupt() {
             true => Callbacks::<T>::WITH_INTERRUPTS,
             false => Callbacks::<T>::WITHOUT_INTERRUPTS,
@@ -250,9 +274,10 @@ impl<T: Lines> GpioChip<T> {
                 Arc::as_ptr(&lines).cast_mut().cast(),
             )
         };
-        // INVARIANT: Of these lines.
+        // INVARIANT: Of these lines, of which none is held.
         Ok(Self {
             raw: from_err_ptr(raw)?,
+            held,
             _lines: lines,
         })
     }
@@ -264,10 +289,70 @@ impl<T: Lines> GpioChip<T> {
         // not have, or that nobody has requested.
         unsafe { ffi::mapkit_gpio_chip_interrupt(self.raw, line) };
     }
+
+    /// Waits until those who were called for a line's interrupt have done with it, in their threads, too. May sleep.
+    ///
+    /// Of two interrupts between which nobody waits, a handler in a thread may be called once.
+    pub fn synchronize(&self, line: u32) {
+        // SAFETY: By the type invariant the chip is registered. Nothing happens for a line that it does not have.
+        unsafe { ffi::mapkit_gpio_chip_synchronize(self.raw, line) };
+    }
+
+    /// The chip's driver uses a line itself, until [`let_go`](Self::let_go) is called as often as this: gpiolib refuses
+    /// it to others, and tells that `consumer` has it, or who held it first. May sleep.
+    ///
+    /// [`Lines::request`] must refuse the line to others from before on; it is not called for this. The
+    /// direction is the line's own: it is asked for. `EBUSY` if somebody else has the line, `EINVAL` if there is no
+    /// such one.
+    pub fn hold(&self, line: u32, consumer: &'static CStr) -> Result {
+        let mut lines = self.held.lock();
+        let held = lines.get_mut(line as usize).ok_or(EINVAL)?;
+        if held.users == 0 {
+            // SAFETY: By the type invariant the chip is registered and has this line, which is not held. The name
+            // is a string, which is copied. The lock sees to it that there is one call at a time.
+            let raw = unsafe { ffi::mapkit_gpio_chip_hold(self.raw, line, consumer.as_char_ptr()) };
+            held.raw = from_err_ptr(raw)?;
+        }
+        // INVARIANT: If it is the first user, it was just held.
+        held.users = held.users.checked_add(1).ok_or(EOVERFLOW)?;
+        Ok(())
+    }
+
+    /// Ends one such use. Nothing happens for a line that is not held.
+    pub fn let_go(&self, line: u32) {
+        let mut lines = self.held.lock();
+        let Some(held) = lines.get_mut(line as usize) else {
+            return;
+        };
+        held.users = match held.users {
+            0 => return,
+            1 => {
+                // SAFETY: By the type invariant it is held, and is no more: the lock is held.
+                unsafe { ffi::mapkit_gpio_chip_let_go(self.raw, held.raw) };
+                0
+            }
+            more => more.wrapping_sub(1),
+        };
+    }
+
+    /// Has gpiolib ask [`Lines::is_input`] for the direction of a line that is held, which has changed it.
+    pub fn update_direction(&self, line: u32) {
+        let lines = self.held.lock();
+        let held = lines.get(line as usize).filter(|held| held.users != 0);
+        if let Some(held) = held {
+            // SAFETY: By the type invariant it is held.
+            unsafe { ffi::mapkit_gpio_chip_update_direction(held.raw) };
+        }
+    }
 }
 
 impl<T: Lines> Drop for GpioChip<T> {
     fn drop(&mut self) {
+        for held in self.held.lock().iter_mut().filter(|held| held.users != 0) {
+            held.users = 0;
+            // SAFETY: By the type invariant it is held; it is no more.
+            unsafe { ffi::mapkit_gpio_chip_let_go(self.raw, held.raw) };
+        }
         // SAFETY: By the type invariant.
         unsafe { ffi::mapkit_gpio_chip_unregister(self.raw) };
     }
@@ -291,6 +376,7 @@ impl<T: Lines> Callbacks<T> {
         make_output: Some(Self::make_output),
         levels: Some(Self::levels),
         set: Some(Self::set),
+        debounce: Some(Self::debounce),
         begin_interrupts: Some(Self::begin_interrupts),
         end_interrupts: Some(Self::end_interrupts),
         detect: None,
@@ -373,6 +459,14 @@ impl<T: Lines> Callbacks<T> {
     unsafe extern "C" fn set(data: *mut c_void, set: u32, clear: u32) -> c_int {
         // SAFETY: By the requirement of this function.
         status(unsafe { Self::lines(data) }.set(set, clear))
+    }
+
+    /// # Safety
+    ///
+    /// As for [`lines`](Self::lines), for the call.
+    unsafe extern "C" fn debounce(data: *mut c_void, line: c_uint, microseconds: u32) -> c_int {
+        // SAFETY: By the requirement of this function.
+        status(unsafe { Self::lines(data) }.debounce(line, microseconds))
     }
 
     /// # Safety

@@ -2,7 +2,10 @@
 
 //! What a driver is made of: a character device, registers and interrupts, GPIO lines and LEDs, power.
 
+pub mod attributes;
 pub mod chardev;
+pub mod configfs;
+pub mod find;
 pub mod gpio_chip;
 pub mod irq;
 pub mod led;

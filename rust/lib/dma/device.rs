@@ -85,12 +85,12 @@ use kernel::{
 /// }
 /// ```
 pub struct DmaDevice {
-    raw: *mut bindings::device,
-    kind: Kind,
+    pub(super) raw: *mut bindings::device,
+    pub(super) kind: Kind,
     pub(super) reach: Reach,
 }
 
-enum Kind {
+pub(super) enum Kind {
     /// A registered platform device, which is owned.
     Own(NonNull<bindings::platform_device>),
     /// A device with a driver.
@@ -170,8 +170,8 @@ impl DmaDevice {
         self.raw
     }
 
-    /// Whether it is a device with a driver, which it may lose.
-    pub(crate) fn has_driver(&self) -> bool {
+    /// Whether it is a device with a driver, which it may lose, and not one of [one's own](Self::new).
+    pub fn has_driver(&self) -> bool {
         matches!(self.kind, Kind::Driven(_))
     }
 
@@ -305,7 +305,7 @@ impl Drop for Registered {
 
 /// What a device with a driver has beside the device.
 #[pin_data]
-struct Driven {
+pub(super) struct Driven {
     _device: ARef<device::Device>,
     stop: KBox<dyn Fn() + Send + Sync>,
     #[pin]
@@ -326,7 +326,10 @@ struct State {
 }
 
 impl Driven {
-    fn new(device: ARef<device::Device>, stop: KBox<dyn Fn() + Send + Sync>) -> impl PinInit<Self> {
+    pub(super) fn new(
+        device: ARef<device::Device>,
+        stop: KBox<dyn Fn() + Send + Sync>,
+    ) -> impl PinInit<Self> {
         pin_init!(Self {
             _device: device,
             stop,

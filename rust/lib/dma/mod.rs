@@ -18,6 +18,7 @@ pub mod direction;
 pub mod export;
 #[cfg(CONFIG_DMA_SHARED_BUFFER)]
 pub mod import;
+pub mod lent;
 pub mod mapping;
 mod reach;
 mod scatter;

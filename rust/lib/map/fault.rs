@@ -174,8 +174,19 @@ impl<T: MappingEvents> Fault<'_, T> {
         result
     }
 
+    /// Calls `insert`, if the pages may be used.
+    #[inline(always)]
+    fn while_there(&self, insert: impl FnOnce() -> FaultResult) -> FaultResult {
+        let inserted = self.mappable.while_there(insert);
+        inserted.unwrap_or_else(|| self.done(SIGBUS, 0))
+    }
+
     /// Inserts counted pages. The VMA must have `VM_MIXEDMAP`.
     pub(super) fn insert_pages(&self) -> FaultResult {
+        self.while_there(|| self.insert_pages_now())
+    }
+
+    fn insert_pages_now(&self) -> FaultResult {
         let Some(touched) = self.page() else {
             return self.done(SIGBUS, 0);
         };
@@ -218,6 +229,10 @@ impl<T: MappingEvents> Fault<'_, T> {
 
     /// Inserts page frame numbers. The VMA must have `VM_PFNMAP` and not be copy-on-write.
     pub(super) fn insert_pfns(&self) -> FaultResult {
+        self.while_there(|| self.insert_pfns_now())
+    }
+
+    fn insert_pfns_now(&self) -> FaultResult {
         let Some(touched) = self.page() else {
             return self.done(SIGBUS, 0);
         };
@@ -229,6 +244,10 @@ impl<T: MappingEvents> Fault<'_, T> {
     /// The same of memory that can be taken back, if it was not. What takes it back waits, and then takes out
     /// what this inserted.
     pub(super) fn insert_held_pfns(&self) -> FaultResult {
+        self.while_there(|| self.insert_held_pfns_now())
+    }
+
+    fn insert_held_pfns_now(&self) -> FaultResult {
         let (Some(touched), Ok(held)) = (self.page(), self.mappable.hold()) else {
             return self.done(SIGBUS, 0);
         };
@@ -271,6 +290,11 @@ impl<T: MappingEvents> Fault<'_, T> {
     /// Inserts the huge page that was touched, if the memory and the VMA have all of it.
     #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
     pub(super) fn insert_pmd(&self) -> FaultResult {
+        self.while_there(|| self.insert_pmd_now())
+    }
+
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    fn insert_pmd_now(&self) -> FaultResult {
         let Some(pfn) = self.huge_pfn() else {
             return FALLBACK;
         };

@@ -9,7 +9,10 @@
 use crate::{
     ffi,
     memory::caching::Caching,
-    revoke::space::Space, //
+    revoke::{
+        revocable::Revocable,
+        space::Space, //
+    }, //
 };
 use core::ops::Range;
 use kernel::{
@@ -140,6 +143,14 @@ impl<'a> NewVma<'a> {
             true => self.vma.try_clear_maywrite().map_err(|_| EACCES),
             false => Ok(()),
         }
+    }
+
+    /// Has what is mapped taken out when `right` is taken back: what is mapped of its file, whose pages `pages` are
+    /// the memory.
+    ///
+    /// `ENODEV` if it was taken back, `EXDEV` if its file has no [`Space`], or another than others that map the memory.
+    pub fn revoked_with(&self, right: &Revocable<()>, pages: Range<usize>) -> Result {
+        right.map_in(self.space.ok_or(EXDEV)?, pages)
     }
 
     /// Makes sure that it is not and never becomes executable.

@@ -64,6 +64,13 @@ pub trait MappingEvents: Send + Sync + 'static {
     #[inline]
     fn faulted(&self, _fault: FaultEvent) {}
 
+    /// Calls `f`, which puts pages into a VMA, unless they may not be used any more. Who says so waits for `f`, and
+    /// then takes out of VMAs what it put in. `None` if they may not: then the page fault is a `SIGBUS`.
+    #[inline]
+    fn while_there<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        Some(f())
+    }
+
     /// How many pages a page fault maps at most, if they are there: a power of two, at most
     /// [`MAX_FAULT_AROUND`](crate::map::fault::MAX_FAULT_AROUND). 16 by default, as the kernel's own
     /// `fault_around_bytes` with pages of 4 KiB.
@@ -177,7 +184,7 @@ impl<T: MappingEvents> Mappable<T> {
     }
 
     /// Where the memory is in its file, in pages.
-    pub(crate) fn file_pages(&self) -> Range<usize> {
+    pub fn file_pages(&self) -> Range<usize> {
         self.base_pgoff..self.base_pgoff.saturating_add(self.nr_pages)
     }
 

@@ -62,6 +62,14 @@ struct Place {
     pages: Range<usize>,
 }
 
+impl Revocable<()> {
+    /// The right to use memory that stays when the right is taken back: see
+    /// [`MappingEvents::while_there`](crate::memory::mappable::MappingEvents::while_there).
+    pub fn right() -> Result<Arc<Self>> {
+        Self::new(KBox::new((), GFP_KERNEL_ACCOUNT)?)
+    }
+}
+
 impl<B: ?Sized> Revocable<B> {
     /// `memory`, until it is taken back.
     pub(crate) fn new(memory: KBox<B>) -> Result<Arc<Self>> {

@@ -4,28 +4,50 @@
 //!
 //! The kernel finds the VMAs of a file by its `address_space`, which is that of the file's inode as a rule:
 //! all who opened a device node have one in common, and what is taken out of one program is taken out of the
-//! others. So each file of a [`CharDevice`](crate::device::chardev::CharDevice) has a [`Space`] of its own.
+//! others. So each file of a [`CharDevice`](crate::device::chardev::CharDevice) has a [`Space`] of its own, unless the
+//! device has [one for all](crate::device::chardev::CharDevice::space).
 //!
 //! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h), [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::ffi;
+use core::ptr;
 use kernel::{
     bindings,
+    error::from_err_ptr,
     prelude::*,
     sync::Arc,
     types::Opaque, //
 };
 
-/// The `address_space` of an open file.
+/// The `address_space` of an open file, or of files that have one in common.
 ///
 /// # Invariants
 ///
-/// `inner` is initialized, and has no VMA when this is dropped: a VMA keeps its file open, and a file holds a
+/// `inner` is initialized. `inode` is null or an inode of which this owns a reference; the space is then that of the
+/// inode, and `inner` otherwise. It has no VMA when this is dropped: a VMA keeps its file open, and a file holds a
 /// reference to this.
-#[pin_data]
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{prelude::*, sync::Arc};
+/// use mapkit::revoke::space::Space;
+///
+/// /// What all files of a device share, so that what they have mapped can be taken back at once.
+/// struct Shared {
+///     space: Arc<Space>,
+/// }
+///
+/// fn shared() -> Result<Arc<Shared>> {
+///     let space = Space::of_many()?;
+///     Ok(Arc::new(Shared { space }, GFP_KERNEL)?)
+/// }
+/// ```
+#[pin_data(PinnedDrop)]
 pub struct Space {
     #[pin]
     inner: Opaque<bindings::address_space>,
+    inode: *mut bindings::inode,
 }
 
 // SAFETY: An `address_space` has its own locks.
@@ -34,17 +56,44 @@ unsafe impl Send for Space {}
 unsafe impl Sync for Space {}
 
 impl Space {
-    /// One without VMAs.
+    /// One without VMAs, of a file.
     pub(crate) fn new() -> Result<Arc<Self>> {
+        Self::with_inode(ptr::null_mut())
+    }
+
+    /// One without VMAs, which files may have in common, whatever node they were opened by. The kernel asks a file's
+    /// space for its inode: it has one of its own, as those of the nodes may go before the last file does.
+    ///
+    /// `ENOMEM` or `ENFILE` if the kernel has no inode.
+    pub fn of_many() -> Result<Arc<Self>> {
+        // SAFETY: The function takes no arguments and may sleep.
+        let inode = from_err_ptr(unsafe { ffi::mapkit_anon_inode() })?;
+        Self::with_inode(inode).inspect_err(|_| {
+            // SAFETY: It is owned, and nobody took it.
+            unsafe { bindings::iput(inode) };
+        })
+    }
+
+    fn with_inode(inode: *mut bindings::inode) -> Result<Arc<Self>> {
+        // INVARIANT: The reference, if there is one, is the caller's, who hands it over if this succeeds.
         Arc::pin_init(
             pin_init!(Self {
                 inner <- Opaque::ffi_init(|slot: *mut bindings::address_space| {
                     // SAFETY: The initializer may write to the slot.
                     unsafe { ffi::mapkit_init_space(slot) };
                 }),
+                inode,
             }),
             GFP_KERNEL_ACCOUNT,
         )
+    }
+
+    fn as_raw(&self) -> *mut bindings::address_space {
+        match self.inode.is_null() {
+            true => self.inner.get(),
+            // SAFETY: By the type invariant. An inode's space stays the same.
+            false => unsafe { (*self.inode).i_mapping },
+        }
     }
 
     /// Has the VMAs of `file` found here.
@@ -57,8 +106,10 @@ impl Space {
         // SAFETY: By the requirement of this function, nobody else has the file yet, and nobody uses the
         // inode by way of this after the file is released, which holds the inode until then.
         unsafe {
-            (*self.inner.get()).host = inode;
-            (*file).f_mapping = self.inner.get();
+            if self.inode.is_null() {
+                (*self.inner.get()).host = inode;
+            }
+            (*file).f_mapping = self.as_raw();
         }
     }
 
@@ -69,7 +120,7 @@ impl Space {
     /// `file` must be valid.
     pub(crate) unsafe fn is_of(&self, file: *const bindings::file) -> bool {
         // SAFETY: By the requirement of this function.
-        unsafe { (*file).f_mapping == self.inner.get() }
+        unsafe { (*file).f_mapping == self.as_raw() }
     }
 
     /// Takes what VMAs have of `nr_pages` pages from `first` on out of them, whatever was copied privately,
@@ -77,6 +128,16 @@ impl Space {
     pub(crate) fn zap(&self, first: usize, nr_pages: usize) {
         // SAFETY: By the type invariant it is initialized. The function takes its lock, and those of page
         // tables.
-        unsafe { bindings::unmap_mapping_pages(self.inner.get(), first, nr_pages, true) };
+        unsafe { bindings::unmap_mapping_pages(self.as_raw(), first, nr_pages, true) };
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Space {
+    fn drop(self: Pin<&mut Self>) {
+        if !self.inode.is_null() {
+            // SAFETY: By the type invariant the reference is owned.
+            unsafe { bindings::iput(self.inode) };
+        }
     }
 }

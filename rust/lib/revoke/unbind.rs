@@ -69,7 +69,10 @@ pub trait Revoke: Send + Sync + 'static {
 /// }
 /// ```
 pub fn at_unbind<T: Revoke>(device: &Device<Core<'_>>, what: Arc<T>) -> Result {
-    devres::register(device, Notifier::new(device, what), GFP_KERNEL)
+    let raw = core::ptr::from_ref(device).cast::<bindings::device>();
+    // SAFETY: A `Device` is a transparent wrapper of a valid `struct device`. What is registered with it is dropped
+    // before it leaves its bus.
+    devres::register(device, unsafe { Notifier::new(raw, what) }, GFP_KERNEL)
 }
 
 /// Hears of what the bus does with a device, until dropped.
@@ -79,7 +82,7 @@ pub fn at_unbind<T: Revoke>(device: &Device<Core<'_>>, what: Arc<T>) -> Result {
 /// `block` is registered with `bus`, and the first field, so that a pointer to it is one to this structure.
 #[repr(C)]
 #[pin_data(PinnedDrop)]
-struct Notifier<T: Revoke> {
+pub(crate) struct Notifier<T: Revoke> {
     #[pin]
     block: Opaque<bindings::notifier_block>,
     bus: *const bindings::bus_type,
@@ -92,9 +95,14 @@ struct Notifier<T: Revoke> {
 unsafe impl<T: Revoke> Send for Notifier<T> {}
 
 impl<T: Revoke> Notifier<T> {
-    fn new(device: &Device<Core<'_>>, what: Arc<T>) -> impl PinInit<Self, Error> {
-        let device = core::ptr::from_ref(device).cast::<bindings::device>();
-        // SAFETY: A `Device` is a transparent wrapper of a valid `struct device`, whose bus stays the same.
+    /// # Safety
+    ///
+    /// `device` must be valid, and its bus stay registered until this is dropped.
+    pub(crate) unsafe fn new(
+        device: *const bindings::device,
+        what: Arc<T>,
+    ) -> impl PinInit<Self, Error> {
+        // SAFETY: By the requirement of this function. The bus of a device stays the same.
         let of = unsafe { (*device).bus };
         try_pin_init!(Self {
             // Before it is registered: it may be called at once.

@@ -29,7 +29,7 @@ impl Exportable for Owned {
     }
 
     fn device(&self) -> &Arc<DmaDevice> {
-        self.device.dma()
+        &self.dma
     }
 
     fn mmap<'a>(memory: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a>> {

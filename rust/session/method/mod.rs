@@ -14,9 +14,12 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use mapkit::map::vma::{
-    Mapped,
-    NewVma, //
+use mapkit::{
+    map::vma::{
+        Mapped,
+        NewVma, //
+    },
+    memory::mappable::MappingEvents as _, //
 };
 use mapwright_uapi::Method;
 
@@ -33,11 +36,12 @@ mod vmalloc_remap;
 /// Makes `vma` a mapping of the region, from the VMA's offset on. The caller keeps it from being
 /// destroyed meanwhile.
 ///
-/// `EINVAL` if it does not reach that far, and for a private mapping of page frame numbers.
+/// `EINVAL` if it does not reach that far, and for a private mapping of page frame numbers. `ENODEV` if the right to use
+/// it was taken back.
 pub(crate) fn map<'a>(region: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a>> {
     let nr_pages = vma.nr_pages();
     let start = region.device.stats.latency.start();
-    let mapped = fill(region, vma)?;
+    let mapped = region.while_there(|| fill(region, vma)).ok_or(ENODEV)??;
     region.device.stats.latency.stop(Timed::Mmap, start);
     region.counters.inc(RegionCounter::Mmaps);
     region.device.stats.inc(Counter::Mmaps);

@@ -92,16 +92,22 @@ fn run_c(name: &str, words: &str) -> Result<()> {
     expect(&run(&mut Command::new(example))?, words)
 }
 
-fn run_python(name: &str, words: &str) -> Result<()> {
+/// A Python with its standard library, or a skip.
+pub fn python3() -> Result<Command> {
     let has_mmap = Command::new("python3").args(["-c", "import mmap"]).output();
     if !has_mmap.is_ok_and(|output| output.status.success()) {
         return skip("there is no python3 here");
     }
+    Ok(Command::new("python3"))
+}
+
+fn run_python(name: &str, words: &str) -> Result<()> {
+    let mut python = python3()?;
     let example = format!("userspace/examples/{name}.py");
     if !Path::new(&example).exists() {
         return skip("the source tree is not the current directory");
     }
-    expect(&run(Command::new("python3").arg(example))?, words)
+    expect(&run(python.arg(example))?, words)
 }
 
 /// What numpy.memmap does, and others, with the standard library alone.
@@ -153,11 +159,7 @@ print("as with any file")
 "#;
 
 fn python_as_with_any_file(_: &runner::Context) -> Result<()> {
-    let has_mmap = run(Command::new("python3").args(["-c", "import mmap"]));
-    if !has_mmap.is_ok_and(|output| output.status.success()) {
-        return skip("there is no python3 here");
-    }
-    let output = run(Command::new("python3").args(["-c", AS_WITH_ANY_FILE]))?;
+    let output = run(python3()?.args(["-c", AS_WITH_ANY_FILE]))?;
     expect(&output, "as with any file")
 }
 

@@ -7,6 +7,7 @@
 mod ends;
 mod leds;
 mod levels;
+mod names;
 mod refusals;
 mod registers;
 
@@ -23,6 +24,7 @@ use levels::{
     inputs_are_read, outputs_take_a_single_store, the_kernel_blinks, two_programs_at_once,
 };
 use mapwright::gpio::{Bank, Line, MODE_BANK};
+use names::lines_go_by_the_boards_names;
 use nix::kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags};
 use refusals::{
     a_reading_descriptor_drives_nothing, mistakes_are_told_why, refusals_have_their_errno,
@@ -59,6 +61,7 @@ suite! { "gpio":
     removed_while_blinking,
     inserted_and_removed_twice,
     mistakes_are_told_why,
+    lines_go_by_the_boards_names,
     blinks_beyond_the_idle_delay,
     all_accesses_were_proper,
     the_device_vanishes,

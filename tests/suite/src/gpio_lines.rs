@@ -71,7 +71,7 @@ pub(crate) fn chip() -> Result<PathBuf> {
 }
 
 /// Where the kernel's error number is in what the crate says.
-fn errno(err: &gpiocdev::Error) -> Option<Errno> {
+pub(crate) fn errno(err: &gpiocdev::Error) -> Option<Errno> {
     match err {
         gpiocdev::Error::Os(err) | gpiocdev::Error::Uapi(_, gpiocdev_uapi::Error::Os(err)) => {
             Some(Errno::from_raw(err.0))
@@ -85,15 +85,28 @@ fn the_chip_has_its_name_and_its_lines(_: &Context) -> Result<()> {
     let chip = Chip::from_path(chip()?)?;
     let info = chip.info()?;
     ensure!(info.num_lines == 32, "{} lines", info.num_lines);
-    // Those of a device tree are its own.
-    let has_names = is_pci(&address()?);
+    // The pins of the BeagleBone's headers that GPIO1 has, and its LEDs.
+    let named = [
+        (0, "P8_25"),
+        (12, "P8_12"),
+        (19, "P9_16"),
+        (21, "USR0"),
+        (24, "USR3"),
+        (28, "P9_12"),
+        (31, "P8_20"),
+    ];
     for offset in 0..32 {
         let line = chip.line_info(offset)?;
-        let expected = match offset {
-            21..=24 if has_names => format!("USR{}", offset - 21),
-            _ => String::new(),
-        };
-        ensure!(line.name == expected, "line {offset}: {:?}", line.name);
+        let expected = named.iter().find(|(of, _)| *of == offset);
+        if let Some((_, name)) = expected {
+            ensure!(line.name == *name, "line {offset}: {:?}", line.name);
+        }
+        let nothing = matches!(offset, 8..=11 | 20 | 25..=27);
+        ensure!(
+            line.name.is_empty() == nothing,
+            "line {offset}: {:?}",
+            line.name
+        );
         ensure!(!line.used, "line {offset} is in use");
     }
     Ok(())

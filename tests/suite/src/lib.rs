@@ -14,12 +14,16 @@ mod alloc_life;
 mod alloc_refusals;
 mod bare;
 mod board;
+mod buffer;
+mod buffer_dma;
+mod buffer_failing;
 mod camera;
 mod cells;
 mod cgroup;
 mod child;
 mod claims;
 mod coherence;
+mod command;
 #[cfg(target_arch = "x86_64")]
 mod compat;
 mod defaults;
@@ -40,10 +44,15 @@ mod failing;
 mod faults;
 mod files;
 mod gpio;
+mod gpio_command;
+mod gpio_config;
 mod gpio_failing;
 mod gpio_lines;
+mod gpio_nodes;
+mod gpio_pulses;
 mod gpio_sleep;
 mod gpio_unplug;
+mod gpio_used;
 mod gpio_waits;
 mod graphics;
 mod importer;
@@ -108,6 +117,7 @@ const SUITES: &[Suite] = &[
     faults::SUITE,
     dma_buf::SUITE,
     stats::SUITE,
+    command::SUITE,
     inspect::SUITE,
     walk::SUITE,
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -120,6 +130,11 @@ const SUITES: &[Suite] = &[
     gpio_failing::SUITE,
     gpio_lines::SUITE,
     gpio_waits::SUITE,
+    gpio_command::SUITE,
+    gpio_used::SUITE,
+    gpio_config::SUITE,
+    gpio_pulses::SUITE,
+    gpio_nodes::SUITE,
     gpio_sleep::SUITE,
     gpio_unplug::SUITE,
     // The last of its tests removes the module.
@@ -130,6 +145,7 @@ const SUITES: &[Suite] = &[
     cgroup::SUITE,
     claims::SUITE,
     defaults::SUITE,
+    buffer::SUITE,
     alloc::SUITE,
     alloc_budget::SUITE,
     alloc_refusals::SUITE,
@@ -140,6 +156,7 @@ const SUITES: &[Suite] = &[
     dma_driver::SUITE,
     dma_reach::SUITE,
     dma_cgroup::SUITE,
+    buffer_dma::SUITE,
     dma_failing::SUITE,
     dma_revoke::SUITE,
     dma_sleep::SUITE,
@@ -147,6 +164,7 @@ const SUITES: &[Suite] = &[
     dma_unplug::SUITE,
     module::SUITE,
     failing::SUITE,
+    buffer_failing::SUITE,
     // After it, no module can be inserted.
     lockdown::SUITE,
 ];

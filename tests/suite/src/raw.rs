@@ -130,6 +130,20 @@ impl Map {
         unsafe { ((self.addr + within) as *mut u8).write_volatile(byte) }
     }
 
+    /// Loads a register of 32 bits at `within`, a multiple of 4.
+    pub fn load_u32(&self, within: usize) -> u32 {
+        assert!(within % 4 == 0 && within + 4 <= self.length);
+        // SAFETY: Inside this mapping, and aligned; volatile, as a device may change it.
+        unsafe { ((self.addr + within) as *const u32).read_volatile() }
+    }
+
+    /// Stores to a register of 32 bits at `within`, a multiple of 4.
+    pub fn store_u32(&self, within: usize, value: u32) {
+        assert!(within % 4 == 0 && within + 4 <= self.length);
+        // SAFETY: Inside this mapping, and aligned; volatile, as a device may act on it.
+        unsafe { ((self.addr + within) as *mut u32).write_volatile(value) }
+    }
+
     /// `munmap` of a part; what is left is unmapped when dropped.
     pub fn unmap_part(&self, within: usize, length: usize) -> Result<(), Errno> {
         assert!(

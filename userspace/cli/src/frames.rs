@@ -12,6 +12,7 @@ use mapwright::{
     inspect::{Inspector, Target},
     Session, Tables, DEVICE,
 };
+use nix::errno::Errno;
 use procfs::process::{MMapPath, Process};
 use serde_json::json;
 use std::{fs, path::Path};
@@ -75,7 +76,15 @@ pub fn run(args: &Args) -> Result<()> {
 fn of_new(recipe: &map::Recipe) -> Result<Frames> {
     let session = Session::open()?;
     let region = recipe.create(&session)?;
-    let pages = session.pages(&region, 0, u64::MAX)?;
+    let pages = session.pages(&region, 0, u64::MAX).map_err(|err| {
+        let reason = match err.errno() {
+            Some(Errno::EPERM) => {
+                "which frames a region has is told with CAP_SYS_ADMIN only, and not at all where the kernel is locked down"
+            }
+            _ => "asking for the region's frames",
+        };
+        anyhow::Error::from(err).context(reason)
+    })?;
     Ok(Frames {
         title: format!("A region of {}, {}", bytes(region.bytes), recipe.name()),
         pfns: pages.iter().map(|page| Some(page.pfn)).collect(),

@@ -4,6 +4,7 @@
 
 mod alloc;
 mod bench;
+mod buffer;
 mod dma;
 mod frames;
 mod gpio;
@@ -13,6 +14,7 @@ mod map;
 mod model;
 mod observation;
 mod prove;
+mod reader;
 mod size;
 mod start;
 mod stat;
@@ -54,6 +56,8 @@ enum Command {
     Alloc(alloc::Args),
     /// Show the module's counters and live regions
     Stat(stat::Args),
+    /// Make, list and remove buffers with names
+    Buffer(buffer::Args),
     /// Have a device copy memory by DMA
     Dma(dma::Args),
     /// Drive the lines of a GPIO bank of an AM335x
@@ -76,6 +80,13 @@ fn main() -> ExitCode {
         start::show();
         return ExitCode::SUCCESS;
     };
+    let experiments = match &command {
+        Command::Model(args) => args.checks(),
+        Command::Prove(args) => args.proves(),
+        Command::Test(args) => args.tests(),
+        _ => false,
+    };
+    reader::end_without_one(!experiments);
     let done = match command {
         Command::Tour => tour::run().map(|()| ExitCode::SUCCESS),
         Command::Map(args) => map::run(&args).map(|()| ExitCode::SUCCESS),
@@ -84,6 +95,7 @@ fn main() -> ExitCode {
         Command::Frames(args) => frames::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Alloc(args) => alloc::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Stat(args) => stat::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Buffer(args) => buffer::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Dma(args) => dma::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Gpio(args) => gpio::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
@@ -93,6 +105,9 @@ fn main() -> ExitCode {
         Command::Manual(args) => manual::run(&args, Cli::command()).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|err| {
+        if let Some(status) = reader::has_gone(&err) {
+            return status;
+        }
         eprintln!("mapwright: {err:#}");
         ExitCode::FAILURE
     })

@@ -47,17 +47,17 @@ impl Recipe {
     }
 }
 
-fn backing() -> impl clap::builder::TypedValueParser<Value = Backing> {
+pub fn backing() -> impl clap::builder::TypedValueParser<Value = Backing> {
     PossibleValuesParser::new(Backing::ALL.iter().map(|word| word.name()))
         .try_map(|name| Backing::from_name(&name).ok_or("no such backing"))
 }
 
-fn method() -> impl clap::builder::TypedValueParser<Value = Method> {
+pub fn method() -> impl clap::builder::TypedValueParser<Value = Method> {
     PossibleValuesParser::new(Method::ALL.iter().map(|word| word.name()))
         .try_map(|name| Method::from_name(&name).ok_or("no such method"))
 }
 
-fn caching() -> impl clap::builder::TypedValueParser<Value = Caching> {
+pub fn caching() -> impl clap::builder::TypedValueParser<Value = Caching> {
     PossibleValuesParser::new(Caching::ALL.iter().map(|word| word.name()))
         .try_map(|name| Caching::from_name(&name).ok_or("no such memory type"))
 }

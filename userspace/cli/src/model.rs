@@ -40,6 +40,13 @@ pub struct Args {
     check: bool,
 }
 
+impl Args {
+    /// Whether it tries things on the kernel.
+    pub fn checks(&self) -> bool {
+        self.check
+    }
+}
+
 /// Which model.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Which {

@@ -8,6 +8,7 @@ use mapwright::{
     page_bytes, page_faults, pagemap_pfns, settle, vma_of, AddressClass, Mapping, Protection,
     Query, Region, Session, Vma,
 };
+use nix::errno::Errno;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -19,8 +20,10 @@ pub struct Observation {
     pub query: Query,
     pub mapping: Mapping,
     pub vma: Vma,
-    /// Frame of each page, as the module says.
-    pub pfns: Vec<u64>,
+    /// Pages that it has.
+    pages: usize,
+    /// Frame of each page, as the module says; hidden from who lacks `CAP_SYS_ADMIN`, and where lockdown says so.
+    pub pfns: Option<Vec<u64>>,
     /// Frame of each of the first pages, as `/proc/self/pagemap` says.
     pub pagemap: Vec<Option<u64>>,
     pub mmap_time: Duration,
@@ -45,14 +48,17 @@ impl Observation {
         let mmap_time = start.elapsed();
         let first_touch = touch(&mapping)?;
         let second_touch = touch(&mapping)?;
-        let pages = session
-            .pages(region, 0, u64::MAX)
-            .context("page frame numbers need root")?;
-        let pfns: Vec<u64> = pages.iter().map(|page| page.pfn).collect();
+        let pfns = match session.pages(region, 0, u64::MAX) {
+            Ok(pages) => Some(pages.iter().map(|page| page.pfn).collect()),
+            Err(err) if err.errno() == Some(Errno::EPERM) => None,
+            Err(err) => return Err(err).context("asking for page frame numbers"),
+        };
+        let pages = usize::try_from(region.bytes)?.div_ceil(page_bytes());
         Ok(Self {
             query: session.query(region)?,
             vma: vma_of(mapping.addr())?,
-            pagemap: pagemap_pfns(mapping.addr(), pfns.len().min(FIRST_PAGES))?,
+            pagemap: pagemap_pfns(mapping.addr(), pages.min(FIRST_PAGES))?,
+            pages,
             pfns,
             mapping,
             mmap_time,
@@ -64,7 +70,7 @@ impl Observation {
     /// Prints the region and where its memory is.
     pub fn show_region(&self) {
         let Query { region, .. } = self.query;
-        let pages = count(self.pfns.len() as u64, "page");
+        let pages = count(self.pages as u64, "page");
         row(
             "region",
             format_args!(
@@ -101,27 +107,13 @@ impl Observation {
             (1, AddressClass::Vmalloc) => "  memory is little used yet",
             _ => "  each new run changes the shade",
         };
-        more(paint(DIM, format_args!("{}{legend}", self.strip(48))));
-    }
-
-    /// The frames as a strip of at most `width` cells; the shade changes where a run ends.
-    fn strip(&self, width: usize) -> String {
-        let cells = width.min(self.pfns.len());
-        let mut shade = false;
-        let mut last_page = 0;
-        (0..cells)
-            .map(|cell| {
-                let page = cell * self.pfns.len() / cells;
-                let breaks = (last_page..page).any(|p| self.pfns[p + 1] != self.pfns[p] + 1);
-                shade ^= breaks;
-                last_page = page;
-                if shade {
-                    '░'
-                } else {
-                    '█'
-                }
-            })
-            .collect()
+        match &self.pfns {
+            Some(pfns) => more(paint(DIM, format_args!("{}{legend}", strip(pfns, 48)))),
+            None => more(paint(
+                DIM,
+                "which they are is hidden: to be told takes CAP_SYS_ADMIN",
+            )),
+        }
     }
 
     /// Prints the first pages with their frames.
@@ -133,20 +125,21 @@ impl Observation {
             "pfn (/proc/self/pagemap)",
         ];
         let mut table = table(header, 0);
-        for (page, (pfn, mapped)) in self.pfns.iter().zip(&self.pagemap).enumerate() {
+        let shown = |pfn: Option<u64>| pfn.map_or("hidden".to_owned(), |pfn| format!("{pfn:#x}"));
+        for (page, mapped) in self.pagemap.iter().enumerate() {
             let addr = self.mapping.addr() + page * page_bytes();
-            let mapped = mapped.map_or("hidden".to_owned(), |pfn| format!("{pfn:#x}"));
+            let pfn = self.pfns.as_ref().and_then(|pfns| pfns.get(page));
             table.add_row([
                 page.to_string(),
                 format!("{addr:#x}"),
-                format!("{pfn:#x}"),
-                mapped,
+                shown(pfn.copied()),
+                shown(*mapped),
             ]);
         }
         for row in table.lines() {
             more(row);
         }
-        let rest = self.pfns.len().saturating_sub(FIRST_PAGES);
+        let rest = self.pages.saturating_sub(FIRST_PAGES);
         if rest > 0 {
             more(paint(
                 DIM,
@@ -252,6 +245,26 @@ impl Observation {
             "second_touch": self.second_touch,
         })
     }
+}
+
+/// Frames as a strip of at most `width` cells; the shade changes where a run ends.
+fn strip(pfns: &[u64], width: usize) -> String {
+    let cells = width.min(pfns.len());
+    let mut shade = false;
+    let mut last_page = 0;
+    (0..cells)
+        .map(|cell| {
+            let page = cell * pfns.len() / cells;
+            let breaks = (last_page..page).any(|p| pfns[p + 1] != pfns[p] + 1);
+            shade ^= breaks;
+            last_page = page;
+            if shade {
+                '░'
+            } else {
+                '█'
+            }
+        })
+        .collect()
 }
 
 impl Touch {

@@ -2,6 +2,7 @@
 
 //! `mapwright prove`: what textbooks say, judged by the running kernel.
 
+use crate::reader;
 use crate::style::{self, paint, BAD, DIM, GOOD, HEADING, STRONG, WARN};
 use anstyle::Style;
 use anyhow::{bail, Context as _, Result};
@@ -9,9 +10,10 @@ use comfy_table::{presets::UTF8_FULL_CONDENSED, CellAlignment, ContentArrangemen
 use mapwright_prove::{Claim, Lab, Record, Report, Table, Verdict, CLAIMS};
 use serde::de::DeserializeOwned;
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 #[derive(clap::Args)]
@@ -45,6 +47,13 @@ pub struct Args {
     vm: String,
 }
 
+impl Args {
+    /// Whether it tries things on the kernel.
+    pub fn proves(&self) -> bool {
+        !self.list
+    }
+}
+
 pub fn run(args: &Args) -> Result<ExitCode> {
     let chosen = choose(&args.claims)?;
     if args.list {
@@ -72,6 +81,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
                     false => show(&record),
                 }
                 report.records.push(record);
+                if !reader::stays_for(Duration::ZERO) {
+                    return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+                }
             }
             Err(err) => {
                 eprintln!("mapwright: the experiment of {} failed: {err:#}", claim.id);

@@ -2,10 +2,13 @@
 
 //! `mapwright stat`: the module's counters, live regions and latencies.
 
-use crate::style;
+use crate::{reader, style};
 use anyhow::Result;
 use mapwright::{Bucket, Tables};
-use std::{thread, time::Duration};
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -37,7 +40,10 @@ pub fn run(args: &Args) -> Result<()> {
             return Ok(());
         };
         last = Some(tables);
-        thread::sleep(Duration::try_from_secs_f64(seconds)?);
+        io::stdout().flush()?;
+        if !reader::stays_for(Duration::try_from_secs_f64(seconds)?) {
+            return Ok(());
+        }
     }
 }
 

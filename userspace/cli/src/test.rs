@@ -20,6 +20,13 @@ pub struct Args {
     modules: Option<PathBuf>,
 }
 
+impl Args {
+    /// Whether it tries things on the kernel.
+    pub fn tests(&self) -> bool {
+        !self.list
+    }
+}
+
 pub fn run(args: &Args) -> Result<ExitCode> {
     let choice = mapwright_suite::Choice {
         with: &args.filter,

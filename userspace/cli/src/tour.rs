@@ -6,10 +6,11 @@ use crate::{
     gpio,
     observation::Observation,
     stat,
-    style::{paint, DIM, HEADING},
+    style::{more, paint, DIM, HEADING},
 };
 use anyhow::{ensure, Result};
-use mapwright::{gpio::Bank, Backing, Method, Session, Tables};
+use mapwright::{gpio::Bank, Backing, Error, Method, Session, Tables};
+use nix::errno::Errno;
 
 /// Bytes of each region.
 const BYTES: u64 = 1 << 20;
@@ -56,10 +57,19 @@ pub fn run() -> Result<()> {
         visit(&session, number + 1, stop)?;
     }
     anstream::println!("\n{}", paint(HEADING, "What the module counted"));
-    let tables = Tables::read()?;
-    stat::show_counters(&tables, None, false);
-    stat::show_regions(&tables);
-    if Bank::path(0).exists() {
+    match Tables::read() {
+        Ok(tables) => {
+            stat::show_counters(&tables, None, false);
+            stat::show_regions(&tables);
+        }
+        Err(err) if is_denied(&err) => more(paint(
+            DIM,
+            "hidden: the tables are in /sys/kernel/debug, for root",
+        )),
+        Err(err) => return Err(err.into()),
+    }
+    // Lines are for who may open the bank.
+    if Bank::path(0).exists() && !Bank::open(0).is_err_and(|err| is_denied(&err)) {
         anstream::println!(
             "\n{}\n{}\n",
             paint(
@@ -75,6 +85,11 @@ pub fn run() -> Result<()> {
         paint(DIM, "More: mapwright map --help, mapwright stat, README.md"),
     );
     Ok(())
+}
+
+/// Whether something is for others.
+fn is_denied(err: &Error) -> bool {
+    matches!(err.errno(), Some(Errno::EACCES | Errno::EPERM))
 }
 
 fn visit(session: &Session, number: usize, stop: &Stop) -> Result<()> {

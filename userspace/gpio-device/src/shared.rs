@@ -67,7 +67,9 @@ impl Shared {
     pub fn answer(&self, request: &Request) -> io::Result<Reply> {
         let mut state = self.state();
         let reply = state.bench.answer(self.started.elapsed(), request)?;
-        if let Request::Drive(..) | Request::Clock(_) | Request::Return = request {
+        if let Request::Drive(..) | Request::Pulse(_) | Request::Clock(_) | Request::Return =
+            request
+        {
             state.signal()?;
         }
         Ok(reply)

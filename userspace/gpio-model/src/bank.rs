@@ -142,6 +142,15 @@ impl Bank {
         self.settle();
     }
 
+    /// Lets all lines of the mask `lines` that somebody outside drives change, and change back at once: nobody can
+    /// have looked meanwhile.
+    pub fn pulse(&mut self, lines: u32) {
+        for _ in 0..2 {
+            self.outside ^= lines & self.driven;
+            self.settle();
+        }
+    }
+
     /// The levels of all lines: of outputs what they drive, of inputs what is done to them.
     pub fn levels(&self) -> u32 {
         (self.dataout & !self.oe) | (self.outside & self.oe)

@@ -107,6 +107,11 @@ impl<W: Write> Bench<W> {
                 self.sample(now)?;
                 Reply::Done
             }
+            Request::Pulse(lines) => {
+                self.bank.pulse(lines);
+                self.sample(now)?;
+                Reply::Done
+            }
             Request::Clock(on) => {
                 self.set_clock(now, on)?;
                 Reply::Done

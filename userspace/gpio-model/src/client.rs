@@ -59,6 +59,14 @@ impl Client {
         }
     }
 
+    /// Lets the lines of the mask `lines` change, and change back at once.
+    pub fn pulse(&mut self, lines: u32) -> io::Result<()> {
+        match self.ask(&Request::Pulse(lines))? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// The levels of the lines.
     pub fn levels(&mut self) -> io::Result<u32> {
         match self.ask(&Request::Levels)? {

@@ -47,6 +47,8 @@ pub struct Night {
 pub enum Request {
     /// Do something to a line from outside, as a button does.
     Drive(u32, Level),
+    /// Let all lines of this mask that are driven from outside change, and change back at once.
+    Pulse(u32),
     /// Switch the bank's interface clock.
     Clock(bool),
     /// Tell the levels of all lines.

@@ -44,6 +44,13 @@ pub enum Error {
         what: &'static str,
     },
 
+    /// Buffers cannot be made.
+    #[error("{path} does not exist: load mapwright_buffer, and mount configfs (`mount -t configfs none /sys/kernel/config`)")]
+    NoConfigfs {
+        /// The directory looked for.
+        path: &'static str,
+    },
+
     /// The region is mapped.
     #[error("region {id} is still mapped: unmap it first")]
     StillMapped {
@@ -162,7 +169,7 @@ impl Error {
     /// The error number behind it, if there is one.
     pub fn errno(&self) -> Option<Errno> {
         match self {
-            Self::NotLoaded { .. } => Some(Errno::ENOENT),
+            Self::NotLoaded { .. } | Self::NoConfigfs { .. } => Some(Errno::ENOENT),
             Self::NoPermission { .. } => Some(Errno::EACCES),
             Self::Unsupported { .. } => Some(Errno::EOPNOTSUPP),
             Self::OverLimit { .. } => Some(Errno::ENOSPC),
@@ -176,7 +183,8 @@ impl Error {
             Self::OverBudget { .. } => Some(Errno::ENOSPC),
             Self::Interrupted => Some(Errno::EINTR),
             Self::System { errno, .. } => Some(*errno),
-            Self::NoTables { .. } | Self::Unexpected { .. } => None,
+            Self::NoTables { source, .. } => source.raw_os_error().map(Errno::from_raw),
+            Self::Unexpected { .. } => None,
         }
     }
 }

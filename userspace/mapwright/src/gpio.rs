@@ -14,7 +14,10 @@
 //! # }
 //! ```
 
-use crate::{device, page_bytes, Error, Result};
+use crate::{
+    beaglebone::{gpio_of, LEDS},
+    device, page_bytes, Error, Result,
+};
 use mapwright_uapi::{gpio as uapi, Request};
 use nix::{
     errno::Errno,
@@ -37,7 +40,7 @@ pub use uapi::{Info, EDGE_FALLING, EDGE_RISING, LINES, MAX_PERIOD, MIN_PERIOD, M
 const REGISTERS: usize = 0x1000;
 
 /// The BeagleBone Black's user LEDs, by the lines of the bank GPIO1 that they are at.
-pub const USER_LEDS: [(&str, u32); 4] = [("USR0", 21), ("USR1", 22), ("USR2", 23), ("USR3", 24)];
+pub const USER_LEDS: [(&str, u32); 4] = LEDS;
 
 /// A line of a bank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,10 +48,15 @@ pub struct Line(u32);
 
 /// What is no line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no line {0:?}: lines are numbers from 0 to {last}, or USR0 to USR3", last = LINES - 1)]
-pub struct NoSuchLine(String);
+#[error("there is no line {0:?}: lines are numbers from 0 to {last}, pins such as P9_12, USR0 to USR3, or GPIO1_28", last = LINES - 1)]
+pub struct NoSuchLine(pub(crate) String);
 
 impl Line {
+    /// The line of that number, if there is one.
+    pub fn new(number: u32) -> Option<Self> {
+        (number < LINES).then_some(Self(number))
+    }
+
     /// The line's number in the bank.
     pub fn number(self) -> u32 {
         self.0
@@ -107,6 +115,18 @@ impl Bank {
     /// The device node of the bank with this number.
     pub fn path(number: u32) -> PathBuf {
         PathBuf::from(format!("/dev/{}{number}", uapi::NAME))
+    }
+
+    /// The number by which to [`open`](Self::open) GPIO0, GPIO1, GPIO2 or GPIO3, if this driver has it.
+    pub fn number_of(gpio: u32) -> Option<u32> {
+        (0..uapi::MAX_BANKS).find(|number| Self::gpio(*number) == Some(gpio))
+    }
+
+    /// Which of GPIO0 to GPIO3 the bank of that number is, if that is known.
+    pub fn gpio(number: u32) -> Option<u32> {
+        let device = format!("/sys/class/misc/{}{number}/device", uapi::NAME);
+        let device = std::fs::canonicalize(device).ok()?;
+        gpio_of(device.file_name()?.to_str()?)
     }
 
     /// Does an ioctl of the interface.

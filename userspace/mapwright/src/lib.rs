@@ -20,7 +20,9 @@
 
 pub mod alloc;
 mod architecture;
+pub mod beaglebone;
 pub mod btf;
+pub mod buffer;
 mod device;
 mod dma;
 mod error;

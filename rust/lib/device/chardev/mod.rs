@@ -13,12 +13,17 @@
 mod operations;
 mod seek;
 
-use crate::map::vma::{
-    Mapped,
-    NewVma, //
+use crate::{
+    device::attributes::Attributes,
+    map::vma::{
+        Mapped,
+        NewVma, //
+    },
+    revoke::space::Space, //
 };
 use kernel::{
     bindings,
+    device::Device,
     error::to_result,
     ffi::c_int,
     fs::{
@@ -31,7 +36,9 @@ use kernel::{
     },
     prelude::*,
     seq_file::SeqFile,
+    str::CString,
     sync::{
+        aref::ARef,
         poll::PollTable,
         Arc, //
     },
@@ -121,6 +128,12 @@ pub trait CharDevice: Sized + Send + Sync + 'static {
     /// `open(2)`.
     fn open(shared: &Arc<Self::Shared>, file: &File) -> Result<Arc<Self>>;
 
+    /// Where the VMAs of all files are found, of a device whose files have the same memory. Without it, those of each
+    /// file are found in a space of its own.
+    fn space(_shared: &Self::Shared) -> Option<Arc<Space>> {
+        None
+    }
+
     /// `mmap(2)`. Called with the lock of the caller's address space held for writing, so it must
     /// not touch the caller's memory, nor wait for a lock under which somebody does.
     fn mmap<'a>(&self, _vma: NewVma<'a>) -> Result<Mapped<'a>> {
@@ -204,6 +217,9 @@ pub struct Registration<T: CharDevice> {
     #[pin]
     misc: Opaque<bindings::miscdevice>,
     shared: Arc<T::Shared>,
+    /// What `misc` points to.
+    _name: Option<CString>,
+    _attributes: Option<Attributes<T::Shared>>,
 }
 
 // SAFETY: A misc device may be deregistered by any thread.
@@ -218,15 +234,63 @@ impl<T: CharDevice> Registration<T> {
         mode: u16,
         shared: Arc<T::Shared>,
     ) -> impl PinInit<Self, Error> {
+        let text = kernel::str::as_char_ptr_in_const_context(name);
+        Self::register(None, text, mode, shared, None, None)
+    }
+
+    /// The same for a node that is of `device`: `/sys/class/misc/NAME/device` tells which that is.
+    pub fn of_device(
+        device: &Device,
+        name: &'static CStr,
+        mode: u16,
+        shared: Arc<T::Shared>,
+    ) -> impl PinInit<Self, Error> {
+        let text = kernel::str::as_char_ptr_in_const_context(name);
+        Self::register(Some(device.into()), text, mode, shared, None, None)
+    }
+
+    /// The same with a name that is made at run time, and with attributes of the device in sysfs. There must be no
+    /// other device node of that name: the kernel warns in its log of who asks for one.
+    pub fn with_attributes(
+        name: CString,
+        mode: u16,
+        shared: Arc<T::Shared>,
+        attributes: Attributes<T::Shared>,
+    ) -> impl PinInit<Self, Error> {
+        let text = name.as_char_ptr();
+        Self::register(None, text, mode, shared, Some(name), Some(attributes))
+    }
+
+    /// `text` must be static, or that of `name`.
+    fn register(
+        parent: Option<ARef<Device>>,
+        text: *const kernel::ffi::c_char,
+        mode: u16,
+        shared: Arc<T::Shared>,
+        name: Option<CString>,
+        attributes: Option<Attributes<T::Shared>>,
+    ) -> impl PinInit<Self, Error> {
+        let groups = attributes
+            .as_ref()
+            .map_or(core::ptr::null_mut(), Attributes::groups);
         try_pin_init!(Self {
             // Last in time though first in place: files may be opened at once, and need `shared`.
             shared,
+            _name: name,
+            _attributes: attributes,
             misc <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
+                // A `Device` is a transparent wrapper of a valid `struct device`, of which the node takes a
+                // reference while it is registered.
+                let parent = parent.as_deref().map_or(core::ptr::null_mut(), |device: &Device| {
+                    core::ptr::from_ref(device).cast_mut().cast()
+                });
                 let misc = bindings::miscdevice {
+                    parent,
                     minor: bindings::MISC_DYNAMIC_MINOR as c_int,
-                    name: kernel::str::as_char_ptr_in_const_context(name),
+                    name: text,
                     fops: Operations::<T>::TABLE,
                     mode,
+                    groups,
                     ..pin_init::zeroed()
                 };
                 // SAFETY: The initializer may write to the slot.

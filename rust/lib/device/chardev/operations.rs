@@ -53,10 +53,14 @@ impl<T: CharDevice> Opened<T> {
     ) -> Result<KBox<Self>> {
         // SAFETY: The file is valid during this call, and is not in a table of files yet.
         let opened = T::open(shared, unsafe { File::from_raw_file(file) })?;
+        let space = match T::space(shared) {
+            Some(space) => space,
+            None => Space::new()?,
+        };
         let opened = KBox::new(
             Self {
                 file: opened,
-                space: Space::new()?,
+                space,
             },
             GFP_KERNEL_ACCOUNT,
         )?;

@@ -4,6 +4,7 @@
 
 use crate::style::{paint, row, table, DIM, GOOD, HEADING};
 use anyhow::Result;
+use mapwright::beaglebone::name_of;
 use mapwright::gpio::{Bank, Line, LINES, MODE_BANK};
 use serde::Serialize;
 use std::fs;
@@ -19,6 +20,8 @@ pub struct Args {
 #[derive(Serialize)]
 struct State {
     line: u32,
+    /// On a BeagleBone Black.
+    name: Option<String>,
     output: bool,
     high: bool,
     blinking: bool,
@@ -28,10 +31,12 @@ struct State {
 
 pub fn show(bank: &Bank, number: u32, args: &Args) -> Result<()> {
     let info = bank.info()?;
+    let gpio = Bank::gpio(number);
     let has = |mask: u32, line: Line| mask & line.mask() != 0;
     let states: Vec<State> = Line::all_of(u32::MAX)
         .map(|line| State {
             line: line.number(),
+            name: gpio.and_then(|gpio| name_of(gpio, line)),
             output: has(info.outputs, line),
             high: has(info.levels, line),
             blinking: has(info.blinking, line),
@@ -53,25 +58,29 @@ pub fn show(bank: &Bank, number: u32, args: &Args) -> Result<()> {
         _ => "another driver has directions, edges and clock",
     };
     row("mode", mode);
-    row("outputs", described(info.outputs, info.levels));
-    row("inputs", described(!info.outputs, info.levels));
-    row("blinking", described(info.blinking, 0));
-    row("LEDs", described(info.leds, 0));
-    row("requested", described(info.requested, 0));
+    row("outputs", described(gpio, info.outputs, info.levels));
+    row("inputs", described(gpio, !info.outputs, info.levels));
+    row("blinking", described(gpio, info.blinking, 0));
+    row("LEDs", described(gpio, info.leds, 0));
+    row("requested", described(gpio, info.requested, 0));
     registers(number);
     Ok(())
 }
 
-/// The lines of a mask; those that are high stand out.
-fn described(mask: u32, levels: u32) -> String {
+/// The lines of a mask, with their names; those that are high stand out.
+fn described(gpio: Option<u32>, mask: u32, levels: u32) -> String {
     if mask == 0 {
         return paint(DIM, "none");
     }
-    let one = |line: Line| match levels & line.mask() {
-        0 => line.number().to_string(),
-        _ => paint(GOOD, format_args!("{}=high", line.number())),
+    let one = |line: Line| {
+        let name = gpio.and_then(|gpio| name_of(gpio, line));
+        let name = name.map_or(String::new(), |name| format!(" {name}"));
+        match levels & line.mask() {
+            0 => format!("{}{name}", line.number()),
+            _ => paint(GOOD, format_args!("{}{name}=high", line.number())),
+        }
     };
-    Line::all_of(mask).map(one).collect::<Vec<_>>().join(" ")
+    Line::all_of(mask).map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// Root may see them all, with their bits.

@@ -11,21 +11,22 @@ mod waveform;
 use crate::style::{paint, row, DIM, GOOD, STRONG};
 use anyhow::{anyhow, bail, Result};
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
-use mapwright::gpio::{Bank, Line, EDGE_FALLING, EDGE_RISING, MAX_PERIOD, MIN_PERIOD, MODE_BANK};
+use mapwright::beaglebone::NamedLine;
+use mapwright::gpio::{Bank, EDGE_FALLING, EDGE_RISING, MAX_PERIOD, MIN_PERIOD, MODE_BANK};
 use mapwright::Error;
 use nix::errno::Errno;
-use std::{thread, time::Duration};
+use std::{collections::BTreeMap, thread, time::Duration};
 
 #[derive(ClapArgs)]
 pub struct Args {
-    /// The bank: 0 is /dev/mapwright-gpio0
-    #[arg(long, value_name = "N", default_value_t = 0, global = true)]
-    bank: u32,
+    /// The bank: 0 is /dev/mapwright-gpio0. Without it, that of the line's name, or 0
+    #[arg(long, value_name = "N", global = true)]
+    bank: Option<u32>,
     #[command(subcommand)]
     action: Action,
 }
 
-/// Lines are numbers from 0 to 31, or USR0 to USR3: the user LEDs of a BeagleBone Black.
+/// Lines are numbers from 0 to 31, or what they are called on a BeagleBone Black: P9_12, USR0, GPIO1_28.
 #[derive(Subcommand)]
 enum Action {
     /// Show the bank, its lines and its registers
@@ -33,37 +34,25 @@ enum Action {
     /// Let the kernel blink a line
     Blink(Blink),
     /// Stop a line's blinking, and leave it low
-    Stop {
-        /// Number from 0 to 31, or USR0 to USR3
-        line: Line,
-    },
+    Stop { line: NamedLine },
     /// Make lines high
     Set {
         /// Numbers from 0 to 31, or USR0 to USR3
         #[arg(required = true)]
-        lines: Vec<Line>,
+        lines: Vec<NamedLine>,
     },
     /// Make lines low
     Clear {
         /// Numbers from 0 to 31, or USR0 to USR3
         #[arg(required = true)]
-        lines: Vec<Line>,
+        lines: Vec<NamedLine>,
     },
     /// Make a line an output
-    Output {
-        /// Number from 0 to 31, or USR0 to USR3
-        line: Line,
-    },
+    Output { line: NamedLine },
     /// Make a line an input
-    Input {
-        /// Number from 0 to 31, or USR0 to USR3
-        line: Line,
-    },
+    Input { line: NamedLine },
     /// Print a line's level: 0 or 1
-    Read {
-        /// Number from 0 to 31, or USR0 to USR3
-        line: Line,
-    },
+    Read { line: NamedLine },
     /// Wait for an edge of a line
     Wait(Wait),
     /// Draw a waveform that a modelled bank wrote
@@ -72,8 +61,7 @@ enum Action {
 
 #[derive(ClapArgs)]
 struct Blink {
-    /// Number from 0 to 31, or USR0 to USR3
-    line: Line,
+    line: NamedLine,
     /// How often a second
     #[arg(long, value_name = "HZ", default_value_t = 1.0)]
     hz: f64,
@@ -84,8 +72,7 @@ struct Blink {
 
 #[derive(ClapArgs)]
 struct Wait {
-    /// Number from 0 to 31, or USR0 to USR3
-    line: Line,
+    line: NamedLine,
     /// Which edge
     #[arg(long, value_enum, default_value_t = Edge::Both)]
     edge: Edge,
@@ -105,23 +92,51 @@ enum Edge {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let bank = || Bank::open(args.bank).map_err(|err| no_bank(args.bank, err));
+    let of = |named: &NamedLine| bank_of(args.bank, named);
     match &args.action {
-        Action::Info(info) => info::show(&bank()?, args.bank, info),
-        Action::Blink(request) => blink(&bank()?, request),
-        Action::Stop { line } => explained(bank()?.blink(*line, 0), *line),
-        Action::Set { lines } => set(&bank()?, lines, true),
-        Action::Clear { lines } => set(&bank()?, lines, false),
-        Action::Output { line } => explained(bank()?.set_direction(*line, true), *line),
-        Action::Input { line } => explained(bank()?.set_direction(*line, false), *line),
+        Action::Info(info) => {
+            let number = args.bank.unwrap_or(0);
+            info::show(&open(number)?, number, info)
+        }
+        Action::Blink(request) => blink(&of(&request.line)?, request),
+        Action::Stop { line } => explained(of(line)?.blink(line.line, 0), *line),
+        Action::Set { lines } => set(args.bank, lines, true),
+        Action::Clear { lines } => set(args.bank, lines, false),
+        Action::Output { line } => explained(of(line)?.set_direction(line.line, true), *line),
+        Action::Input { line } => explained(of(line)?.set_direction(line.line, false), *line),
         Action::Read { line } => {
-            let levels = explained(bank()?.levels(), *line)?;
-            println!("{}", u32::from(levels & line.mask() != 0));
+            let levels = explained(of(line)?.levels(), *line)?;
+            println!("{}", u32::from(levels & line.line.mask() != 0));
             Ok(())
         }
-        Action::Wait(request) => wait(&bank()?, request),
+        Action::Wait(request) => wait(&of(&request.line)?, request),
         Action::Scope(request) => scope::draw(request),
     }
+}
+
+fn open(number: u32) -> Result<Bank> {
+    Bank::open(number).map_err(|err| no_bank(number, err))
+}
+
+/// The number of the bank that a line is of, by its name or as `asked` for.
+fn number_of(asked: Option<u32>, named: &NamedLine) -> Result<u32> {
+    let Some(gpio) = named.gpio else {
+        return Ok(asked.unwrap_or(0));
+    };
+    match (Bank::number_of(gpio), asked) {
+        (Some(number), None) => Ok(number),
+        (Some(number), Some(asked)) if number == asked => Ok(number),
+        (Some(number), Some(asked)) => bail!(
+            "line {named} is of GPIO{gpio}, which is bank {number} here, and not {asked}: leave out --bank"
+        ),
+        (None, _) => bail!(
+            "line {named} is of GPIO{gpio}, which this driver does not have here: see docs/beaglebone.md"
+        ),
+    }
+}
+
+fn bank_of(asked: Option<u32>, named: &NamedLine) -> Result<Bank> {
+    open(number_of(asked, named)?)
 }
 
 /// Blinks the first user LED, for the tour.
@@ -131,7 +146,7 @@ pub fn show_blinking() -> Result<()> {
         hz: 2.0,
         seconds: Some(2.8),
     };
-    blink(&Bank::open(0)?, &request)
+    blink(&bank_of(None, &request.line)?, &request)
 }
 
 /// What to do where there is no such bank.
@@ -145,8 +160,8 @@ fn no_bank(number: u32, err: Error) -> anyhow::Error {
 }
 
 /// What the driver's refusal means for this line.
-fn refusal(err: Error, line: Line) -> anyhow::Error {
-    let number = line.number();
+fn refusal(err: Error, line: NamedLine) -> anyhow::Error {
+    let number = line.line.number();
     match err.errno() {
         Some(Errno::EPERM) => anyhow!(
             "line {line} is an input: make it an output first (`mapwright gpio output {number}`)"
@@ -164,18 +179,23 @@ fn refusal(err: Error, line: Line) -> anyhow::Error {
     }
 }
 
-fn explained<T>(result: mapwright::Result<T>, line: Line) -> Result<T> {
+fn explained<T>(result: mapwright::Result<T>, line: NamedLine) -> Result<T> {
     result.map_err(|err| refusal(err, line))
 }
 
-fn set(bank: &Bank, lines: &[Line], high: bool) -> Result<()> {
-    let mask = lines.iter().fold(0, |mask, line| mask | line.mask());
-    let result = if high {
-        bank.set(mask, 0)
-    } else {
-        bank.set(0, mask)
-    };
-    explained(result, lines[0]).map(drop)
+/// Those of a bank with a single store.
+fn set(asked: Option<u32>, lines: &[NamedLine], high: bool) -> Result<()> {
+    let mut banks: BTreeMap<u32, (u32, NamedLine)> = BTreeMap::new();
+    for named in lines {
+        let number = number_of(asked, named)?;
+        banks.entry(number).or_insert((0, *named)).0 |= named.line.mask();
+    }
+    for (number, (mask, first)) in banks {
+        let bank = open(number)?;
+        let (set, clear) = if high { (mask, 0) } else { (0, mask) };
+        explained(bank.set(set, clear), first)?;
+    }
+    Ok(())
 }
 
 /// The period in microseconds.
@@ -195,21 +215,21 @@ fn seconds(given: f64) -> Result<Duration> {
 fn blink(bank: &Bank, request: &Blink) -> Result<()> {
     let period = period(request.hz)?;
     let length = request.seconds.map(seconds).transpose()?;
-    let of = request.line;
+    let (named, of) = (request.line, request.line.line);
     let info = bank.info()?;
     if info.mode == MODE_BANK && info.blinking & of.mask() == 0 {
-        explained(bank.set_direction(of, true), of)?;
+        explained(bank.set_direction(of, true), named)?;
     }
-    explained(bank.blink(of, period), of)?;
+    explained(bank.blink(of, period), named)?;
     let rate = paint(GOOD, format_args!("{} Hz", request.hz));
     row(
         "blinking",
-        format_args!("line {of} at {rate}, by a timer in the kernel"),
+        format_args!("line {named} at {rate}, by a timer in the kernel"),
     );
     match length {
         Some(length) => {
             thread::sleep(length);
-            explained(bank.blink(of, 0), of)?;
+            explained(bank.blink(of, 0), named)?;
             row("stopped", format_args!("after {} s", length.as_secs_f64()));
         }
         None => {
@@ -231,7 +251,7 @@ fn wait(bank: &Bank, request: &Wait) -> Result<()> {
         Some(given) => u32::try_from(given.as_millis()).unwrap_or(u32::MAX).max(1),
         None => 0,
     };
-    let result = bank.wait(request.line, edges, timeout);
+    let result = bank.wait(request.line.line, edges, timeout);
     if result
         .as_ref()
         .is_err_and(|err| err.errno() == Some(Errno::ETIMEDOUT))

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::style::{paint, table, DIM, GOOD, HEADING, STRONG};
 use anyhow::{bail, Result};
-use mapwright::gpio::Line;
+use mapwright::{beaglebone::NamedLine, gpio::Line};
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
@@ -17,7 +17,7 @@ pub struct Args {
     file: PathBuf,
     /// Show these lines only; without it, all that change
     #[arg(long = "line", value_name = "LINE")]
-    lines: Vec<Line>,
+    lines: Vec<NamedLine>,
     /// Draw it into this file, too
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -67,11 +67,11 @@ pub fn draw(args: &Args) -> Result<()> {
 }
 
 /// All that change but the bank's clock and interrupt, or those asked for.
-fn chosen<'a>(waveform: &'a Waveform, lines: &[Line]) -> Vec<&'a Signal> {
+fn chosen<'a>(waveform: &'a Waveform, lines: &[NamedLine]) -> Vec<&'a Signal> {
     let asked = |signal: &&Signal| {
         lines
             .iter()
-            .any(|line| signal.name == format!("line{}", line.number()))
+            .any(|line| signal.name == format!("line{}", line.line.number()))
     };
     match lines {
         [] => waveform.busy(),

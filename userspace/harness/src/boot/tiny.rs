@@ -25,9 +25,16 @@ const NEEDED: [&str; 2] = ["9pnet_virtio", "9p"];
 
 /// The command that starts QEMU. The kernel's log goes to a socket.
 pub fn command(guest: &Guest, sockets: &Sockets, token: &str) -> Result<Command> {
-    let modules = match guest.has_9p {
-        true => needed_modules(&guest.kernel)?,
+    let mut wanted: Vec<&str> = match guest.has_9p {
+        true => NEEDED.to_vec(),
         false => Vec::new(),
+    };
+    // Where the host's directories cannot be mounted, nobody else has what the modules need.
+    let needs = guest.modules.iter().flat_map(|module| &module.needs);
+    wanted.extend(needs.map(String::as_str));
+    let modules = match wanted.is_empty() {
+        true => Vec::new(),
+        false => needed_modules(&guest.kernel, &wanted)?,
     };
     let names: Vec<String> = modules.iter().map(|(name, _)| name.clone()).collect();
     let mut archive = base_archive(guest.machine)?;
@@ -176,12 +183,12 @@ pub fn base_archive(machine: MachineType) -> Result<Archive> {
     Ok(archive)
 }
 
-/// The kernel's modules that are needed and not built in, in the order to insert them.
-fn needed_modules(kernel: &Kernel) -> Result<Vec<(String, Vec<u8>)>> {
+/// Those of the kernel's modules `wanted` that are not built in, and what they need, in the order to insert them.
+fn needed_modules(kernel: &Kernel, wanted: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
     let dep = kernel.modules.join("modules.dep");
     let dep = fs::read_to_string(&dep).with_context(|| format!("cannot read {}", dep.display()))?;
     let mut needed = Vec::new();
-    for file in insertion_order(&dep, &NEEDED) {
+    for file in insertion_order(&dep, wanted) {
         let path = kernel.modules.join(&file);
         needed.push((format!("{}.ko", module_of(&file)), unpacked(&path)?));
     }

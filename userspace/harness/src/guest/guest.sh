@@ -162,6 +162,7 @@ insert() {
 	needs=$2
 	shift 2
 	for name in $needs; do
+		[ ! -d "/sys/module/$name" ] || continue
 		said=$(modprobe "$name" 2>&1) || fail "modprobe $name, which ${file##*/} needs: $said"
 	done
 	said=$(insmod "$file" "$@" 2>&1) || fail "insmod ${file##*/} $*: $said"
@@ -186,6 +187,7 @@ prepare() {
 	[ -w /sys/kernel/debug/kmemleak ] && echo clear > /sys/kernel/debug/kmemleak 2>/dev/null
 	[ -z "$COMMAND" ] || say ready
 	insert_modules
+	[ ! -d /sys/kernel/config ] || mount_on configfs /sys/kernel/config
 	[ "$BOOT" = virtme ] && virtme_tmp
 	mkdir -p /run/mapwright
 	[ -z "$REPO" ] || cd "$REPO" || fail "the repository is not visible at $REPO"

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A region that is no session's: files that know nothing of each other have it in common.
+
+use crate::{
+    device::Device,
+    ioctl,
+    limits::Account,
+    method,
+    recipe::Recipe,
+    region::{
+        self,
+        Region, //
+    },
+    settings::DefaultRegion, //
+};
+use kernel::{
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    prelude::*,
+    sync::Arc,
+    uaccess::UserPtr, //
+};
+use mapkit::{
+    dma::device::DmaDevice,
+    map::vma::{
+        Mapped,
+        NewVma, //
+    },
+    revoke::{
+        revocable::Revocable,
+        unbind::Revoke, //
+    }, //
+};
+
+/// A region at offset 0 of all files of a device node.
+///
+/// The right to use it can be [taken back](Self::revoke), after which its memory is freed as soon as nothing holds it
+/// any more: a mapping, or a DMA-buf that was made of it.
+pub struct SharedRegion {
+    device: Arc<Device>,
+    region: Arc<Region>,
+    right: Arc<Revocable<()>>,
+    made_of: DefaultRegion,
+}
+
+impl SharedRegion {
+    /// Allocates `bytes` zeroed bytes, rounded up to whole pages; coherent memory for `dma`, which takes it back if it
+    /// loses its driver.
+    ///
+    /// `EINVAL` if that is none, `ENOSPC` over a limit, `ENOMEM` without memory, `EINTR` if the caller is killed meanwhile.
+    pub fn new(
+        device: &Arc<Device>,
+        dma: &Arc<DmaDevice>,
+        made_of: DefaultRegion,
+        bytes: u64,
+    ) -> Result<Self> {
+        let recipe = Recipe::default_region(&made_of, bytes)?;
+        let limits = &device.limits;
+        let account = Account::new(limits.session_bytes, limits.session_regions.into())?;
+        let right = Revocable::right()?;
+        let of_region = Some(right.clone());
+        let region = region::allocate(device, dma, &account, recipe, of_region, || Ok(0))?;
+        Ok(Self {
+            device: device.clone(),
+            region,
+            right,
+            made_of,
+        })
+    }
+
+    /// Its size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.region.bytes()
+    }
+
+    /// The region.
+    pub fn region(&self) -> &Arc<Region> {
+        &self.region
+    }
+
+    /// Whether it is mapped, or about to be.
+    pub fn is_busy(&self) -> bool {
+        self.region.is_busy()
+    }
+
+    /// Takes it back from all programs: what is mapped of it is a `SIGBUS` from now on. A DMA-buf that was made of it stays
+    /// until it is released, with what was mapped of that at `mmap(2)`. The owner has to see to it that no call of a file
+    /// finds this any more.
+    pub fn revoke(&self) {
+        self.right.revoke();
+    }
+
+    /// `mmap(2)`, of a file whose device has [a space](mapkit::device::chardev::CharDevice::space) for all of them.
+    pub fn mmap<'a>(&self, vma: NewVma<'a>) -> Result<Mapped<'a>> {
+        let mapped = vma
+            .deny_exec()
+            .and_then(|()| self.region.dma.check())
+            .and_then(|()| vma.revoked_with(&self.right, self.region.file_pages()))
+            .and_then(|()| method::map(&self.region, vma));
+        self.device.stats.note(mapped)
+    }
+
+    /// `read(2)` at `pos`.
+    pub fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
+        let copied = self
+            .region
+            .dma
+            .check()
+            .and_then(|()| region::copy_to_iter(&self.region, pos, iov));
+        self.device.stats.note_read(copied)
+    }
+
+    /// `write(2)` at `pos`.
+    pub fn write(&self, pos: u64, iov: &mut IovIterSource<'_>) -> Result<usize> {
+        let copied = self
+            .region
+            .dma
+            .check()
+            .and_then(|()| region::copy_from_iter(&self.region, pos, iov));
+        self.device.stats.note_written(copied)
+    }
+
+    /// `ioctl(2)`, of a file that was opened for writing if `may_write`: those of a session that ask about a region
+    /// or export it. Region 0 is this one, too. `ENOTTY` for any other.
+    pub fn ioctl(&self, may_write: bool, cmd: u32, arg: UserPtr) -> Result<u32> {
+        let file = File {
+            shared: self,
+            may_write,
+        };
+        let done = self
+            .region
+            .dma
+            .check()
+            .and_then(|()| ioctl::of_regions(&file, cmd, arg, &|_, _, _| Ok(())));
+        self.device.stats.note(done)
+    }
+}
+
+/// A file that has it.
+struct File<'a> {
+    shared: &'a SharedRegion,
+    may_write: bool,
+}
+
+impl ioctl::Regions for File<'_> {
+    fn device(&self) -> &Device {
+        &self.shared.device
+    }
+
+    fn default_region(&self) -> &DefaultRegion {
+        &self.shared.made_of
+    }
+
+    fn may_write(&self) -> bool {
+        self.may_write
+    }
+
+    fn by_id(&self, id: u64) -> Result<Arc<Region>> {
+        let region = &self.shared.region;
+        match id == 0 || id == region.number() {
+            true => Ok(region.clone()),
+            false => Err(ENOENT),
+        }
+    }
+
+    fn by_offset(&self, offset: u64) -> Result<Arc<Region>> {
+        let region = &self.shared.region;
+        match offset < region.bytes() {
+            true => Ok(region.clone()),
+            false => Err(ENOENT),
+        }
+    }
+}

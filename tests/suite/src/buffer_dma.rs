@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A buffer with a name for a real device: the edu device moves bytes at its `dma_addr`, and it is taken back when the
+//! device loses its driver.
+
+use crate::{
+    buffer::{available, make, nothing_is_left, open, Available, Made},
+    child,
+    dma::{device, in_sysfs, name_in_sysfs, unbind, wait_until, Bench, COHERENT},
+    raw::{Map, RW},
+    runner::{skip, suite, Context},
+};
+use anyhow::{bail, ensure, Context as _, Result};
+use mapwright::{
+    buffer::{NamedBuffer, Spec},
+    page_bytes, page_size, uapi,
+    uapi::Request as _,
+    Session,
+};
+use nix::{
+    errno::Errno,
+    sys::{mman::MapFlags, signal::Signal},
+};
+use std::{
+    fs::{self, OpenOptions},
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+suite! { "dma.buffer":
+    is_found_by_each_name,
+    the_device_moves_bytes_into_it,
+    another_driver_moves_bytes_into_it,
+    a_driver_that_gives_it_away_is_ebusy,
+    only_coherent_memory_is_for_a_device,
+    is_taken_back_when_the_driver_goes,
+    is_taken_back_from_those_who_have_not_touched_it,
+    is_removed_before_the_driver_goes,
+    a_device_without_a_driver_is_enodev,
+}
+
+const PAGES: u64 = 6;
+
+fn spec(device: &str) -> Spec {
+    Spec {
+        bytes: PAGES * page_size(),
+        device: Some(device.to_owned()),
+        ..Spec::default()
+    }
+}
+
+/// The device's path in sysfs, and that buffers can be made.
+fn begin() -> Result<(Available, PathBuf, String)> {
+    let node = device()?;
+    let is_there = available()?;
+    let path = in_sysfs()?.display().to_string();
+    Ok((is_there, node, path))
+}
+
+fn dma_addr(buffer: &NamedBuffer) -> Result<u64> {
+    let text = buffer.attribute("dma_addr")?;
+    let digits = text.strip_prefix("0x").with_context(|| text.clone())?;
+    Ok(u64::from_str_radix(digits, 16)?)
+}
+
+fn is_found_by_each_name(_: &Context) -> Result<()> {
+    let (is_there, _, path) = begin()?;
+    let name = name_in_sysfs()?;
+    let names = [
+        path,
+        format!("pci/{name}"),
+        format!("/sys/bus/pci/devices/{name}"),
+    ];
+    for device in names {
+        let made = make("found", &spec(&device))?;
+        ensure!(made.0.setting("backing")? == "coherent");
+        ensure!(made.0.setting("device")? == device);
+        dma_addr(&made.0)?;
+        made.0.remove(false)?;
+    }
+    nothing_is_left(&is_there)
+}
+
+fn the_device_moves_bytes_into_it(context: &Context) -> Result<()> {
+    let (is_there, _, path) = begin()?;
+    let bench = Bench::open()?;
+    if bench.session.dma_info()?.translated == 0 {
+        return skip(
+            "no IOMMU is between the device and memory, so its driver sends it to no address",
+        );
+    }
+    let made = make("moved", &spec(&path))?;
+    let address = dma_addr(&made.0)?;
+    let source = bench.create(COHERENT, page_size())?;
+    let contents: Vec<u8> = (0..100).map(|i| i * 2 + 1).collect();
+    bench.session.write_at(&source, 0, &contents)?;
+    let file = open(&made.0)?;
+    let map = Map::shared(&file, 0, PAGES as usize * page_bytes())?;
+    for within in [0, 3 * page_size() + 10, PAGES * page_size() - 100] {
+        let mut transfer = uapi::Transfer {
+            flags: uapi::TRANSFER_RAW_TARGET,
+            source: source.id,
+            target_offset: address + within,
+            bytes: 100,
+            ..uapi::Transfer::new()
+        };
+        bench.session.request(&mut transfer)?;
+        let seen: Vec<u8> = (0..100).map(|i| map.load(within as usize + i)).collect();
+        ensure!(seen == contents, "at {within:#x}");
+    }
+    context.note(format!("bus address {address:#x}"));
+    drop((map, file));
+    made.0.remove(false)?;
+    bench.close()?;
+    nothing_is_left(&is_there)
+}
+
+/// The device with a driver that leaves it to programs: this one drives it. Given back when dropped.
+struct Stub {
+    name: String,
+}
+
+/// Of UIO: the device stays in the kernel's hands.
+const UIO: &str = "uio_pci_generic";
+/// Which says that it gives the device to others, with an IOMMU domain of theirs.
+const PCI_STUB: &str = "pci-stub";
+
+const PROBE: &str = "/sys/bus/pci/drivers_probe";
+
+impl Stub {
+    fn take(driver: &str) -> Result<Self> {
+        let modprobe = Command::new("modprobe").arg(driver).output();
+        if !Path::new("/sys/bus/pci/drivers").join(driver).exists() {
+            return skip(format!("this kernel has no {driver}: {modprobe:?}"));
+        }
+        let stub = Self {
+            name: name_in_sysfs()?,
+        };
+        fs::write(stub.file("driver_override"), driver)?;
+        fs::write(stub.file("driver/unbind"), &stub.name)?;
+        fs::write(PROBE, &stub.name)?;
+        let bound = fs::read_link(stub.file("driver"))?;
+        ensure!(bound.ends_with(driver), "{}", bound.display());
+        Ok(stub)
+    }
+
+    fn file(&self, file: &str) -> PathBuf {
+        Path::new("/sys/bus/pci/devices")
+            .join(&self.name)
+            .join(file)
+    }
+
+    /// Lets the device use the bus; its registers.
+    fn enable(&self) -> Result<Map> {
+        const COMMAND: u64 = 4;
+        const MEMORY_AND_MASTER: u16 = 6;
+        let writable = || OpenOptions::new().read(true).write(true).clone();
+        let config = writable().open(self.file("config"))?;
+        let mut command = [0; 2];
+        config.read_exact_at(&mut command, COMMAND)?;
+        let command = u16::from_le_bytes(command) | MEMORY_AND_MASTER;
+        config.write_all_at(&command.to_le_bytes(), COMMAND)?;
+        let registers = writable().open(self.file("resource0"))?;
+        Ok(Map::new(
+            &registers,
+            0,
+            page_bytes(),
+            RW,
+            MapFlags::MAP_SHARED,
+        )?)
+    }
+
+    fn is_master(&self) -> Result<bool> {
+        let config = fs::read(self.file("config"))?;
+        Ok(config.get(4).context("no command register")? & 4 != 0)
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        let _ = fs::write(self.file("driver/unbind"), &self.name);
+        let _ = fs::write(self.file("driver_override"), "\n");
+        let _ = fs::write(PROBE, &self.name);
+    }
+}
+
+/// Where the device has its own buffer.
+const OWN: u32 = 0x40000;
+
+/// Has the device copy bytes from `source` to `target`, one of which is its own buffer.
+fn copy(registers: &Map, source: u32, target: u32, bytes: u32) -> Result<()> {
+    const SOURCE: usize = 0x80;
+    const TARGET: usize = 0x88;
+    const COUNT: usize = 0x90;
+    const COMMAND: usize = 0x98;
+    const START: u32 = 1;
+    const TO_MEMORY: u32 = 2;
+    let command = START | if source == OWN { TO_MEMORY } else { 0 };
+    for (register, value) in [
+        (SOURCE, source),
+        (TARGET, target),
+        (COUNT, bytes),
+        (COMMAND, command),
+    ] {
+        registers.store_u32(register, value);
+    }
+    wait_until("the device is done", || {
+        Ok(registers.load_u32(COMMAND) & START == 0)
+    })
+}
+
+fn another_driver_moves_bytes_into_it(context: &Context) -> Result<()> {
+    let (is_there, node, path) = begin()?;
+    if Bench::open()?.session.dma_info()?.translated != 0 {
+        return skip("behind an IOMMU, UIO has addresses that are too long for the device");
+    }
+    let stub = Stub::take(UIO)?;
+    let result = (|| {
+        let made = make("uio", &spec(&path))?;
+        let address = u32::try_from(dma_addr(&made.0)?)?;
+        if address >= 1 << 28 {
+            return skip(
+                "the memory is beyond the device's 28 address bits, of which UIO knows nothing",
+            );
+        }
+        context.note(format!("bus address {address:#x}"));
+        ensure!(made.0.attribute("phys_addr")? == made.0.attribute("dma_addr")?);
+        let file = open(&made.0)?;
+        let map = Map::shared(&file, 0, PAGES as usize * page_bytes())?;
+        for i in 0..64 {
+            map.store(i, i as u8 + 1);
+        }
+        let registers = stub.enable()?;
+        let target = 4 * page_bytes() + 20;
+        copy(&registers, address, OWN, 64)?;
+        copy(&registers, OWN, address + target as u32, 64)?;
+        for i in 0..64 {
+            ensure!(map.load(target + i) == i as u8 + 1, "byte {i}");
+        }
+        // It loses this driver, and then may not use the bus: it could be writing.
+        ensure!(stub.is_master()?);
+        fs::write(stub.file("driver/unbind"), &stub.name)?;
+        ensure!(
+            !stub.is_master()?,
+            "it may still write to memory that is free"
+        );
+        ensure!(is_bus_error(&map)?);
+        Ok(())
+    })();
+    drop(stub);
+    wait_until("the device node appears", || Ok(node.exists()))?;
+    result?;
+    nothing_is_left(&is_there)
+}
+
+fn a_driver_that_gives_it_away_is_ebusy(_: &Context) -> Result<()> {
+    let (is_there, node, path) = begin()?;
+    let stub = Stub::take(PCI_STUB)?;
+    let made = Made(NamedBuffer::new("given"));
+    let errno = made
+        .0
+        .create(&spec(&path))
+        .err()
+        .and_then(|err| err.errno());
+    drop(stub);
+    wait_until("the device node appears", || Ok(node.exists()))?;
+    ensure!(errno == Some(Errno::EBUSY), "{errno:?}");
+    nothing_is_left(&is_there)
+}
+
+fn only_coherent_memory_is_for_a_device(_: &Context) -> Result<()> {
+    let (is_there, _, path) = begin()?;
+    let spec = Spec {
+        backing: Some(mapwright::Backing::Pages),
+        ..spec(&path)
+    };
+    let made = NamedBuffer::new("pages").create(&spec);
+    let errno = made.err().and_then(|err| err.errno());
+    ensure!(errno == Some(Errno::EINVAL), "{errno:?}");
+    nothing_is_left(&is_there)
+}
+
+fn is_bus_error(map: &Map) -> Result<bool> {
+    let signal = child::killed_by(|| {
+        std::hint::black_box(map.load(0));
+        Ok(())
+    })?;
+    Ok(signal == Some(Signal::SIGBUS))
+}
+
+/// Makes a buffer for the device, has two files map it, and takes the driver away.
+fn taken_back(touched: bool) -> Result<()> {
+    let (is_there, node, path) = begin()?;
+    let made = make("back", &spec(&path))?;
+    let buffer = &made.0;
+    let (one, other) = (open(buffer)?, open(buffer)?);
+    let (first, second) = (
+        Map::shared(&one, 0, page_bytes())?,
+        Map::shared(&other, 0, page_bytes())?,
+    );
+    if touched {
+        first.store(0, 3);
+        ensure!(second.load(0) == 3);
+    }
+    let bind = unbind(&node)?;
+    ensure!(
+        is_bus_error(&first)? && is_bus_error(&second)?,
+        "still mapped"
+    );
+    ensure!(Map::shared(&one, 0, page_bytes()).err() == Some(Errno::ENODEV));
+    let mut seen = [0];
+    let read = one
+        .read_at(&mut seen, 0)
+        .err()
+        .and_then(|err| err.raw_os_error());
+    ensure!(read == Some(Errno::ENODEV as i32), "{read:?}");
+    let asked = Session::from(other).request(&mut uapi::Query::new());
+    ensure!(asked == Err(Errno::ENODEV), "{asked:?}");
+    match open(buffer) {
+        Ok(_) => bail!("it can be opened"),
+        Err(err) => {
+            let errno = err
+                .downcast_ref::<std::io::Error>()
+                .and_then(std::io::Error::raw_os_error);
+            ensure!(errno == Some(Errno::ENODEV as i32), "{err:#}");
+        }
+    }
+    ensure!(buffer.setting("enabled")? == "gone");
+    let told = buffer
+        .attribute("dma_addr")
+        .err()
+        .and_then(|err| err.errno());
+    ensure!(told == Some(Errno::ENODEV), "{told:?}");
+    bind()?;
+    ensure!(
+        buffer.setting("enabled")? == "gone",
+        "it does not come back"
+    );
+    // Whoever has it open has nothing any more.
+    buffer.remove(false)?;
+    drop((one, first, second));
+    let made = make("back", &spec(&path))?;
+    dma_addr(&made.0)?;
+    made.0.remove(false)?;
+    nothing_is_left(&is_there)
+}
+
+fn is_taken_back_when_the_driver_goes(_: &Context) -> Result<()> {
+    taken_back(true)
+}
+
+fn is_taken_back_from_those_who_have_not_touched_it(_: &Context) -> Result<()> {
+    taken_back(false)
+}
+
+fn is_removed_before_the_driver_goes(_: &Context) -> Result<()> {
+    let (is_there, node, path) = begin()?;
+    let made = make("before", &spec(&path))?;
+    let file = open(&made.0)?;
+    let map = Map::shared(&file, 0, page_bytes())?;
+    map.store(0, 1);
+    made.0.remove(true)?;
+    ensure!(is_bus_error(&map)?);
+    // The device goes on.
+    drop((map, file));
+    crate::dma::round_trips(COHERENT, mapwright::MapCall::Scatter, &[100])?;
+    unbind(&node)?()?;
+    nothing_is_left(&is_there)
+}
+
+fn a_device_without_a_driver_is_enodev(_: &Context) -> Result<()> {
+    let (is_there, node, path) = begin()?;
+    let bind = unbind(&node)?;
+    let made = Made(NamedBuffer::new("nobody"));
+    let errno = made
+        .0
+        .create(&spec(&path))
+        .err()
+        .and_then(|err| err.errno());
+    bind()?;
+    ensure!(errno == Some(Errno::ENODEV), "{errno:?}");
+    nothing_is_left(&is_there)
+}
