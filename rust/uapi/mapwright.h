@@ -11,14 +11,25 @@
  * mmap(2) gives EINVAL where no region is or beyond its end, and for a private
  * mapping of page frame numbers; EPERM for PROT_EXEC. A mapping can neither
  * grow (EFAULT) nor become executable (EACCES). read(2) gives 0 at a region's
- * end and write(2) ENOSPC; both give ENXIO where no region is.
+ * end and write(2) ENOSPC, as for a block device; where no region is, read(2)
+ * gives ENXIO and write(2) ENOSPC. splice(2) and sendfile(2) work both ways;
+ * fsync(2) and msync(2) have nothing to do. O_APPEND means nothing, as for a
+ * block device.
  *
  * With no ioctl at all, mmap(2), read(2) or write(2) at an offset below
  * MAPWRIGHT_FIRST_OFFSET makes the session's default region at offset 0. The
  * module's parameters say what it is made of; in a file opened with O_SYNC it
  * is uncached, or these give EOPNOTSUPP if it cannot be, and EPERM if the
- * caller may not have such memory. A mapping that reaches beyond
- * MAPWRIGHT_DEFAULT_MMAP_BYTES makes none: EINVAL.
+ * caller may not have such memory.
+ *
+ * The default region has the bytes that the first of these calls needs, and
+ * grows to what mmap(2) and write(2) need later, up to
+ * MAPWRIGHT_DEFAULT_MAX_BYTES. While it is mapped it keeps its length, and for
+ * good when an ioctl has named it (struct mapwright_query, too), or when it was
+ * mapped and its pages are counted. Then, and beyond that many bytes, a mapping
+ * is EINVAL and a write ENOSPC. Its end is the end of the file, for SEEK_END
+ * and for read(2); before there is one, the end is at MAPWRIGHT_DEFAULT_BYTES.
+ * A region that grows gets another number.
  *
  * The ioctls
  *
@@ -62,17 +73,17 @@
 #define MAPWRIGHT_FIRST_OFFSET 0x40000000ULL
 
 /*
- * Bytes of the default region when read(2) or write(2) makes it. When mmap(2)
- * does, it is as long as that mapping reaches.
+ * Bytes of the default region when read(2) makes it, and the fewest when
+ * write(2) does. When mmap(2) does, it is as long as that mapping reaches.
  */
 #define MAPWRIGHT_DEFAULT_BYTES 0x100000ULL
 
 /*
- * The most bytes of a default region that mmap(2) makes. It holds the lock of
- * the caller's address space, so that no thread can map, unmap or fault
+ * The most bytes of a default region. mmap(2) holds the lock of the caller's
+ * address space while it makes one, so that no thread can map, unmap or fault
  * meanwhile; larger regions are made with struct mapwright_create, without.
  */
-#define MAPWRIGHT_DEFAULT_MMAP_BYTES 0x1000000ULL
+#define MAPWRIGHT_DEFAULT_MAX_BYTES 0x1000000ULL
 
 /* mapwright_page_info.dma_addr of a page that is mapped for no device. */
 #define MAPWRIGHT_NO_DMA_ADDR 0xffffffffffffffffULL

@@ -148,7 +148,7 @@ struct mapwright_dma_info {
  * @cookie: Whatever the program likes: mapwright_dma_done.cookie of a queued
  *	transfer.
  *
- * One of the two sides may be the device's buffer: number 0. Between two
+ * One of the two endpoints may be the device's buffer: number 0. Between two
  * regions the bytes go through that buffer, in as many pieces as that takes. It
  * belongs to nobody: what a transfer leaves there lasts until the next one, of
  * whichever program.
@@ -164,8 +164,8 @@ struct mapwright_dma_info {
  * itself.
  *
  * Errors: EINVAL (bytes is 0; a range is not inside its region or the device's
- * buffer; both sides are that buffer; unknown flags or map_call; a range mapped
- * as a page that is not in one), ENOENT (this file has no such region or
+ * buffer; both endpoints are that buffer; unknown flags or map_call; a range
+ * mapped as a page that is not in one), ENOENT (this file has no such region or
  * imported buffer), EACCES (the target is a buffer that can only be read),
  * EBUSY (the region is mapped, but not these bytes in this direction, or the
  * CPU has them now), EAGAIN (MAPWRIGHT_DMA_MAX_QUEUED are queued), ENOSPC
@@ -278,7 +278,9 @@ struct mapwright_dma_unmap {
 /**
  * struct mapwright_dma_export - makes a DMA-buf of whole pages of a region: a
  *	file that other drivers and programs can be given. It keeps the
- *	memory.
+ *	memory. What is exported with MAPWRIGHT_DMA_EXPORT_READ_ONLY cannot be
+ *	mapped writable by a program, nor into the kernel's address space, nor
+ *	for a device unless its driver says that it only reads.
  * @size: Bytes of this structure.
  * @flags: MAPWRIGHT_DMA_EXPORT_READ_ONLY or 0.
  * @region: The region's number.
@@ -288,8 +290,10 @@ struct mapwright_dma_unmap {
  * @reserved: Zero.
  *
  * Errors: EINVAL (the range is empty, not inside the region or not of whole
- * pages; flags), ENOENT (this session has no such region), EOPNOTSUPP (a
- * kmalloc or coherent region), EMFILE, ENOMEM.
+ * pages; flags), ENOENT (this session has no such region), EBADF (the session
+ * is only for reading, the file would be for writing), EOPNOTSUPP (a coherent
+ * region of a device that may lose its driver, which takes it back; on 64-bit
+ * ARM a region that is not write-back), EMFILE, ENOMEM.
  */
 struct mapwright_dma_export {
 	__u32 size;

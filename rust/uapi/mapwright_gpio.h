@@ -143,7 +143,7 @@ struct mapwright_gpio_blink {
  * @line: The line, below MAPWRIGHT_GPIO_LINES.
  * @edges: MAPWRIGHT_GPIO_EDGE_RISING, MAPWRIGHT_GPIO_EDGE_FALLING or both.
  * @timeout: Milliseconds to wait at most; 0 for as long as it takes.
- * @seen: Out: edges that were seen, at least 1.
+ * @nr_edges: Out: edges that were seen, at least 1.
  * @level: Out: the line's level after the last.
  *
  * It goes on while the system sleeps, and an edge in this time is one, if the
@@ -162,7 +162,7 @@ struct mapwright_gpio_wait {
 	__u32 line;
 	__u32 edges;
 	__u32 timeout;
-	__u32 seen;
+	__u32 nr_edges;
 	__u32 level;
 };
 #define MAPWRIGHT_GPIO_WAIT _IO(0xe7, 0x64)
