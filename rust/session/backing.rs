@@ -13,11 +13,13 @@ use mapkit::{
         coherent::Coherent,
         device::DmaDevice, //
     },
+    map::fault::PMD_PAGES,
     memory::{
         backing::{
             AddressClass,
             Backing, //
         },
+        blocks::MAX_BLOCK_PAGES,
         caching::Caching,
         folios::Folios,
         pages::Pages,
@@ -28,16 +30,41 @@ use mapkit::{
 };
 use mapwright_uapi as uapi;
 
-/// Allocates the zeroed memory of a region; coherent memory for `dma`.
+/// Pages of the largest folio that one entry of a page table maps.
+const HUGE_PAGES: usize = if PMD_PAGES < MAX_BLOCK_PAGES {
+    PMD_PAGES
+} else {
+    MAX_BLOCK_PAGES
+};
+
+/// Allocates the zeroed memory of a region; coherent memory for `dma`. `ENOMEM` if it should be one run and is not.
 pub(crate) fn allocate(dma: &Arc<DmaDevice>, recipe: &Recipe) -> Result<KBox<dyn Backing>> {
     let (n, caching) = (recipe.nr_pages, recipe.caching);
-    match recipe.backing {
+    let memory = match recipe.backing {
         uapi::Backing::Kmalloc => cached(SlabObject::new(n)?, caching),
+        uapi::Backing::Pages if recipe.contiguous => cached(Pages::contiguous(n)?, caching),
         uapi::Backing::Pages => cached(Pages::new(n)?, caching),
+        uapi::Backing::Folio if recipe.contiguous => cached(Folios::contiguous(n)?, caching),
+        uapi::Backing::Folio if recipe.method == uapi::Method::HugeFolio => {
+            cached(Folios::up_to(HUGE_PAGES, n)?, caching)
+        }
         uapi::Backing::Folio => cached(Folios::new(n)?, caching),
         uapi::Backing::Vmalloc => cached(Vmalloc::new(n)?, caching),
         uapi::Backing::Coherent => cached(Coherent::new(dma, n)?, caching),
+    }?;
+    if recipe.contiguous && runs(&*memory)? != 1 {
+        return Err(ENOMEM);
     }
+    Ok(memory)
+}
+
+/// How many physically contiguous runs it is made of.
+fn runs(memory: &dyn Backing) -> Result<usize> {
+    let (runs, _) = match memory.revocable() {
+        Some(revocable) => revocable.hold()?.count_runs()?,
+        None => memory.count_runs()?,
+    };
+    Ok(runs)
 }
 
 /// Gives `backing` its memory type.

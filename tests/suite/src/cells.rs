@@ -64,14 +64,17 @@ impl Cell {
 
     /// Whether pages are mapped when they are touched.
     pub fn is_lazy(&self) -> bool {
-        matches!(self.method, Method::Fault | Method::FaultPfn | Method::Huge)
+        matches!(
+            self.method,
+            Method::Fault | Method::FaultPfn | Method::Huge | Method::HugeFolio
+        )
     }
 
     /// Whether the kernel counts the pages, and can pin them.
     pub fn is_counted(&self) -> bool {
         matches!(
             self.method,
-            Method::Insert | Method::Fault | Method::VmallocRemap
+            Method::Insert | Method::Fault | Method::HugeFolio | Method::VmallocRemap
         )
     }
 
@@ -118,7 +121,7 @@ fn is_refused(cell: Cell) -> Result<()> {
 }
 
 /// Bytes that are free in the area for contiguous memory (CMA); 0 if there is none.
-fn cma_free() -> Result<u64> {
+pub fn cma_free() -> Result<u64> {
     let text = fs::read_to_string("/proc/meminfo")?;
     let line = text.lines().find_map(|line| line.strip_prefix("CmaFree:"));
     let kib = line.and_then(|rest| rest.split_whitespace().next());

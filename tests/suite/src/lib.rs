@@ -43,6 +43,7 @@ mod examples;
 mod failing;
 mod faults;
 mod files;
+mod fragmented;
 mod gpio;
 mod gpio_command;
 mod gpio_config;
@@ -56,6 +57,7 @@ mod gpio_used;
 mod gpio_waits;
 mod graphics;
 mod importer;
+mod huge_folio;
 mod inject;
 mod inspect;
 mod kill;
@@ -116,6 +118,7 @@ const SUITES: &[Suite] = &[
     kill::SUITE,
     faults::SUITE,
     dma_buf::SUITE,
+    huge_folio::SUITE,
     stats::SUITE,
     command::SUITE,
     inspect::SUITE,
@@ -143,6 +146,7 @@ const SUITES: &[Suite] = &[
     large::SUITE,
     limits::SUITE,
     cgroup::SUITE,
+    fragmented::SUITE,
     claims::SUITE,
     defaults::SUITE,
     buffer::SUITE,
