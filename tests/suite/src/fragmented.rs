@@ -156,6 +156,9 @@ fn one_run_is_refused(context: &Context) -> Result<()> {
     let mut held = Vec::new();
     let start = Instant::now();
     let refused = loop {
+        if free_bytes()? < 4 * SPARE {
+            return skip("the kernel made room for each one: all pages could be moved");
+        }
         match create_one_run(&session, Backing::Pages, Method::Remap, block) {
             Ok(region) => held.push(region),
             Err(errno) => break errno,
