@@ -67,6 +67,19 @@ void mapkit_folio_put(void *addr)
 	folio_put(virt_to_folio(addr));
 }
 
+/* What can free a range at once, with the blocks that it makes up, is in kernels that can allocate one. */
+void mapkit_free_contig_range(struct page *page, unsigned long nr_pages)
+{
+#ifdef CONFIG_CONTIG_ALLOC
+	free_contig_range(page_to_pfn(page), nr_pages);
+#else
+	unsigned long pfn = page_to_pfn(page);
+
+	while (nr_pages--)
+		__free_page(pfn_to_page(pfn++));
+#endif
+}
+
 bool mapkit_capable_noaudit(int capability)
 {
 	return ns_capable_noaudit(&init_user_ns, capability);

@@ -43,6 +43,9 @@ void *mapkit_folio_alloc(gfp_t gfp, unsigned int order);
 /** `folio_put()` of the folio at a kernel address. */
 void mapkit_folio_put(void *addr);
 
+/** `free_contig_range()` of pages with consecutive numbers: drops a reference of each. None is part of a folio. */
+void mapkit_free_contig_range(struct page *page, unsigned long nr_pages);
+
 /** `capable()`, without a line in the audit log when the answer is no. */
 bool mapkit_capable_noaudit(int capability);
 

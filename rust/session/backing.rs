@@ -25,16 +25,31 @@ use mapkit::{
 };
 use mapwright_uapi as uapi;
 
-/// Allocates the zeroed memory of a region.
+/// Allocates the zeroed memory of a region. `ENOMEM` if it should be one run and is not.
 pub(crate) fn allocate(device: &Device, recipe: &Recipe) -> Result<KBox<dyn Backing>> {
     let (n, caching) = (recipe.nr_pages, recipe.caching);
-    match recipe.backing {
+    let memory = match recipe.backing {
         uapi::Backing::Kmalloc => cached(SlabObject::new(n)?, caching),
+        uapi::Backing::Pages if recipe.contiguous => cached(Pages::contiguous(n)?, caching),
         uapi::Backing::Pages => cached(Pages::new(n)?, caching),
+        uapi::Backing::Folio if recipe.contiguous => cached(Folios::contiguous(n)?, caching),
         uapi::Backing::Folio => cached(Folios::new(n)?, caching),
         uapi::Backing::Vmalloc => cached(Vmalloc::new(n)?, caching),
         uapi::Backing::Coherent => cached(Coherent::new(device.dma(), n)?, caching),
+    }?;
+    if recipe.contiguous && runs(&*memory)? != 1 {
+        return Err(ENOMEM);
     }
+    Ok(memory)
+}
+
+/// How many physically contiguous runs it is made of.
+fn runs(memory: &dyn Backing) -> Result<usize> {
+    let (runs, _) = match memory.revocable() {
+        Some(revocable) => revocable.hold()?.count_runs()?,
+        None => memory.count_runs()?,
+    };
+    Ok(runs)
 }
 
 /// Gives `backing` its memory type.

@@ -104,8 +104,11 @@ fn get_info(session: &Session, info: &mut uapi::Info) -> Result {
 
 fn create(session: &Session, arg: UserPtr) -> Result<u32> {
     let (user, mut create) = read::<uapi::Create>(arg)?;
-    expect_zero(&[create.flags, create.reserved])?;
-    let recipe = Recipe::new(create.backing, create.method, create.caching, create.bytes)?;
+    expect_zero(&[create.flags & !uapi::CREATE_CONTIGUOUS, create.reserved])?;
+    let mut recipe = Recipe::new(create.backing, create.method, create.caching, create.bytes)?;
+    if create.flags & uapi::CREATE_CONTIGUOUS != 0 {
+        recipe = recipe.contiguous()?;
+    }
 
     let made = session.prepare(recipe)?;
     create.bytes = made.region.bytes();

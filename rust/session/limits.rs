@@ -78,6 +78,7 @@ fn bytes_taken(recipe: &Recipe) -> u64 {
     let pages = match recipe.backing {
         // Blocks of a power of two, of which nothing is given back.
         Backing::Kmalloc | Backing::Coherent => recipe.nr_pages.checked_next_power_of_two(),
+        Backing::Folio if recipe.contiguous => recipe.nr_pages.checked_next_power_of_two(),
         Backing::Pages | Backing::Folio | Backing::Vmalloc => Some(recipe.nr_pages),
     };
     let pages = pages.unwrap_or(usize::MAX) as u64;

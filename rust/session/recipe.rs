@@ -18,6 +18,8 @@ pub struct Recipe {
     pub(crate) caching: uapi::Caching,
     /// Not zero.
     pub(crate) nr_pages: usize,
+    /// Whether it is one physically contiguous run.
+    pub(crate) contiguous: bool,
 }
 
 impl Recipe {
@@ -46,7 +48,19 @@ impl Recipe {
             method,
             caching,
             nr_pages,
+            contiguous: false,
         })
+    }
+
+    /// The same as one physically contiguous run. `EOPNOTSUPP` for single pages.
+    pub(crate) fn contiguous(self) -> Result<Self> {
+        match self.backing {
+            uapi::Backing::Vmalloc => Err(errno::eopnotsupp()),
+            _ => Ok(Self {
+                contiguous: true,
+                ..self
+            }),
+        }
     }
 
     /// What a default region of `bytes` is made of.

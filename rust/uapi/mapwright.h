@@ -13,7 +13,7 @@
 #define MAPWRIGHT_NAME "mapwright"
 
 /* Version of the interface that this file describes. It grows by one with each addition. */
-#define MAPWRIGHT_VERSION 1
+#define MAPWRIGHT_VERSION 2
 
 /* Lowest offset, in bytes, of a region made with Create. Lower ones belong to the default region. */
 #define MAPWRIGHT_FIRST_OFFSET 0x40000000ULL
@@ -44,6 +44,9 @@
 
 /* Ioctl request taking Sync. */
 #define MAPWRIGHT_SYNC _IO(0xe7, 0x5)
+
+/* Create::flags: all of the memory in one physically contiguous run, or none. */
+#define MAPWRIGHT_CREATE_CONTIGUOUS 1
 
 /* Sync::flags: what a device wrote is to be seen by the CPU. */
 #define MAPWRIGHT_SYNC_FOR_CPU 1
@@ -134,11 +137,18 @@ struct mapwright_info {
 /**
  * [`IOCTL_CREATE`]: makes a region of zeroed memory.
  *
+ * `pages` and `folio` memory comes in the largest blocks that the page allocator has, and where memory is in
+ * pieces, in smaller ones, down to pages: [`IOCTL_QUERY`] tells in how many runs, [`IOCTL_PAGES`] where they are. Who needs
+ * one run (a device without a scatter list) asks for it with [`CREATE_CONTIGUOUS`], and then gets it or `ENOMEM`. Longer
+ * than the page allocator's largest block (4 MiB with pages of 4 KiB), only `coherent` memory can be: where the kernel has
+ * an area for contiguous memory (CMA, boot parameter `cma=128M`).
+ *
  * Errors: `EINVAL` (`bytes` is 0; unknown backing, method or caching; flags), `EOPNOTSUPP` (the
  * backing cannot be mapped that way or have that memory type, see [`reason_against`] and
- * [`reason_against_caching`]), `EPERM` (a memory type other than write-back without `CAP_SYS_ADMIN`, unless the
- * module's parameter `caching_for_all` is 1), `ENOSPC` (over a limit of [`Info`]), `ENOMEM`, `EINTR` (the caller is
- * being killed).
+ * [`reason_against_caching`]; one run of `vmalloc` memory), `EPERM` (a memory type other than write-back without
+ * `CAP_SYS_ADMIN`, unless the module's parameter `caching_for_all` is 1), `ENOSPC` (over a limit of [`Info`]), `ENOMEM` (also
+ * no run that long, where one is asked for, or is all that there can be: `kmalloc`, `coherent`), `EINTR` (the caller is being
+ * killed).
  */
 struct mapwright_create {
         /**
@@ -146,7 +156,7 @@ struct mapwright_create {
          */
         uint32_t size;
         /**
-         * Zero.
+         * [`CREATE_CONTIGUOUS`] or zero.
          */
         uint32_t flags;
         /**

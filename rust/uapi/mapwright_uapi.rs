@@ -60,7 +60,7 @@ pub use words::{
 pub const NAME: &str = "mapwright";
 
 /// Version of the interface that this file describes. It grows by one with each addition.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Lowest offset, in bytes, of a region made with [`Create`]. Lower ones belong to the default
 /// region.
@@ -99,6 +99,9 @@ pub const IOCTL_PAGES: u32 = io(4);
 
 /// Ioctl request taking [`Sync`].
 pub const IOCTL_SYNC: u32 = io(5);
+
+/// [`Create::flags`]: all of the memory in one physically contiguous run, or none.
+pub const CREATE_CONTIGUOUS: u32 = 1;
 
 /// [`Sync::flags`]: what a device wrote is to be seen by the CPU.
 pub const SYNC_FOR_CPU: u32 = 1;
@@ -172,11 +175,18 @@ request!(Info, IOCTL_INFO, 80);
 
 /// [`IOCTL_CREATE`]: makes a region of zeroed memory.
 ///
+/// `pages` and `folio` memory comes in the largest blocks that the page allocator has, and where memory is in
+/// pieces, in smaller ones, down to pages: [`IOCTL_QUERY`] tells in how many runs, [`IOCTL_PAGES`] where they are. Who needs
+/// one run (a device without a scatter list) asks for it with [`CREATE_CONTIGUOUS`], and then gets it or `ENOMEM`. Longer
+/// than the page allocator's largest block (4 MiB with pages of 4 KiB), only `coherent` memory can be: where the kernel has
+/// an area for contiguous memory (CMA, boot parameter `cma=128M`).
+///
 /// Errors: `EINVAL` (`bytes` is 0; unknown backing, method or caching; flags), `EOPNOTSUPP` (the
 /// backing cannot be mapped that way or have that memory type, see [`reason_against`] and
-/// [`reason_against_caching`]), `EPERM` (a memory type other than write-back without `CAP_SYS_ADMIN`, unless the
-/// module's parameter `caching_for_all` is 1), `ENOSPC` (over a limit of [`Info`]), `ENOMEM`, `EINTR` (the caller is
-/// being killed).
+/// [`reason_against_caching`]; one run of `vmalloc` memory), `EPERM` (a memory type other than write-back without
+/// `CAP_SYS_ADMIN`, unless the module's parameter `caching_for_all` is 1), `ENOSPC` (over a limit of [`Info`]), `ENOMEM` (also
+/// no run that long, where one is asked for, or is all that there can be: `kmalloc`, `coherent`), `EINTR` (the caller is being
+/// killed).
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -184,7 +194,7 @@ request!(Info, IOCTL_INFO, 80);
 pub struct Create {
     /// Bytes of this structure.
     pub size: u32,
-    /// Zero.
+    /// [`CREATE_CONTIGUOUS`] or zero.
     pub flags: u32,
     /// A [`Backing`].
     pub backing: u32,

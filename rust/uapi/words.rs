@@ -59,9 +59,9 @@ words! {
     Backing {
         /// `kmalloc()`: a slab object, or whole pages when it is large.
         Kmalloc = 0, "kmalloc";
-        /// Physically contiguous pages of the page allocator, in blocks of up to its largest order.
+        /// Pages of the page allocator, in physically contiguous blocks of up to its largest order, as large as it has.
         Pages = 1, "pages";
-        /// Compound pages.
+        /// Compound pages, in blocks like these.
         Folio = 2, "folio";
         /// `vmalloc()`: single pages, contiguous only in the kernel's virtual addresses.
         Vmalloc = 3, "vmalloc";

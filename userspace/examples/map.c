@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Makes a region of contiguous pages, stores to it and reads it back through the kernel. */
+/* Makes a region of pages in one contiguous run, stores to it and reads it back through the kernel. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 int main(void)
 {
 	struct mapwright_create create = {
-		.size = sizeof(create), .bytes = 65536,
+		.size = sizeof(create), .bytes = 65536, .flags = MAPWRIGHT_CREATE_CONTIGUOUS,
 		.backing = MAPWRIGHT_BACKING_PAGES, .method = MAPWRIGHT_METHOD_REMAP,
 	};
 	char seen[6] = "", *map;

@@ -34,6 +34,13 @@ pub const GFP_FOR_CALLER: Flags = flags(FOR_CALLER);
 pub(crate) const FOR_CALLER: bindings::gfp_t =
     bindings::GFP_KERNEL_ACCOUNT | bindings::__GFP_NOWARN | ffi::__GFP_RETRY_MAYFAIL;
 
+/// The same for a first attempt, after which there is another way: it gives up sooner (`__GFP_NORETRY`).
+pub(crate) const GFP_FOR_ATTEMPT: Flags = flags(FOR_ATTEMPT);
+
+/// The same for C.
+pub(crate) const FOR_ATTEMPT: bindings::gfp_t =
+    bindings::GFP_KERNEL_ACCOUNT | bindings::__GFP_NOWARN | ffi::__GFP_NORETRY;
+
 /// C's flags as those of the `kernel` crate.
 const fn flags(gfp: bindings::gfp_t) -> Flags {
     // SAFETY: `Flags` has one field, which is such a number, and is of the same size: the compiler refuses this

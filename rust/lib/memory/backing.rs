@@ -76,7 +76,8 @@ pub enum AddressClass {
 /// - [`refcounted`](Self::refcounted) is always the same; if it is true, the memory is write-back, as who has a
 ///   reference may map it like that, and each frame has a `struct
 ///   page` that `vm_insert_page()` takes, a reference to which keeps the frame allocated, and dropping
-///   the backing only drops its own references;
+///   the backing only drops its own references; a folio of several pages begins with a page of the backing whose number
+///   is a multiple of how many, and is part of nothing else;
 /// - [`struct_pages`](Self::struct_pages) initializes as many of the first slots as it returns with the
 ///   `struct page`s of those pages, and tells none unless `refcounted` is true.
 ///

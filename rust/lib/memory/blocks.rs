@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Zeroed memory of the page allocator, in as few blocks as it gives.
+//! Zeroed memory of the page allocator, in the largest blocks that it has.
 //!
 //! C header: [`include/linux/gfp.h`](srctree/include/linux/gfp.h)
 //!
@@ -10,6 +10,7 @@ use crate::{
     base::{
         gfp::{
             self,
+            GFP_FOR_ATTEMPT,
             GFP_FOR_CALLER, //
         },
         task::{
@@ -20,6 +21,7 @@ use crate::{
     memory::direct_map::DirectMapped, //
 };
 use core::{
+    cmp::min,
     marker::PhantomData,
     ptr::NonNull, //
 };
@@ -37,36 +39,69 @@ pub const MAX_BLOCK_PAGES: usize = 1 << bindings::MAX_PAGE_ORDER;
 /// may sleep; the OOM killer is never asked for help.
 pub(crate) const GFP_FOR_PROGRAMS: bindings::gfp_t = gfp::FOR_CALLER | bindings::__GFP_ZERO;
 
+/// How much is done for a block that is not there at once.
+#[derive(Clone, Copy)]
+pub enum Effort {
+    /// A try to make room: memory is reclaimed, and pages are moved, once. For what can be had in smaller blocks.
+    Once,
+    /// All that can be done without the OOM killer.
+    Full,
+}
+
+impl Effort {
+    /// The flags of an allocation with this effort, which is zeroed and charged to the memory cgroup of the caller, who
+    /// may sleep. None warns or calls the OOM killer.
+    pub(crate) const fn gfp(self) -> bindings::gfp_t {
+        match self {
+            Self::Once => gfp::FOR_ATTEMPT | bindings::__GFP_ZERO,
+            Self::Full => GFP_FOR_PROGRAMS,
+        }
+    }
+}
+
 /// A way to allocate blocks.
 ///
 /// # Safety
 ///
 /// An implementation makes the promises of what its methods say.
 pub unsafe trait Allocator {
-    /// Pages of the next block when `left` pages are left, which is not zero: from one to `left`, and
-    /// [`MAX_BLOCK_PAGES`] as long as there are so many. The first few blocks of a number of pages are
-    /// also the blocks of their own number of pages.
-    fn block_pages(left: usize) -> usize;
+    /// Whether a block may have any number of pages up to [`MAX_BLOCK_PAGES`], and not only a power of two.
+    const ANY_NUMBER: bool;
 
-    /// Allocates a zeroed block of `nr_pages` pages, as `block_pages` returned it, in the direct map.
+    /// Allocates a zeroed block of `nr_pages` pages, which is not zero and as above, in the direct map.
     /// Each page has a reference count that `vm_insert_page()` may take from, which keeps the page
     /// allocated.
-    fn alloc(nr_pages: usize) -> Option<NonNull<c_void>>;
+    fn alloc(nr_pages: usize, effort: Effort) -> Option<NonNull<c_void>>;
 
     /// Frees a block, or leaves what somebody else holds a reference of to the last one who does.
     ///
     /// # Safety
     ///
-    /// `block` must come from [`alloc`](Self::alloc) with the same `nr_pages`, and be used no more.
+    /// `block` must come from [`alloc`](Self::alloc) with the same `nr_pages`, or, unless it may have
+    /// [any number](Self::ANY_NUMBER), with that rounded up to a power of two; and be used no more.
     unsafe fn free(block: NonNull<c_void>, nr_pages: usize);
+}
+
+/// Blocks of one size, from one of them on.
+struct Level {
+    /// The page with which the first of them begins.
+    first_page: usize,
+    /// Its place.
+    first_block: usize,
+    /// Each has 2^`order` pages, but the last block of all may have fewer.
+    order: u32,
 }
 
 /// Pages of the page allocator, charged to the memory cgroup of who allocated them.
 ///
+/// The blocks are as large as the page allocator has them, and none is larger than the one before: what a block
+/// begins with is a page whose number is a multiple of the block's pages, rounded up to a power of two.
+///
 /// # Invariants
 ///
-/// `blocks` holds the blocks of `nr_pages` pages, in the order and of the sizes that `A::block_pages()`
-/// tells. Each was allocated with `A::alloc()` and is owned.
+/// `blocks` holds the blocks of `nr_pages` pages, in their order, and each is owned: it was allocated with `A::alloc()`,
+/// of the size that `levels` says, of which only the last has less. These are sorted by both of their fields, by which the first begins at 0, and by
+/// `order`, the largest first; there is one if there is a block.
 ///
 /// # Examples
 ///
@@ -77,13 +112,19 @@ pub unsafe trait Allocator {
 ///     blocks::{Allocator, Blocks},
 /// };
 ///
-/// /// Memory whose blocks are of the caller's choice: `ExactPages` or `CompoundPages`.
-/// fn boxed<A: Allocator + 'static>(nr_pages: usize) -> Result<KBox<dyn Backing>> {
-///     Ok(KBox::new(Blocks::<A>::new(nr_pages)?, GFP_KERNEL)?)
+/// /// Memory whose blocks are of the caller's choice: `ExactPages` or `CompoundPages`; in one, if the device
+/// /// takes no list.
+/// fn boxed<A: Allocator + 'static>(nr_pages: usize, takes_list: bool) -> Result<KBox<dyn Backing>> {
+///     let blocks = match takes_list {
+///         true => Blocks::<A>::new(nr_pages)?,
+///         false => Blocks::<A>::contiguous(nr_pages)?,
+///     };
+///     Ok(KBox::new(blocks, GFP_KERNEL)?)
 /// }
 /// ```
 pub struct Blocks<A: Allocator> {
-    blocks: KVec<NonNull<c_void>>,
+    blocks: KVVec<NonNull<c_void>>,
+    levels: KVec<Level>,
     nr_pages: usize,
     _allocator: PhantomData<A>,
 }
@@ -94,40 +135,106 @@ unsafe impl<A: Allocator> Send for Blocks<A> {}
 unsafe impl<A: Allocator> Sync for Blocks<A> {}
 
 impl<A: Allocator> Blocks<A> {
-    /// Allocates `nr_pages` pages.
+    /// Allocates `nr_pages` pages in the largest blocks that there are, the largest first: where memory is in pieces,
+    /// in smaller ones, down to single pages.
     ///
-    /// `EINVAL` if that is none, `ENOMEM` if there is not enough contiguous memory; the OOM killer
+    /// `EINVAL` if that is none, `ENOMEM` if there is not enough memory; the OOM killer
     /// is never asked for help. `EINTR` if the caller is killed meanwhile.
     pub fn new(nr_pages: usize) -> Result<Self> {
-        if nr_pages == 0 {
+        Self::up_to(MAX_BLOCK_PAGES, nr_pages)
+    }
+
+    /// The same, in blocks of at most `most` pages: a power of two up to [`MAX_BLOCK_PAGES`], else `EINVAL`.
+    pub fn up_to(most: usize, nr_pages: usize) -> Result<Self> {
+        if nr_pages == 0 || !most.is_power_of_two() || most > MAX_BLOCK_PAGES {
             return Err(EINVAL);
         }
-        // INVARIANT: No pages, no blocks. Each turn adds the next block and its pages, so that an early
-        // return frees those.
-        let mut blocks = Self {
-            blocks: KVec::new(),
-            nr_pages: 0,
-            _allocator: PhantomData,
-        };
+        let mut blocks = Self::empty();
+        let mut size = most;
         while blocks.nr_pages < nr_pages {
             between_pieces()?;
-            let pages = A::block_pages(nr_pages.wrapping_sub(blocks.nr_pages));
-            blocks.blocks.reserve(1, GFP_FOR_CALLER)?;
-            let block = A::alloc(pages).ok_or(ENOMEM)?;
-            // Cannot fail: there is room.
-            if blocks.blocks.push_within_capacity(block).is_err() {
-                // SAFETY: The block was just allocated with this size and nobody else has it.
-                unsafe { A::free(block, pages) };
-                return Err(ENOMEM);
+            let left = nr_pages.wrapping_sub(blocks.nr_pages);
+            while !A::ANY_NUMBER && size > left {
+                size /= 2;
             }
-            blocks.nr_pages = blocks.nr_pages.wrapping_add(pages);
+            let pages = min(size, left);
+            let effort = match pages {
+                1 => Effort::Full,
+                _ => Effort::Once,
+            };
+            match blocks.add(pages, size, effort) {
+                Err(err) if err == ENOMEM && pages > 1 => size = half(pages),
+                result => result?,
+            }
         }
         Ok(blocks)
     }
+
+    /// Allocates `nr_pages` pages in one physically contiguous block.
+    ///
+    /// `EINVAL` if that is none; `ENOMEM` if there is no such block, as there is none of more than [`MAX_BLOCK_PAGES`] pages.
+    pub fn contiguous(nr_pages: usize) -> Result<Self> {
+        if nr_pages == 0 {
+            return Err(EINVAL);
+        }
+        let size = nr_pages.checked_next_power_of_two();
+        let size = size.filter(|size| *size <= MAX_BLOCK_PAGES).ok_or(ENOMEM)?;
+        let pages = if A::ANY_NUMBER { nr_pages } else { size };
+        let mut blocks = Self::empty();
+        blocks.add(pages, size, Effort::Full)?;
+        // INVARIANT: What the block was rounded up by is not used.
+        blocks.nr_pages = nr_pages;
+        Ok(blocks)
+    }
+
+    fn empty() -> Self {
+        // INVARIANT: No pages, no blocks.
+        Self {
+            blocks: KVVec::new(),
+            levels: KVec::new(),
+            nr_pages: 0,
+            _allocator: PhantomData,
+        }
+    }
+
+    /// Allocates the next block, of `pages` pages, which is `size`, a power of two, or, of the last one, less.
+    fn add(&mut self, pages: usize, size: usize, effort: Effort) -> Result {
+        // A list of many is made of single pages, if there is no larger room for it at once.
+        self.blocks
+            .reserve(1, GFP_FOR_ATTEMPT)
+            .or_else(|_| self.blocks.reserve(1, GFP_FOR_CALLER))?;
+        self.levels.reserve(1, GFP_FOR_CALLER)?;
+        let block = A::alloc(pages, effort).ok_or(ENOMEM)?;
+        let order = size.trailing_zeros();
+        if self.levels.last().is_none_or(|level| level.order != order) {
+            let level = Level {
+                first_page: self.nr_pages,
+                first_block: self.blocks.len(),
+                order,
+            };
+            // Cannot fail: there is room.
+            let _ = self.levels.push_within_capacity(level);
+        }
+        // Cannot fail either.
+        if self.blocks.push_within_capacity(block).is_err() {
+            // SAFETY: The block was just allocated with this size and nobody else has it.
+            unsafe { A::free(block, pages) };
+            return Err(ENOMEM);
+        }
+        // INVARIANT: The block was just added, and its level says its size. Sizes only become smaller.
+        self.nr_pages = self.nr_pages.wrapping_add(pages);
+        Ok(())
+    }
+}
+
+/// The largest power of two below `pages`, which is more than one.
+fn half(pages: usize) -> usize {
+    pages.next_power_of_two() / 2
 }
 
 // SAFETY: By the promises of `Allocator` the pages are zeroed, in the direct map and have a reference
-// count; by the type invariant they are owned. They live until `drop`, and `locate` stays inside them.
+// count; by the type invariant they are owned. They live until `drop`, and `locate` stays inside them. A block that is a
+// folio begins with a page whose number is a multiple of its pages, as no block before it is smaller.
 unsafe impl<A: Allocator> DirectMapped for Blocks<A> {
     const REFCOUNTED: bool = true;
 
@@ -137,36 +244,30 @@ unsafe impl<A: Allocator> DirectMapped for Blocks<A> {
 
     #[inline]
     fn locate(&self, page: usize) -> Option<(NonNull<u8>, usize)> {
-        if page >= self.nr_pages {
-            return None;
-        }
-        let mut index = page / MAX_BLOCK_PAGES;
-        let mut within = page % MAX_BLOCK_PAGES;
-        let mut left = self.nr_pages.wrapping_sub(page.wrapping_sub(within));
-        // Behind the blocks of the largest size.
-        let mut size = A::block_pages(left);
-        while within >= size {
-            within = within.wrapping_sub(size);
-            left = left.wrapping_sub(size);
-            index = index.wrapping_add(1);
-            size = A::block_pages(left);
-        }
-        let block = self.blocks.get(index)?.as_ptr().cast::<u8>();
+        let left = self.nr_pages.checked_sub(page).filter(|left| *left > 0)?;
+        let is_of = |level: &&Level| level.first_page <= page;
+        let level = self.levels.iter().rev().find(is_of)?;
+        let from = page.wrapping_sub(level.first_page);
+        let size = 1usize.wrapping_shl(level.order);
+        let within = from & size.wrapping_sub(1);
+        let place = level
+            .first_block
+            .wrapping_add(from.wrapping_shr(level.order));
+        let block = self.blocks.get(place)?.as_ptr().cast::<u8>();
         let addr = block.wrapping_add(within.wrapping_mul(PAGE_SIZE));
-        Some((NonNull::new(addr)?, size.wrapping_sub(within)))
+        Some((NonNull::new(addr)?, min(size.wrapping_sub(within), left)))
     }
 }
 
 impl<A: Allocator> Drop for Blocks<A> {
     fn drop(&mut self) {
-        let mut left = self.nr_pages;
-        for block in &self.blocks {
-            let nr_pages = A::block_pages(left);
-            // SAFETY: By the type invariant the block is owned and has this size; `self` is going away,
-            // so it is used no more.
-            unsafe { A::free(*block, nr_pages) };
+        let mut page = 0usize;
+        while let Some((block, nr_pages)) = self.locate(page) {
+            // SAFETY: By the type invariant the block that begins here is owned and has this size, or was rounded up to a
+            // power of two; `self` is going away, so it is used no more.
+            unsafe { A::free(block.cast(), nr_pages) };
             let_others_run();
-            left = left.wrapping_sub(nr_pages);
+            page = page.wrapping_add(nr_pages);
         }
     }
 }

@@ -9,14 +9,13 @@ use crate::{
     memory::blocks::{
         Allocator,
         Blocks,
-        GFP_FOR_PROGRAMS,
-        MAX_BLOCK_PAGES, //
+        Effort, //
     }, //
 };
 use core::ptr::NonNull;
 use kernel::ffi::c_void;
 
-/// Zeroed folios: as many of the largest order as fit, then one of each smaller order that the rest
+/// Zeroed folios, as large as there are: as many of the largest order as fit, then one of each smaller order that the rest
 /// takes. They are charged to the caller's memory cgroup.
 ///
 /// Whoever maps or pins a page of a folio holds all of it.
@@ -32,7 +31,7 @@ use kernel::ffi::c_void;
 ///
 /// /// A block that one page-table entry of the middle level can map: it is contiguous, and aligned to its size.
 /// fn block() -> Result<Folios> {
-///     let memory = Folios::new(PMD_PAGES)?;
+///     let memory = Folios::contiguous(PMD_PAGES)?;
 ///     let run = memory.run_at(0).ok_or(EINVAL)?;
 ///     assert!(run.nr_pages == PMD_PAGES && run.pfn % PMD_PAGES == 0);
 ///     Ok(memory)
@@ -46,22 +45,12 @@ pub enum CompoundPages {}
 // SAFETY: A reference to a page of a folio is one to the folio, of which `free` only drops its own.
 // `GFP_KERNEL` memory is in the direct map.
 unsafe impl Allocator for CompoundPages {
-    /// The largest power of two that fits.
-    #[inline]
-    fn block_pages(left: usize) -> usize {
-        let mut pages = MAX_BLOCK_PAGES;
-        while pages > left {
-            pages /= 2;
-        }
-        pages
-    }
+    const ANY_NUMBER: bool = false;
 
-    fn alloc(nr_pages: usize) -> Option<NonNull<c_void>> {
+    fn alloc(nr_pages: usize, effort: Effort) -> Option<NonNull<c_void>> {
         // SAFETY: Any order up to the largest and these flags are fine; the function may sleep, as
         // may its callers.
-        NonNull::new(unsafe {
-            ffi::mapkit_folio_alloc(GFP_FOR_PROGRAMS, nr_pages.trailing_zeros())
-        })
+        NonNull::new(unsafe { ffi::mapkit_folio_alloc(effort.gfp(), nr_pages.trailing_zeros()) })
     }
 
     unsafe fn free(block: NonNull<c_void>, _nr_pages: usize) {

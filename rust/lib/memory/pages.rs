@@ -6,15 +6,15 @@
 //!
 //! Documentation: [`Documentation/core-api/memory-allocation.rst`](srctree/Documentation/core-api/memory-allocation.rst)
 
-use crate::memory::blocks::{
-    Allocator,
-    Blocks,
-    GFP_FOR_PROGRAMS, //
+use crate::{
+    ffi,
+    memory::blocks::{
+        Allocator,
+        Blocks,
+        Effort, //
+    }, //
 };
-use core::{
-    cmp::min,
-    ptr::NonNull, //
-};
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     ffi::c_void,
@@ -23,8 +23,7 @@ use kernel::{
 
 pub use crate::memory::blocks::MAX_BLOCK_PAGES;
 
-/// Zeroed pages: one physically contiguous block, or several of [`MAX_BLOCK_PAGES`] and one for the
-/// rest.
+/// Zeroed pages: one physically contiguous block, or several of up to [`MAX_BLOCK_PAGES`], as large as there are.
 ///
 /// The blocks come from `alloc_pages_exact()`, which splits them: each page has its own reference
 /// count, and exactly the pages asked for are kept. They are charged to the caller's memory cgroup.
@@ -37,7 +36,7 @@ pub use crate::memory::blocks::MAX_BLOCK_PAGES;
 ///
 /// /// The first frame of 16 pages.
 /// fn frame() -> Result<usize> {
-///     let pages = Pages::new(16)?;
+///     let pages = Pages::contiguous(16)?;
 ///     let run = pages.run_at(0).ok_or(EINVAL)?;
 ///     // One block: all of its frames follow each other.
 ///     assert!(run.nr_pages == 16);
@@ -50,21 +49,21 @@ pub type Pages = Blocks<ExactPages>;
 pub enum ExactPages {}
 
 // SAFETY: `alloc_pages_exact()` splits what it allocates, so that each page has its own reference count,
-// of which `free_pages_exact()` drops one. `GFP_KERNEL` memory is in the direct map.
+// of which `free` drops one. `GFP_KERNEL` memory is in the direct map.
 unsafe impl Allocator for ExactPages {
-    #[inline]
-    fn block_pages(left: usize) -> usize {
-        min(left, MAX_BLOCK_PAGES)
-    }
+    const ANY_NUMBER: bool = true;
 
-    fn alloc(nr_pages: usize) -> Option<NonNull<c_void>> {
+    fn alloc(nr_pages: usize, effort: Effort) -> Option<NonNull<c_void>> {
         let bytes = nr_pages.wrapping_mul(PAGE_SIZE);
         // SAFETY: Any size and these flags are fine; the function may sleep, as may its callers.
-        NonNull::new(unsafe { bindings::alloc_pages_exact_noprof(bytes, GFP_FOR_PROGRAMS) })
+        NonNull::new(unsafe { bindings::alloc_pages_exact_noprof(bytes, effort.gfp()) })
     }
 
     unsafe fn free(block: NonNull<c_void>, nr_pages: usize) {
-        // SAFETY: By the requirement of this function.
-        unsafe { bindings::free_pages_exact(block.as_ptr(), nr_pages.wrapping_mul(PAGE_SIZE)) };
+        // SAFETY: By the requirement of this function, so many pages from here on are owned, each with its own
+        // reference count.
+        unsafe {
+            ffi::mapkit_free_contig_range(ffi::mapkit_virt_to_page(block.as_ptr()), nr_pages)
+        };
     }
 }

@@ -139,6 +139,28 @@ impl SinglePages {
         Ok(pages)
     }
 
+    /// The page at a place.
+    ///
+    /// # Safety
+    ///
+    /// The place must be less than `nr_pages`.
+    unsafe fn page(&self, place: usize) -> StructPage {
+        // SAFETY: By the requirement of this function and the type invariant, the place has a page.
+        unsafe { self.array.as_ptr().wrapping_add(place).read() }
+    }
+
+    /// How many pages from a place on follow each other, of [`PIECE_PAGES`] at most. There is a page at the place.
+    fn neighbours(&self, first: usize) -> usize {
+        let number = |place: usize| {
+            // SAFETY: It is called with places of pages only, and by the type invariant these are valid.
+            unsafe { ffi::mapkit_page_to_pfn(self.page(place)) }
+        };
+        let most = self.nr_pages.saturating_sub(first).min(PIECE_PAGES);
+        let start = number(first);
+        let follows = |at: &usize| number(first.wrapping_add(*at)) == start.wrapping_add(*at);
+        (1..most).take_while(follows).count().wrapping_add(1)
+    }
+
     /// The address of an area of `remap_vmalloc_range()` that has them and owns them; null if it cannot be.
     fn into_area(self) -> *mut c_void {
         let Ok(nr_pages) = c_uint::try_from(self.nr_pages) else {
@@ -157,15 +179,13 @@ impl SinglePages {
 
 impl Drop for SinglePages {
     fn drop(&mut self) {
-        for place in 0..self.nr_pages {
-            // SAFETY: By the type invariant this place has a page, which is owned and used no more.
-            unsafe {
-                let page = self.array.as_ptr().wrapping_add(place).read();
-                bindings::__free_pages(page, 0);
-            }
-            if place % PIECE_PAGES == 0 {
-                let_others_run();
-            }
+        let mut first = 0usize;
+        while first < self.nr_pages {
+            let neighbours = self.neighbours(first);
+            // SAFETY: By the type invariant these are single pages, which are owned and used no more.
+            unsafe { ffi::mapkit_free_contig_range(self.page(first), neighbours) };
+            let_others_run();
+            first = first.saturating_add(neighbours);
         }
         // SAFETY: By the type invariant the array is owned and came from `__vmalloc()`.
         unsafe { ffi::vfree(self.array.as_ptr().cast()) };

@@ -118,7 +118,7 @@ fn is_refused(cell: Cell) -> Result<()> {
 }
 
 /// Bytes that are free in the area for contiguous memory (CMA); 0 if there is none.
-fn cma_free() -> Result<u64> {
+pub fn cma_free() -> Result<u64> {
     let text = fs::read_to_string("/proc/meminfo")?;
     let line = text.lines().find_map(|line| line.strip_prefix("CmaFree:"));
     let kib = line.and_then(|rest| rest.split_whitespace().next());

@@ -36,6 +36,7 @@ mod dma_unplug;
 mod examples;
 mod failing;
 mod faults;
+mod fragmented;
 mod gpio;
 mod gpio_failing;
 mod gpio_lines;
@@ -116,6 +117,7 @@ const SUITES: &[Suite] = &[
     tracing::SUITE,
     limits::SUITE,
     cgroup::SUITE,
+    fragmented::SUITE,
     claims::SUITE,
     defaults::SUITE,
     alloc::SUITE,

@@ -3,15 +3,16 @@
 //! Which backing can be mapped with which method, and that those that can, are.
 
 use crate::{
-    cells::Cell,
+    cells::{cma_free, Cell},
     raw::largest_block,
-    runner::{suite, Context},
+    runner::{skip, suite, Context},
 };
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     page_size, pagemap_pfns, reason_against, vma_of, AddressClass, Backing, Caching, Method,
     Protection, Session,
 };
+use nix::errno::Errno;
 
 suite! { "pairs":
     pages_remap,
@@ -20,6 +21,7 @@ suite! { "pairs":
     vmalloc_insert_is_counted_by_the_kernel,
     pages_up_to_the_largest_block_are_contiguous,
     pages_beyond_the_largest_block_are_few_runs,
+    coherent_beyond_the_largest_block_is_of_cma,
     vmalloc_frames_are_those_of_the_page_table,
     size_is_rounded_up_to_pages,
     info_tells_the_same_table,
@@ -120,7 +122,9 @@ fn pages_up_to_the_largest_block_are_contiguous(_: &Context) -> Result<()> {
     let session = Session::open()?;
     let (page, largest) = (page_size(), largest_block()?);
     for bytes in [page, 3 * page, largest / 4, largest] {
-        let region = session.create(Backing::Pages, Method::Remap, bytes)?;
+        // On a machine whose memory is in pieces, too.
+        let region =
+            session.create_contiguous(Backing::Pages, Method::Remap, Caching::WriteBack, bytes)?;
         let query = session.query(&region)?;
         ensure!(
             (query.runs, query.longest_run) == (1, bytes / page),
@@ -130,6 +134,27 @@ fn pages_up_to_the_largest_block_are_contiguous(_: &Context) -> Result<()> {
         ensure!(pages.len() as u64 == bytes / page);
         ensure!(pages.windows(2).all(|two| two[1].pfn == two[0].pfn + 1));
     }
+    Ok(())
+}
+
+/// Where there is an area for contiguous memory, one run of it; elsewhere, an error that says how to get such an area.
+fn coherent_beyond_the_largest_block_is_of_cma(_: &Context) -> Result<()> {
+    let session = Session::open()?;
+    let bytes = largest_block()? + page_size();
+    let made = session.create(Backing::Coherent, Method::Dma, bytes);
+    if cma_free()? == 0 {
+        let err = made.err().context("without such an area")?;
+        ensure!(err.errno() == Some(Errno::ENOMEM), "{err}");
+        ensure!(err.to_string().contains("cma="), "{err}");
+        return Ok(());
+    }
+    if matches!(&made, Err(err) if err.errno() == Some(Errno::ENOSPC)) {
+        return skip(
+            "half of this machine's area for contiguous memory has less than its largest block",
+        );
+    }
+    let query = session.query(&made?)?;
+    ensure!(query.runs == 1, "{query:?}");
     Ok(())
 }
 

@@ -217,7 +217,11 @@ fn create_with_flags_is_einval(_: &Context) -> Result<()> {
     let session = Session::open()?;
     let wrong = [
         uapi::Create {
-            flags: 1,
+            flags: 1 << 31,
+            ..valid_create()
+        },
+        uapi::Create {
+            flags: uapi::CREATE_CONTIGUOUS << 1,
             ..valid_create()
         },
         uapi::Create {

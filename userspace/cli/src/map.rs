@@ -32,12 +32,19 @@ pub struct Recipe {
     /// How much, in bytes or with K, M, G (powers of 1024)
     #[arg(long, default_value = "1M", value_parser = size)]
     size: u64,
+    /// All of it in one physically contiguous run, or an error
+    #[arg(long)]
+    contiguous: bool,
 }
 
 impl Recipe {
     /// Makes it.
     pub fn create(&self, session: &Session) -> mapwright::Result<Region> {
-        session.create_cached(self.backing, self.method, self.caching, self.size)
+        let create = match self.contiguous {
+            true => Session::create_contiguous,
+            false => Session::create_cached,
+        };
+        create(session, self.backing, self.method, self.caching, self.size)
     }
 
     /// `pages + remap + wb`.

@@ -44,6 +44,17 @@ pub enum Error {
         what: &'static str,
     },
 
+    /// There is no physically contiguous run as long as that.
+    #[error("no {bytes} bytes of {} memory are free in one physically contiguous run (ENOMEM): {advice}", .backing.name())]
+    NoRun {
+        /// The backing asked for.
+        backing: Backing,
+        /// The bytes asked for.
+        bytes: u64,
+        /// What to do.
+        advice: &'static str,
+    },
+
     /// The region is mapped.
     #[error("region {id} is still mapped: unmap it first")]
     StillMapped {
@@ -159,6 +170,33 @@ impl Error {
         }
     }
 
+    /// What a region's missing memory means.
+    pub(crate) fn no_memory(backing: Backing, contiguous: bool, bytes: u64) -> Self {
+        let advice = match backing {
+            Backing::Coherent => {
+                "more than the page allocator's largest block comes from the area for contiguous memory only, so boot the \
+                 kernel with cma=128M, or with cma=64M@0-256M for a device that reaches the first 256 MiB"
+            }
+            Backing::Kmalloc => {
+                "kmalloc() gives no more than the page allocator's largest block; pages and vmalloc memory may be in pieces"
+            }
+            Backing::Pages | Backing::Folio if contiguous => {
+                "ask for less, or for coherent memory on a kernel booted with cma=128M, or do without the wish for one run"
+            }
+            _ => {
+                return Self::System {
+                    what: "CREATE",
+                    errno: Errno::ENOMEM,
+                }
+            }
+        };
+        Self::NoRun {
+            backing,
+            bytes,
+            advice,
+        }
+    }
+
     /// The error number behind it, if there is one.
     pub fn errno(&self) -> Option<Errno> {
         match self {
@@ -167,6 +205,7 @@ impl Error {
             Self::Unsupported { .. } => Some(Errno::EOPNOTSUPP),
             Self::OverLimit { .. } => Some(Errno::ENOSPC),
             Self::StillMapped { .. } => Some(Errno::EBUSY),
+            Self::NoRun { .. } => Some(Errno::ENOMEM),
             Self::NoProcess { .. } => Some(Errno::ESRCH),
             Self::NotTranslated { .. } => Some(Errno::EINVAL),
             Self::NotIsolated => Some(Errno::EOPNOTSUPP),

@@ -110,19 +110,49 @@ impl Session {
         caching: Caching,
         bytes: u64,
     ) -> Result<Region> {
+        self.create_with_flags(0, backing, method, caching, bytes)
+    }
+
+    /// The same in one physically contiguous run, or not at all.
+    pub fn create_contiguous(
+        &self,
+        backing: Backing,
+        method: Method,
+        caching: Caching,
+        bytes: u64,
+    ) -> Result<Region> {
+        self.create_with_flags(uapi::CREATE_CONTIGUOUS, backing, method, caching, bytes)
+    }
+
+    fn create_with_flags(
+        &self,
+        flags: u32,
+        backing: Backing,
+        method: Method,
+        caching: Caching,
+        bytes: u64,
+    ) -> Result<Region> {
         let create = uapi::Create {
+            flags,
             backing: backing.number(),
             method: method.number(),
             caching: caching.number(),
             bytes,
             ..uapi::Create::new()
         };
+        let contiguous = flags & uapi::CREATE_CONTIGUOUS != 0;
         self.create_as(create).map_err(|errno| match errno {
+            Errno::EOPNOTSUPP if contiguous && backing == Backing::Vmalloc => Error::Unsupported {
+                backing,
+                what: "the wish for one run",
+                reason: "its pages are from anywhere",
+            },
             Errno::EOPNOTSUPP => Error::unsupported(backing, method, caching),
             Errno::EPERM => Error::CachingNotAllowed {
                 caching: caching.name(),
             },
             Errno::ENOSPC => Error::OverLimit { what: "the region" },
+            Errno::ENOMEM => Error::no_memory(backing, contiguous, bytes),
             errno => system("CREATE")(errno),
         })
     }

@@ -50,6 +50,7 @@ pub use claim::{Claim, Vm};
 pub use claims::CLAIMS;
 pub use document::{Document, Source};
 pub use finding::{not_testable, Finding, NotTestable, Statement, Table};
+pub use fragments::{Fragments, Frame};
 pub use lab::Lab;
 pub use machine::Machine;
 pub use need::Need;
