@@ -80,6 +80,37 @@ void mapkit_free_contig_range(struct page *page, unsigned long nr_pages)
 #endif
 }
 
+void mapkit_vmf_give_page(struct vm_fault *vmf, struct page *page)
+{
+	get_page(page);
+	vmf->page = page;
+}
+
+/* Of the fault, vmf_insert_page_mkwrite() takes the VMA and the address only. */
+vm_fault_t mapkit_insert_page(struct vm_area_struct *vma, unsigned long addr, struct page *page)
+{
+	struct vm_fault vmf = { .vma = vma, .address = addr };
+
+	return vmf_insert_page_mkwrite(&vmf, page, false);
+}
+
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+bool mapkit_is_pmd_folio(const struct page *page)
+{
+	return PageHead(page) && folio_order(page_folio(page)) == PMD_SHIFT - PAGE_SHIFT;
+}
+
+bool mapkit_vmf_was_mapped(const struct vm_fault *vmf)
+{
+	return !pmd_none(vmf->orig_pmd);
+}
+
+vm_fault_t mapkit_vmf_insert_folio_pmd(struct vm_fault *vmf, struct page *page, bool write)
+{
+	return vmf_insert_folio_pmd(vmf, page_folio(page), write);
+}
+#endif
+
 bool mapkit_capable_noaudit(int capability)
 {
 	return ns_capable_noaudit(&init_user_ns, capability);

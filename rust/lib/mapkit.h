@@ -46,6 +46,25 @@ void mapkit_folio_put(void *addr);
 /** `free_contig_range()` of pages with consecutive numbers: drops a reference of each. None is part of a folio. */
 void mapkit_free_contig_range(struct page *page, unsigned long nr_pages);
 
+/** The page that a fault handler returns, with a reference to it. */
+void mapkit_vmf_give_page(struct vm_fault *vmf, struct page *page);
+
+/**
+ * `vmf_insert_page_mkwrite()` of a page at an address, with the VMA's own protection. What is mapped there stays.
+ */
+vm_fault_t mapkit_insert_page(struct vm_area_struct *vma, unsigned long addr, struct page *page);
+
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+/** Whether a page is the first of a folio that an entry of the middle level maps. */
+bool mapkit_is_pmd_folio(const struct page *page);
+
+/** Whether a huge fault is one of a huge page that is mapped, but not for stores. */
+bool mapkit_vmf_was_mapped(const struct vm_fault *vmf);
+
+/** `vmf_insert_folio_pmd()` of the folio of a page. */
+vm_fault_t mapkit_vmf_insert_folio_pmd(struct vm_fault *vmf, struct page *page, bool write);
+#endif
+
 /** `capable()`, without a line in the audit log when the answer is no. */
 bool mapkit_capable_noaudit(int capability);
 

@@ -10,11 +10,13 @@ use kernel::prelude::*;
 use mapkit::{
     base::gfp::GFP_FOR_CALLER,
     dma::coherent::Coherent,
+    map::fault::PMD_PAGES,
     memory::{
         backing::{
             AddressClass,
             Backing, //
         },
+        blocks::MAX_BLOCK_PAGES,
         caching::Caching,
         folios::Folios,
         pages::Pages,
@@ -25,6 +27,13 @@ use mapkit::{
 };
 use mapwright_uapi as uapi;
 
+/// Pages of the largest folio that one entry of a page table maps.
+const HUGE_PAGES: usize = if PMD_PAGES < MAX_BLOCK_PAGES {
+    PMD_PAGES
+} else {
+    MAX_BLOCK_PAGES
+};
+
 /// Allocates the zeroed memory of a region. `ENOMEM` if it should be one run and is not.
 pub(crate) fn allocate(device: &Device, recipe: &Recipe) -> Result<KBox<dyn Backing>> {
     let (n, caching) = (recipe.nr_pages, recipe.caching);
@@ -33,6 +42,9 @@ pub(crate) fn allocate(device: &Device, recipe: &Recipe) -> Result<KBox<dyn Back
         uapi::Backing::Pages if recipe.contiguous => cached(Pages::contiguous(n)?, caching),
         uapi::Backing::Pages => cached(Pages::new(n)?, caching),
         uapi::Backing::Folio if recipe.contiguous => cached(Folios::contiguous(n)?, caching),
+        uapi::Backing::Folio if recipe.method == uapi::Method::HugeFolio => {
+            cached(Folios::up_to(HUGE_PAGES, n)?, caching)
+        }
         uapi::Backing::Folio => cached(Folios::new(n)?, caching),
         uapi::Backing::Vmalloc => cached(Vmalloc::new(n)?, caching),
         uapi::Backing::Coherent => cached(Coherent::new(device.dma(), n)?, caching),

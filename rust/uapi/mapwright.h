@@ -71,6 +71,7 @@ enum mapwright_method {
 	MAPWRIGHT_METHOD_HUGE = 4,
 	MAPWRIGHT_METHOD_VMALLOC_REMAP = 5,
 	MAPWRIGHT_METHOD_DMA = 6,
+	MAPWRIGHT_METHOD_HUGE_FOLIO = 7,
 };
 
 enum mapwright_caching {

@@ -13,13 +13,14 @@ use crate::{
 /// Why `backing` cannot be mapped with `method`, in a sentence, or `None` if it can.
 pub const fn reason_against(backing: Backing, method: Method) -> Option<&'static str> {
     use Backing::{Coherent, Folio, Kmalloc, Pages, Vmalloc};
-    use Method::{Dma, Fault, FaultPfn, Huge, Insert, Remap, VmallocRemap};
+    use Method::{Dma, Fault, FaultPfn, Huge, HugeFolio, Insert, Remap, VmallocRemap};
 
     match (backing, method) {
         // The sound pairs.
         (Kmalloc, Remap | FaultPfn | Huge)
         | (Pages | Folio, Remap | Insert | Fault | FaultPfn | Huge)
         | (Vmalloc, Insert | Fault | FaultPfn | VmallocRemap)
+        | (Folio, HugeFolio)
         | (Coherent, Dma) => None,
 
         // The unsound ones, and why.
@@ -38,7 +39,10 @@ pub const fn reason_against(backing: Backing, method: Method) -> Option<&'static
         (Kmalloc | Pages | Folio | Vmalloc, Dma) => {
             Some("dma_mmap_attrs() maps coherent DMA memory only")
         }
-        (Coherent, Remap | Insert | Fault | FaultPfn | Huge) => Some(
+        (Kmalloc | Pages | Vmalloc, HugeFolio) => {
+            Some("only a folio has one reference count for all of its pages, which one entry for all of them takes")
+        }
+        (Coherent, Remap | Insert | Fault | FaultPfn | Huge | HugeFolio) => Some(
             "only dma_mmap_attrs() knows where coherent memory is and which memory type it needs",
         ),
     }
@@ -80,7 +84,7 @@ pub const fn reason_against_caching(
     match (backing, method, caching) {
         (_, _, Caching::WriteBack) => None,
         (Backing::Pages | Backing::Folio, _, _) => match (architecture, method) {
-            (X86 | Arm64, Method::Insert | Method::Fault) => Some(
+            (X86 | Arm64, Method::Insert | Method::Fault | Method::HugeFolio) => Some(
                 "a page with a reference count can be taken out of the mapping, with vmsplice() or O_DIRECT, and \
                  then the kernel uses or maps it as ordinary memory: map it by its frame number",
             ),

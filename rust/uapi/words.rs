@@ -88,6 +88,9 @@ words! {
         VmallocRemap = 5, "vmalloc-remap";
         /// `dma_mmap_attrs()` at `mmap(2)`.
         Dma = 6, "dma";
+        /// A fault handler that inserts a folio at once where it can, as `huge` does, with its reference count:
+        /// `vmf_insert_folio_pmd()`. Pages, as `fault` gives them, elsewhere.
+        HugeFolio = 7, "huge-folio";
     }
 }
 

@@ -4,7 +4,7 @@
  *
  * What the Rust module is measured against: the same memory, mapped by the same calls of the
  * kernel, with the checks of a careful driver, and counted alike. It speaks the ioctls CREATE and DESTROY of
- * rust/uapi, for the pairs pages + remap, vmalloc + insert, pages + fault and pages + huge. One
+ * rust/uapi, for the pairs pages + remap, vmalloc + insert, pages + fault, pages + huge and folio + huge-folio. One
  * flag is its own: REF_SINGLY inserts page by page, and gives one page per fault as textbooks do.
  *
  * Not for use: it has no limits, no tables of what it counts, no clock and no read(2).
@@ -44,6 +44,7 @@
 /* The interface, as in rust/uapi/mapwright_uapi.rs. */
 enum ref_backing {
 	REF_PAGES = 1,
+	REF_FOLIO = 2,
 	REF_VMALLOC = 3,
 };
 
@@ -52,6 +53,7 @@ enum ref_method {
 	REF_INSERT = 1,
 	REF_FAULT = 2,
 	REF_HUGE = 4,
+	REF_HUGE_FOLIO = 7,
 };
 
 #define REF_SINGLY		BIT(0)
@@ -105,8 +107,10 @@ struct ref_region {
 	unsigned long window;
 	atomic_t vmas;
 	struct ref_use __percpu *use;
-	/* The memory: either of the two. */
+	/* The memory: either of the two. The blocks are folios, or split. */
 	void *vmalloc;
+	bool is_folios;
+	unsigned long block_pages;
 	unsigned long nr_blocks;
 	void *blocks[] __counted_by(nr_blocks);
 };
@@ -121,7 +125,7 @@ struct ref_session {
 
 static unsigned long ref_block_pages(struct ref_region *region, unsigned long i)
 {
-	return min(REF_BLOCK_PAGES, region->nr_pages - i * REF_BLOCK_PAGES);
+	return min(region->block_pages, region->nr_pages - i * region->block_pages);
 }
 
 static void ref_region_free(struct kref *ref)
@@ -130,8 +134,12 @@ static void ref_region_free(struct kref *ref)
 	unsigned long i;
 
 	vfree(region->vmalloc);
-	for (i = 0; i < region->nr_blocks && region->blocks[i]; i++)
-		free_pages_exact(region->blocks[i], ref_block_pages(region, i) * PAGE_SIZE);
+	for (i = 0; i < region->nr_blocks && region->blocks[i]; i++) {
+		if (region->is_folios)
+			folio_put(virt_to_folio(region->blocks[i]));
+		else
+			free_pages_exact(region->blocks[i], ref_block_pages(region, i) * PAGE_SIZE);
+	}
 	free_percpu(region->use);
 	kfree(region);
 }
@@ -141,6 +149,13 @@ static void ref_region_put(struct ref_region *region)
 	kref_put(&region->ref, ref_region_free);
 }
 
+static void *ref_folio_new(unsigned long nr_pages)
+{
+	struct folio *folio = folio_alloc(REF_GFP, order_base_2(nr_pages));
+
+	return folio ? folio_address(folio) : NULL;
+}
+
 static int ref_region_fill(struct ref_region *region)
 {
 	unsigned long i;
@@ -148,8 +163,11 @@ static int ref_region_fill(struct ref_region *region)
 	for (i = 0; i < region->nr_blocks; i++) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		region->blocks[i] = alloc_pages_exact(ref_block_pages(region, i) * PAGE_SIZE,
-						      REF_GFP);
+		if (region->is_folios)
+			region->blocks[i] = ref_folio_new(ref_block_pages(region, i));
+		else
+			region->blocks[i] = alloc_pages_exact(ref_block_pages(region, i) * PAGE_SIZE,
+							      REF_GFP);
 		if (!region->blocks[i])
 			return -ENOMEM;
 	}
@@ -159,18 +177,22 @@ static int ref_region_fill(struct ref_region *region)
 static struct ref_region *ref_region_new(const struct ref_create *create)
 {
 	unsigned long nr_pages = create->bytes / PAGE_SIZE;
+	bool is_folios = create->backing == REF_FOLIO;
+	unsigned long block_pages = is_folios ? REF_PMD_PAGES : REF_BLOCK_PAGES;
 	unsigned long nr_blocks = 0;
 	struct ref_region *region;
 	int ret = 0;
 
-	if (create->backing == REF_PAGES)
-		nr_blocks = DIV_ROUND_UP(nr_pages, REF_BLOCK_PAGES);
+	if (create->backing != REF_VMALLOC)
+		nr_blocks = DIV_ROUND_UP(nr_pages, block_pages);
 	region = kzalloc(struct_size(region, blocks, nr_blocks),
 			 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!region)
 		return ERR_PTR(-ENOMEM);
 	kref_init(&region->ref);
 	region->nr_pages = nr_pages;
+	region->is_folios = is_folios;
+	region->block_pages = block_pages;
 	region->nr_blocks = nr_blocks;
 	region->method = create->method;
 	region->window = create->flags & REF_SINGLY ? 1 : REF_WINDOW;
@@ -178,7 +200,7 @@ static struct ref_region *ref_region_new(const struct ref_create *create)
 	region->use = alloc_percpu(struct ref_use);
 	if (!region->use) {
 		ret = -ENOMEM;
-	} else if (create->backing == REF_PAGES) {
+	} else if (create->backing != REF_VMALLOC) {
 		ret = ref_region_fill(region);
 	} else {
 		region->vmalloc = __vmalloc(nr_pages * PAGE_SIZE, REF_GFP);
@@ -194,7 +216,7 @@ static struct ref_region *ref_region_new(const struct ref_create *create)
 
 static void *ref_addr(struct ref_region *region, unsigned long page)
 {
-	return region->blocks[page / REF_BLOCK_PAGES] + page % REF_BLOCK_PAGES * PAGE_SIZE;
+	return region->blocks[page / region->block_pages] + page % region->block_pages * PAGE_SIZE;
 }
 
 static unsigned long ref_pfn(struct ref_region *region, unsigned long page)
@@ -343,25 +365,33 @@ static vm_fault_t ref_fault_pfn(struct vm_fault *vmf)
 	return ref_faulted(vmf, ret, nr_inserted);
 }
 
-static vm_fault_t ref_huge_fault(struct vm_fault *vmf, unsigned int order)
+/* The first page of the huge page that was touched, if the VMA and a block have all of it. */
+static bool ref_huge_page(struct vm_fault *vmf, unsigned int order, unsigned long *first)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	struct ref_region *region = vma->vm_private_data;
 	unsigned long start = vmf->address & PMD_MASK;
 	unsigned long within = (vmf->address - start) >> PAGE_SHIFT;
+
+	if (order != PMD_SHIFT - PAGE_SHIFT)
+		return false;
+	if (start < vma->vm_start || start + PMD_SIZE > vma->vm_end)
+		return false;
+	if (vmf->pgoff < region->pgoff + within)
+		return false;
+	*first = vmf->pgoff - region->pgoff - within;
+	return *first < region->nr_pages &&
+	       *first % region->block_pages + REF_PMD_PAGES <= region->block_pages &&
+	       *first + REF_PMD_PAGES <= region->nr_pages;
+}
+
+static vm_fault_t ref_huge_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct ref_region *region = vmf->vma->vm_private_data;
 	unsigned long first, pfn;
 	vm_fault_t ret;
 
-	if (order != PMD_SHIFT - PAGE_SHIFT)
-		return VM_FAULT_FALLBACK;
-	if (start < vma->vm_start || start + PMD_SIZE > vma->vm_end)
-		return VM_FAULT_FALLBACK;
-	if (vmf->pgoff < region->pgoff + within)
-		return VM_FAULT_FALLBACK;
-	first = vmf->pgoff - region->pgoff - within;
-	if (first >= region->nr_pages ||
-	    first % REF_BLOCK_PAGES + REF_PMD_PAGES > REF_BLOCK_PAGES ||
-	    first + REF_PMD_PAGES > region->nr_pages)
+	if (!ref_huge_page(vmf, order, &first))
 		return VM_FAULT_FALLBACK;
 	pfn = ref_pfn(region, first);
 	if (!IS_ALIGNED(pfn, REF_PMD_PAGES))
@@ -369,6 +399,27 @@ static vm_fault_t ref_huge_fault(struct vm_fault *vmf, unsigned int order)
 	ret = vmf_insert_pfn_pmd(vmf, pfn, vmf->flags & FAULT_FLAG_WRITE);
 	return ref_faulted(vmf, ret, ret & VM_FAULT_ERROR ? 0 : REF_PMD_PAGES);
 }
+
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+static vm_fault_t ref_huge_fault_folio(struct vm_fault *vmf, unsigned int order)
+{
+	struct ref_region *region = vmf->vma->vm_private_data;
+	unsigned long first;
+	struct folio *folio;
+	vm_fault_t ret;
+	bool write;
+
+	/* Of a private mapping, a page is copied. */
+	if (vmf->flags & FAULT_FLAG_WRITE && !(vmf->vma->vm_flags & VM_SHARED))
+		return VM_FAULT_FALLBACK;
+	if (!ref_huge_page(vmf, order, &first))
+		return VM_FAULT_FALLBACK;
+	folio = page_folio(ref_page(region, first));
+	write = vmf->flags & FAULT_FLAG_WRITE && !pmd_none(vmf->orig_pmd);
+	ret = vmf_insert_folio_pmd(vmf, folio, write);
+	return ref_faulted(vmf, ret, ret & VM_FAULT_ERROR ? 0 : REF_PMD_PAGES);
+}
+#endif
 
 static const struct vm_operations_struct ref_eager_ops = {
 	.open = ref_vma_open,
@@ -395,6 +446,16 @@ static const struct vm_operations_struct ref_huge_ops = {
 	.huge_fault = ref_huge_fault,
 };
 
+/* Where no huge page fits, a page at a time: the kernel maps all of a folio by itself where it may. */
+static const struct vm_operations_struct ref_huge_folio_ops = {
+	.open = ref_vma_open,
+	.close = ref_vma_close,
+	.fault = ref_fault_singly,
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+	.huge_fault = ref_huge_fault_folio,
+#endif
+};
+
 static int ref_remap(struct ref_region *region, struct vm_area_struct *vma, unsigned long page)
 {
 	unsigned long addr = vma->vm_start;
@@ -404,7 +465,7 @@ static int ref_remap(struct ref_region *region, struct vm_area_struct *vma, unsi
 	if ((vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE)
 		return -EINVAL;
 	for (; addr < vma->vm_end; addr += bytes, page += bytes >> PAGE_SHIFT) {
-		bytes = (REF_BLOCK_PAGES - page % REF_BLOCK_PAGES) * PAGE_SIZE;
+		bytes = (region->block_pages - page % region->block_pages) * PAGE_SIZE;
 		bytes = min(bytes, vma->vm_end - addr);
 		ret = remap_pfn_range(vma, addr, ref_pfn(region, page), bytes, vma->vm_page_prot);
 		if (ret)
@@ -480,6 +541,14 @@ static int ref_huge(struct vm_area_struct *vma)
 	return 0;
 }
 
+/* An ordinary VMA: of others, the kernel does not drop the reference of an entry that is split. */
+static int ref_huge_folio(struct vm_area_struct *vma)
+{
+	vm_flags_set(vma, VM_HUGEPAGE | VM_DONTEXPAND | VM_DONTDUMP);
+	vma->vm_ops = &ref_huge_folio_ops;
+	return 0;
+}
+
 static int ref_map(struct ref_region *region, struct vm_area_struct *vma)
 {
 	unsigned long page = vma->vm_pgoff - region->pgoff;
@@ -495,6 +564,8 @@ static int ref_map(struct ref_region *region, struct vm_area_struct *vma)
 		return ref_on_fault(region, vma);
 	case REF_HUGE:
 		return ref_huge(vma);
+	case REF_HUGE_FOLIO:
+		return ref_huge_folio(vma);
 	}
 	return -EINVAL;
 }
@@ -551,6 +622,8 @@ static bool ref_is_known(const struct ref_create *create)
 		return create->backing == REF_PAGES;
 	case REF_INSERT:
 		return create->backing == REF_VMALLOC;
+	case REF_HUGE_FOLIO:
+		return create->backing == REF_FOLIO;
 	}
 	return false;
 }

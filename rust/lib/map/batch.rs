@@ -2,17 +2,23 @@
 
 //! Pages that are inserted into a VMA with one call.
 
-use crate::memory::backing::{
-    Backing,
-    StructPage, //
+use crate::{
+    ffi,
+    memory::backing::{
+        Backing,
+        StructPage, //
+    }, //
 };
 use core::{
     mem::MaybeUninit,
     ops::Range, //
 };
-use kernel::bindings;
+use kernel::{
+    bindings,
+    page::PAGE_SIZE, //
+};
 
-/// Pages of a backing, ready for `vm_insert_pages()`.
+/// Pages of a backing, ready to be inserted.
 ///
 /// # Invariants
 ///
@@ -75,5 +81,30 @@ impl Batch {
             bindings::vm_insert_pages(vma, addr, self.pages.as_mut_ptr().cast(), &mut left)
         };
         (err, self.len.wrapping_sub(left))
+    }
+
+    /// Inserts its pages from `addr` on where nothing is mapped, but for the one at `touched`. One that cannot be is left
+    /// out: it has a fault of its own.
+    ///
+    /// # Safety
+    ///
+    /// The VMA must be locked for reading, have neither `VM_PFNMAP` nor `VM_MIXEDMAP`, and all these addresses. It must
+    /// keep the backing alive.
+    pub(crate) unsafe fn insert_around(
+        &self,
+        vma: *mut bindings::vm_area_struct,
+        addr: usize,
+        touched: usize,
+    ) {
+        for (place, page) in self.pages.iter().take(self.len).enumerate() {
+            let at = addr.wrapping_add(place.wrapping_mul(PAGE_SIZE));
+            if at == touched {
+                continue;
+            }
+            // SAFETY: By the type invariant the page is initialized. By the promise of `Backing` it may be shown to
+            // programs, is allocated and has a reference count, of which each mapping takes one. The rest by the
+            // requirement of this function.
+            unsafe { ffi::mapkit_insert_page(vma, at, page.assume_init_read()) };
+        }
     }
 }

@@ -10,9 +10,13 @@
 //! Documentation: [`Documentation/mm/process_addrs.rst`](srctree/Documentation/mm/process_addrs.rst)
 
 use crate::{
+    ffi,
     map::batch::Batch,
     memory::{
-        backing::Runs,
+        backing::{
+            Runs,
+            StructPage, //
+        },
         mappable::{
             FaultEvent,
             Mappable,
@@ -26,8 +30,11 @@ use core::{
         max,
         min, //
     },
+    mem::MaybeUninit,
     ops::Range, //
 };
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+use kernel::mm::virt::flags;
 use kernel::{
     bindings,
     page::PAGE_SIZE,
@@ -268,6 +275,84 @@ impl<T: MappingEvents> Fault<'_, T> {
         unsafe { bindings::vmf_insert_pfn(self.vma(), self.address_of(page, touched), pfn) }
     }
 
+    /// Gives the page that was touched to the kernel, which maps it or copies it, and maps those around it. The VMA must
+    /// have neither `VM_PFNMAP` nor `VM_MIXEDMAP`.
+    pub(super) fn give_page(&self) -> FaultResult {
+        let Some(touched) = self.page() else {
+            return self.done(SIGBUS, 0);
+        };
+        let Some(page) = self.struct_page(touched) else {
+            return self.done(SIGBUS, 0);
+        };
+        let nr_pages = self.insert_around(touched);
+        // SAFETY: By the type invariant this is the argument of a fault handler, which takes the page. By the promise of
+        // `Backing` the page is allocated, and has a reference count that keeps it so.
+        unsafe { ffi::mapkit_vmf_give_page(self.vmf, page) };
+        self.done(0, nr_pages)
+    }
+
+    /// Inserts the pages around the one that was touched: how many these are together.
+    fn insert_around(&self, touched: usize) -> usize {
+        let window = self.around(touched, self.mappable.fault_around());
+        let mut batch = Batch::new();
+        let mut pages = window.clone();
+        while !pages.is_empty() {
+            batch.fill(self.mappable.memory(), pages.clone());
+            if batch.is_empty() {
+                break;
+            }
+            let addr = self.address_of(pages.start, touched);
+            // SAFETY: The VMA is locked for reading, is of the kind that `give_page` names, and holds a reference to
+            // the memory. `around` made sure that the addresses are inside it.
+            unsafe { batch.insert_around(self.vma(), addr, self.address()) };
+            pages.start = pages.start.saturating_add(batch.len());
+        }
+        window.len()
+    }
+
+    /// The `struct page` of a page of the memory, if that is refcounted.
+    fn struct_page(&self, page: usize) -> Option<StructPage> {
+        let mut slot = [MaybeUninit::uninit()];
+        match self.mappable.memory().struct_pages(page, &mut slot) {
+            // SAFETY: By the promise of `Backing` it has initialized as many as it returned.
+            1 => slot.first().map(|page| unsafe { page.assume_init_read() }),
+            _ => None,
+        }
+    }
+
+    /// Inserts the folio that was touched by one entry, if it is that large and the VMA has all of it. The VMA must have
+    /// neither `VM_PFNMAP` nor `VM_MIXEDMAP`.
+    ///
+    /// For a store to a private mapping, the kernel takes the entry out to copy a page, and begins again when it has another
+    /// lock: were the entry back in its place, that would never end.
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    pub(super) fn insert_folio(&self) -> FaultResult {
+        // SAFETY: By the type invariant; the flags do not change while the VMA is locked.
+        let is_shared = unsafe { (*self.vma()).__bindgen_anon_2.vm_flags & flags::SHARED != 0 };
+        let wanted = !self.is_write() || is_shared;
+        let Some(page) = self.huge_folio().filter(|_| wanted) else {
+            return FALLBACK;
+        };
+        // A new entry has the VMA's own protection. Where there is one already, it becomes writable.
+        // SAFETY: By the type invariant this is a huge fault that is being answered.
+        let write = self.is_write() && unsafe { ffi::mapkit_vmf_was_mapped(self.vmf) };
+        // SAFETY: The VMA is locked for reading, and `huge_folio` made sure that all of the huge page is inside it, and
+        // that this is a folio of its size. Where the kernel asks for a page that is mapped, the VMA is shared. By the
+        // promise of `Backing` the folio may be shown to programs, and has a reference count, of which the entry takes
+        // one: the kernel drops that with the entry, as the VMA is an ordinary one.
+        let result = unsafe { ffi::mapkit_vmf_insert_folio_pmd(self.vmf, page, write) };
+        let is_mapped = result & (ERROR | FALLBACK) == 0;
+        self.done(result, if is_mapped { PMD_PAGES } else { 0 })
+    }
+
+    /// The first page of the folio for the huge page that was touched.
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    fn huge_folio(&self) -> Option<StructPage> {
+        let page = self.struct_page(self.huge_page()?)?;
+        // SAFETY: By the promise of `Backing` the page is allocated.
+        unsafe { ffi::mapkit_is_pmd_folio(page) }.then_some(page)
+    }
+
     /// Inserts the huge page that was touched, if the memory and the VMA have all of it.
     #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
     pub(super) fn insert_pmd(&self) -> FaultResult {
@@ -286,6 +371,13 @@ impl<T: MappingEvents> Fault<'_, T> {
     /// The first frame of the aligned block of frames for the huge page that was touched.
     #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
     fn huge_pfn(&self) -> Option<usize> {
+        let run = self.mappable.memory().run_at(self.huge_page()?)?;
+        (run.nr_pages >= PMD_PAGES && run.pfn % PMD_PAGES == 0).then_some(run.pfn)
+    }
+
+    /// The page of the backing that the huge page that was touched begins with, if the VMA has all of that.
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    fn huge_page(&self) -> Option<usize> {
         const BYTES: usize = PMD_PAGES * PAGE_SIZE;
         let from = self.address() & !(BYTES - 1);
         let last = from | (BYTES - 1);
@@ -298,9 +390,7 @@ impl<T: MappingEvents> Fault<'_, T> {
             return None;
         }
         let within = self.address().wrapping_sub(from) / PAGE_SIZE;
-        let first = self.page()?.checked_sub(within)?;
-        let run = self.mappable.memory().run_at(first)?;
-        (run.nr_pages >= PMD_PAGES && run.pfn % PMD_PAGES == 0).then_some(run.pfn)
+        self.page()?.checked_sub(within)
     }
 }
 

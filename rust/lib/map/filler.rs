@@ -73,6 +73,16 @@ impl<T: MappingEvents> Filler<T> for WithHugePages {
     const HUGE_FAULT: Option<HugeFaultFn> = Some(fault_with_huge_pages::<T>);
 }
 
+/// With folios by one entry where possible and counted pages elsewhere, in a VMA with neither `VM_PFNMAP` nor
+/// `VM_MIXEDMAP`.
+pub(crate) struct WithFolios;
+
+impl<T: MappingEvents> Filler<T> for WithFolios {
+    const FAULT: Option<FaultFn> = Some(fault_with_page::<T>);
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    const HUGE_FAULT: Option<HugeFaultFn> = Some(fault_with_folio::<T>);
+}
+
 /// # Safety
 ///
 /// See [`Filler`].
@@ -134,4 +144,29 @@ unsafe extern "C" fn fault_with_huge_pages<T: MappingEvents>(
     }
     // SAFETY: By the requirement of this function.
     unsafe { Fault::<T>::from_raw(vmf) }.insert_pmd()
+}
+
+/// # Safety
+///
+/// See [`Filler`].
+unsafe extern "C" fn fault_with_page<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+) -> FaultResult {
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.give_page()
+}
+
+/// # Safety
+///
+/// See [`Filler`].
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+unsafe extern "C" fn fault_with_folio<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+    order: c_uint,
+) -> FaultResult {
+    if 1usize.checked_shl(order) != Some(PMD_PAGES) {
+        return FALLBACK;
+    }
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_folio()
 }

@@ -2,7 +2,7 @@
 
 //! The VMA of an `mmap(2)` call, as types that only allow what is sound for it.
 //!
-//! A driver gets a [`NewVma`](vma::NewVma) and turns it into one of two kinds:
+//! A driver gets a [`NewVma`](vma::NewVma) and turns it into one of three kinds:
 //!
 //! - [`PfnMapVma`](pfnmap::PfnMapVma) takes page frames by number, without looking at their `struct page`
 //!   (`VM_PFNMAP`). It has no page insertion, and cannot be had for a copy-on-write mapping, where
@@ -10,7 +10,9 @@
 //! - [`MixedMapVma`](mixedmap::MixedMapVma) takes pages that have a reference count (`VM_MIXEDMAP`). The kernel
 //!   counts and finds these, so that `O_DIRECT`, pins and copy-on-write work.
 //!
-//! Both are filled from a [`Mappable`](crate::memory::mappable::Mappable), which the VMA keeps alive until it
+//! - [`FolioMapVma`](foliomap::FolioMapVma) takes these, too, and huge ones by one entry (neither flag).
+//!
+//! All are filled from a [`Mappable`](crate::memory::mappable::Mappable), which the VMA keeps alive until it
 //! ends: its `open` and `close` operations count the references of forked, split and moved VMAs.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
@@ -50,6 +52,7 @@ mod batch;
 pub mod fault;
 mod filler;
 mod filling;
+pub mod foliomap;
 pub mod mixedmap;
 pub mod pfnmap;
 pub mod register_page;

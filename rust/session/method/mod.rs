@@ -26,6 +26,7 @@ mod export;
 mod fault;
 mod fault_pfn;
 mod huge;
+mod huge_folio;
 mod insert;
 mod remap;
 mod vmalloc_remap;
@@ -52,6 +53,7 @@ fn fill<'a>(region: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a>> {
         Method::Fault => fault::map(region, vma),
         Method::FaultPfn => fault_pfn::map(region, vma),
         Method::Huge => huge::map(region, vma),
+        Method::HugeFolio => huge_folio::map(region, vma),
         Method::VmallocRemap => vmalloc_remap::map(region, vma),
         Method::Dma => dma::map(region, vma),
     }

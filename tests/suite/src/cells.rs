@@ -64,14 +64,17 @@ impl Cell {
 
     /// Whether pages are mapped when they are touched.
     pub fn is_lazy(&self) -> bool {
-        matches!(self.method, Method::Fault | Method::FaultPfn | Method::Huge)
+        matches!(
+            self.method,
+            Method::Fault | Method::FaultPfn | Method::Huge | Method::HugeFolio
+        )
     }
 
     /// Whether the kernel counts the pages, and can pin them.
     pub fn is_counted(&self) -> bool {
         matches!(
             self.method,
-            Method::Insert | Method::Fault | Method::VmallocRemap
+            Method::Insert | Method::Fault | Method::HugeFolio | Method::VmallocRemap
         )
     }
 

@@ -371,7 +371,7 @@ fn destroy(cell: Cell) -> Result<Tally> {
 /// The first touch of a lazy mapping. What a fault cannot get, the kernel tries to get again, or kills.
 fn touch(cell: Cell) -> Result<Tally> {
     // Room for a block.
-    let bytes = if cell.method == Method::Huge {
+    let bytes = if matches!(cell.method, Method::Huge | Method::HugeFolio) {
         2 * block_bytes()
     } else {
         region_bytes()

@@ -347,9 +347,14 @@ fn counts_agree_with_getrusage(_: &Context) -> Result<()> {
 fn pages_may_go_while_they_are_touched(_: &Context) -> Result<()> {
     // The kernel lets go of a page table whose pages were all taken out at once.
     let bytes = 2 * block_bytes();
-    for backing in [Backing::Pages, Backing::Folio, Backing::Vmalloc] {
+    for (backing, method) in [
+        (Backing::Pages, Method::Fault),
+        (Backing::Folio, Method::Fault),
+        (Backing::Vmalloc, Method::Fault),
+        (Backing::Folio, Method::HugeFolio),
+    ] {
         let session = Session::open()?;
-        let region = cell(backing, Method::Fault).create(&session, bytes as u64)?;
+        let region = cell(backing, method).create(&session, bytes as u64)?;
         let map = Map::shared(&session, region.offset, bytes)?;
         (0..bytes / page_bytes()).for_each(|page| map.store(page * page_bytes(), page as u8));
         child::run(|| {

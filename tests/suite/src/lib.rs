@@ -43,6 +43,7 @@ mod gpio_lines;
 mod gpio_sleep;
 mod gpio_unplug;
 mod gpio_waits;
+mod huge_folio;
 mod inject;
 mod inspect;
 mod kill;
@@ -98,6 +99,7 @@ const SUITES: &[Suite] = &[
     races::SUITE,
     kill::SUITE,
     faults::SUITE,
+    huge_folio::SUITE,
     stats::SUITE,
     inspect::SUITE,
     walk::SUITE,

@@ -174,7 +174,10 @@ impl Observation {
                 "pages with a reference count: the kernel counts them, and can pin them",
             )
         } else {
-            ("", "an ordinary mapping")
+            (
+                "neither pf nor mm",
+                "an ordinary mapping, like a file's: the kernel counts its folios, and can pin them",
+            )
         };
         more(format_args!(
             "{} {}",

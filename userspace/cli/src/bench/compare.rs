@@ -66,6 +66,7 @@ fn at(measurements: &[Measurement], bytes: u64) -> Vec<Comparison> {
         (vmalloc, Method::Insert),
         (pages, Method::Fault),
         (pages, Method::Huge),
+        (Backing::Folio, Method::HugeFolio),
     ] {
         compare(
             &format!("{}: Rust to C, in all", method.name()),

@@ -85,6 +85,7 @@ fn lines(measurements: &[Measurement]) -> Vec<Line> {
         (Backing::Vmalloc, Method::Insert, RGBColor(120, 70, 170)),
         (Backing::Pages, Method::Remap, RGBColor(30, 105, 200)),
         (Backing::Pages, Method::Huge, RGBColor(20, 140, 80)),
+        (Backing::Folio, Method::HugeFolio, RGBColor(0, 150, 170)),
     ];
     for (backing, method, colour) in ours {
         let chosen = pair(backing, method);

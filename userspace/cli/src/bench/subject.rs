@@ -109,7 +109,7 @@ impl Subject {
             .collect()
     }
 
-    /// The C reference's four paths, and two of them a page at a time.
+    /// The C reference's five paths, and two of them a page at a time.
     pub fn references(reference: &Rc<Session>) -> Vec<Self> {
         let reference = |backing, method, variant| Self {
             owner: Owner::Reference,
@@ -121,6 +121,7 @@ impl Subject {
             reference(Backing::Vmalloc, Method::Insert, Variant::Usual),
             reference(Backing::Pages, Method::Fault, Variant::Usual),
             reference(Backing::Pages, Method::Huge, Variant::Usual),
+            reference(Backing::Folio, Method::HugeFolio, Variant::Usual),
             reference(Backing::Vmalloc, Method::Insert, Variant::Singly),
             reference(Backing::Pages, Method::Fault, Variant::Singly),
         ]
