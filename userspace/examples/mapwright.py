@@ -210,7 +210,8 @@ class Session(Node):
 
     def create(self, size, backing="pages", method="remap", caching="wb", flags=0):
         """A region. With the flag CONTIGUOUS it has one physical run, or there is none."""
-        made = self.ask(Create(bytes=size, flags=flags, backing=BACKINGS.index(backing), method=METHODS.index(method), caching=CACHINGS.index(caching)))
+        made = self.ask(Create(bytes=size, flags=flags, backing=BACKINGS.index(backing), method=METHODS.index(method),
+                               caching=CACHINGS.index(caching)))
         return Region(self, made)
 
 
