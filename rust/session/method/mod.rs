@@ -53,7 +53,7 @@ pub(crate) fn map<'a>(region: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a
 /// Whether the kernel counts the pages that are mapped, so that they can be pinned.
 pub(crate) fn counts_pages(method: Method) -> bool {
     match method {
-        Method::Insert | Method::Fault | Method::VmallocRemap => true,
+        Method::Insert | Method::Fault | Method::HugeFolio | Method::VmallocRemap => true,
         Method::Remap | Method::FaultPfn | Method::Huge | Method::Dma => false,
     }
 }
