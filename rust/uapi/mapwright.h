@@ -45,7 +45,7 @@
  * Which backings can be mapped how:
  *   kmalloc: remap, fault-pfn, huge
  *   pages: remap, insert, fault, fault-pfn, huge
- *   folio: remap, insert, fault, fault-pfn, huge
+ *   folio: remap, insert, fault, fault-pfn, huge, huge-folio
  *   vmalloc: insert, fault, fault-pfn, vmalloc-remap
  *   coherent: dma
  *
@@ -64,7 +64,7 @@
  * Version of the interface that this file describes. It grows by one with each
  * addition.
  */
-#define MAPWRIGHT_VERSION 1
+#define MAPWRIGHT_VERSION 2
 
 /*
  * Lowest offset, in bytes, of a region made with struct mapwright_create. Lower
@@ -88,6 +88,12 @@
 /* mapwright_page_info.dma_addr of a page that is mapped for no device. */
 #define MAPWRIGHT_NO_DMA_ADDR 0xffffffffffffffffULL
 
+/*
+ * mapwright_create.flags: all of the memory in one physically contiguous run,
+ * or none.
+ */
+#define MAPWRIGHT_CREATE_CONTIGUOUS 1
+
 /* mapwright_sync.flags: what a device wrote is to be seen by the CPU. */
 #define MAPWRIGHT_SYNC_FOR_CPU 1
 
@@ -99,9 +105,9 @@
  * enum mapwright_backing - Where a region's memory comes from.
  * @MAPWRIGHT_BACKING_KMALLOC: kmalloc(): a slab object, or whole pages when it
  *	is large.
- * @MAPWRIGHT_BACKING_PAGES: Physically contiguous pages of the page allocator,
- *	in blocks of up to its largest order.
- * @MAPWRIGHT_BACKING_FOLIO: Compound pages.
+ * @MAPWRIGHT_BACKING_PAGES: Pages of the page allocator, in physically
+ *	contiguous blocks of up to its largest order, as large as it has.
+ * @MAPWRIGHT_BACKING_FOLIO: Compound pages, in blocks like these.
  * @MAPWRIGHT_BACKING_VMALLOC: vmalloc(): single pages, contiguous only in the
  *	kernel's virtual addresses.
  * @MAPWRIGHT_BACKING_COHERENT: dma_alloc_coherent().
@@ -127,6 +133,9 @@ enum mapwright_backing {
  * @MAPWRIGHT_METHOD_VMALLOC_REMAP: remap_vmalloc_range() at mmap(2), which
  *	takes 1 GiB at most (E2BIG): it cannot be interrupted.
  * @MAPWRIGHT_METHOD_DMA: dma_mmap_attrs() at mmap(2).
+ * @MAPWRIGHT_METHOD_HUGE_FOLIO: A fault handler that inserts a folio at once
+ *	where it can, as huge does, with its reference count:
+ *	vmf_insert_folio_pmd(). Pages, as fault gives them, elsewhere.
  */
 enum mapwright_method {
 	MAPWRIGHT_METHOD_REMAP = 0,
@@ -136,6 +145,7 @@ enum mapwright_method {
 	MAPWRIGHT_METHOD_HUGE = 4,
 	MAPWRIGHT_METHOD_VMALLOC_REMAP = 5,
 	MAPWRIGHT_METHOD_DMA = 6,
+	MAPWRIGHT_METHOD_HUGE_FOLIO = 7,
 };
 
 /**
@@ -202,7 +212,7 @@ struct mapwright_info {
 /**
  * struct mapwright_create - makes a region of zeroed memory.
  * @size: Bytes of this structure.
- * @flags: Zero.
+ * @flags: MAPWRIGHT_CREATE_CONTIGUOUS or zero.
  * @backing: An enum mapwright_backing.
  * @method: An enum mapwright_method.
  * @caching: An enum mapwright_caching.
@@ -212,12 +222,22 @@ struct mapwright_info {
  * @id: On return: the region's number. No two regions ever have the same.
  * @offset: On return: where to mmap(2), pread(2) and pwrite(2) it.
  *
+ * pages and folio memory comes in the largest blocks that the page allocator
+ * has, and where memory is in pieces, in smaller ones, down to pages:
+ * MAPWRIGHT_QUERY tells in how many runs, MAPWRIGHT_PAGES where they are. Who
+ * needs one run (a device without a scatter list) asks for it with
+ * MAPWRIGHT_CREATE_CONTIGUOUS, and then gets it or ENOMEM. Longer than the page
+ * allocator's largest block (4 MiB with pages of 4 KiB), only coherent memory
+ * can be: where the kernel has an area for contiguous memory (CMA, boot
+ * parameter cma=128M).
+ *
  * Errors: EINVAL (bytes is 0; unknown backing, method or caching; flags),
  * EOPNOTSUPP (the backing cannot be mapped that way or have that memory type,
- * see docs/mapping.md), EPERM (a memory type other than write-back without
- * CAP_SYS_ADMIN, unless the module's parameter caching_for_all is 1), ENOSPC
- * (over a limit of struct mapwright_info), ENOMEM, EINTR (the caller is being
- * killed).
+ * see docs/mapping.md; one run of vmalloc memory), EPERM (a memory type other
+ * than write-back without CAP_SYS_ADMIN, unless the module's parameter
+ * caching_for_all is 1), ENOSPC (over a limit of struct mapwright_info), ENOMEM
+ * (also no run that long, where one is asked for, or is all that there can be:
+ * kmalloc, coherent), EINTR (the caller is being killed).
  */
 struct mapwright_create {
 	__u32 size;

@@ -14,11 +14,12 @@ import mmap
 import os
 
 BACKINGS = ("kmalloc", "pages", "folio", "vmalloc", "coherent")
-METHODS = ("remap", "insert", "fault", "fault-pfn", "huge", "vmalloc-remap", "dma")
+METHODS = ("remap", "insert", "fault", "fault-pfn", "huge", "vmalloc-remap", "dma", "huge-folio")
 CACHINGS = ("wb", "wc", "uc")
 MAP_CALLS = ("scatter", "scatter-pages", "single", "page")
 ALLOCATORS = ("kmalloc", "kzalloc", "krealloc", "kvmalloc", "vmalloc", "vzalloc", "pages", "kmem_cache", "percpu", "coherent")
 LEVELS = ("PGD", "P4D", "PUD", "PMD", "PTE")
+CONTIGUOUS = 1
 FOR_CPU, FOR_DEVICE = 1, 2
 TO_DEVICE, FROM_DEVICE = 1, 2
 RISING, FALLING = 1, 2
@@ -207,8 +208,9 @@ class Session(Node):
     def info(self):
         return self.ask(Info())
 
-    def create(self, size, backing="pages", method="remap", caching="wb"):
-        made = self.ask(Create(bytes=size, backing=BACKINGS.index(backing), method=METHODS.index(method),
+    def create(self, size, backing="pages", method="remap", caching="wb", flags=0):
+        """A region. With the flag CONTIGUOUS it has one physical run, or there is none."""
+        made = self.ask(Create(bytes=size, flags=flags, backing=BACKINGS.index(backing), method=METHODS.index(method),
                                caching=CACHINGS.index(caching)))
         return Region(self, made)
 

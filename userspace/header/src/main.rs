@@ -322,21 +322,35 @@ mod tests {
             writeln!(program, "IS({name}, {number});").unwrap();
         }
         compile(&program);
-        for request in python_requests() {
-            assert!(
-                requests.contains(&request),
-                "mapwright.py: number and size {request}"
-            );
+        let script = "import ctypes\n\
+                      for request in mapwright.Request.__subclasses__():\n    \
+                          print(request.NUMBER, ctypes.sizeof(request))";
+        for request in python(script).lines() {
+            let is_known = requests.iter().any(|known| known == request);
+            assert!(is_known, "mapwright.py: number and size {request}");
         }
     }
 
-    /// Number and size of each request that `mapwright.py` knows.
-    fn python_requests() -> Vec<String> {
-        let script = "import ctypes, mapwright\n\
-                      for request in mapwright.Request.__subclasses__():\n    \
-                          print(request.NUMBER, ctypes.sizeof(request))";
+    #[test]
+    fn python_has_all_names() {
+        let names = [
+            ("BACKINGS", uapi::Backing::NAMES),
+            ("METHODS", uapi::Method::NAMES),
+            ("CACHINGS", uapi::Caching::NAMES),
+            ("MAP_CALLS", uapi::MapCall::NAMES),
+            ("ALLOCATORS", uapi::alloc::Allocator::NAMES),
+            ("LEVELS", uapi::inspect::Level::NAMES),
+        ];
+        for (name, of) in names {
+            let said = python(&format!("print(*mapwright.{name}, sep='|')"));
+            assert_eq!(said.trim(), of.join("|"), "{name}");
+        }
+    }
+
+    /// What a script prints that has `mapwright.py`.
+    fn python(script: &str) -> String {
         let ran = Command::new("python3")
-            .args(["-B", "-c", script])
+            .args(["-B", "-c", &format!("import mapwright\n{script}")])
             .env(
                 "PYTHONPATH",
                 repository().join("userspace").join("examples"),
@@ -345,8 +359,7 @@ mod tests {
             .unwrap();
         let said = String::from_utf8_lossy(&ran.stderr);
         assert!(ran.status.success(), "{said}");
-        let lines = String::from_utf8_lossy(&ran.stdout);
-        lines.lines().map(str::to_owned).collect()
+        String::from_utf8_lossy(&ran.stdout).into_owned()
     }
 
     #[test]
