@@ -166,15 +166,15 @@ fn show(name: &str, json: bool) -> Result<()> {
         return Ok(());
     }
     anstream::println!("{}", style::paint(style::HEADING, &told.node));
-    style::line("size", told.size());
+    style::row("size", told.size());
     for (setting, text) in &told.settings {
-        style::line(setting, text);
+        style::row(setting, text);
     }
     let address = |address: &Option<String>| match address {
         Some(address) => address.clone(),
         None => "hidden, or there is not one for all of it".to_owned(),
     };
-    style::line("phys_addr", address(&told.phys_addr));
-    style::line("dma_addr", address(&told.dma_addr));
+    style::row("phys_addr", address(&told.phys_addr));
+    style::row("dma_addr", address(&told.dma_addr));
     Ok(())
 }

@@ -5,8 +5,8 @@
 use super::{chip, errno, expect_interrupts};
 use crate::{
     gpio::{
-        address, expect_untouched, insert, is_pci, last_write, led_parameter, line, load,
-        modelled_bank, remove, settled, unbind, wait_for, AsUsual, MODULE,
+        expect_untouched, insert, last_write, led_parameter, line, load, modelled_bank, remove,
+        settled, unbind, wait_for, AsUsual, MODULE,
     },
     inject::each_failure,
     runner::{skip, Context},
