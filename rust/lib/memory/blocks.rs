@@ -18,7 +18,6 @@ use crate::{
             let_others_run, //
         }, //
     },
-    ffi,
     memory::direct_map::DirectMapped, //
 };
 use core::{
@@ -43,8 +42,6 @@ pub(crate) const GFP_FOR_PROGRAMS: bindings::gfp_t = gfp::FOR_CALLER | bindings:
 /// How much is done for a block that is not there at once.
 #[derive(Clone, Copy)]
 pub enum Effort {
-    /// Nothing. For what can be had in smaller blocks as well.
-    None,
     /// A try to make room: memory is reclaimed, and pages are moved, once. For what can be had in smaller blocks.
     Once,
     /// All that can be done without the OOM killer.
@@ -56,7 +53,6 @@ impl Effort {
     /// may sleep. None warns or calls the OOM killer.
     pub(crate) const fn gfp(self) -> bindings::gfp_t {
         match self {
-            Self::None => (gfp::FOR_ATTEMPT | bindings::__GFP_ZERO) & !ffi::__GFP_DIRECT_RECLAIM,
             Self::Once => gfp::FOR_ATTEMPT | bindings::__GFP_ZERO,
             Self::Full => GFP_FOR_PROGRAMS,
         }

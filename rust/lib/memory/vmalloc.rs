@@ -21,10 +21,7 @@ use crate::{
             Run,
             StructPage, //
         },
-        blocks::{
-            Effort,
-            GFP_FOR_PROGRAMS, //
-        },
+        blocks::GFP_FOR_PROGRAMS,
         extent::Extent, //
     }, //
 };
@@ -87,7 +84,7 @@ impl Vmalloc {
         if nr_pages == 0 {
             return Err(EINVAL);
         }
-        let addr = Pieces::new(nr_pages)?.into_area();
+        let addr = SinglePages::new(nr_pages)?.into_area();
         // INVARIANT: The pages were just mapped there.
         Ok(Self {
             extent: Extent::new(addr, nr_pages)?,
@@ -95,26 +92,18 @@ impl Vmalloc {
     }
 }
 
-/// Pages on their way into the vmalloc area.
-///
-/// They are allocated in blocks, as `vmalloc()` itself does, but only in such as are free: a block costs little more than a
-/// page. Blocks are freed as such, so that a caller who is killed is soon gone.
+/// Single pages on their way into the vmalloc area.
 ///
 /// # Invariants
 ///
-/// `array` was allocated with `__vmalloc()` and is owned, with room for all pages. The first `nr_pages` places are those of
-/// blocks, the largest first, `blocks[order]` of each order: at a block's first place is its first page. The blocks are owned.
-struct Pieces {
+/// `array` was allocated with `__vmalloc()` and is owned. Its first `nr_pages` places hold pages of the page
+/// allocator, which are owned.
+struct SinglePages {
     array: NonNull<StructPage>,
-    blocks: [usize; ORDERS],
     nr_pages: usize,
 }
 
-/// How many orders there are.
-const ORDERS: usize = bindings::MAX_PAGE_ORDER as usize + 1;
-
-impl Pieces {
-    /// Allocates `nr_pages` pages.
+impl SinglePages {
     fn new(nr_pages: usize) -> Result<Self> {
         let bytes = nr_pages
             .checked_mul(size_of::<StructPage>())
@@ -122,96 +111,61 @@ impl Pieces {
         // SAFETY: Any size and these flags are fine; the function may sleep, as may its callers.
         let array = unsafe { ffi::__vmalloc_noprof(bytes, GFP_FOR_PROGRAMS) };
         // INVARIANT: It was just allocated, and no page is in it.
-        let mut pieces = Self {
+        let mut pages = Self {
             array: NonNull::new(array.cast()).ok_or(ENOMEM)?,
-            blocks: [0; ORDERS],
             nr_pages: 0,
         };
-        let mut order = bindings::MAX_PAGE_ORDER;
-        while pieces.nr_pages < nr_pages {
-            if order > 0 || pieces.nr_pages % PIECE_PAGES == 0 {
+        while pages.nr_pages < nr_pages {
+            if pages.nr_pages % PIECE_PAGES == 0 {
                 between_pieces()?;
             }
-            let left = nr_pages.wrapping_sub(pieces.nr_pages);
-            while pages_of(order) > left {
-                order = order.wrapping_sub(1);
+            // SAFETY: This order and these flags are fine; the function may sleep, as may its callers.
+            let page =
+                unsafe { bindings::alloc_pages(GFP_FOR_PROGRAMS | bindings::__GFP_HIGHMEM, 0) };
+            if page.is_null() {
+                return Err(ENOMEM);
             }
-            match pieces.add(order) {
-                Err(err) if err == ENOMEM && order > 0 => order = order.wrapping_sub(1),
-                result => result?,
-            }
+            // SAFETY: The array has `nr_pages` places, of which this is one.
+            unsafe {
+                pages
+                    .array
+                    .as_ptr()
+                    .wrapping_add(pages.nr_pages)
+                    .write(page)
+            };
+            // INVARIANT: The page is there, and is owned.
+            pages.nr_pages = pages.nr_pages.wrapping_add(1);
         }
-        Ok(pieces)
+        Ok(pages)
     }
 
-    /// Allocates the next block, which has room and is no larger than the one before.
-    fn add(&mut self, order: u32) -> Result {
-        let effort = match order {
-            0 => Effort::Full,
-            _ => Effort::None,
+    /// The page at a place.
+    ///
+    /// # Safety
+    ///
+    /// The place must be less than `nr_pages`.
+    unsafe fn page(&self, place: usize) -> StructPage {
+        // SAFETY: By the requirement of this function and the type invariant, the place has a page.
+        unsafe { self.array.as_ptr().wrapping_add(place).read() }
+    }
+
+    /// How many pages from a place on follow each other, of [`PIECE_PAGES`] at most. There is a page at the place.
+    fn neighbours(&self, first: usize) -> usize {
+        let number = |place: usize| {
+            // SAFETY: It is called with places of pages only, and by the type invariant these are valid.
+            unsafe { ffi::mapkit_page_to_pfn(self.page(place)) }
         };
-        let gfp = effort.gfp() | bindings::__GFP_HIGHMEM;
-        let count = self.blocks.get_mut(order as usize).ok_or(EINVAL)?;
-        // SAFETY: This order and these flags are fine; the function may sleep, as may its callers.
-        let page = unsafe { bindings::alloc_pages(gfp, order) };
-        if page.is_null() {
-            return Err(ENOMEM);
-        }
-        // INVARIANT: The block is there, and is owned.
-        *count = count.wrapping_add(1);
-        // SAFETY: There is room for the block.
-        unsafe { self.array.as_ptr().wrapping_add(self.nr_pages).write(page) };
-        self.nr_pages = self.nr_pages.wrapping_add(pages_of(order));
-        Ok(())
+        let most = self.nr_pages.saturating_sub(first).min(PIECE_PAGES);
+        let start = number(first);
+        let follows = |at: &usize| number(first.wrapping_add(*at)) == start.wrapping_add(*at);
+        (1..most).take_while(follows).count().wrapping_add(1)
     }
 
-    /// Calls `f` with the place of each block, its first page, and its order.
-    fn for_each(&self, mut f: impl FnMut(usize, StructPage, u32)) {
-        let mut place = 0usize;
-        for order in (0..=bindings::MAX_PAGE_ORDER).rev() {
-            let count = self.blocks.get(order as usize).copied().unwrap_or(0);
-            for _ in 0..count {
-                // SAFETY: By the type invariant, this is a block's first place.
-                let page = unsafe { self.array.as_ptr().wrapping_add(place).read() };
-                f(place, page, order);
-                place = place.wrapping_add(pages_of(order));
-                if order > 0 || place % PIECE_PAGES == 0 {
-                    let_others_run();
-                }
-            }
-        }
-    }
-
-    /// Makes single pages of all blocks.
-    fn split(&mut self) {
-        self.for_each(|place, page, order| {
-            if order == 0 {
-                return;
-            }
-            // SAFETY: By the type invariant the block is owned, and nobody else has it. It is no folio.
-            unsafe { bindings::split_page(page, order) };
-            for within in 0..pages_of(order) {
-                // SAFETY: By the type invariant these places are the block's.
-                unsafe {
-                    let slot = self.array.as_ptr().wrapping_add(place.wrapping_add(within));
-                    slot.write(page.wrapping_add(within));
-                }
-            }
-        });
-        // INVARIANT: Each page is a block now.
-        self.blocks = [0; ORDERS];
-        if let Some(single) = self.blocks.first_mut() {
-            *single = self.nr_pages;
-        }
-    }
-
-    /// The address of an area of `remap_vmalloc_range()` that has them, as single pages, and owns them; null if it cannot
-    /// be.
-    fn into_area(mut self) -> *mut c_void {
+    /// The address of an area of `remap_vmalloc_range()` that has them and owns them; null if it cannot be.
+    fn into_area(self) -> *mut c_void {
         let Ok(nr_pages) = c_uint::try_from(self.nr_pages) else {
             return ptr::null_mut();
         };
-        self.split();
         // SAFETY: By the type invariant the array has so many pages, is memory of vmalloc, and all of it is
         // owned.
         let addr = unsafe { ffi::mapkit_vmap_user(self.array.as_ptr(), nr_pages) };
@@ -223,22 +177,23 @@ impl Pieces {
     }
 }
 
-/// Pages of a block.
-fn pages_of(order: u32) -> usize {
-    1usize.wrapping_shl(order)
-}
-
-impl Drop for Pieces {
+impl Drop for SinglePages {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant these blocks are owned; they are used no more.
-        self.for_each(|_, page, order| unsafe { bindings::__free_pages(page, order) });
+        let mut first = 0usize;
+        while first < self.nr_pages {
+            let neighbours = self.neighbours(first);
+            // SAFETY: By the type invariant these are single pages, which are owned and used no more.
+            unsafe { ffi::mapkit_free_contig_range(self.page(first), neighbours) };
+            let_others_run();
+            first = first.saturating_add(neighbours);
+        }
         // SAFETY: By the type invariant the array is owned and came from `__vmalloc()`.
         unsafe { ffi::vfree(self.array.as_ptr().cast()) };
     }
 }
 
 // SAFETY: The pages are owned and zeroed, live until `drop`, and `extent` stays inside them.
-// `Pieces` fills the area with single pages of the page allocator, each with its own reference count, which
+// `SinglePages` fills the area with order-0 pages of the page allocator, each with its own reference count, which
 // `vfree()` drops one of.
 unsafe impl Backing for Vmalloc {
     fn nr_pages(&self) -> usize {

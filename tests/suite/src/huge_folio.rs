@@ -127,6 +127,11 @@ impl Subject {
     }
 }
 
+/// All of them, as one range.
+fn all_pages() -> Vec<Range<usize>> {
+    std::iter::once(0..BLOCKS * pages_of_a_block()).collect()
+}
+
 fn number(page: usize) -> [u8; 2] {
     [page as u8, (page >> 8) as u8 | 0x40]
 }
@@ -283,7 +288,7 @@ fn a_part_read_only_leaves_no_reference(_: &Context) -> Result<()> {
         let page = page_bytes();
         it.map
             .protect_part(page, block_bytes(), ProtFlags::PROT_READ)?;
-        Ok(vec![0..BLOCKS * pages_of_a_block()])
+        Ok(all_pages())
     })
 }
 
@@ -291,7 +296,7 @@ fn a_move_leaves_no_reference(_: &Context) -> Result<()> {
     Subject::new()?.take_apart(|it| {
         let room = Map::anonymous(it.map.length, ProtFlags::PROT_NONE)?;
         it.map.move_onto(room)?;
-        Ok(vec![0..BLOCKS * pages_of_a_block()])
+        Ok(all_pages())
     })
 }
 
@@ -317,7 +322,7 @@ fn a_private_store_leaves_no_reference(_: &Context) -> Result<()> {
     ensure!(private.load(9 * page_bytes()) == 0xee);
     it.expect_pages(&private, 10..BLOCKS * pages_of_a_block())?;
     drop(private);
-    it.take_apart(|_| Ok(vec![0..BLOCKS * pages_of_a_block()]))
+    it.take_apart(|_| Ok(all_pages()))
 }
 
 fn a_fork_leaves_no_reference(_: &Context) -> Result<()> {
@@ -341,7 +346,7 @@ fn cold_and_paged_out_leave_no_reference(_: &Context) -> Result<()> {
             it.map.advise(advice)?;
         }
         ensure!(it.blocks_that_are_folios()? == BLOCKS, "a folio was split");
-        Ok(vec![0..BLOCKS * pages_of_a_block()])
+        Ok(all_pages())
     })
 }
 
