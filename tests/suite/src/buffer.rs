@@ -550,7 +550,7 @@ fn has_the_attributes_of_u_dma_buf(_: &Context) -> Result<()> {
     // Offset, size, direction and 1 in one number, which changes no attribute.
     buffer.set_attribute(
         "sync_for_cpu",
-        &format!("0x{:08X}{:08X}", 0x2000, 0x1000 | 2 << 2 | 1),
+        &format!("0x{:08X}{:08X}", 0x2000, 0x1000 | (2 << 2) | 1),
     )?;
     expect("sync_offset", "0x1000")?;
     expect("sync_size", "256")?;
@@ -564,7 +564,7 @@ fn has_the_attributes_of_u_dma_buf(_: &Context) -> Result<()> {
         ("sync_for_cpu", format!("0x{:08X}{:08X}", bytes, 0x1001)),
         (
             "sync_for_device",
-            format!("0x{:08X}{:08X}", 0, 0x1000 | 3 << 2 | 1),
+            format!("0x{:08X}{:08X}", 0, 0x1000 | (3 << 2) | 1),
         ),
     ] {
         let written = buffer.set_attribute(attribute, &text);

@@ -169,7 +169,7 @@ pub fn name_of(gpio: u32, line: Line) -> Option<String> {
 /// GPIO1.
 pub(crate) fn gpio_of(device: &str) -> Option<u32> {
     let begins = |address: &&str| device.starts_with(*address);
-    match ADDRESSES.iter().position(|address| begins(&address)) {
+    match ADDRESSES.iter().position(begins) {
         Some(number) => u32::try_from(number).ok(),
         None => device.starts_with("0000:").then_some(LEDS_BANK),
     }

@@ -2,7 +2,7 @@
 
 //! Whose end the mapping outlives, and what ends it.
 
-use super::{Subject, STEPS};
+use super::{value, Subject, STEPS};
 use crate::{
     cells::Cell,
     child, module,
@@ -12,7 +12,7 @@ use crate::{
 use anyhow::{ensure, Result};
 #[cfg(target_pointer_width = "64")]
 use io_uring::{opcode, types, IoUring};
-use mapwright::{Session, Tables};
+use mapwright::{page_bytes, Session, Tables};
 use nix::{
     errno::Errno,
     libc,
@@ -29,21 +29,29 @@ use std::{
     process::Command,
 };
 
-/// A pipe holds the very pages of the mapping; they must stay what they are until it is read.
+/// A pipe holds the very pages of the mapping; they must stay what they are until it is read. It has room for a page of
+/// each step.
 pub(super) fn pin_outlives_munmap_and_destroy(it: &mut Subject) -> Result<()> {
     let (reader, writer) = pipe()?;
-    let spliced = raw::vmsplice(&writer, it.map.addr, it.length());
-    if !it.is_counted() {
-        ensure!(spliced == Err(Errno::EFAULT), "{spliced:?}");
-        return Ok(());
+    let bytes = page_bytes();
+    for at in 0..STEPS {
+        let spliced = raw::vmsplice(&writer, it.map.addr + at * it.step, bytes);
+        if !it.is_counted() {
+            ensure!(spliced == Err(Errno::EFAULT), "{spliced:?}");
+            return Ok(());
+        }
+        ensure!(spliced == Ok(bytes), "{spliced:?}");
     }
-    ensure!(spliced == Ok(it.length()), "{spliced:?}");
     it.map.unmap()?;
     it.session.destroy(&it.region)?;
     reuse_freed_pages(it.step)?;
-    let mut contents = vec![0; it.length()];
-    File::from(reader).read_exact(&mut contents)?;
-    it.expect_kept(&contents)
+    let mut reader = File::from(reader);
+    let mut contents = vec![0; bytes];
+    for at in 0..STEPS {
+        reader.read_exact(&mut contents)?;
+        ensure!(contents[0] == value(at), "freed under a pin");
+    }
+    Ok(())
 }
 
 /// `io_uring` pins the pages of a registered buffer for as long as it is registered (`FOLL_LONGTERM`).

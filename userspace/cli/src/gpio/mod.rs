@@ -34,25 +34,37 @@ enum Action {
     /// Let the kernel blink a line
     Blink(Blink),
     /// Stop a line's blinking, and leave it low
-    Stop { line: NamedLine },
+    Stop {
+        /// Number from 0 to 31, or a name such as USR0, P9_12 or GPIO1_28
+        line: NamedLine,
+    },
     /// Make lines high
     Set {
-        /// Numbers from 0 to 31, or USR0 to USR3
+        /// Numbers from 0 to 31, or names such as USR0, P9_12 or GPIO1_28
         #[arg(required = true)]
         lines: Vec<NamedLine>,
     },
     /// Make lines low
     Clear {
-        /// Numbers from 0 to 31, or USR0 to USR3
+        /// Numbers from 0 to 31, or names such as USR0, P9_12 or GPIO1_28
         #[arg(required = true)]
         lines: Vec<NamedLine>,
     },
     /// Make a line an output
-    Output { line: NamedLine },
+    Output {
+        /// Number from 0 to 31, or a name such as USR0, P9_12 or GPIO1_28
+        line: NamedLine,
+    },
     /// Make a line an input
-    Input { line: NamedLine },
+    Input {
+        /// Number from 0 to 31, or a name such as USR0, P9_12 or GPIO1_28
+        line: NamedLine,
+    },
     /// Print a line's level: 0 or 1
-    Read { line: NamedLine },
+    Read {
+        /// Number from 0 to 31, or a name such as USR0, P9_12 or GPIO1_28
+        line: NamedLine,
+    },
     /// Wait for an edge of a line
     Wait(Wait),
     /// Draw a waveform that a modelled bank wrote
@@ -61,6 +73,7 @@ enum Action {
 
 #[derive(ClapArgs)]
 struct Blink {
+    /// Number from 0 to 31, or a name such as USR0, P9_12 or GPIO1_28
     line: NamedLine,
     /// How often a second
     #[arg(long, value_name = "HZ", default_value_t = 1.0)]
@@ -72,6 +85,7 @@ struct Blink {
 
 #[derive(ClapArgs)]
 struct Wait {
+    /// Number from 0 to 31, or a name such as USR0, P9_12 or GPIO1_28
     line: NamedLine,
     /// Which edge
     #[arg(long, value_enum, default_value_t = Edge::Both)]
