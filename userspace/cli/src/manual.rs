@@ -28,6 +28,8 @@ pub struct Args {
 pub fn run(args: &Args, mut command: Command) -> Result<()> {
     let pages = args.dir.join("man").join("man1");
     make(&pages)?;
+    clap_mangen::generate_to(without_help(command.clone()), &pages)
+        .with_context(|| format!("writing to {}", pages.display()))?;
     for (shell, file) in SHELLS {
         let file = args.dir.join(file);
         make(file.parent().context("no directory")?)?;
@@ -35,8 +37,14 @@ pub fn run(args: &Args, mut command: Command) -> Result<()> {
         clap_complete::generate(shell, &mut command, "mapwright", &mut text);
         fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
     }
-    clap_mangen::generate_to(command, &pages)
-        .with_context(|| format!("writing to {}", pages.display()))
+    Ok(())
+}
+
+/// A command of which `help` is no command: it needs no page.
+fn without_help(command: Command) -> Command {
+    command
+        .disable_help_subcommand(true)
+        .mut_subcommands(without_help)
 }
 
 fn make(dir: &Path) -> Result<()> {
@@ -82,6 +90,7 @@ mod tests {
         let page = |name: &str| fs::read_to_string(dir.join("man/man1").join(name)).unwrap();
         assert!(page("mapwright.1").contains("tour"));
         assert!(page("mapwright-gpio-blink.1").contains("hz"));
+        assert!(!dir.join("man/man1/mapwright-gpio-help.1").exists());
         assert!(
             !dir.join("man/man1/mapwright-manual.1").exists(),
             "it is nobody's but make install's"
