@@ -180,6 +180,7 @@ impl Subject {
     }
 
     /// Fails unless these are the bytes of the region as it was made.
+    #[cfg(target_pointer_width = "64")]
     fn expect_kept(&self, bytes: &[u8]) -> Result<()> {
         ensure!(
             (0..STEPS).all(|at| bytes[at * self.step] == value(at)),

@@ -7,26 +7,24 @@ use crate::{
     cells::Cell,
     child, module,
     raw::{self, Map, RW},
-    runner::skip,
 };
 use anyhow::{ensure, Result};
-#[cfg(target_pointer_width = "64")]
-use io_uring::{opcode, types, IoUring};
 use mapwright::{page_bytes, Session, Tables};
 use nix::{
     errno::Errno,
-    libc,
     sys::{
         signal::{raise, Signal},
         wait::waitpid,
     },
     unistd::pipe,
 };
-use std::{
-    fs::File,
-    io::Read as _,
-    os::{fd::AsRawFd as _, unix::process::CommandExt as _},
-    process::Command,
+use std::{fs::File, io::Read as _, os::unix::process::CommandExt as _, process::Command};
+#[cfg(target_pointer_width = "64")]
+use {
+    crate::runner::skip,
+    io_uring::{opcode, types, IoUring},
+    nix::libc,
+    std::os::fd::AsRawFd as _,
 };
 
 /// A pipe holds the very pages of the mapping; they must stay what they are until it is read. It has room for a page of
