@@ -130,6 +130,15 @@ impl MachineType {
         self == Self::NATIVE
     }
 
+    /// The program that takes the debugging information out of this architecture's modules.
+    pub fn strip(self) -> &'static str {
+        match self {
+            MachineType::Pc => "x86_64-linux-gnu-strip",
+            MachineType::Arm64 => "aarch64-linux-gnu-strip",
+            MachineType::Virt | MachineType::Cubieboard => "arm-linux-gnueabihf-strip",
+        }
+    }
+
     /// The static busybox in the toolchain root.
     pub fn busybox(self) -> &'static str {
         match self {

@@ -54,7 +54,7 @@ pub fn command(guest: &Guest, sockets: &Sockets, token: &str) -> Result<Command>
     }
     for module in &guest.modules {
         let to = format!("{TINY_MODULES}/{}", file_name(&module.file));
-        archive.file(&to, 0o644, &read(&module.file)?)?;
+        archive.file(&to, 0o644, &stripped(&module.file, guest, &sockets.dir)?)?;
     }
     let initramfs = sockets.dir.join("initramfs");
     archive.write(&initramfs)?;
@@ -225,6 +225,18 @@ fn insertion_order(dep: &str, wanted: &[&str]) -> Vec<String> {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// A module of ours without its debugging information, of which most of it is made: a VM of 256 MiB has no room for that.
+/// All of it, where that cannot be taken out.
+fn stripped(module: &Path, guest: &Guest, dir: &Path) -> Result<Vec<u8>> {
+    let to = dir.join("stripped.ko");
+    let mut strip = Command::new(guest.machine.strip());
+    strip.args(["--strip-debug", "-o"]).arg(&to).arg(module);
+    match strip.stderr(Stdio::null()).status() {
+        Ok(status) if status.success() => read(&to),
+        _ => read(module),
+    }
 }
 
 fn unpacked(path: &PathBuf) -> Result<Vec<u8>> {
