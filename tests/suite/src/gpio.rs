@@ -101,7 +101,7 @@ pub(crate) fn press(model: &mut Client, bank: &Bank, line: u32, level: Level) ->
 }
 
 pub(crate) fn wait_for(what: &str, mut done: impl FnMut() -> bool) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !done() {
         ensure!(Instant::now() < deadline, "waited in vain for {what}");
         thread::sleep(Duration::from_millis(5));
