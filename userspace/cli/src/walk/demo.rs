@@ -9,8 +9,14 @@ use mapwright::{
     inspect::{Inspector, Target},
     page_size, Backing, Mapping, Method, Protection, Session,
 };
-use nix::sys::mman::{madvise, mmap_anonymous, munmap, MapFlags, MmapAdvise, ProtFlags};
-use std::{ffi::c_void, num::NonZeroUsize, ptr::NonNull};
+use nix::{
+    errno::Errno,
+    sys::mman::{madvise, mmap_anonymous, munmap, MapFlags, MmapAdvise, ProtFlags},
+};
+use std::{ffi::c_void, num::NonZeroUsize, path::Path, ptr::NonNull};
+
+/// Where a kernel with huge pages has their settings.
+const HUGE_PAGES: &str = "/sys/kernel/mm/transparent_hugepage";
 
 /// Anonymous memory of this program, unmapped when dropped.
 struct Anonymous {
@@ -28,7 +34,11 @@ impl Anonymous {
         let start = unsafe { mmap_anonymous(None, size, protection, MapFlags::MAP_PRIVATE) }?;
         let memory = Self { start, length };
         // SAFETY: All of a mapping of our own, of which nothing is borrowed.
-        unsafe { madvise(memory.start, length, advice) }?;
+        match unsafe { madvise(memory.start, length, advice) } {
+            // A kernel without huge pages takes no advice about them.
+            Err(Errno::EINVAL) if !Path::new(HUGE_PAGES).exists() => {}
+            result => result?,
+        }
         // SAFETY: Inside the mapping, which can be written to.
         unsafe { (memory.middle() as *mut u8).write_volatile(1) };
         Ok(memory)
