@@ -15,6 +15,7 @@ const CHECKED: Build = Build {
 const ALL_CHECKED: Plan = Plan {
     build: CHECKED,
     without: &[
+        COMMAND_TESTS,
         GPIO_TESTS,
         DMA_TESTS,
         FAILING,
@@ -28,6 +29,7 @@ const ALL_CHECKED: Plan = Plan {
 /// Without what only one checker needs to see.
 const MODULES_CHECKED: Plan = Plan {
     without: &[
+        COMMAND_TESTS,
         GPIO_TESTS,
         DMA_TESTS,
         FAILING,
@@ -103,6 +105,15 @@ pub const DEBUG: &[Plan] = &[
             ..GPIO
         },
         append: EVERYTHING,
+        without: &[
+            BOARD_TESTS,
+            HOG_TESTS,
+            BANKS_TESTS,
+            SLEEP_TESTS,
+            SUSPEND_TESTS,
+            GPIO_UNPLUG,
+            GPIO_COMMAND_TESTS,
+        ],
         ..GPIO_PCI
     },
     Plan {

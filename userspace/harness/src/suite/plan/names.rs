@@ -29,6 +29,9 @@ pub(super) const CLAIM_TESTS: &str = "claims.";
 pub(super) const MODEL_TESTS: &str = "models.";
 /// Of those that lock the kernel down, after which no module can be inserted.
 pub(super) const LOCKDOWN_TESTS: &str = "lockdown.";
+/// Of those of what the command prints and how it ends, for which no checker is needed.
+pub(super) const COMMAND_TESTS: &str = "command.";
+pub(super) const GPIO_COMMAND_TESTS: &str = "gpio.command.";
 /// Of those that need more memory than the others.
 pub(super) const LARGE_TESTS: &str = "large.";
 /// Of those after which a VM is good for nothing more.
