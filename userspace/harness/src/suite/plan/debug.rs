@@ -113,6 +113,7 @@ pub const DEBUG: &[Plan] = &[
             SUSPEND_TESTS,
             GPIO_UNPLUG,
             GPIO_COMMAND_TESTS,
+            GPIO_NAMES_TEST,
         ],
         ..GPIO_PCI
     },

@@ -32,6 +32,7 @@ pub(super) const LOCKDOWN_TESTS: &str = "lockdown.";
 /// Of those of what the command prints and how it ends, for which no checker is needed.
 pub(super) const COMMAND_TESTS: &str = "command.";
 pub(super) const GPIO_COMMAND_TESTS: &str = "gpio.command.";
+pub(super) const GPIO_NAMES_TEST: &str = "gpio.lines_go_by_the_boards_names";
 /// Of those that need more memory than the others.
 pub(super) const LARGE_TESTS: &str = "large.";
 /// Of those after which a VM is good for nothing more.
