@@ -15,7 +15,6 @@ const CHECKED: Build = Build {
 const ALL_CHECKED: Plan = Plan {
     build: CHECKED,
     without: &[
-        COMMAND_TESTS,
         GPIO_TESTS,
         DMA_TESTS,
         FAILING,
@@ -29,7 +28,6 @@ const ALL_CHECKED: Plan = Plan {
 /// Without what only one checker needs to see.
 const MODULES_CHECKED: Plan = Plan {
     without: &[
-        COMMAND_TESTS,
         GPIO_TESTS,
         DMA_TESTS,
         FAILING,
@@ -112,8 +110,6 @@ pub const DEBUG: &[Plan] = &[
             SLEEP_TESTS,
             SUSPEND_TESTS,
             GPIO_UNPLUG,
-            GPIO_COMMAND_TESTS,
-            GPIO_NAMES_TEST,
         ],
         ..GPIO_PCI
     },

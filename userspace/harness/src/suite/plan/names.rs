@@ -29,11 +29,6 @@ pub(super) const CLAIM_TESTS: &str = "claims.";
 pub(super) const MODEL_TESTS: &str = "models.";
 /// Of those that lock the kernel down, after which no module can be inserted.
 pub(super) const LOCKDOWN_TESTS: &str = "lockdown.";
-/// Of those of what the command prints and how it ends. The debug kernel's boots leave them out: there the command ends by
-/// SIGSEGV in `gpio info` and `tour`, for a reason that is not known yet. On Debian's kernel it does not.
-pub(super) const COMMAND_TESTS: &str = "command.";
-pub(super) const GPIO_COMMAND_TESTS: &str = "gpio.command.";
-pub(super) const GPIO_NAMES_TEST: &str = "gpio.lines_go_by_the_boards_names";
 /// Of those that need more memory than the others.
 pub(super) const LARGE_TESTS: &str = "large.";
 /// Of those after which a VM is good for nothing more.
