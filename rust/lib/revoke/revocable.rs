@@ -3,7 +3,7 @@
 //! Memory that can be taken back while programs have it mapped.
 //!
 //! The lock of a [`Revocable`] is taken with that of an address space held, and before that of a
-//! [`Space`].
+//! [`Space`]. That of a [right](Revocable::right) is taken before that of memory.
 
 use crate::revoke::{
     space::Space,
@@ -56,6 +56,16 @@ struct State<B: ?Sized> {
     mapped: Option<Place>,
 }
 
+impl<B: ?Sized> State<B> {
+    /// Of memory that was not taken back, nor mapped.
+    fn new(memory: KBox<B>) -> Self {
+        Self {
+            memory: Some(memory),
+            mapped: None,
+        }
+    }
+}
+
 /// Pages of a file.
 struct Place {
     space: Arc<Space>,
@@ -66,22 +76,20 @@ impl Revocable<()> {
     /// The right to use memory that stays when the right is taken back: see
     /// [`MappingEvents::while_there`](crate::memory::mappable::MappingEvents::while_there).
     pub fn right() -> Result<Arc<Self>> {
-        Self::new(KBox::new((), GFP_KERNEL_ACCOUNT)?)
+        let state = State::new(KBox::new((), GFP_KERNEL_ACCOUNT)?);
+        // A lock class of its own: memory is held by those who hold the right to use it.
+        Self::with_lock(new_mutex!(state))
     }
 }
 
 impl<B: ?Sized> Revocable<B> {
     /// `memory`, until it is taken back.
     pub(crate) fn new(memory: KBox<B>) -> Result<Arc<Self>> {
-        Arc::pin_init(
-            pin_init!(Self {
-                state <- new_mutex!(State {
-                    memory: Some(memory),
-                    mapped: None,
-                }),
-            }),
-            GFP_KERNEL_ACCOUNT,
-        )
+        Self::with_lock(new_mutex!(State::new(memory)))
+    }
+
+    fn with_lock(state: impl PinInit<Mutex<State<B>>>) -> Result<Arc<Self>> {
+        Arc::pin_init(pin_init!(Self { state <- state }), GFP_KERNEL_ACCOUNT)
     }
 
     /// Keeps the memory from being taken back until what is returned is dropped, for which whoever takes it
