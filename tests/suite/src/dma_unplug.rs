@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The device is pulled out of its slot while programs hold all that can be held of it, and the machine is
-//! switched off while they do.
+//! switched off, or booted again, while they do.
 
 use crate::{
     child,

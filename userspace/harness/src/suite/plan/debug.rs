@@ -2,7 +2,7 @@
 //! What `make test-debug` boots: a kernel with checkers.
 
 use super::names::*;
-use super::stock::{ALL, DMA, DMA_PULLED, GPIO_PCI, GPIO_SLEEP};
+use super::stock::{ALL, DMA, DMA_PULLED, GPIO_PCI, GPIO_SLEEP, REBOOTED};
 use super::Plan;
 use crate::vms::{Build, EDU_BOUNCE, EDU_IOMMU, EDU_UNPLUG, GPIO, USUAL};
 
@@ -64,6 +64,17 @@ const IOMMU_CHECKED: Plan = Plan {
     ..BOUNCE_CHECKED
 };
 
+const PULLED_CHECKED: Plan = Plan {
+    name: "edu-unplug-checked",
+    build: Build {
+        memory: CHECKED.memory,
+        qemu: "-M pc,max-ram-below-4g=256M -device edu,id=edu",
+        ..EDU_UNPLUG
+    },
+    append: EVERYTHING_AND_POISON,
+    ..DMA_PULLED
+};
+
 /// Where allocations fail. The DMA API's checker gives up for good when one of its own does; and the
 /// kernel warns of files in `/proc/irq` that it could not make, when it frees a message's interrupt.
 const FAILING_EVERYTHING: &str = "kasan_multi_shot slab_debug=U dma_debug=off pci=nomsi";
@@ -123,15 +134,12 @@ pub const DEBUG: &[Plan] = &[
         ..GPIO_SLEEP
     },
     IOMMU_CHECKED,
+    PULLED_CHECKED,
     Plan {
-        name: "edu-unplug-checked",
-        build: Build {
-            memory: CHECKED.memory,
-            qemu: "-M pc,max-ram-below-4g=256M -device edu,id=edu",
-            ..EDU_UNPLUG
-        },
-        append: EVERYTHING_AND_POISON,
-        ..DMA_PULLED
+        name: "edu-reboot-checked",
+        append: REBOOTED,
+        tests: &[DMA_LEFT_BEHIND],
+        ..PULLED_CHECKED
     },
     Plan {
         name: "edu-bounce-failing",

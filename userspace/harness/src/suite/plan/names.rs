@@ -14,6 +14,8 @@ pub(super) const SUSPEND_TESTS: &str = "gpio.suspend.";
 pub(super) const DMA_TESTS: &str = "dma.";
 /// Of those that pull their device out.
 pub(super) const DMA_UNPLUG: &str = "dma.unplug.";
+/// Of the one among them after which the VM ends while a stopped program holds the device.
+pub(super) const DMA_LEFT_BEHIND: &str = "dma.unplug.a_program_that_is_left_behind";
 /// Of those for which a device must be unable to reach all memory.
 pub(super) const DMA_REACH: &str = "dma.reach.";
 pub(super) const GPIO_UNPLUG: &str = "gpio.unplug.";

@@ -35,6 +35,17 @@ pub(super) const DMA_PULLED: Plan = Plan {
     ..ALL
 };
 
+/// For the guest's script.
+pub(super) const REBOOTED: &str = "mapwright.end=reboot";
+
+/// The VM is rebooted, instead of switched off, while a stopped program holds all that can be held of the device.
+pub(super) const DMA_REBOOT: Plan = Plan {
+    name: "edu-reboot",
+    append: REBOOTED,
+    tests: &[DMA_LEFT_BEHIND],
+    ..DMA_PULLED
+};
+
 /// A bank that is a PCI function.
 pub(super) const GPIO_PCI: Plan = Plan {
     name: "gpio",
@@ -127,6 +138,7 @@ pub const STOCK: &[Plan] = &[
         ..DMA
     },
     DMA_PULLED,
+    DMA_REBOOT,
     Plan {
         name: "large",
         build: Build {

@@ -24,6 +24,10 @@ fn tests_run_where_their_device_is() {
     assert_eq!(runs_of(STOCK, "dma.sleep"), ["edu-sleep"]);
     assert_eq!(runs_of(STOCK, "dma.reach."), ["edu-far"]);
     assert_eq!(runs_of(STOCK, "dma.unplug"), ["edu-unplug"]);
+    assert_eq!(
+        runs_of(STOCK, DMA_LEFT_BEHIND),
+        ["edu-unplug", "edu-reboot"]
+    );
     assert_eq!(runs_of(STOCK, "gpio.suspend"), ["gpio-sleep"]);
     assert_eq!(runs_of(STOCK, "life.fork"), ["virtme", "tiny"]);
     assert_eq!(runs_of(STOCK, "lockdown."), ["lockdown"]);
