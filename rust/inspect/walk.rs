@@ -24,6 +24,7 @@ use kernel::{
     prelude::*, //
 };
 use mapkit::inspect::{
+    address,
     frame,
     page_table::{
         self,
@@ -211,7 +212,7 @@ fn probe(request: &mut Walk) -> Result {
         return Ok(());
     }
     let address = usize::try_from(request.address).map_err(|_| EINVAL)?;
-    request.probe = match page_table::probe_kernel(address) {
+    request.probe = match address::probe_kernel(address) {
         Ok(()) => 0,
         Err(_) => bindings::EFAULT as i32,
     };
