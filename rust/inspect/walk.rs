@@ -196,7 +196,7 @@ fn index_of(format: &Format, address: u64) -> u32 {
 
 fn ask_get_user_pages(space: &AddressSpace, request: &mut Walk) -> Result {
     let address = usize::try_from(request.address).map_err(|_| EINVAL)?;
-    match space.counted_pfn(address) {
+    match space.refcounted_pfn(address) {
         Ok(pfn) => request.counted = pfn as u64,
         Err(err) if err == EINTR => return Err(err),
         Err(err) => request.counted_errno = err.to_errno().unsigned_abs(),

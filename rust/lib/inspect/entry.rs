@@ -32,7 +32,7 @@ pub fn memory_types() -> u64 {
 pub mod linux {
     use crate::ffi;
 
-    /// Number of the bit of a page that is not counted.
+    /// Number of the bit of a page that is not refcounted.
     pub const SPECIAL_BIT: u32 = ffi::_PAGE_BIT_SPECIAL;
     /// Number of the bit of a page whose stores `userfaultfd(2)` wants to know of.
     pub const UFFD_BIT: u32 = ffi::_PAGE_BIT_UFFD;
@@ -50,7 +50,7 @@ pub mod linux {
 
     /// It was written to, before it was made read-only.
     pub const DIRTY: u64 = ffi::PTE_DIRTY;
-    /// It is a page that is not counted.
+    /// It is a page that is not refcounted.
     pub const SPECIAL: u64 = ffi::PTE_SPECIAL;
     /// `userfaultfd(2)` wants to know of stores; 0 if the kernel has no such bit.
     pub const UFFD: u64 = ffi::PTE_UFFD;

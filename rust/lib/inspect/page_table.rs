@@ -56,7 +56,7 @@ use kernel::{
 ///
 /// /// The frame that the calling program has at `address`, if it is refcounted.
 /// fn frame_at(address: usize) -> Result<usize> {
-///     AddressSpace::of_process(0)?.counted_pfn(address)
+///     AddressSpace::of_process(0)?.refcounted_pfn(address)
 /// }
 /// ```
 pub struct AddressSpace {
@@ -138,10 +138,10 @@ impl AddressSpace {
     /// The page frame that `get_user_pages()` finds at `addr`, without faulting it in. It may be
     /// another as soon as this returns.
     ///
-    /// `EFAULT` if there is none that is counted, `EINTR` if the caller was killed.
-    pub fn counted_pfn(&self, addr: usize) -> Result<usize> {
+    /// `EFAULT` if there is none that is refcounted, `EINTR` if the caller was killed.
+    pub fn refcounted_pfn(&self, addr: usize) -> Result<usize> {
         // SAFETY: `mm` is valid and its `mm_users` not zero; no lock of it is held here.
-        let pfn = unsafe { ffi::mapkit_counted_pfn(self.as_ptr(), addr) };
+        let pfn = unsafe { ffi::mapkit_refcounted_pfn(self.as_ptr(), addr) };
         usize::try_from(pfn).map_err(|_| Error::from_errno(pfn as c_int))
     }
 }

@@ -186,7 +186,7 @@ impl<T: MappingEvents> Fault<'_, T> {
         inserted.unwrap_or_else(|| self.done(SIGBUS, 0))
     }
 
-    /// Inserts counted pages. The VMA must have `VM_MIXEDMAP`.
+    /// Inserts refcounted pages. The VMA must have `VM_MIXEDMAP`.
     pub(super) fn insert_pages(&self) -> FaultResult {
         self.while_there(|| self.insert_pages_now())
     }
