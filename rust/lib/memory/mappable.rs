@@ -61,7 +61,8 @@ pub trait MappingEvents: Send + Sync + 'static {
         Start::default()
     }
 
-    /// A page fault was answered, or refused.
+    /// A page fault was answered, or refused. It is not called for what the kernel does by itself, such as the copy that a
+    /// store to a private mapping makes of a page that is mapped.
     #[inline]
     fn faulted(&self, _fault: FaultEvent) {}
 
