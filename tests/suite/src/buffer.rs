@@ -176,10 +176,10 @@ impl Drop for Made {
 
 /// Makes a buffer, whose node is there.
 pub fn make(name: &str, spec: &Spec) -> Result<Made> {
-    let made = Made(NamedBuffer::new(name));
-    made.0.create(spec)?;
-    wait_for("the device node", || made.0.node().exists())?;
-    Ok(made)
+    let owned = Made(NamedBuffer::new(name));
+    owned.0.create(spec)?;
+    wait_for("the device node", || owned.0.node().exists())?;
+    Ok(owned)
 }
 
 pub fn of_pages(pages: u64) -> Spec {

@@ -18,12 +18,15 @@ use std::{
 };
 
 pub(super) fn has_the_attributes_of_u_dma_buf(_: &Context) -> Result<()> {
-    let made = make("attributes", &of_pages(16))?;
-    let buffer = &made.0;
+    let owned = make("attributes", &of_pages(16))?;
+    let buffer = &owned.0;
     let bytes = 16 * page_size();
     let expect = |attribute: &str, text: &str| -> Result<()> {
-        let told = buffer.attribute(attribute)?;
-        ensure!(told == text, "{attribute} is {told}, not {text}");
+        let attribute_text = buffer.attribute(attribute)?;
+        ensure!(
+            attribute_text == text,
+            "{attribute} is {attribute_text}, not {text}"
+        );
         Ok(())
     };
     expect("size", &bytes.to_string())?;
@@ -124,25 +127,25 @@ fn drop_sys_admin() -> Result<()> {
 }
 
 pub(super) fn addresses_are_hidden(_: &Context) -> Result<()> {
-    let made = make("hidden", &of_pages(1))?;
+    let owned = make("hidden", &of_pages(1))?;
     for attribute in ["phys_addr", "dma_addr"] {
-        let mode = fs::metadata(made.0.sysfs().join(attribute))?
+        let mode = fs::metadata(owned.0.sysfs().join(attribute))?
             .permissions()
             .mode();
         ensure!(mode & 0o777 == 0o400, "{attribute}: {mode:o}");
     }
     child::run(|| {
         drop_sys_admin()?;
-        ensure!(errno(made.0.attribute("phys_addr")) == Some(Errno::EPERM));
-        ensure!(errno(made.0.attribute("dma_addr")) == Some(Errno::EPERM));
-        made.0.attribute("size")?;
+        ensure!(errno(owned.0.attribute("phys_addr")) == Some(Errno::EPERM));
+        ensure!(errno(owned.0.attribute("dma_addr")) == Some(Errno::EPERM));
+        owned.0.attribute("size")?;
         Ok(())
     })?;
     child::run(|| {
         child::become_nobody()?;
-        ensure!(errno(made.0.attribute("phys_addr")) == Some(Errno::EACCES));
-        made.0.attribute("size")?;
-        ensure!(io_errno(File::open(made.0.node())) == Some(Errno::EACCES));
+        ensure!(errno(owned.0.attribute("phys_addr")) == Some(Errno::EACCES));
+        owned.0.attribute("size")?;
+        ensure!(io_errno(File::open(owned.0.node())) == Some(Errno::EACCES));
         Ok(())
     })
 }
@@ -206,12 +209,12 @@ print("ok", b.size, b.phys_addr > 0)
 
 pub(super) fn python_as_for_u_dma_buf(_: &Context) -> Result<()> {
     let mut python = crate::examples::python3()?;
-    let made = make("python", &of_pages(16))?;
+    let owned = make("python", &of_pages(16))?;
     let output = python.args(["-c", PROGRAM]).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let expected = format!("ok {} True", 16 * page_size());
     if text.trim() != expected {
         bail!("{text}{}", String::from_utf8_lossy(&output.stderr));
     }
-    Ok(made.0.remove(false)?)
+    Ok(owned.0.remove(false)?)
 }

@@ -56,8 +56,8 @@ pub(super) fn holds_the_module(context: &Context) -> Result<()> {
 }
 
 pub(super) fn stays_while_it_is_used(_: &Context) -> Result<()> {
-    let made = make("used", &of_pages(2))?;
-    let buffer = &made.0;
+    let owned = make("used", &of_pages(2))?;
+    let buffer = &owned.0;
     let busy = |what: &str| -> Result<()> {
         ensure!(errno(buffer.remove(false)) == Some(Errno::EBUSY), "{what}");
         ensure!(buffer.setting("enabled")? == "1");
@@ -90,8 +90,8 @@ pub(super) fn is_shared_and_revoked(cell: Cell) -> Result<()> {
         caching: Some(cell.caching),
         ..of_pages(pages)
     };
-    let made = make("cell", &spec)?;
-    let buffer = &made.0;
+    let owned = make("cell", &spec)?;
+    let buffer = &owned.0;
     let (one, other) = (open(buffer)?, open(buffer)?);
     let bytes = pages as usize * page_bytes();
     let (first, second) = (
@@ -101,14 +101,14 @@ pub(super) fn is_shared_and_revoked(cell: Cell) -> Result<()> {
     for page in 1..pages as usize {
         first.store(page * page_bytes(), page as u8);
     }
-    let mut seen = [0];
+    let mut contents = [0];
     for page in 1..pages as usize {
         ensure!(
             second.load((page - 1) * page_bytes()) == page as u8,
             "page {page}"
         );
-        other.read_exact_at(&mut seen, page as u64 * page_size())?;
-        ensure!(seen == [page as u8], "page {page} by read(2)");
+        other.read_exact_at(&mut contents, page as u64 * page_size())?;
+        ensure!(contents == [page as u8], "page {page} by read(2)");
     }
     // One that nobody has touched.
     let late = Map::shared(&one, 0, bytes)?;
@@ -121,23 +121,23 @@ pub(super) fn is_shared_and_revoked(cell: Cell) -> Result<()> {
         );
     }
     ensure!(Map::shared(&one, 0, page_bytes()).err() == Some(Errno::ENODEV));
-    ensure!(io_errno(one.read_at(&mut seen, 0)) == Some(Errno::ENODEV));
-    ensure!(io_errno(one.write_at(&seen, 0)) == Some(Errno::ENODEV));
+    ensure!(io_errno(one.read_at(&mut contents, 0)) == Some(Errno::ENODEV));
+    ensure!(io_errno(one.write_at(&contents, 0)) == Some(Errno::ENODEV));
     let mut query = uapi::Query::new();
     ensure!(Session::from(one).request(&mut query) == Err(Errno::ENODEV));
     ensure!(lseek(&other, 0, Whence::SeekEnd) == Err(Errno::ENODEV));
     // A new one of the same name is another.
     let again = make("cell", &spec)?;
     let file = open(&again.0)?;
-    file.read_exact_at(&mut seen, page_size())?;
-    ensure!(seen == [0]);
-    ensure!(io_errno(other.read_at(&mut seen, 0)) == Some(Errno::ENODEV));
+    file.read_exact_at(&mut contents, page_size())?;
+    ensure!(contents == [0]);
+    ensure!(io_errno(other.read_at(&mut contents, 0)) == Some(Errno::ENODEV));
     Ok(())
 }
 
 pub(super) fn is_revoked_from_a_container(_: &Context) -> Result<()> {
-    let made = make("container", &of_pages(4))?;
-    let device = fs::metadata(made.0.node())?.rdev();
+    let owned = make("container", &of_pages(4))?;
+    let device = fs::metadata(owned.0.node())?.rdev();
     let dir = Path::new("/tmp/mapwright-container");
     fs::create_dir_all(dir)?;
     let none: Option<&str> = None;
@@ -150,13 +150,13 @@ pub(super) fn is_revoked_from_a_container(_: &Context) -> Result<()> {
         device,
     )?;
     let theirs = OpenOptions::new().read(true).write(true).open(&node)?;
-    let ours = open(&made.0)?;
+    let ours = open(&owned.0)?;
     let map = Map::shared(&theirs, 0, 4 * page_bytes())?;
     let mine = Map::shared(&ours, 0, 4 * page_bytes())?;
     map.store(page_bytes(), 5);
     ensure!(mine.load(page_bytes()) == 5);
     drop((mine, ours));
-    made.0.remove(true)?;
+    owned.0.remove(true)?;
     ensure!(
         is_bus_error(&map, page_bytes())?,
         "the container still has it"
@@ -167,8 +167,8 @@ pub(super) fn is_revoked_from_a_container(_: &Context) -> Result<()> {
 }
 
 pub(super) fn a_forked_mapping_is_revoked(_: &Context) -> Result<()> {
-    let made = make("forked", &of_pages(2))?;
-    let file = open(&made.0)?;
+    let owned = make("forked", &of_pages(2))?;
+    let file = open(&owned.0)?;
     let map = Map::shared(&file, 0, 2 * page_bytes())?;
     map.store(0, 1);
     let ((ready, tell), (go, let_go)) = (pipe()?, pipe()?);
@@ -180,7 +180,7 @@ pub(super) fn a_forked_mapping_is_revoked(_: &Context) -> Result<()> {
         Ok(())
     })?;
     read(&ready, &mut [0])?;
-    made.0.remove(true)?;
+    owned.0.remove(true)?;
     write(&let_go, &[1])?;
     let status = waitpid(child, None)?;
     let is_killed = matches!(

@@ -24,8 +24,8 @@ use std::{
 };
 
 pub(super) fn two_programs_share_it(_: &Context) -> Result<()> {
-    let made = make("shared", &of_pages(4))?;
-    let (node, beyond) = (made.0.node(), page_bytes() + 5);
+    let owned = make("shared", &of_pages(4))?;
+    let (node, beyond) = (owned.0.node(), page_bytes() + 5);
     child::run(|| {
         let file = OpenOptions::new().read(true).write(true).open(&node)?;
         Map::shared(&file, 0, 4 * page_bytes())?.store(beyond, 42);
@@ -43,15 +43,15 @@ pub(super) fn two_programs_share_it(_: &Context) -> Result<()> {
         ensure!(map.load(beyond) == 42, "the other program's byte is gone");
         Ok(())
     })?;
-    made.0.remove(false)?;
+    owned.0.remove(false)?;
     Ok(())
 }
 
 pub(super) fn outlives_a_killed_program(_: &Context) -> Result<()> {
-    let made = make("killed", &of_pages(2))?;
+    let owned = make("killed", &of_pages(2))?;
     let (ready, tell) = pipe()?;
     let child = child::spawn(|| {
-        let file = open(&made.0)?;
+        let file = open(&owned.0)?;
         let map = Map::shared(&file, 0, page_bytes())?;
         map.store(0, 9);
         write(&tell, &[1])?;
@@ -60,52 +60,52 @@ pub(super) fn outlives_a_killed_program(_: &Context) -> Result<()> {
         }
     })?;
     read(&ready, &mut [0])?;
-    ensure!(errno(made.0.remove(false)) == Some(Errno::EBUSY));
+    ensure!(errno(owned.0.remove(false)) == Some(Errno::EBUSY));
     kill(child, Signal::SIGKILL)?;
     waitpid(child, None)?;
-    let file = open(&made.0)?;
-    let mut seen = [0];
-    file.read_exact_at(&mut seen, 0)?;
-    ensure!(seen == [9]);
+    let file = open(&owned.0)?;
+    let mut contents = [0];
+    file.read_exact_at(&mut contents, 0)?;
+    ensure!(contents == [9]);
     drop(file);
-    Ok(made.0.remove(false)?)
+    Ok(owned.0.remove(false)?)
 }
 
 pub(super) fn seeks_to_its_end(_: &Context) -> Result<()> {
     // Sizes are rounded up to pages.
-    let made = make(
+    let owned = make(
         "end",
         &Spec {
             bytes: 3 * page_size() - 1,
             ..Spec::default()
         },
     )?;
-    let file = open(&made.0)?;
+    let file = open(&owned.0)?;
     ensure!(lseek(&file, 0, Whence::SeekEnd)? as u64 == 3 * page_size());
     ensure!(lseek(&file, -5, Whence::SeekCur)? as u64 == 3 * page_size() - 5);
     ensure!(lseek(&file, 7, Whence::SeekSet)? == 7);
     ensure!(lseek(&file, -1, Whence::SeekSet) == Err(Errno::EINVAL));
-    ensure!(made.0.attribute("size")? == (3 * page_size()).to_string());
+    ensure!(owned.0.attribute("size")? == (3 * page_size()).to_string());
     Ok(())
 }
 
 pub(super) fn reads_and_writes_to_its_end(_: &Context) -> Result<()> {
-    let made = make("bytes", &of_pages(2))?;
-    let file = open(&made.0)?;
+    let owned = make("bytes", &of_pages(2))?;
+    let file = open(&owned.0)?;
     let end = 2 * page_size();
     ensure!(file.write_at(b"abc", end - 2)? == 2);
     ensure!(io_errno(file.write_at(b"c", end)) == Some(Errno::ENOSPC));
     ensure!(io_errno(file.write_at(b"c", end + 9)) == Some(Errno::ENOSPC));
-    let mut seen = [0; 8];
-    ensure!(file.read_at(&mut seen, end - 2)? == 2 && seen.starts_with(b"ab\0"));
-    ensure!(file.read_at(&mut seen, end)? == 0 && file.read_at(&mut seen, end + 9)? == 0);
+    let mut contents = [0; 8];
+    ensure!(file.read_at(&mut contents, end - 2)? == 2 && contents.starts_with(b"ab\0"));
+    ensure!(file.read_at(&mut contents, end)? == 0 && file.read_at(&mut contents, end + 9)? == 0);
     ensure!(std::io::copy(&mut &file, &mut std::io::sink())? == end);
     Ok(())
 }
 
 pub(super) fn maps_at_any_page(_: &Context) -> Result<()> {
-    let made = make("pages", &of_pages(5))?;
-    let file = open(&made.0)?;
+    let owned = make("pages", &of_pages(5))?;
+    let file = open(&owned.0)?;
     for page in 0..5u64 {
         file.write_all_at(&[page as u8 + 1], page * page_size())?;
     }
@@ -131,8 +131,8 @@ pub(super) fn maps_at_any_page(_: &Context) -> Result<()> {
 }
 
 pub(super) fn fsync_succeeds(_: &Context) -> Result<()> {
-    let made = make("fsync", &of_pages(1))?;
-    let file = open(&made.0)?;
+    let owned = make("fsync", &of_pages(1))?;
+    let file = open(&owned.0)?;
     fsync(&file)?;
     let map = Map::shared(&file, 0, page_bytes())?;
     // SAFETY: Of what is mapped.
@@ -142,8 +142,8 @@ pub(super) fn fsync_succeeds(_: &Context) -> Result<()> {
 }
 
 pub(super) fn is_queried_and_exported(_: &Context) -> Result<()> {
-    let made = make("export", &of_pages(3))?;
-    let session = Session::from(open(&made.0)?);
+    let owned = make("export", &of_pages(3))?;
+    let session = Session::from(open(&owned.0)?);
     let mut query = uapi::Query::new();
     session.request(&mut query)?;
     ensure!((query.offset, query.bytes) == (0, 3 * page_size()));
@@ -165,9 +165,9 @@ pub(super) fn is_queried_and_exported(_: &Context) -> Result<()> {
         let exported = session.export(&region, (page_size(), page_size()), true)?;
         let map = Map::shared(&exported, 0, page_bytes())?;
         map.store(3, 11);
-        let mut seen = [0];
-        session.read_at(&region, page_size() + 3, &mut seen)?;
-        ensure!(seen == [11]);
+        let mut contents = [0];
+        session.read_at(&region, page_size() + 3, &mut contents)?;
+        ensure!(contents == [11]);
         session.write_at(&region, page_size() + 3, &[0])?;
     }
     let other = Region {
@@ -180,11 +180,11 @@ pub(super) fn is_queried_and_exported(_: &Context) -> Result<()> {
     let map = Map::shared(&exported, 0, page_bytes())?;
     drop(session);
     ensure!(
-        errno(made.0.remove(false)) == Some(Errno::EBUSY),
+        errno(owned.0.remove(false)) == Some(Errno::EBUSY),
         "it is mapped by way of the DMA-buf"
     );
     drop(map);
-    made.0.remove(false)?;
+    owned.0.remove(false)?;
     let map = Map::shared(&exported, 0, page_bytes())?;
     map.store(0, 1);
     ensure!(map.load(0) == 1);
@@ -192,8 +192,8 @@ pub(super) fn is_queried_and_exported(_: &Context) -> Result<()> {
 }
 
 pub(super) fn makes_no_regions(_: &Context) -> Result<()> {
-    let made = make("one", &of_pages(1))?;
-    let session = Session::from(open(&made.0)?);
+    let owned = make("one", &of_pages(1))?;
+    let session = Session::from(open(&owned.0)?);
     let created = session.create(Backing::Pages, Method::Remap, page_size());
     ensure!(errno(created) == Some(Errno::ENOTTY));
     let region = Region {
@@ -206,8 +206,8 @@ pub(super) fn makes_no_regions(_: &Context) -> Result<()> {
 }
 
 pub(super) fn a_reader_cannot_write(_: &Context) -> Result<()> {
-    let made = make("reader", &of_pages(1))?;
-    let file = File::open(made.0.node())?;
+    let owned = make("reader", &of_pages(1))?;
+    let file = File::open(owned.0.node())?;
     ensure!(Map::shared(&file, 0, page_bytes()).err() == Some(Errno::EACCES));
     ensure!(io_errno(file.write_at(b"x", 0)) == Some(Errno::EBADF));
     let session = Session::from(file);

@@ -39,23 +39,23 @@ pub(super) fn large_in_one_piece(context: &Context) -> Result<()> {
 const LARGE: u64 = 3 << 30;
 
 fn large() -> Result<()> {
-    let made = make(
+    let owned = make(
         "large",
         &Spec {
             bytes: LARGE,
             ..Spec::default()
         },
     )?;
-    let file = open(&made.0)?;
+    let file = open(&owned.0)?;
     let length = usize::try_from(LARGE)?;
     let map = Map::shared(&file, 0, length)?;
     for at in (0..length).step_by(64 << 20).chain([length - 1]) {
         map.store(at, (at >> 26) as u8 | 1);
     }
-    let mut seen = [0];
+    let mut contents = [0];
     for at in (0..length).step_by(64 << 20).chain([length - 1]) {
-        file.read_exact_at(&mut seen, at as u64)?;
-        ensure!(seen == [(at >> 26) as u8 | 1], "byte {at:#x}");
+        file.read_exact_at(&mut contents, at as u64)?;
+        ensure!(contents == [(at >> 26) as u8 | 1], "byte {at:#x}");
     }
     let session = Session::from(file);
     let region = Region {

@@ -58,9 +58,9 @@ pub(super) fn a_parameter_makes_buffers(context: &Context) -> Result<()> {
                 let file = open(buffer)?;
                 let map = Map::shared(&file, 0, bytes)?;
                 map.store(bytes - 1, 7);
-                let mut seen = [0];
-                file.read_exact_at(&mut seen, bytes as u64 - 1)?;
-                ensure!(seen == [7] && map.load(0) == 0);
+                let mut contents = [0];
+                file.read_exact_at(&mut contents, bytes as u64 - 1)?;
+                ensure!(contents == [7] && map.load(0) == 0);
                 ensure!(buffer.attribute("size")? == bytes.to_string());
             }
             let all = NamedBuffer::all()?;
@@ -113,11 +113,11 @@ pub(super) fn names_are_checked(_: &Context) -> Result<()> {
     for name in [
         "dma0", "gpio", "gpio12", "alloc", "inspect", "a b", "ä", "a:b", &long,
     ] {
-        let made = fs::create_dir(Path::new(CONFIG).join(name));
-        if made.is_ok() {
+        let result = fs::create_dir(Path::new(CONFIG).join(name));
+        if result.is_ok() {
             fs::remove_dir(Path::new(CONFIG).join(name))?;
         }
-        if io_errno(made) != Some(Errno::EINVAL) {
+        if io_errno(result) != Some(Errno::EINVAL) {
             failures.push(name);
         }
     }
@@ -132,8 +132,8 @@ pub(super) fn names_are_checked(_: &Context) -> Result<()> {
 pub(super) fn words_are_checked(_: &Context) -> Result<()> {
     let buffer = NamedBuffer::new("words");
     fs::create_dir(buffer.config())?;
-    let made = Made(buffer);
-    let buffer = &made.0;
+    let owned = Made(buffer);
+    let buffer = &owned.0;
     let refused = |setting: &str, text: &str, expected: Errno| -> Result<()> {
         let got = errno(buffer.set(setting, text));
         ensure!(got == Some(expected), "{setting} {text}: {got:?}");
@@ -148,14 +148,21 @@ pub(super) fn words_are_checked(_: &Context) -> Result<()> {
     ] {
         refused(setting, text, Errno::EINVAL)?;
     }
-    let told = |setting: &str| buffer.setting(setting);
-    ensure!(told("size")? == "0" && told("backing")? == "pages" && told("method")? == "remap");
-    ensure!(told("caching")? == "wb" && told("device")?.is_empty() && told("enabled")? == "0");
+    let setting = |name: &str| buffer.setting(name);
+    ensure!(
+        setting("size")? == "0" && setting("backing")? == "pages" && setting("method")? == "remap"
+    );
+    ensure!(
+        setting("caching")? == "wb" && setting("device")?.is_empty() && setting("enabled")? == "0"
+    );
     refused("enabled", "1", Errno::EINVAL)?; // no size
     buffer.set("size", "1M")?;
-    ensure!(told("size")? == (1 << 20).to_string());
+    ensure!(setting("size")? == (1 << 20).to_string());
     buffer.set("backing", "vmalloc")?;
-    ensure!(told("method")? == "insert", "the first that goes with it");
+    ensure!(
+        setting("method")? == "insert",
+        "the first that goes with it"
+    );
     buffer.set("method", "remap")?;
     refused("enabled", "1", Errno::EINVAL)?; // no such pair
     buffer.set("method", "fault")?;
@@ -170,8 +177,8 @@ pub(super) fn words_are_checked(_: &Context) -> Result<()> {
 }
 
 pub(super) fn settings_stay_while_enabled(_: &Context) -> Result<()> {
-    let made = make("settings", &of_pages(1))?;
-    let buffer = &made.0;
+    let owned = make("settings", &of_pages(1))?;
+    let buffer = &owned.0;
     for (setting, text) in [
         ("size", "1M"),
         ("backing", "folio"),
@@ -212,8 +219,8 @@ pub(super) fn no_device_is_enodev(_: &Context) -> Result<()> {
             device: Some(device.to_owned()),
             ..of_pages(1)
         };
-        let made = errno(buffer.create(&spec));
-        ensure!(made == Some(expected), "{device}: {made:?}");
+        let result = errno(buffer.create(&spec));
+        ensure!(result == Some(expected), "{device}: {result:?}");
         ensure!(!buffer.config().exists() && !buffer.sysfs().exists());
     }
     Ok(())
@@ -261,14 +268,14 @@ pub(super) fn the_command(_: &Context) -> Result<()> {
         true,
         "/dev/mapwright-typed",
     )?;
-    let made = Made(NamedBuffer::new("typed"));
+    let owned = Made(NamedBuffer::new("typed"));
     expect(&["list"], true, "/dev/mapwright-typed")?;
     expect(&["list", "--json"], true, r#""bytes":1048576"#)?;
     expect(&["show", "typed"], true, "folio")?;
     expect(&["show", "typed", "--json"], true, r#""phys_addr":"0x"#)?;
     expect(&["create", "typed", "--size", "1M"], false, "EEXIST")?;
     expect(&["create", "dma0", "--size", "1M"], false, "EINVAL")?;
-    let file = open(&made.0)?;
+    let file = open(&owned.0)?;
     expect(&["remove", "typed"], false, "--revoke")?;
     expect(&["remove", "typed", "--revoke"], true, "")?;
     drop(file);
