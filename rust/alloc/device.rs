@@ -36,8 +36,7 @@ use mapkit::{
     memory::pages::MAX_BLOCK_PAGES,
     observe::debugfs::{
         Show,
-        Tables,
-        WhichSwitch, //
+        Tables, //
     },
     source, //
 };
@@ -112,5 +111,4 @@ impl Tables for Device {
         (c"stats", Self::show_stats),
         (c"allocators", Self::show_allocators),
     ];
-    const SWITCHES: &'static [(&'static CStr, WhichSwitch<Self>)] = &[];
 }

@@ -2,7 +2,7 @@
 
 //! GPIO of TI's AM335x, the BeagleBone Black's processor, by `ioremap`, `readl` and `writel`.
 //!
-//! The registers and their bits are in `registers/`, what a bank does in `bank.rs`, and how it is
+//! The registers and their bits are in `registers/`, what a bank does in `bank/`, and how it is
 //! found in `bus/pci.rs` and `bus/platform.rs`. What becomes of edges, outputs and registers while the system sleeps is
 //! in `sleep.rs`.
 

@@ -16,8 +16,7 @@ use kernel::{
 };
 use mapkit::observe::debugfs::{
     Show,
-    Tables,
-    WhichSwitch, //
+    Tables, //
 };
 
 impl Bank {
@@ -72,5 +71,4 @@ fn show_field(m: &SeqFile, (name, high, low): &Field, value: u32) {
 impl Tables for Bank {
     const MODULE: &'static ThisModule = crate::MODULE;
     const FILES: &'static [(&'static CStr, Show<Self>)] = &[(c"registers", Self::show_registers)];
-    const SWITCHES: &'static [(&'static CStr, WhichSwitch<Self>)] = &[];
 }

@@ -22,7 +22,7 @@ use crate::{
         Format, //
     }, //
 };
-use mapkit::inspect::page_table::{
+use mapkit::inspect::entry::{
     self,
     linux, //
 };
@@ -214,7 +214,7 @@ fn memory_type(value: u64, layout: &Layout) -> Option<MemoryType> {
     let extension = value.wrapping_shr(layout.type_extension) & 1;
     let cached_buffered = value.wrapping_shr(2) & 3;
     let shift = (extension.wrapping_shl(2) | cached_buffered).wrapping_shl(1) as u32;
-    let registers = page_table::memory_types();
+    let registers = entry::memory_types();
     let region = registers.wrapping_shr(shift) & 3;
     let cache = registers.wrapping_shr(shift.wrapping_add(32)) & 3;
     match (region, cache) {

@@ -23,10 +23,15 @@ use crate::{
     }, //
 };
 use kernel::page::PAGE_SHIFT;
-use mapkit::inspect::page_table::{
-    self,
-    linux,
-    Halves, //
+use mapkit::inspect::{
+    address::{
+        self,
+        Halves, //
+    },
+    entry::{
+        self,
+        linux, //
+    }, //
 };
 
 const VALID: u64 = 1 << 0;
@@ -68,7 +73,7 @@ fn shift(above: u32) -> u32 {
 
 /// The levels from the top.
 pub(crate) fn formats() -> [Format; 5] {
-    let bits = page_table::address_bits();
+    let bits = address::bits();
     let format = |level, above| {
         let shift = shift(above);
         // The top table has what is left; what would be above it is folded into it.
@@ -138,7 +143,7 @@ pub(crate) fn decode(level: Level, value: u64, _own: u64) -> Entry {
         (true, None) => {
             entry.kind = EntryKind::Table;
             entry.flags = table_flags(value);
-            entry.physical = page_table::entry_phys(value);
+            entry.physical = entry::phys(value);
         }
         (true, Some(size)) => {
             entry.kind = EntryKind::Page;
@@ -149,14 +154,14 @@ pub(crate) fn decode(level: Level, value: u64, _own: u64) -> Entry {
             if value & NOT_GLOBAL == 0 {
                 entry.flags |= EntryFlag::Global.bit();
             }
-            entry.physical = page_table::entry_phys(value) & !size.wrapping_sub(1);
+            entry.physical = entry::phys(value) & !size.wrapping_sub(1);
             entry.page_size = size;
             entry.memory_type = memory_type(value);
         }
         (false, Some(size)) if value & linux::PRESENT_INVALID != 0 => {
             entry.kind = EntryKind::Blocked;
             entry.flags = page_flags(value);
-            entry.physical = page_table::entry_phys(value) & !size.wrapping_sub(1);
+            entry.physical = entry::phys(value) & !size.wrapping_sub(1);
             entry.page_size = size;
         }
         (false, _) if value != 0 => entry.kind = EntryKind::NotPresent,
@@ -207,7 +212,7 @@ fn page_flags(value: u64) -> u32 {
         ),
         // Only user mode's pages can be run by it, even one that it cannot read.
         (!has(USER_NO_EXECUTE), EntryFlag::User),
-        (page_table::entry_is_shared(value), EntryFlag::Shared),
+        (entry::is_shared(value), EntryFlag::Shared),
     ]);
     single | combined | no_execute(has(USER_NO_EXECUTE), has(KERNEL_NO_EXECUTE))
 }
@@ -215,7 +220,7 @@ fn page_flags(value: u64) -> u32 {
 /// Three bits of the entry select one of the eight types in the memory attribute indirection register.
 fn memory_type(value: u64) -> Option<MemoryType> {
     let number = value.wrapping_shr(2) & 7;
-    let attribute = page_table::memory_types().wrapping_shr((number as u32).wrapping_mul(8)) & 0xff;
+    let attribute = entry::memory_types().wrapping_shr((number as u32).wrapping_mul(8)) & 0xff;
     match attribute {
         0x00 => Some(MemoryType::Uncached),
         // Device-nGnRE, -nGRE and -GRE.

@@ -8,13 +8,13 @@ use crate::uapi::{
 };
 use kernel::prelude::*;
 use mapkit::inspect::{
+    address::{
+        self,
+        Halves, //
+    },
     area::{
         Area,
         Areas, //
-    },
-    page_table::{
-        self,
-        Halves, //
     }, //
 };
 
@@ -49,7 +49,7 @@ pub(crate) fn describe(request: &mut uapi::Layout) -> Result {
         })
     });
     let halves = Halves::new();
-    request.address_bits = page_table::address_bits();
+    request.address_bits = address::bits();
     request.user_last = halves.user_last;
     request.kernel_first = halves.kernel_first;
     request.phys_to_virt = halves.phys_to_virt;

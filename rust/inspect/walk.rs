@@ -24,6 +24,7 @@ use kernel::{
     prelude::*, //
 };
 use mapkit::inspect::{
+    address,
     frame,
     page_table::{
         self,
@@ -195,7 +196,7 @@ fn index_of(format: &Format, address: u64) -> u32 {
 
 fn ask_get_user_pages(space: &AddressSpace, request: &mut Walk) -> Result {
     let address = usize::try_from(request.address).map_err(|_| EINVAL)?;
-    match space.counted_pfn(address) {
+    match space.refcounted_pfn(address) {
         Ok(pfn) => request.counted = pfn as u64,
         Err(err) if err == EINTR => return Err(err),
         Err(err) => request.counted_errno = err.to_errno().unsigned_abs(),
@@ -211,7 +212,7 @@ fn probe(request: &mut Walk) -> Result {
         return Ok(());
     }
     let address = usize::try_from(request.address).map_err(|_| EINVAL)?;
-    request.probe = match page_table::probe_kernel(address) {
+    request.probe = match address::probe_kernel(address) {
         Ok(()) => 0,
         Err(_) => bindings::EFAULT as i32,
     };

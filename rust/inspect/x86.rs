@@ -17,10 +17,15 @@ use crate::{
         Format, //
     }, //
 };
-use mapkit::inspect::page_table::{
-    self,
-    linux,
-    Halves, //
+use mapkit::inspect::{
+    address::{
+        self,
+        Halves, //
+    },
+    entry::{
+        self,
+        linux, //
+    }, //
 };
 
 const PRESENT: u64 = 1 << 0;
@@ -65,7 +70,7 @@ pub(crate) fn formats() -> [Format; 5] {
         bits: INDEX_BITS,
         entry_size: 8,
     };
-    let top = page_table::address_bits().wrapping_sub(INDEX_BITS);
+    let top = address::bits().wrapping_sub(INDEX_BITS);
     [
         format(Level::Pgd, top),
         Format {
@@ -125,7 +130,7 @@ pub(crate) fn decode(level: Level, value: u64, _own: u64) -> Entry {
         (true, None) => {
             entry.kind = EntryKind::Table;
             entry.flags = flags_of(value) & TABLE_FLAGS;
-            entry.physical = page_table::entry_phys(value);
+            entry.physical = entry::phys(value);
         }
         (false, Some(size)) if value & linux::PROT_NONE != 0 => {
             entry.kind = EntryKind::Blocked;
@@ -148,7 +153,7 @@ fn flags_of(value: u64) -> u32 {
 }
 
 fn frame_of(value: u64, size: u64) -> u64 {
-    page_table::entry_phys(value) & !size.wrapping_sub(1)
+    entry::phys(value) & !size.wrapping_sub(1)
 }
 
 /// Three bits of the entry select one of the eight types in the page attribute table.
@@ -160,7 +165,7 @@ fn memory_type(level: Level, value: u64) -> Option<MemoryType> {
             number |= 1u32.wrapping_shl(bit as u32);
         }
     }
-    let types = page_table::memory_types();
+    let types = entry::memory_types();
     // SDM volume 3A, table 11-10.
     match types.wrapping_shr(number.wrapping_mul(8)) & 7 {
         0 => Some(MemoryType::Uncached),

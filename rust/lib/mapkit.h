@@ -365,7 +365,7 @@ long mapkit_probe_kernel(unsigned long addr);
  * The frame that `get_user_pages_remote()` finds at an address, without faulting it in, let go at once.
  * `-EFAULT` if there is none, `-EINTR` if the caller was killed.
  */
-long mapkit_counted_pfn(struct mm_struct *mm, unsigned long addr);
+long mapkit_refcounted_pfn(struct mm_struct *mm, unsigned long addr);
 
 /** What the `struct page` of a frame says; false if it has none. */
 bool mapkit_frame_of(unsigned long pfn, struct mapkit_frame *frame);

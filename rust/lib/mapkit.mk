@@ -45,11 +45,11 @@ $(obj)/mapkit/attributes.o: $(mapkit-dir)device/attributes.c FORCE
 	$(call if_changed_rule,cc_o_c)
 $(obj)/mapkit/configfs.o: $(mapkit-dir)device/configfs.c FORCE
 	$(call if_changed_rule,cc_o_c)
-$(obj)/mapkit/gpio_chip.o: $(mapkit-dir)device/gpio_chip.c FORCE
+$(obj)/mapkit/gpio_chip.o: $(mapkit-dir)device/gpio_chip/gpio_chip.c FORCE
 	$(call if_changed_rule,cc_o_c)
 $(obj)/mapkit/led.o: $(mapkit-dir)device/led.c FORCE
 	$(call if_changed_rule,cc_o_c)
-$(obj)/mapkit/suspend.o: $(mapkit-dir)device/suspend.c FORCE
+$(obj)/mapkit/suspend.o: $(mapkit-dir)device/suspend/suspend.c FORCE
 	$(call if_changed_rule,cc_o_c)
 $(obj)/mapkit/trace.o: $(mapkit-dir)observe/trace.c FORCE
 	$(call if_changed_rule,cc_o_c)

@@ -7,7 +7,7 @@ use crate::{
         Accounts,
         Limits, //
     },
-    live::Live,
+    region::live::Live,
     settings::{
         DefaultRegion,
         Settings, //

@@ -5,7 +5,7 @@
 use crate::{
     device::Device,
     ioctl,
-    live::Live,
+    region::live::Live,
     session::Session, //
 };
 use core::ops::Range;

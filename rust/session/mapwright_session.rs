@@ -19,7 +19,6 @@ mod device;
 mod file;
 pub mod ioctl;
 mod limits;
-mod live;
 mod method;
 mod recipe;
 mod region;

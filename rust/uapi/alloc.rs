@@ -27,14 +27,15 @@ use zerocopy_derive::{
     KnownLayout, //
 };
 
-pub use crate::{
-    alloc_cost::{
-        bytes_needed,
-        bytes_of_object,
-        PLACE, //
-    },
-    alloc_rules::reason_against, //
+mod cost;
+mod rules;
+
+pub use cost::{
+    bytes_needed,
+    bytes_of_object,
+    PLACE, //
 };
+pub use rules::reason_against;
 
 /// Name of the device node below `/dev`.
 pub const NAME: &str = "mapwright-alloc";

@@ -143,8 +143,6 @@ macro_rules! request {
 }
 
 pub mod alloc;
-mod alloc_cost;
-mod alloc_rules;
 mod dma;
 pub mod gpio;
 pub mod inspect;

@@ -43,8 +43,8 @@ class Links(HTMLParser):
 def check_links(book, pages):
     """A sentence for each link that leads nowhere."""
     parsed = {page: Links(page.read_text()) for page in pages}
-    for page, found in parsed.items():
-        for link in found.links:
+    for page, contents in parsed.items():
+        for link in contents.links:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:
                 continue

@@ -24,7 +24,7 @@ static struct mapwright_create region(int fd, __u32 backing, __u32 method, __u64
 int main(void)
 {
 	const char text[] = "moved by the device";
-	char seen[sizeof(text)];
+	char contents[sizeof(text)];
 	/* ANCHOR: example */
 	int fd = open("/dev/mapwright-dma0", O_RDWR);
 	struct mapwright_dma_info info = { .size = sizeof(info) };
@@ -45,7 +45,7 @@ int main(void)
 		err(1, "pwrite");
 	if (ioctl(fd, MAPWRIGHT_DMA_TRANSFER, &transfer))
 		err(1, "MAPWRIGHT_DMA_TRANSFER");
-	if (pread(fd, seen, sizeof(seen), target.offset) < 0)
+	if (pread(fd, contents, sizeof(contents), target.offset) < 0)
 		err(1, "pread");
 
 	/* Pages of a region as a DMA-buf, which other drivers and programs can be given. */
@@ -61,8 +61,8 @@ int main(void)
 	/* ANCHOR_END: example */
 	if (memory == MAP_FAILED || pwrite(fd, "shared", 7, shared.offset) != 7)
 		err(1, "the DMA-buf");
-	if (strcmp(seen, text) || strcmp(memory, "shared"))
-		errx(1, "there is '%s', and '%s' in the DMA-buf", seen, memory);
+	if (strcmp(contents, text) || strcmp(memory, "shared"))
+		errx(1, "there is '%s', and '%s' in the DMA-buf", contents, memory);
 	puts("done");
 	return 0;
 }

@@ -9,12 +9,12 @@
 int main(void)
 {
 	int fd = open("/dev/mapwright", O_RDWR);
-	char *memory = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), seen[6] = "";
+	char *memory = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), bytes[6] = "";
 
 	if (memory == MAP_FAILED)
 		return perror("/dev/mapwright"), 1;
 	strcpy(memory, "hello");                         /* a store, no system call ... */
-	pread(fd, seen, sizeof(seen), 0);                /* ... and the kernel sees "hello" */
-	puts(seen);
-	return strcmp(seen, "hello") != 0;
+	pread(fd, bytes, sizeof(bytes), 0);              /* ... and the kernel sees "hello" */
+	puts(bytes);
+	return strcmp(bytes, "hello") != 0;
 }

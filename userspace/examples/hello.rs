@@ -6,12 +6,12 @@
 use mapwright::{Backing, Method, Protection, Session};
 
 pub fn main() -> mapwright::Result<()> {
-    let mut seen = [0; 5];
+    let mut bytes = [0; 5];
     let session = Session::open()?;
     let region = session.create(Backing::Vmalloc, Method::Fault, 65536)?;
     let mut memory = session.map(&region, Protection::ReadWrite)?;
     memory.write(0, b"hello"); // a store, no system call ...
-    session.read_at(&region, 0, &mut seen)?; // ... and the kernel sees b"hello"
-    assert_eq!(&seen, b"hello");
+    session.read_at(&region, 0, &mut bytes)?; // ... and the kernel sees b"hello"
+    assert_eq!(&bytes, b"hello");
     Ok(())
 }

@@ -210,16 +210,16 @@ class Session(Node):
 
     def create(self, size, backing="pages", method="remap", caching="wb", flags=0):
         """A region. With the flag CONTIGUOUS it has one physical run, or there is none."""
-        made = self.ask(Create(bytes=size, flags=flags, backing=BACKINGS.index(backing), method=METHODS.index(method),
-                               caching=CACHINGS.index(caching)))
-        return Region(self, made)
+        created = self.ask(Create(bytes=size, flags=flags, backing=BACKINGS.index(backing), method=METHODS.index(method),
+                                  caching=CACHINGS.index(caching)))
+        return Region(self, created)
 
 
 class Region:
     """Memory of a session."""
 
-    def __init__(self, session, made):
-        self.session, self.id, self.offset, self.bytes = session, made.id, made.offset, made.bytes
+    def __init__(self, session, created):
+        self.session, self.id, self.offset, self.bytes = session, created.id, created.offset, created.bytes
 
     def map(self, prot=mmap.PROT_READ | mmap.PROT_WRITE):
         """The memory itself, in this program."""
@@ -238,8 +238,8 @@ class Region:
     def frames(self):
         """The page frame number of each page. Needs CAP_SYS_ADMIN."""
         room = (PageInfo * (self.bytes // mmap.PAGESIZE))()
-        told = self.session.ask(Pages(id=self.id, count=len(room), array=ctypes.addressof(room)))
-        return [page.pfn for page in room[:told.count]]
+        reply = self.session.ask(Pages(id=self.id, count=len(room), array=ctypes.addressof(room)))
+        return [page.pfn for page in room[:reply.count]]
 
     def sync(self, flags, first=0, size=None):
         self.session.ask(Sync(id=self.id, flags=flags, first=first, bytes=size or self.bytes - first))

@@ -31,9 +31,9 @@ int main(void)
 	if (memory == MAP_FAILED)
 		err(1, "mmap");
 
-	char seen[6] = "";
+	char bytes[6] = "";
 	strcpy(memory, "hello");			/* a store, no system call ... */
-	if (pread(fd, seen, 6, create.offset) != 6)	/* ... and the kernel has it */
+	if (pread(fd, bytes, 6, create.offset) != 6)	/* ... and the kernel has it */
 		err(1, "pread");
 
 	struct mapwright_query query = { .size = sizeof(query), .id = create.id };
@@ -62,6 +62,6 @@ int main(void)
 	if (ioctl(fd, MAPWRIGHT_DESTROY, &destroy))
 		err(1, "MAPWRIGHT_DESTROY");
 	/* ANCHOR_END: example */
-	puts(strcmp(seen, "hello") ? "the kernel saw something else" : "done");
-	return strcmp(seen, "hello") != 0;
+	puts(strcmp(bytes, "hello") ? "the kernel saw something else" : "done");
+	return strcmp(bytes, "hello") != 0;
 }

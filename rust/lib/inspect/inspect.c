@@ -62,7 +62,7 @@ long mapkit_probe_kernel(unsigned long addr)
 	return copy_from_kernel_nofault(&byte, (void *)addr, sizeof(byte));
 }
 
-long mapkit_counted_pfn(struct mm_struct *mm, unsigned long addr)
+long mapkit_refcounted_pfn(struct mm_struct *mm, unsigned long addr)
 {
 	struct page *page;
 	long ret;

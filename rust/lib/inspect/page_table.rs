@@ -56,7 +56,7 @@ use kernel::{
 ///
 /// /// The frame that the calling program has at `address`, if it is refcounted.
 /// fn frame_at(address: usize) -> Result<usize> {
-///     AddressSpace::of_process(0)?.counted_pfn(address)
+///     AddressSpace::of_process(0)?.refcounted_pfn(address)
 /// }
 /// ```
 pub struct AddressSpace {
@@ -138,10 +138,10 @@ impl AddressSpace {
     /// The page frame that `get_user_pages()` finds at `addr`, without faulting it in. It may be
     /// another as soon as this returns.
     ///
-    /// `EFAULT` if there is none that is counted, `EINTR` if the caller was killed.
-    pub fn counted_pfn(&self, addr: usize) -> Result<usize> {
+    /// `EFAULT` if there is none that is refcounted, `EINTR` if the caller was killed.
+    pub fn refcounted_pfn(&self, addr: usize) -> Result<usize> {
         // SAFETY: `mm` is valid and its `mm_users` not zero; no lock of it is held here.
-        let pfn = unsafe { ffi::mapkit_counted_pfn(self.as_ptr(), addr) };
+        let pfn = unsafe { ffi::mapkit_refcounted_pfn(self.as_ptr(), addr) };
         usize::try_from(pfn).map_err(|_| Error::from_errno(pfn as c_int))
     }
 }
@@ -303,137 +303,8 @@ fn read_memory<T: Default + zerocopy::FromBytes>(phys: u64) -> Result<T> {
     Ok(value)
 }
 
-/// Loads a byte at a kernel address and forgets it. The caller must know that the load has no side
-/// effect: that memory is there, or nothing.
-///
-/// `EFAULT` if the load faults, `ERANGE` if it is no address of the kernel.
-pub fn probe_kernel(addr: usize) -> Result {
-    // SAFETY: It loads with faults caught.
-    to_result(unsafe { ffi::mapkit_probe_kernel(addr) } as c_int)
-}
-
-/// Bits of a virtual address that are translated.
-pub fn address_bits() -> u32 {
-    // SAFETY: May be called at any time.
-    unsafe { ffi::mapkit_address_bits() }
-}
-
-/// Which addresses are user mode's, and which the kernel's. Where those in between cannot be translated, both
-/// are.
-///
-/// # Examples
-///
-/// ```
-/// use mapkit::inspect::page_table::Halves;
-///
-/// fn is_kernels(address: u64) -> bool {
-///     address >= Halves::new().kernel_first
-/// }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Halves {
-    /// The last address of user mode.
-    pub user_last: u64,
-    /// The first address of the kernel.
-    pub kernel_first: u64,
-    /// What is added to a physical address, and wraps, is its address in the direct map.
-    pub phys_to_virt: u64,
-}
-
-impl Halves {
-    /// Asks the kernel.
-    pub fn new() -> Self {
-        let mut halves = ffi::mapkit_halves::default();
-        // SAFETY: It is valid for writing.
-        unsafe { ffi::mapkit_halves(&mut halves) };
-        Self {
-            user_last: halves.user_last,
-            kernel_first: halves.kernel_first,
-            phys_to_virt: halves.phys_to_virt,
-        }
-    }
-}
-
-impl Default for Halves {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// The physical address of a page or table that an entry holds.
-pub fn entry_phys(entry: u64) -> u64 {
-    // SAFETY: It only calculates.
-    unsafe { ffi::mapkit_entry_phys(entry) }
-}
-
-/// Whether CPUs share coherently what an entry maps.
-#[cfg(CONFIG_ARM64)]
-pub fn entry_is_shared(entry: u64) -> bool {
-    // SAFETY: It only calculates, and reads a register of the CPU.
-    unsafe { ffi::mapkit_entry_is_shared(entry) }
-}
-
-/// The CPU's table of memory types: on x86 the page attribute table, on ARM the memory attribute
-/// registers.
-pub fn memory_types() -> u64 {
-    // SAFETY: May be called at any time.
-    unsafe { ffi::mapkit_memory_types() }
-}
-
 /// The register that holds where this CPU's own top table is: CR3, TTBR0.
 pub fn table_register() -> u64 {
     // SAFETY: May be called at any time.
     unsafe { ffi::mapkit_table_register() }
-}
-
-/// What Linux uses the bits of an entry for that the CPU ignores, see
-/// `arch/x86/include/asm/pgtable_types.h`.
-#[cfg(CONFIG_X86_64)]
-pub mod linux {
-    use crate::ffi;
-
-    /// Number of the bit of a page that is not counted.
-    pub const SPECIAL_BIT: u32 = ffi::_PAGE_BIT_SPECIAL;
-    /// Number of the bit of a page whose stores `userfaultfd(2)` wants to know of.
-    pub const UFFD_BIT: u32 = ffi::_PAGE_BIT_UFFD;
-    /// Number of the bit of a page that was written to since that was last asked.
-    pub const SOFT_DIRTY_BIT: u32 = ffi::_PAGE_BIT_SOFT_DIRTY;
-    /// Of an entry that is not present: the page is there, but not to be used.
-    pub const PROT_NONE: u64 = ffi::_PAGE_PROTNONE;
-}
-
-/// What Linux uses the bits of an entry for that the CPU ignores, see
-/// `arch/arm64/include/asm/pgtable-prot.h`.
-#[cfg(CONFIG_ARM64)]
-pub mod linux {
-    use crate::ffi;
-
-    /// It was written to, before it was made read-only.
-    pub const DIRTY: u64 = ffi::PTE_DIRTY;
-    /// It is a page that is not counted.
-    pub const SPECIAL: u64 = ffi::PTE_SPECIAL;
-    /// `userfaultfd(2)` wants to know of stores; 0 if the kernel has no such bit.
-    pub const UFFD: u64 = ffi::PTE_UFFD;
-    /// Of an entry that is not valid: the page is there, but not to be used.
-    pub const PRESENT_INVALID: u64 = ffi::PTE_PRESENT_INVALID;
-}
-
-/// Linux's own table of the second level, see `arch/arm/include/asm/pgtable-2level.h`; with long
-/// descriptors it has only one.
-#[cfg(CONFIG_ARM)]
-pub mod linux {
-    use crate::ffi;
-
-    /// Bytes from it to the CPU's.
-    pub const BYTES_BEFORE: u64 = ffi::PTE_HWTABLE_OFF;
-    /// Of an entry: there is a page.
-    pub const PRESENT: u64 = ffi::L_PTE_PRESENT;
-    /// Of an entry: it was accessed.
-    pub const ACCESSED: u64 = ffi::L_PTE_YOUNG;
-    /// Of an entry: it was written to.
-    pub const DIRTY: u64 = ffi::L_PTE_DIRTY;
-    /// Of an entry: user mode may access it.
-    pub const USER: u64 = ffi::L_PTE_USER;
-    /// Of an entry: the page is there, but not to be used.
-    pub const PROT_NONE: u64 = ffi::L_PTE_NONE;
 }

@@ -33,8 +33,6 @@ use core::{
     mem::MaybeUninit,
     ops::Range, //
 };
-#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-use kernel::mm::virt::flags;
 use kernel::{
     bindings,
     page::PAGE_SIZE,
@@ -77,7 +75,7 @@ pub(super) const FALLBACK: FaultResult = bindings::vm_fault_reason_VM_FAULT_FALL
 const SIGBUS: FaultResult = bindings::vm_fault_reason_VM_FAULT_SIGBUS;
 const OOM: FaultResult = bindings::vm_fault_reason_VM_FAULT_OOM;
 /// All bits that mean failure.
-const ERROR: FaultResult = SIGBUS | OOM | bindings::vm_fault_reason_VM_FAULT_SIGSEGV;
+pub(super) const ERROR: FaultResult = SIGBUS | OOM | bindings::vm_fault_reason_VM_FAULT_SIGSEGV;
 
 /// Pages of a block, which is what an entry of the middle level of page tables maps: 512 with pages of
 /// 4 KiB, 2048 with pages of 16 KiB. A page table, of as many entries, fills a page with 8 bytes for each.
@@ -94,8 +92,8 @@ pub const PMD_PAGES: usize = PAGE_SIZE / 8;
 /// For the duration of `'a`, `vmf` is the argument of a fault handler. Its VMA is one that
 /// `vma::Filling::finish` gave the operations of `T`, or a copy of one, and is locked for reading.
 pub(super) struct Fault<'a, T: MappingEvents> {
-    vmf: *mut bindings::vm_fault,
-    mappable: ArcBorrow<'a, Mappable<T>>,
+    pub(super) vmf: *mut bindings::vm_fault,
+    pub(super) mappable: ArcBorrow<'a, Mappable<T>>,
     start: Start,
 }
 
@@ -116,13 +114,13 @@ impl<T: MappingEvents> Fault<'_, T> {
         }
     }
 
-    fn vma(&self) -> *mut bindings::vm_area_struct {
+    pub(super) fn vma(&self) -> *mut bindings::vm_area_struct {
         // SAFETY: By the type invariant.
         unsafe { (*self.vmf).__bindgen_anon_1.vma }
     }
 
     /// The address that was touched, at the start of its page.
-    fn address(&self) -> usize {
+    pub(super) fn address(&self) -> usize {
         // SAFETY: By the type invariant.
         unsafe { (*self.vmf).__bindgen_anon_1.address }
     }
@@ -135,13 +133,13 @@ impl<T: MappingEvents> Fault<'_, T> {
     }
 
     /// Whether the touch was a store.
-    fn is_write(&self) -> bool {
+    pub(super) fn is_write(&self) -> bool {
         // SAFETY: By the type invariant.
         unsafe { (*self.vmf).flags & bindings::fault_flag_FAULT_FLAG_WRITE != 0 }
     }
 
     /// The page of the backing that was touched, if the memory reaches that far.
-    fn page(&self) -> Option<usize> {
+    pub(super) fn page(&self) -> Option<usize> {
         self.mappable.page_at(self.pgoff())
     }
 
@@ -169,7 +167,7 @@ impl<T: MappingEvents> Fault<'_, T> {
 
     /// Tells the owner, and passes the result on.
     #[inline(always)]
-    fn done(&self, result: FaultResult, nr_pages: usize) -> FaultResult {
+    pub(super) fn done(&self, result: FaultResult, nr_pages: usize) -> FaultResult {
         let answered = result & (ERROR | FALLBACK) == 0;
         self.mappable.faulted(FaultEvent {
             start: self.start,
@@ -183,12 +181,12 @@ impl<T: MappingEvents> Fault<'_, T> {
 
     /// Calls `insert`, if the pages may be used.
     #[inline(always)]
-    fn while_there(&self, insert: impl FnOnce() -> FaultResult) -> FaultResult {
+    pub(super) fn while_there(&self, insert: impl FnOnce() -> FaultResult) -> FaultResult {
         let inserted = self.mappable.while_there(insert);
         inserted.unwrap_or_else(|| self.done(SIGBUS, 0))
     }
 
-    /// Inserts counted pages. The VMA must have `VM_MIXEDMAP`.
+    /// Inserts refcounted pages. The VMA must have `VM_MIXEDMAP`.
     pub(super) fn insert_pages(&self) -> FaultResult {
         self.while_there(|| self.insert_pages_now())
     }
@@ -336,96 +334,13 @@ impl<T: MappingEvents> Fault<'_, T> {
     }
 
     /// The `struct page` of a page of the memory, if that is refcounted.
-    fn struct_page(&self, page: usize) -> Option<StructPage> {
+    pub(super) fn struct_page(&self, page: usize) -> Option<StructPage> {
         let mut slot = [MaybeUninit::uninit()];
         match self.mappable.memory().struct_pages(page, &mut slot) {
             // SAFETY: By the promise of `Backing` it has initialized as many as it returned.
             1 => slot.first().map(|page| unsafe { page.assume_init_read() }),
             _ => None,
         }
-    }
-
-    /// Inserts the folio that was touched by one entry, if it is that large and the VMA has all of it. The VMA must have
-    /// neither `VM_PFNMAP` nor `VM_MIXEDMAP`.
-    ///
-    /// For a store to a private mapping, the kernel takes the entry out to copy a page, and begins again when it has another
-    /// lock: were the entry back in its place, that would never end.
-    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-    pub(super) fn insert_folio(&self) -> FaultResult {
-        self.while_there(|| self.insert_folio_now())
-    }
-
-    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-    fn insert_folio_now(&self) -> FaultResult {
-        // SAFETY: By the type invariant; the flags do not change while the VMA is locked.
-        let is_shared = unsafe { (*self.vma()).__bindgen_anon_2.vm_flags & flags::SHARED != 0 };
-        let wanted = !self.is_write() || is_shared;
-        let Some(page) = self.huge_folio().filter(|_| wanted) else {
-            return FALLBACK;
-        };
-        // A new entry has the VMA's own protection. Where there is one already, it becomes writable.
-        // SAFETY: By the type invariant this is a huge fault that is being answered.
-        let write = self.is_write() && unsafe { ffi::mapkit_vmf_was_mapped(self.vmf) };
-        // SAFETY: The VMA is locked for reading, and `huge_folio` made sure that all of the huge page is inside it, and
-        // that this is a folio of its size. Where the kernel asks for a page that is mapped, the VMA is shared. By the
-        // promise of `Backing` the folio may be shown to programs, and has a reference count, of which the entry takes
-        // one: the kernel drops that with the entry, as the VMA is an ordinary one.
-        let result = unsafe { ffi::mapkit_vmf_insert_folio_pmd(self.vmf, page, write) };
-        let is_mapped = result & (ERROR | FALLBACK) == 0;
-        self.done(result, if is_mapped { PMD_PAGES } else { 0 })
-    }
-
-    /// The first page of the folio for the huge page that was touched.
-    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-    fn huge_folio(&self) -> Option<StructPage> {
-        let page = self.struct_page(self.huge_page()?)?;
-        // SAFETY: By the promise of `Backing` the page is allocated.
-        unsafe { ffi::mapkit_is_pmd_folio(page) }.then_some(page)
-    }
-
-    /// Inserts the huge page that was touched, if the memory and the VMA have all of it.
-    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-    pub(super) fn insert_pmd(&self) -> FaultResult {
-        self.while_there(|| self.insert_pmd_now())
-    }
-
-    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-    fn insert_pmd_now(&self) -> FaultResult {
-        let Some(pfn) = self.huge_pfn() else {
-            return FALLBACK;
-        };
-        // SAFETY: The VMA is locked for reading, has `VM_PFNMAP` and is not copy-on-write, and
-        // `huge_pfn` made sure that all of the huge page is inside it, and that the frames are an
-        // aligned block of the backing. They may be shown to programs and stay allocated while the
-        // VMA holds its reference.
-        let result = unsafe { bindings::vmf_insert_pfn_pmd(self.vmf, pfn, self.is_write()) };
-        let is_mapped = result & (ERROR | FALLBACK) == 0;
-        self.done(result, if is_mapped { PMD_PAGES } else { 0 })
-    }
-
-    /// The first frame of the aligned block of frames for the huge page that was touched.
-    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-    fn huge_pfn(&self) -> Option<usize> {
-        let run = self.mappable.memory().run_at(self.huge_page()?)?;
-        (run.nr_pages >= PMD_PAGES && run.pfn % PMD_PAGES == 0).then_some(run.pfn)
-    }
-
-    /// The page of the backing that the huge page that was touched begins with, if the VMA has all of that.
-    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-    fn huge_page(&self) -> Option<usize> {
-        const BYTES: usize = PMD_PAGES * PAGE_SIZE;
-        let from = self.address() & !(BYTES - 1);
-        let last = from | (BYTES - 1);
-        // SAFETY: By the type invariant; the bounds do not change while the VMA is locked.
-        let (start, end) = unsafe {
-            let bounds = (*self.vma()).__bindgen_anon_1.__bindgen_anon_1;
-            (bounds.vm_start, bounds.vm_end)
-        };
-        if from < start || last >= end {
-            return None;
-        }
-        let within = self.address().wrapping_sub(from) / PAGE_SIZE;
-        self.page()?.checked_sub(within)
     }
 }
 

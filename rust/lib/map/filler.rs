@@ -40,7 +40,7 @@ pub(crate) struct Eager;
 
 impl<T> Filler<T> for Eager {}
 
-/// With counted pages, in a VMA with `VM_MIXEDMAP`.
+/// With refcounted pages, in a VMA with `VM_MIXEDMAP`.
 pub(crate) struct WithPages;
 
 impl<T: MappingEvents> Filler<T> for WithPages {
@@ -73,7 +73,7 @@ impl<T: MappingEvents> Filler<T> for WithHugePages {
     const HUGE_FAULT: Option<HugeFaultFn> = Some(fault_with_huge_pages::<T>);
 }
 
-/// With folios by one entry where possible and counted pages elsewhere, in a VMA with neither `VM_PFNMAP` nor
+/// With folios by one entry where possible and refcounted pages elsewhere, in a VMA with neither `VM_PFNMAP` nor
 /// `VM_MIXEDMAP`.
 pub(crate) struct WithFolios;
 

@@ -31,7 +31,7 @@ use kernel::{
 };
 
 impl<'a> NewVma<'a> {
-    /// Makes it a VMA of counted pages, to be filled from `mappable`.
+    /// Makes it a VMA of refcounted pages, to be filled from `mappable`.
     ///
     /// `EINVAL` if these pages have no reference count of their own, as memory has none that is not cached as
     /// usual, or it reaches beyond the memory.
@@ -49,7 +49,7 @@ impl<'a> NewVma<'a> {
     }
 }
 
-/// A VMA of counted pages.
+/// A VMA of refcounted pages.
 ///
 /// # Examples
 ///
@@ -63,6 +63,14 @@ impl<'a> NewVma<'a> {
 /// /// All pages at once, for a program that must not have page faults.
 /// fn mmap<'a, T: MappingEvents>(vma: NewVma<'a>, buffer: &Arc<Mappable<T>>) -> Result<Mapped<'a>> {
 ///     vma.into_mixedmap(buffer.clone())?.vm_insert_pages()
+/// }
+///
+/// /// A page when it is touched, and those around it.
+/// fn mmap_lazily<'a, T: MappingEvents>(
+///     vma: NewVma<'a>,
+///     buffer: &Arc<Mappable<T>>,
+/// ) -> Result<Mapped<'a>> {
+///     vma.into_mixedmap(buffer.clone())?.insert_pages_on_fault()
 /// }
 /// ```
 pub struct MixedMapVma<'a, T: MappingEvents>(Filling<'a, T>);
@@ -108,7 +116,12 @@ impl<'a, T: MappingEvents> MixedMapVma<'a, T> {
         Ok(filling.finish::<Eager>())
     }
 
-    /// Maps a page when it is touched, and those around it.
+    /// Maps nothing now, and a page when it is touched, with those around it:
+    /// [`fault_around`](MappingEvents::fault_around) says how many. [`faulted`](MappingEvents::faulted) is called after
+    /// each page fault, and can count it.
+    ///
+    /// A touch is a `SIGBUS` if the memory was [taken back](crate::revoke). If there is no memory for a page table, the
+    /// kernel does what it does then for any page fault.
     pub fn insert_pages_on_fault(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
         Ok(filling.finish::<WithPages>())

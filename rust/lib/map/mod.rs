@@ -54,6 +54,8 @@ pub mod fault;
 mod filler;
 mod filling;
 pub mod foliomap;
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+mod huge_fault;
 pub mod mixedmap;
 pub mod pfnmap;
 pub mod register_page;

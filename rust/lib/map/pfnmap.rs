@@ -113,7 +113,7 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
     /// Maps all of it now, with a call of `dma_mmap_attrs()`; or, if the memory can be
     /// [taken back](crate::memory::backing::Backing::revocable), a page when it is touched, and those around it, with
     /// `vmf_insert_pfn()`: only a page fault finds out whether it was. Either way with the memory type of the DMA
-    /// API, and with no page counted.
+    /// API, and with no reference to a page.
     ///
     /// `EINVAL` if the memory is not DMA memory, or cannot be mapped so. `ENODEV` if it was taken back, `EXDEV` if
     /// the file of the VMA has no [`Space`](crate::revoke::space::Space).
@@ -138,7 +138,7 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
             (mapped, (*vma).__bindgen_anon_2.vm_flags)
         };
         to_result(mapped.ok_or(EINVAL)?)?;
-        // What an IOMMU has put together is mapped as counted pages, which this type promises not to do.
+        // What an IOMMU has put together is mapped as refcounted pages, which this type promises not to do.
         if now & flags::MIXEDMAP != 0 {
             return Err(EINVAL);
         }
@@ -157,7 +157,8 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
         Ok(filling.finish::<WithHeldPfns>())
     }
 
-    /// Maps a page when it is touched, and those around it, with `vmf_insert_pfn()`.
+    /// Maps nothing now, and a page when it is touched, with those around it, by `vmf_insert_pfn()`. How many these are,
+    /// and who hears of it, is as for [`insert_pages_on_fault`](crate::map::mixedmap::MixedMapVma::insert_pages_on_fault).
     ///
     /// `EINVAL` for memory of the DMA API.
     pub fn insert_pfns_on_fault(self) -> Result<Mapped<'a>> {

@@ -42,9 +42,10 @@ pub struct FaultEvent {
     pub nr_pages: usize,
 }
 
-/// Told about the mappings of a [`Mappable`], for statistics. Who wants none takes `()`.
+/// Is called for mappings and page faults of a [`Mappable`], for statistics. Each method has a default that does
+/// nothing, and `()` has only these.
 ///
-/// Called with the lock of an address space held: it must not touch the memory of a program.
+/// The methods are called with the lock of an address space held: they must not touch the memory of a program.
 ///
 /// For an example, see [`Mappable`].
 pub trait MappingEvents: Send + Sync + 'static {
@@ -60,7 +61,8 @@ pub trait MappingEvents: Send + Sync + 'static {
         Start::default()
     }
 
-    /// A page fault was answered, or refused.
+    /// A page fault was answered, or refused. It is not called for what the kernel does by itself, such as the copy that a
+    /// store to a private mapping makes of a page that is mapped.
     #[inline]
     fn faulted(&self, _fault: FaultEvent) {}
 

@@ -96,7 +96,7 @@ pub trait Tables: Sized + Send + Sync + 'static {
     const LISTS: &'static [(&'static CStr, Lines<Self>)] = &[];
 
     /// Switches beside them, which root may read and write: name and which.
-    const SWITCHES: &'static [(&'static CStr, WhichSwitch<Self>)];
+    const SWITCHES: &'static [(&'static CStr, WhichSwitch<Self>)] = &[];
 }
 
 /// What a file's inode points to.
@@ -122,9 +122,11 @@ enum Text<T: 'static> {
 ///
 /// # Examples
 ///
+/// `/sys/kernel/debug/example/answers`, of a module whose `module!` names the type `Example`:
+///
 /// ```
 /// use kernel::{prelude::*, seq_file::SeqFile, seq_print, sync::Arc};
-/// use mapkit::observe::debugfs::{Directory, Show, Tables, WhichSwitch};
+/// use mapkit::observe::debugfs::{Directory, Show, Tables};
 ///
 /// # // SAFETY: Null stands for what is built in.
 /// # static THIS_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
@@ -137,9 +139,11 @@ enum Text<T: 'static> {
 /// }
 ///
 /// impl Tables for Answers {
-///     const MODULE: &'static ThisModule = &THIS_MODULE;
+/// #   const MODULE: &'static ThisModule = &THIS_MODULE;
+/// #   /*
+///     const MODULE: &'static ThisModule = mapkit::this_module!(Example);
+/// #   */
 ///     const FILES: &'static [(&'static CStr, Show<Self>)] = &[(c"answers", Self::show)];
-///     const SWITCHES: &'static [(&'static CStr, WhichSwitch<Self>)] = &[];
 /// }
 ///
 /// /// Appears at the end of the module's initialization, and vanishes when it is dropped.

@@ -20,9 +20,35 @@ impl ModuleMetadata for NoModule {
     };
 }
 
-/// The `&'static ThisModule` of the module whose type, which `module!` was given, is the argument.
+/// The `&'static ThisModule` of a module: `THIS_MODULE` in C. The argument is the type that `module!` names.
 ///
-/// To be used where `module!` is.
+/// It must be used in the file that has `module!`. Other files of the module use a constant of that file.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+///
+/// # fn main() {}
+/// module! {
+///     type: Example,
+///     name: "example",
+///     authors: ["Its author"],
+///     description: "Does nothing",
+///     license: "GPL",
+/// }
+///
+/// /// What other files of this module use as `crate::MODULE`.
+/// pub(crate) const MODULE: &ThisModule = mapkit::this_module!(Example);
+///
+/// struct Example;
+///
+/// impl kernel::Module for Example {
+///     fn init(_: &'static ThisModule) -> Result<Self> {
+///         Ok(Self)
+///     }
+/// }
+/// ```
 #[cfg(kernel_has = "this_module_of_type")]
 #[macro_export]
 macro_rules! this_module {
@@ -31,9 +57,35 @@ macro_rules! this_module {
     };
 }
 
-/// The `&'static ThisModule` of the module whose type, which `module!` was given, is the argument.
+/// The `&'static ThisModule` of a module: `THIS_MODULE` in C. The argument is the type that `module!` names.
 ///
-/// To be used where `module!` is.
+/// It must be used in the file that has `module!`. Other files of the module use a constant of that file.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::prelude::*;
+///
+/// # fn main() {}
+/// module! {
+///     type: Example,
+///     name: "example",
+///     authors: ["Its author"],
+///     description: "Does nothing",
+///     license: "GPL",
+/// }
+///
+/// /// What other files of this module use as `crate::MODULE`.
+/// pub(crate) const MODULE: &ThisModule = mapkit::this_module!(Example);
+///
+/// struct Example;
+///
+/// impl kernel::Module for Example {
+///     fn init(_: &'static ThisModule) -> Result<Self> {
+///         Ok(Self)
+///     }
+/// }
+/// ```
 #[cfg(not(kernel_has = "this_module_of_type"))]
 #[macro_export]
 macro_rules! this_module {

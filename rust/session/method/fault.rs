@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `fault`: counted pages, put in when they are touched, with those around them.
+//! `fault`: refcounted pages, put in when they are touched, with those around them.
 
 use crate::region::Region;
 use kernel::{

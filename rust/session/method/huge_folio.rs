@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `huge-folio`: counted folios, put in by one entry of the middle level of page tables when they are touched (2 MiB with
-//! pages of 4 KiB), where the memory has such a one and the VMA room for it; counted pages elsewhere.
+//! `huge-folio`: refcounted folios, put in by one entry of the middle level of page tables when they are touched (2 MiB with
+//! pages of 4 KiB), where the memory has such a one and the VMA room for it; refcounted pages elsewhere.
 
 use crate::region::Region;
 use kernel::{

@@ -73,11 +73,11 @@ fn is_found_by_each_name(_: &Context) -> Result<()> {
         format!("/sys/bus/pci/devices/{name}"),
     ];
     for device in names {
-        let made = make("found", &spec(&device))?;
-        ensure!(made.0.setting("backing")? == "coherent");
-        ensure!(made.0.setting("device")? == device);
-        dma_addr(&made.0)?;
-        made.0.remove(false)?;
+        let owned = make("found", &spec(&device))?;
+        ensure!(owned.0.setting("backing")? == "coherent");
+        ensure!(owned.0.setting("device")? == device);
+        dma_addr(&owned.0)?;
+        owned.0.remove(false)?;
     }
     nothing_is_left(&is_there)
 }
@@ -90,12 +90,12 @@ fn the_device_moves_bytes_into_it(context: &Context) -> Result<()> {
             "no IOMMU is between the device and memory, so its driver sends it to no address",
         );
     }
-    let made = make("moved", &spec(&path))?;
-    let address = dma_addr(&made.0)?;
+    let owned = make("moved", &spec(&path))?;
+    let address = dma_addr(&owned.0)?;
     let source = bench.create(COHERENT, page_size())?;
     let contents: Vec<u8> = (0..100).map(|i| i * 2 + 1).collect();
     bench.session.write_at(&source, 0, &contents)?;
-    let file = open(&made.0)?;
+    let file = open(&owned.0)?;
     let map = Map::shared(&file, 0, PAGES as usize * page_bytes())?;
     for within in [0, 3 * page_size() + 10, PAGES * page_size() - 100] {
         let mut transfer = uapi::Transfer {
@@ -106,12 +106,12 @@ fn the_device_moves_bytes_into_it(context: &Context) -> Result<()> {
             ..uapi::Transfer::new()
         };
         bench.session.request(&mut transfer)?;
-        let seen: Vec<u8> = (0..100).map(|i| map.load(within as usize + i)).collect();
-        ensure!(seen == contents, "at {within:#x}");
+        let moved: Vec<u8> = (0..100).map(|i| map.load(within as usize + i)).collect();
+        ensure!(moved == contents, "at {within:#x}");
     }
     context.note(format!("bus address {address:#x}"));
     drop((map, file));
-    made.0.remove(false)?;
+    owned.0.remove(false)?;
     bench.close()?;
     nothing_is_left(&is_there)
 }
@@ -217,16 +217,16 @@ fn another_driver_moves_bytes_into_it(context: &Context) -> Result<()> {
     }
     let stub = Stub::take(UIO)?;
     let result = (|| {
-        let made = make("uio", &spec(&path))?;
-        let address = u32::try_from(dma_addr(&made.0)?)?;
+        let owned = make("uio", &spec(&path))?;
+        let address = u32::try_from(dma_addr(&owned.0)?)?;
         if address >= 1 << 28 {
             return skip(
                 "the memory is beyond the device's 28 address bits, of which UIO knows nothing",
             );
         }
         context.note(format!("bus address {address:#x}"));
-        ensure!(made.0.attribute("phys_addr")? == made.0.attribute("dma_addr")?);
-        let file = open(&made.0)?;
+        ensure!(owned.0.attribute("phys_addr")? == owned.0.attribute("dma_addr")?);
+        let file = open(&owned.0)?;
         let map = Map::shared(&file, 0, PAGES as usize * page_bytes())?;
         for i in 0..64 {
             map.store(i, i as u8 + 1);
@@ -257,8 +257,8 @@ fn another_driver_moves_bytes_into_it(context: &Context) -> Result<()> {
 fn a_driver_that_gives_it_away_is_ebusy(_: &Context) -> Result<()> {
     let (is_there, node, path) = begin()?;
     let stub = Stub::take(PCI_STUB)?;
-    let made = Made(NamedBuffer::new("given"));
-    let errno = made
+    let owned = Made(NamedBuffer::new("given"));
+    let errno = owned
         .0
         .create(&spec(&path))
         .err()
@@ -275,8 +275,8 @@ fn only_coherent_memory_is_for_a_device(_: &Context) -> Result<()> {
         backing: Some(mapwright::Backing::Pages),
         ..spec(&path)
     };
-    let made = NamedBuffer::new("pages").create(&spec);
-    let errno = made.err().and_then(|err| err.errno());
+    let result = NamedBuffer::new("pages").create(&spec);
+    let errno = result.err().and_then(|err| err.errno());
     ensure!(errno == Some(Errno::EINVAL), "{errno:?}");
     nothing_is_left(&is_there)
 }
@@ -292,8 +292,8 @@ fn is_bus_error(map: &Map) -> Result<bool> {
 /// Makes a buffer for the device, has two files map it, and takes the driver away.
 fn taken_back(touched: bool) -> Result<()> {
     let (is_there, node, path) = begin()?;
-    let made = make("back", &spec(&path))?;
-    let buffer = &made.0;
+    let owned = make("back", &spec(&path))?;
+    let buffer = &owned.0;
     let (one, other) = (open(buffer)?, open(buffer)?);
     let (first, second) = (
         Map::shared(&one, 0, page_bytes())?,
@@ -309,9 +309,9 @@ fn taken_back(touched: bool) -> Result<()> {
         "still mapped"
     );
     ensure!(Map::shared(&one, 0, page_bytes()).err() == Some(Errno::ENODEV));
-    let mut seen = [0];
+    let mut contents = [0];
     let read = one
-        .read_at(&mut seen, 0)
+        .read_at(&mut contents, 0)
         .err()
         .and_then(|err| err.raw_os_error());
     ensure!(read == Some(Errno::ENODEV as i32), "{read:?}");
@@ -327,11 +327,11 @@ fn taken_back(touched: bool) -> Result<()> {
         }
     }
     ensure!(buffer.setting("enabled")? == "gone");
-    let told = buffer
+    let errno = buffer
         .attribute("dma_addr")
         .err()
         .and_then(|err| err.errno());
-    ensure!(told == Some(Errno::ENODEV), "{told:?}");
+    ensure!(errno == Some(Errno::ENODEV), "{errno:?}");
     bind()?;
     ensure!(
         buffer.setting("enabled")? == "gone",
@@ -340,9 +340,9 @@ fn taken_back(touched: bool) -> Result<()> {
     // Whoever has it open has nothing any more.
     buffer.remove(false)?;
     drop((one, first, second));
-    let made = make("back", &spec(&path))?;
-    dma_addr(&made.0)?;
-    made.0.remove(false)?;
+    let owned = make("back", &spec(&path))?;
+    dma_addr(&owned.0)?;
+    owned.0.remove(false)?;
     nothing_is_left(&is_there)
 }
 
@@ -356,11 +356,11 @@ fn is_taken_back_from_those_who_have_not_touched_it(_: &Context) -> Result<()> {
 
 fn is_removed_before_the_driver_goes(_: &Context) -> Result<()> {
     let (is_there, node, path) = begin()?;
-    let made = make("before", &spec(&path))?;
-    let file = open(&made.0)?;
+    let owned = make("before", &spec(&path))?;
+    let file = open(&owned.0)?;
     let map = Map::shared(&file, 0, page_bytes())?;
     map.store(0, 1);
-    made.0.remove(true)?;
+    owned.0.remove(true)?;
     ensure!(is_bus_error(&map)?);
     // The device goes on.
     drop((map, file));
@@ -372,8 +372,8 @@ fn is_removed_before_the_driver_goes(_: &Context) -> Result<()> {
 fn a_device_without_a_driver_is_enodev(_: &Context) -> Result<()> {
     let (is_there, node, path) = begin()?;
     let bind = unbind(&node)?;
-    let made = Made(NamedBuffer::new("nobody"));
-    let errno = made
+    let owned = Made(NamedBuffer::new("nobody"));
+    let errno = owned
         .0
         .create(&spec(&path))
         .err()

@@ -55,11 +55,11 @@ fn cases() -> Vec<Case> {
             context.note(format!("{reported} errors, {survived} made up for"));
             nothing_is_left(&is_there)?;
             // The next one works.
-            let made = make("next", &of_pages(3))?;
-            let file = open(&made.0)?;
+            let owned = make("next", &of_pages(3))?;
+            let file = open(&owned.0)?;
             Map::shared(&file, 0, page_bytes())?.store(0, 1);
             drop(file);
-            Ok(made.0.remove(false)?)
+            Ok(owned.0.remove(false)?)
         })
     };
     CALLS.iter().map(case).collect()
@@ -83,8 +83,8 @@ fn mkdir() -> Result<Tally> {
     each_failure(
         CLEAN,
         || of_io(fs::create_dir(&path)),
-        |made| {
-            if made.is_some() {
+        |done| {
+            if done.is_some() {
                 fs::remove_dir(&path)?;
             }
             ensure!(!path.exists(), "a directory is left");
@@ -99,9 +99,9 @@ fn set_up(backing: Backing) -> Result<Made> {
         backing: Some(backing),
         ..of_pages(33)
     };
-    let made = make("failing", &spec)?;
-    made.0.set("enabled", "0")?;
-    Ok(made)
+    let owned = make("failing", &spec)?;
+    owned.0.set("enabled", "0")?;
+    Ok(owned)
 }
 
 /// Writes a word to an open attribute: with no allocation of this program's.
@@ -110,52 +110,52 @@ fn store(file: &File, word: &[u8]) -> Result<(), Errno> {
 }
 
 /// An attribute, open for writing. Each call of the test writes to a fresh one.
-fn enabled(made: &Made) -> Result<File> {
-    let path = made.0.config().join("enabled");
+fn enabled(owned: &Made) -> Result<File> {
+    let path = owned.0.config().join("enabled");
     Ok(OpenOptions::new().write(true).open(path)?)
 }
 
 fn enable(backing: Backing) -> Result<Tally> {
-    let made = set_up(backing)?;
+    let owned = set_up(backing)?;
     let tally = each_failure(
         CLEAN,
         || {
             let file = of_io(
                 OpenOptions::new()
                     .write(true)
-                    .open(made.0.config().join("enabled")),
+                    .open(owned.0.config().join("enabled")),
             )?;
             store(&file, b"1")
         },
         |done| {
-            ensure!(made.0.setting("enabled")? == if done.is_some() { "1" } else { "0" });
+            ensure!(owned.0.setting("enabled")? == if done.is_some() { "1" } else { "0" });
             if done.is_some() {
-                ensure!(made.0.sysfs().exists());
-                made.0.set("enabled", "0")?;
+                ensure!(owned.0.sysfs().exists());
+                owned.0.set("enabled", "0")?;
             }
-            ensure!(!made.0.sysfs().exists(), "the device is left");
+            ensure!(!owned.0.sysfs().exists(), "the device is left");
             Ok(())
         },
     )?;
-    drop(made);
+    drop(owned);
     Ok(tally)
 }
 
 /// Writes `word` to `enabled` of one that is enabled.
 fn disabled_by(word: &'static [u8]) -> Result<Tally> {
-    let made = set_up(Backing::Pages)?;
-    made.0.set("enabled", "1")?;
-    let file = std::cell::RefCell::new(enabled(&made)?);
+    let owned = set_up(Backing::Pages)?;
+    owned.0.set("enabled", "1")?;
+    let file = std::cell::RefCell::new(enabled(&owned)?);
     each_failure(
         CLEAN,
         || store(&file.borrow(), word),
         |done| {
             if done.is_some() {
-                ensure!(made.0.setting("enabled")? == "0");
-                made.0.set("enabled", "1")?;
+                ensure!(owned.0.setting("enabled")? == "0");
+                owned.0.set("enabled", "1")?;
             }
-            ensure!(made.0.setting("enabled")? == "1");
-            *file.borrow_mut() = enabled(&made)?;
+            ensure!(owned.0.setting("enabled")? == "1");
+            *file.borrow_mut() = enabled(&owned)?;
             Ok(())
         },
     )
@@ -170,14 +170,14 @@ fn revoke() -> Result<Tally> {
 }
 
 fn open_it() -> Result<Tally> {
-    let made = make("open", &of_pages(1))?;
-    let path = made.0.node();
+    let owned = make("open", &of_pages(1))?;
+    let path = owned.0.node();
     each_failure(CLEAN, || of_io(File::open(&path)), |_| Ok(()))
 }
 
 fn mmap() -> Result<Tally> {
-    let made = make("mmap", &of_pages(40))?;
-    let file = open(&made.0)?;
+    let owned = make("mmap", &of_pages(40))?;
+    let file = open(&owned.0)?;
     each_failure(
         CLEAN,
         || Map::shared(&file, 0, 40 * page_bytes()),
@@ -191,15 +191,15 @@ fn mmap() -> Result<Tally> {
 }
 
 fn read() -> Result<Tally> {
-    let made = make("read", &of_pages(4))?;
-    let file = open(&made.0)?;
-    let mut seen = vec![0; 4 * page_bytes()];
-    each_failure(CLEAN, || of_io(file.read_at(&mut seen, 0)), |_| Ok(()))
+    let owned = make("read", &of_pages(4))?;
+    let file = open(&owned.0)?;
+    let mut contents = vec![0; 4 * page_bytes()];
+    each_failure(CLEAN, || of_io(file.read_at(&mut contents, 0)), |_| Ok(()))
 }
 
 fn attribute() -> Result<Tally> {
-    let made = make("attribute", &of_pages(4))?;
-    let path = made.0.sysfs().join("phys_addr");
+    let owned = make("attribute", &of_pages(4))?;
+    let path = owned.0.sysfs().join("phys_addr");
     let mut text = [0; 32];
     each_failure(
         CLEAN,
@@ -209,8 +209,8 @@ fn attribute() -> Result<Tally> {
 }
 
 fn export() -> Result<Tally> {
-    let made = make("export", &of_pages(4))?;
-    let session = Session::from(open(&made.0)?);
+    let owned = make("export", &of_pages(4))?;
+    let session = Session::from(open(&owned.0)?);
     let region = Region {
         id: 0,
         offset: 0,

@@ -216,14 +216,14 @@ fn node() -> Result<PathBuf> {
     }
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let found = fs::read_dir(CLASS).ok().and_then(|entries| {
+        let node = fs::read_dir(CLASS).ok().and_then(|entries| {
             let names = entries.flatten().map(|entry| entry.file_name());
             names
                 .filter(|name| is_vivid(&Path::new(CLASS).join(name)))
                 .map(|name| Path::new("/dev").join(name))
                 .find(|node| node.exists())
         });
-        match found {
+        match node {
             Some(node) => return Ok(node),
             None if Instant::now() < deadline => sleep(Duration::from_millis(20)),
             None => anyhow::bail!("vivid has no node in /dev"),

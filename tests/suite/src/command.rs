@@ -198,8 +198,8 @@ impl ForGroup {
     pub(crate) fn new(paths: &[PathBuf]) -> Result<Self> {
         let mut before = Vec::new();
         for path in paths.iter().filter(|path| path.exists()) {
-            let found = fs::metadata(path)?;
-            before.push((path.clone(), found.mode() & 0o7777, Some(found.gid())));
+            let metadata = fs::metadata(path)?;
+            before.push((path.clone(), metadata.mode() & 0o7777, Some(metadata.gid())));
             chown(path, None, Some(GROUP))?;
             change_mode(path, 0o660)?;
         }

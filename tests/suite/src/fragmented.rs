@@ -116,13 +116,16 @@ fn expect_coherent(session: &Session, region: &mapwright::Region, length: usize)
         map.store(at, page as u8 | 1);
         map.store(at + 1, (page >> 8) as u8);
     }
-    let mut seen = vec![0; 1 << 20];
-    for begin in (0..length).step_by(seen.len()) {
-        session.read_at(region, begin as u64, &mut seen)?;
-        for at in (0..seen.len()).step_by(page_bytes()) {
+    let mut contents = vec![0; 1 << 20];
+    for begin in (0..length).step_by(contents.len()) {
+        session.read_at(region, begin as u64, &mut contents)?;
+        for at in (0..contents.len()).step_by(page_bytes()) {
             let page = (begin + at) / page_bytes();
             let expected = [page as u8 | 1, (page >> 8) as u8];
-            ensure!(seen[at..at + 2] == expected, "page {page}: other memory");
+            ensure!(
+                contents[at..at + 2] == expected,
+                "page {page}: other memory"
+            );
         }
     }
     Ok(())

@@ -280,8 +280,8 @@ fn a_blinking_line_can_be_waited_for(_: &Context) -> Result<()> {
     let led = line(22);
     bank.set_direction(led, true)?;
     bank.blink(led, 50_000)?;
-    let (seen, _) = bank.wait(led, EDGE_RISING | EDGE_FALLING, 10_000)?;
-    ensure!(seen >= 1, "{seen} edges");
+    let (edges, _) = bank.wait(led, EDGE_RISING | EDGE_FALLING, 10_000)?;
+    ensure!(edges >= 1, "{edges} edges");
     expect_user(led, Some(BLINK), Direction::Output)?;
     let other = Bank::open(0)?;
     other.watch(led.mask(), 0)?;

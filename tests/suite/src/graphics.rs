@@ -119,7 +119,7 @@ fn node() -> Result<PathBuf> {
     }
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let found = fs::read_dir(CLASS).ok().and_then(|entries| {
+        let node = fs::read_dir(CLASS).ok().and_then(|entries| {
             let names = entries.flatten().map(|entry| entry.file_name());
             names
                 .filter(|name| name.to_string_lossy().starts_with("render"))
@@ -127,7 +127,7 @@ fn node() -> Result<PathBuf> {
                 .map(|name| Path::new("/dev/dri").join(name))
                 .find(|node| node.exists())
         });
-        match found {
+        match node {
             Some(node) => return Ok(node),
             None if Instant::now() < deadline => sleep(Duration::from_millis(20)),
             None => bail!("vgem has no node in /dev/dri"),

@@ -107,8 +107,8 @@ impl Subject {
     fn expect_pages(&self, map: &Map, pages: Range<usize>) -> Result<()> {
         for page in pages {
             let at = page * page_bytes();
-            let found = [map.load(at), map.load(at + 1)];
-            ensure!(found == number(page), "page {page}: {found:?}");
+            let bytes = [map.load(at), map.load(at + 1)];
+            ensure!(bytes == number(page), "page {page}: {bytes:?}");
         }
         Ok(())
     }
@@ -269,8 +269,8 @@ fn misaligned_ends_are_pages(_: &Context) -> Result<()> {
     expect_blocks(&map, BLOCKS - 2)?;
     ensure!(faults < 30, "{faults} faults");
     for at in 0..map.length / page {
-        let found = [map.load(at * page), map.load(at * page + 1)];
-        ensure!(found == number(at + 3), "page {at}: {found:?}");
+        let bytes = [map.load(at * page), map.load(at * page + 1)];
+        ensure!(bytes == number(at + 3), "page {at}: {bytes:?}");
     }
     Ok(())
 }

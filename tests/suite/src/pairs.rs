@@ -144,19 +144,19 @@ fn pages_up_to_the_largest_block_are_contiguous(_: &Context) -> Result<()> {
 fn coherent_beyond_the_largest_block_is_of_cma(_: &Context) -> Result<()> {
     let session = Session::open()?;
     let bytes = largest_block()? + page_size();
-    let made = session.create(Backing::Coherent, Method::Dma, bytes);
+    let region = session.create(Backing::Coherent, Method::Dma, bytes);
     if cma_free()? == 0 {
-        let err = made.err().context("without such an area")?;
+        let err = region.err().context("without such an area")?;
         ensure!(err.errno() == Some(Errno::ENOMEM), "{err}");
         ensure!(err.to_string().contains("cma="), "{err}");
         return Ok(());
     }
-    if matches!(&made, Err(err) if err.errno() == Some(Errno::ENOSPC)) {
+    if matches!(&region, Err(err) if err.errno() == Some(Errno::ENOSPC)) {
         return skip(
             "half of this machine's area for contiguous memory has less than its largest block",
         );
     }
-    let query = session.query(&made?)?;
+    let query = session.query(&region?)?;
     ensure!(query.runs == 1, "{query:?}");
     Ok(())
 }

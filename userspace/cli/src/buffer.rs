@@ -72,7 +72,7 @@ struct Create {
 
 /// What is told of a buffer. What is not known is hidden, or there is none.
 #[derive(Serialize)]
-struct Told {
+struct Description {
     name: String,
     node: String,
     bytes: Option<u64>,
@@ -85,7 +85,7 @@ struct Told {
 /// What is told of the settings.
 const SETTINGS: [&str; 4] = ["backing", "method", "caching", "device"];
 
-impl Told {
+impl Description {
     fn of(buffer: &NamedBuffer) -> Self {
         let text = |attribute| buffer.attribute(attribute).ok();
         let setting = |name| {
@@ -118,13 +118,13 @@ pub fn run(args: &Args) -> Result<()> {
 
 fn list(json: bool) -> Result<()> {
     let all = NamedBuffer::all()?;
-    let told: Vec<Told> = all.iter().map(Told::of).collect();
+    let descriptions: Vec<Description> = all.iter().map(Description::of).collect();
     if json {
-        anstream::println!("{}", serde_json::to_string(&told)?);
+        anstream::println!("{}", serde_json::to_string(&descriptions)?);
         return Ok(());
     }
     let mut table = style::table(["name", "device node", "size"], 2);
-    for buffer in &told {
+    for buffer in &descriptions {
         table.add_row([buffer.name.clone(), buffer.node.clone(), buffer.size()]);
     }
     anstream::println!("{table}");
@@ -133,14 +133,14 @@ fn list(json: bool) -> Result<()> {
 
 fn make(create: &Create) -> Result<()> {
     let buffer = NamedBuffer::new(&create.name);
-    let made = buffer.create(&Spec {
+    let result = buffer.create(&Spec {
         bytes: create.size,
         backing: create.backing,
         method: create.method,
         caching: create.caching,
         device: create.device.clone(),
     });
-    made.with_context(|| format!("cannot make the buffer {}", create.name))?;
+    result.with_context(|| format!("cannot make the buffer {}", create.name))?;
     anstream::println!("{}", buffer.node().display());
     Ok(())
 }
@@ -160,21 +160,21 @@ fn show(name: &str, json: bool) -> Result<()> {
     buffer
         .attribute("sync_mode")
         .with_context(|| format!("there is no buffer {name}"))?;
-    let told = Told::of(&buffer);
+    let description = Description::of(&buffer);
     if json {
-        anstream::println!("{}", serde_json::to_string(&told)?);
+        anstream::println!("{}", serde_json::to_string(&description)?);
         return Ok(());
     }
-    anstream::println!("{}", style::paint(style::HEADING, &told.node));
-    style::row("size", told.size());
-    for (setting, text) in &told.settings {
+    anstream::println!("{}", style::paint(style::HEADING, &description.node));
+    style::row("size", description.size());
+    for (setting, text) in &description.settings {
         style::row(setting, text);
     }
     let address = |address: &Option<String>| match address {
         Some(address) => address.clone(),
         None => "hidden, or there is not one for all of it".to_owned(),
     };
-    style::row("phys_addr", address(&told.phys_addr));
-    style::row("dma_addr", address(&told.dma_addr));
+    style::row("phys_addr", address(&description.phys_addr));
+    style::row("dma_addr", address(&description.dma_addr));
     Ok(())
 }

@@ -119,11 +119,11 @@ impl FromStr for NamedLine {
 
     fn from_str(text: &str) -> Result<Self, NoSuchLine> {
         let upper = text.to_ascii_uppercase();
-        let found = match upper.parse() {
+        let numbers = match upper.parse() {
             Ok(number) => Some((None, number)),
             Err(_) => place(&upper).map(|(gpio, line)| (Some(gpio), line)),
         };
-        let known = found.and_then(|(gpio, line)| {
+        let known = numbers.and_then(|(gpio, line)| {
             let line = Line::new(line)?;
             Some(Self { gpio, line })
         });
@@ -236,12 +236,12 @@ mod tests {
 
     #[test]
     fn names_are_told() {
-        let told = |text: &str| text.parse::<NamedLine>().unwrap().to_string();
-        assert_eq!(told("P9_12"), "28 (P9_12)");
-        assert_eq!(told("GPIO1_28"), "28 (P9_12)");
-        assert_eq!(told("GPIO1_21"), "21 (USR0)");
-        assert_eq!(told("GPIO3_0"), "0 (GPIO3_0)");
-        assert_eq!(told("7"), "7");
+        let displayed = |text: &str| text.parse::<NamedLine>().unwrap().to_string();
+        assert_eq!(displayed("P9_12"), "28 (P9_12)");
+        assert_eq!(displayed("GPIO1_28"), "28 (P9_12)");
+        assert_eq!(displayed("GPIO1_21"), "21 (USR0)");
+        assert_eq!(displayed("GPIO3_0"), "0 (GPIO3_0)");
+        assert_eq!(displayed("7"), "7");
         assert_eq!(gpio_of("4804c000.mapwright-gpio"), Some(1));
         assert_eq!(gpio_of("44e07000.mapwright-gpio"), Some(0));
         assert_eq!(gpio_of("0000:00:03.0"), Some(1));

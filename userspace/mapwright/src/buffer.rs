@@ -123,12 +123,12 @@ impl NamedBuffer {
             return Err(Error::NoConfigfs { path: CONFIG });
         }
         fs::create_dir(self.config()).map_err(failed("making the buffer's directory"))?;
-        let made = self.set_up(spec);
-        if made.is_err() {
+        let result = self.set_up(spec);
+        if result.is_err() {
             // What failed is what counts.
             let _ = fs::remove_dir(self.config());
         }
-        made
+        result
     }
 
     fn set_up(&self, spec: &Spec) -> Result<()> {

@@ -62,7 +62,7 @@ pub use crate::series::module::NoModule;
 ///
 /// # Examples
 ///
-/// A file that reads as what was last written to it, a byte:
+/// A file that reads as what was last written to it, a byte. `LastBytes` is the type that `module!` names:
 ///
 /// ```
 /// use kernel::{
@@ -86,7 +86,10 @@ pub use crate::series::module::NoModule;
 /// impl CharDevice for LastByte {
 ///     type Shared = ();
 ///
-///     const MODULE: &'static ThisModule = &THIS_MODULE;
+/// #   const MODULE: &'static ThisModule = &THIS_MODULE;
+/// #   /*
+///     const MODULE: &'static ThisModule = mapkit::this_module!(LastBytes);
+/// #   */
 ///
 ///     fn open(_: &Arc<()>, _: &File) -> Result<Arc<Self>> {
 ///         Ok(Arc::new(Self(Atomic::new(0)), GFP_KERNEL)?)

@@ -16,7 +16,7 @@
 #include <linux/pinctrl/pinconf-generic.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
-#include "../mapkit.h"
+#include "../../mapkit.h"
 
 struct mapkit_gpio_chip {
 	struct gpio_chip gc;

@@ -2,6 +2,8 @@
 
 //! A region: an amount of kernel memory that a session owns.
 
+pub(crate) mod live;
+
 use crate::{
     backing,
     device::Device,
@@ -9,7 +11,6 @@ use crate::{
         Account,
         Reserved, //
     },
-    live::Live,
     recipe::Recipe,
     stats::{
         Counter,
@@ -34,6 +35,7 @@ use kernel::{
         Arc, //
     }, //
 };
+use live::Live;
 use mapkit::{
     base::gfp::GFP_FOR_CALLER,
     dma::device::DmaDevice,

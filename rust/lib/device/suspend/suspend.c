@@ -13,7 +13,7 @@
 #include <linux/mutex.h>
 #include <linux/pm.h>
 #include <linux/slab.h>
-#include "../mapkit.h"
+#include "../../mapkit.h"
 
 struct mapkit_suspender {
 	struct list_head entry;

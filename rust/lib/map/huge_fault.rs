@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Page faults that are answered by one entry of the middle level, which maps a block of pages.
+//!
+//! C header: [`include/linux/huge_mm.h`](srctree/include/linux/huge_mm.h)
+//!
+//! Documentation: [`Documentation/admin-guide/mm/transhuge.rst`](srctree/Documentation/admin-guide/mm/transhuge.rst)
+
+use crate::{
+    ffi,
+    map::fault::{
+        Fault,
+        FaultResult,
+        ERROR,
+        FALLBACK,
+        PMD_PAGES, //
+    },
+    memory::{
+        backing::StructPage,
+        mappable::MappingEvents, //
+    }, //
+};
+use kernel::{
+    bindings,
+    mm::virt::flags,
+    page::PAGE_SIZE, //
+};
+
+impl<T: MappingEvents> Fault<'_, T> {
+    /// Inserts the folio that was touched by one entry, if it is that large and the VMA has all of it. The VMA must have
+    /// neither `VM_PFNMAP` nor `VM_MIXEDMAP`.
+    ///
+    /// For a store to a private mapping, the kernel takes the entry out to copy a page, and begins again when it has another
+    /// lock: were the entry back in its place, that would never end.
+    pub(super) fn insert_folio(&self) -> FaultResult {
+        self.while_there(|| self.insert_folio_now())
+    }
+
+    fn insert_folio_now(&self) -> FaultResult {
+        // SAFETY: By the type invariant; the flags do not change while the VMA is locked.
+        let is_shared = unsafe { (*self.vma()).__bindgen_anon_2.vm_flags & flags::SHARED != 0 };
+        let wanted = !self.is_write() || is_shared;
+        let Some(page) = self.huge_folio().filter(|_| wanted) else {
+            return FALLBACK;
+        };
+        // A new entry has the VMA's own protection. Where there is one already, it becomes writable.
+        // SAFETY: By the type invariant this is a huge fault that is being answered.
+        let write = self.is_write() && unsafe { ffi::mapkit_vmf_was_mapped(self.vmf) };
+        // SAFETY: The VMA is locked for reading, and `huge_folio` made sure that all of the huge page is inside it, and
+        // that this is a folio of its size. Where the kernel asks for a page that is mapped, the VMA is shared. By the
+        // promise of `Backing` the folio may be shown to programs, and has a reference count, of which the entry takes
+        // one: the kernel drops that with the entry, as the VMA is an ordinary one.
+        let result = unsafe { ffi::mapkit_vmf_insert_folio_pmd(self.vmf, page, write) };
+        let is_mapped = result & (ERROR | FALLBACK) == 0;
+        self.done(result, if is_mapped { PMD_PAGES } else { 0 })
+    }
+
+    /// The first page of the folio for the huge page that was touched.
+    fn huge_folio(&self) -> Option<StructPage> {
+        let page = self.struct_page(self.huge_page()?)?;
+        // SAFETY: By the promise of `Backing` the page is allocated.
+        unsafe { ffi::mapkit_is_pmd_folio(page) }.then_some(page)
+    }
+
+    /// Inserts the huge page that was touched, if the memory and the VMA have all of it.
+    pub(super) fn insert_pmd(&self) -> FaultResult {
+        self.while_there(|| self.insert_pmd_now())
+    }
+
+    fn insert_pmd_now(&self) -> FaultResult {
+        let Some(pfn) = self.huge_pfn() else {
+            return FALLBACK;
+        };
+        // SAFETY: The VMA is locked for reading, has `VM_PFNMAP` and is not copy-on-write, and
+        // `huge_pfn` made sure that all of the huge page is inside it, and that the frames are an
+        // aligned block of the backing. They may be shown to programs and stay allocated while the
+        // VMA holds its reference.
+        let result = unsafe { bindings::vmf_insert_pfn_pmd(self.vmf, pfn, self.is_write()) };
+        let is_mapped = result & (ERROR | FALLBACK) == 0;
+        self.done(result, if is_mapped { PMD_PAGES } else { 0 })
+    }
+
+    /// The first frame of the aligned block of frames for the huge page that was touched.
+    fn huge_pfn(&self) -> Option<usize> {
+        let run = self.mappable.memory().run_at(self.huge_page()?)?;
+        (run.nr_pages >= PMD_PAGES && run.pfn % PMD_PAGES == 0).then_some(run.pfn)
+    }
+
+    /// The page of the backing that the huge page that was touched begins with, if the VMA has all of that.
+    fn huge_page(&self) -> Option<usize> {
+        const BYTES: usize = PMD_PAGES * PAGE_SIZE;
+        let from = self.address() & !(BYTES - 1);
+        let last = from | (BYTES - 1);
+        // SAFETY: By the type invariant; the bounds do not change while the VMA is locked.
+        let (start, end) = unsafe {
+            let bounds = (*self.vma()).__bindgen_anon_1.__bindgen_anon_1;
+            (bounds.vm_start, bounds.vm_end)
+        };
+        if from < start || last >= end {
+            return None;
+        }
+        let within = self.address().wrapping_sub(from) / PAGE_SIZE;
+        self.page()?.checked_sub(within)
+    }
+}
