@@ -23,7 +23,9 @@ use driver::{
     a_driver_maps_it_into_programs, a_driver_maps_it_into_the_kernel, devices_of_all_kinds,
     to_be_read_only,
 };
-use mapwright::{page_bytes, page_size, Backing, Caching, Method, Region, Session};
+use mapwright::{
+    architecture, page_bytes, page_size, Architecture, Backing, Caching, Method, Region, Session,
+};
 use nix::{
     errno::Errno,
     sys::mman::{MapFlags, ProtFlags},
@@ -95,7 +97,7 @@ impl Shared {
             return skip("this kernel has no DMA-bufs");
         }
         // On 64-bit ARM the direct map has such memory with another type.
-        if cfg!(target_arch = "aarch64") && cell.caching != Caching::WriteBack {
+        if architecture() == Architecture::Arm64 && cell.caching != Caching::WriteBack {
             let errno = exported.err();
             ensure!(errno == Some(Errno::EOPNOTSUPP), "{errno:?}");
             return Ok(None);

@@ -15,9 +15,9 @@ use crate::{
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
-    block_bytes, block_size,
+    architecture, block_bytes, block_size,
     inspect::{Inspector, Layout, MemoryType, Target},
-    page_bytes, page_size, Backing, Caching, Method, Region, Session, DEVICE,
+    page_bytes, page_size, Architecture, Backing, Caching, Method, Region, Session, DEVICE,
 };
 use nix::{libc, sys::mman::ProtFlags, unistd::pipe};
 use std::{
@@ -93,7 +93,7 @@ fn types_of(caching: Caching) -> &'static [MemoryType] {
 /// ARM, that is each for which no device tree says otherwise, as the module's own.
 fn caching_of(cell: &Cell) -> Caching {
     match cell.backing {
-        Backing::Coherent if cfg!(target_arch = "aarch64") => Caching::WriteCombine,
+        Backing::Coherent if architecture() == Architecture::Arm64 => Caching::WriteCombine,
         _ => cell.caching,
     }
 }

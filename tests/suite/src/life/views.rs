@@ -9,7 +9,7 @@ use crate::{
     runner::skip,
 };
 use anyhow::{ensure, Result};
-use mapwright::{page_bytes, vma_of, AddressClass, Backing};
+use mapwright::{architecture, page_bytes, vma_of, AddressClass, Architecture, Backing};
 use nix::{
     errno::Errno,
     libc,
@@ -161,7 +161,7 @@ pub(super) fn proc_self_mem(it: &mut Subject) -> Result<()> {
     let mut contents = [0; 4];
     let read = mem.read_at(&mut contents, at);
     // Memory without a page is shown by the driver; the kernel asks it only where it could map registers so.
-    if !it.is_counted() && cfg!(target_arch = "arm") {
+    if !it.is_counted() && architecture() == Architecture::Other {
         let errno = read.err().and_then(|err| err.raw_os_error());
         ensure!(errno == Some(Errno::EIO as i32), "{errno:?}");
         return Ok(());

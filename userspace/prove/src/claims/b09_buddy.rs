@@ -11,7 +11,10 @@ use crate::{
     Claim, Document, Finding, Lab, Need, Table, Verdict, Vm,
 };
 use anyhow::{Context as _, Result};
-use mapwright::alloc::{AllocDevice, Object, Pattern, Plan};
+use mapwright::{
+    alloc::{AllocDevice, Object, Pattern, Plan},
+    page_size, Backing, Method, Session,
+};
 use std::collections::BTreeMap;
 
 pub const CLAIM: Claim = Claim {
@@ -24,7 +27,7 @@ pub const CLAIM: Claim = Claim {
     ],
     says: "The page allocator splits a larger block in halves until it has the size that is wanted; what is freed is \
            merged with its buddy. The address of a block's buddy is address XOR (1 << (order + PAGE_SHIFT)).",
-    needs: &[Need::Module("mapwright_alloc")],
+    needs: &[Need::Module("mapwright"), Need::Module("mapwright_alloc")],
     vms: &[Vm::Normal],
     prove,
 };
@@ -130,6 +133,7 @@ fn merged(during: &Lists, from: usize) -> Lists {
 fn observe(device: &AllocDevice) -> Result<Split> {
     let plan = held_block(ORDER)?;
     let mut zone = String::new();
+    let session = Session::open()?;
     let mut held = Vec::new();
     for _ in 0..TRIES {
         let before = free_lists::unmovable(&zone)?;
@@ -159,9 +163,9 @@ fn observe(device: &AllocDevice) -> Result<Split> {
             }
             // A block of nearly the right size is there: take it away for a while, to see more splits.
             Some(from) if from < SPLIT_FROM => {
-                let other = AllocDevice::open()?;
-                other.run(&held_block(from)?)?;
-                held.push(other);
+                // There may be more of them than the module of the plans may hold.
+                let bytes = page_size() << from;
+                held.push(session.create(Backing::Pages, Method::Remap, bytes)?);
             }
             _ => {}
         }
