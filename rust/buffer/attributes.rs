@@ -28,42 +28,42 @@ type Store = fn(&Buffer, &str) -> Result;
 
 /// All of them.
 pub(crate) const ALL: &[Attribute<Buffer>] = &[
-    told(PHYS_ADDR, phys_addr),
-    told(DMA_ADDR, dma_addr),
-    told(c"size", |buffer, text| {
+    read_only(PHYS_ADDR, phys_addr),
+    read_only(DMA_ADDR, dma_addr),
+    read_only(c"size", |buffer, text| {
         decimal(text, buffer.memory()?.bytes())
     }),
-    told(c"dma_coherent", |buffer, text| {
+    read_only(c"dma_coherent", |buffer, text| {
         decimal(text, buffer.dma().is_coherent().into())
     }),
-    set(
+    read_write(
         c"sync_mode",
         |buffer, text| decimal(text, buffer.syncing.lock().mode.into()),
         |buffer, text| syncing(buffer, |syncing| syncing.set_mode(text)),
     ),
-    set(
+    read_write(
         c"sync_offset",
         |buffer, text| hexadecimal(text, buffer.syncing.lock().range.start),
         |buffer, text| syncing(buffer, |syncing| syncing.set_offset(text)),
     ),
-    set(
+    read_write(
         c"sync_size",
         |buffer, text| decimal(text, buffer.syncing.lock().length()),
         |buffer, text| syncing(buffer, |syncing| syncing.set_length(text)),
     ),
-    set(
+    read_write(
         c"sync_direction",
         |buffer, text| decimal(text, buffer.syncing.lock().direction.into()),
         |buffer, text| syncing(buffer, |syncing| syncing.set_direction(text)),
     ),
-    told(c"sync_owner", |buffer, text| {
+    read_only(c"sync_owner", |buffer, text| {
         let owner = buffer.syncing.lock().owner;
         decimal(text, (owner == Owner::Device).into())
     }),
-    done(c"sync_for_cpu", |buffer, text| {
+    write_only(c"sync_for_cpu", |buffer, text| {
         syncing(buffer, |syncing| syncing.pass(text, Owner::Cpu))
     }),
-    done(c"sync_for_device", |buffer, text| {
+    write_only(c"sync_for_device", |buffer, text| {
         syncing(buffer, |syncing| syncing.pass(text, Owner::Device))
     }),
 ];
@@ -76,7 +76,7 @@ pub(crate) fn is_address(attribute: &Attribute<Buffer>) -> bool {
     [PHYS_ADDR, DMA_ADDR].contains(&attribute.name)
 }
 
-const fn told(name: &'static CStr, show: Show) -> Attribute<Buffer> {
+const fn read_only(name: &'static CStr, show: Show) -> Attribute<Buffer> {
     Attribute {
         name,
         mode: 0o444,
@@ -85,7 +85,7 @@ const fn told(name: &'static CStr, show: Show) -> Attribute<Buffer> {
     }
 }
 
-const fn set(name: &'static CStr, show: Show, store: Store) -> Attribute<Buffer> {
+const fn read_write(name: &'static CStr, show: Show, store: Store) -> Attribute<Buffer> {
     Attribute {
         name,
         mode: 0o644,
@@ -94,7 +94,7 @@ const fn set(name: &'static CStr, show: Show, store: Store) -> Attribute<Buffer>
     }
 }
 
-const fn done(name: &'static CStr, store: Store) -> Attribute<Buffer> {
+const fn write_only(name: &'static CStr, store: Store) -> Attribute<Buffer> {
     Attribute {
         name,
         mode: 0o200,

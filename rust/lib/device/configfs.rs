@@ -229,12 +229,12 @@ unsafe extern "C" fn make<T: Item>(
         item,
         _of: PhantomData,
     };
-    let made = name
+    let item = name
         .to_str()
         .map_err(|_| EINVAL)
         .and_then(|name| T::make(&setup.shared, name, keeper));
-    match made {
-        Ok(made) => KBox::into_raw(made).cast(),
+    match item {
+        Ok(item) => KBox::into_raw(item).cast(),
         Err(err) => err.to_ptr(),
     }
 }
