@@ -127,14 +127,23 @@ impl Coherent {
                 let _device = device.clone();
                 return Ok(Self(Kind::Lasting { memory, _device }));
             }
-            let memory: KBox<dyn Backing> = KBox::new(memory, GFP_KERNEL_ACCOUNT)?;
-            let memory = Revocable::new(memory)?;
-            Ok(Self(Kind::Revocable(OfDriver {
-                nr_pages,
-                _registered: in_use.register(device, memory.clone())?,
-                memory,
-            })))
+            Self::of_driver(in_use, device, KBox::new(memory, GFP_KERNEL_ACCOUNT)?)
         })?
+    }
+
+    /// `memory`, which a device can use until it is dropped or the device, which is `device`, loses its driver.
+    pub(super) fn of_driver(
+        in_use: &InUse<'_>,
+        device: &Arc<DmaDevice>,
+        memory: KBox<dyn Backing>,
+    ) -> Result<Self> {
+        let nr_pages = memory.nr_pages();
+        let memory = Revocable::new(memory)?;
+        Ok(Self(Kind::Revocable(OfDriver {
+            nr_pages,
+            _registered: in_use.register(device, memory.clone())?,
+            memory,
+        })))
     }
 
     fn lasting(&self) -> Option<&Allocation<'static>> {
@@ -295,12 +304,9 @@ unsafe impl Backing for Allocation<'_> {
         true
     }
 
-    fn dma_prot(&self, mut prot: bindings::pgprot_t) -> Result<bindings::pgprot_t> {
-        // SAFETY: By the type invariant the device is valid, and `prot` may be written to.
-        match unsafe { ffi::mapkit_dma_prot(self.device, &mut prot) } {
-            true => Ok(prot),
-            false => Err(errno::eopnotsupp()),
-        }
+    fn dma_prot(&self, prot: bindings::pgprot_t) -> Result<bindings::pgprot_t> {
+        // SAFETY: By the type invariant the device is valid.
+        unsafe { prot_for(self.device, prot) }
     }
 
     unsafe fn dma_mmap(&self, vma: *mut bindings::vm_area_struct) -> Option<c_int> {
@@ -315,6 +321,23 @@ unsafe impl Backing for Allocation<'_> {
                 0,
             )
         })
+    }
+}
+
+/// The memory type that programs must map a device's coherent memory with, which is otherwise `prot`. `EOPNOTSUPP` if it
+/// cannot be told.
+///
+/// # Safety
+///
+/// The device must be valid.
+pub(super) unsafe fn prot_for(
+    device: *mut bindings::device,
+    mut prot: bindings::pgprot_t,
+) -> Result<bindings::pgprot_t> {
+    // SAFETY: By the requirement of this function, and `prot` may be written to.
+    match unsafe { ffi::mapkit_dma_prot(device, &mut prot) } {
+        true => Ok(prot),
+        false => Err(errno::eopnotsupp()),
     }
 }
 
