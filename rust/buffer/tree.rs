@@ -106,11 +106,9 @@ impl platform::Driver for Driver {
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
         let dev: &Device<Core<'_>> = device.as_ref();
         let buffers = BUFFERS.get().ok_or(ENODEV)?;
+        // What fails is logged by the kernel, with its error number.
         let node = Node::of(dev)?;
-        let prepared = node.prepare(&buffers, device).inspect_err(|err| {
-            dev_err!(dev, "cannot make the buffer: error {}\n", err.to_errno());
-        })?;
-        prepared.publish()
+        node.prepare(&buffers, device)?.publish()
     }
 }
 
@@ -143,7 +141,11 @@ impl Node {
             text(&caching)?,
         )?;
         let bits = optional(device, node, ADDRESS_BITS)?.unwrap_or(DEFAULT_ADDRESS_BITS);
-        let mask = DmaMask::try_new(bits).inspect_err(|_| wrong(device, ADDRESS_BITS))?;
+        let mask = match bits {
+            0 => Err(EINVAL),
+            bits => DmaMask::try_new(bits),
+        };
+        let mask = mask.inspect_err(|_| wrong(device, ADDRESS_BITS))?;
         Ok(Self {
             label,
             bytes: size(device, node)?,

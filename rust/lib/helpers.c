@@ -266,6 +266,11 @@ u64 mapkit_dma_limit(struct device *dev)
 	return min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
 }
 
+u64 mapkit_dma_coherent_limit(struct device *dev)
+{
+	return min_not_zero(dev->coherent_dma_mask, dev->bus_dma_limit);
+}
+
 u64 mapkit_swiotlb_last(struct device *dev)
 {
 #ifdef CONFIG_SWIOTLB

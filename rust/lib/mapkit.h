@@ -200,6 +200,9 @@ bool mapkit_dma_is_direct(struct device *dev);
 /** The last bus address that a device reaches, by its mask and its bus. */
 u64 mapkit_dma_limit(struct device *dev);
 
+/** The same, where coherent memory is concerned. */
+u64 mapkit_dma_coherent_limit(struct device *dev);
+
 /** The last physical address of the bounce buffers (swiotlb) for a device; 0 if there are none. */
 u64 mapkit_swiotlb_last(struct device *dev);
 
@@ -241,7 +244,8 @@ void mapkit_device_unlock(struct device *dev);
 
 /**
  * Whether memory may be allocated for a device by others than its driver, with the lock of the device: `-ENODEV` if it
- * has none, `-EIO` if it is not for DMA, `-EOPNOTSUPP` if its frames cannot be told, `-EBUSY` if the driver gives it to programs, with another IOMMU domain.
+ * has none, `-EIO` if it is not for DMA, `-EOPNOTSUPP` if the frames of its memory cannot be told, `-EBUSY` if the driver
+ * gives it to programs, with another IOMMU domain.
  */
 int mapkit_dma_may_lend(struct device *dev);
 

@@ -116,8 +116,8 @@ pub fn allocate_for<R>(
 impl Coherent {
     /// Allocates `nr_pages` pages for `device`.
     ///
-    /// `EINVAL` if that is none, `ENOMEM` if there is not enough contiguous memory, `ENODEV` if the device has
-    /// lost its driver.
+    /// `EINVAL` if that is none, `ENOMEM` if there is not enough contiguous memory, `EIO` if the device does not reach
+    /// what there is, `ENODEV` if the device has lost its driver.
     pub fn new(device: &Arc<DmaDevice>, nr_pages: usize) -> Result<Self> {
         device.in_use(|in_use| {
             // SAFETY: The device may be used for DMA now. As long as it has a driver, the memory is freed
@@ -243,12 +243,19 @@ impl<'a> Allocation<'a> {
         };
         // INVARIANT: The memory was just allocated with this size, and by the requirement of this function the
         // device may be used as long as this exists.
-        Ok(Self {
+        let this = Self {
             device,
             extent: Extent::new(addr, nr_pages)?,
             dma_handle,
             _device: PhantomData,
-        })
+        };
+        let last = this.dma_addr(nr_pages.wrapping_sub(1)).ok_or(EIO)?;
+        // SAFETY: As above. For a device that is not coherent, 32-bit ARM does not look whether it reaches the memory.
+        let limit = unsafe { ffi::mapkit_dma_coherent_limit(device) };
+        match last.checked_add(PAGE_SIZE as u64 - 1) {
+            Some(last) if last <= limit => Ok(this),
+            _ => Err(EIO),
+        }
     }
 }
 

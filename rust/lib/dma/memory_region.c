@@ -56,7 +56,7 @@ static int find(struct device *dev, phys_addr_t base, u64 bytes, dma_addr_t *dma
 
 	if (!is_direct(dev))
 		return -EOPNOTSUPP;
-	if (first == DMA_MAPPING_ERROR || last < first || last - first != bytes - 1 || last > mapkit_dma_limit(dev))
+	if (first == DMA_MAPPING_ERROR || last < first || last - first != bytes - 1 || last > mapkit_dma_coherent_limit(dev))
 		return -EIO;
 	*dma_addr = first;
 	return 0;
