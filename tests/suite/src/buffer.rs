@@ -104,8 +104,8 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-const MODULE: &CStr = c"mapwright_buffer";
-const DEBUGFS: &str = "/sys/kernel/debug/mapwright_buffer";
+pub const MODULE: &CStr = c"mapwright_buffer";
+pub const DEBUGFS: &str = "/sys/kernel/debug/mapwright_buffer";
 
 /// That the module is loaded, and buffers can be made.
 pub struct Available;
@@ -186,17 +186,17 @@ pub fn open(buffer: &NamedBuffer) -> Result<File> {
     opened.with_context(|| format!("opening {}", buffer.node().display()))
 }
 
-fn errno<T>(result: mapwright::Result<T>) -> Option<Errno> {
+pub fn errno<T>(result: mapwright::Result<T>) -> Option<Errno> {
     result.err().and_then(|err| err.errno())
 }
 
-fn io_errno<T>(result: std::io::Result<T>) -> Option<Errno> {
+pub fn io_errno<T>(result: std::io::Result<T>) -> Option<Errno> {
     let err = result.err()?;
     err.raw_os_error().map(Errno::from_raw)
 }
 
 /// Runs `f` with the module inserted with `parameters`.
-fn with_parameters(
+pub fn with_parameters(
     context: &Context,
     parameters: &CStr,
     f: impl FnOnce() -> Result<()>,
@@ -755,7 +755,7 @@ fn stays_while_it_is_used(_: &Context) -> Result<()> {
 }
 
 /// Whether the byte is there: a load of a page that is not is a SIGBUS.
-fn is_bus_error(map: &Map, at: usize) -> Result<bool> {
+pub fn is_bus_error(map: &Map, at: usize) -> Result<bool> {
     let signal = child::killed_by(|| {
         std::hint::black_box(map.load(at));
         Ok(())
