@@ -31,7 +31,10 @@ use kernel::{
         Device, //
     },
     error::from_err_ptr,
-    io::PhysAddr,
+    io::{
+        resource::ResourceSize,
+        PhysAddr, //
+    },
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //
@@ -202,7 +205,7 @@ impl Found {
         name: &'static CStr,
     ) -> Result<Self> {
         let bytes = nr_pages.checked_mul(PAGE_SIZE).ok_or(EINVAL)?;
-        let claimed = MemRegion::of_range(base, bytes as _, name)?;
+        let claimed = MemRegion::of_range(base, bytes as ResourceSize, name)?;
         let device = device.as_raw();
         let mut dma_addr = 0;
         // SAFETY: By the requirement of this function.
