@@ -125,8 +125,21 @@ impl Prepared {
         spec: &Spec,
         dma: Arc<DmaDevice>,
     ) -> Result<Self> {
+        Self::of(buffers, name, dma, |dma| {
+            SharedRegion::new(&buffers.device, dma, spec.made_of, spec.bytes)
+        })
+    }
+
+    /// Makes the buffer `name` of what `allocate` allocates for `dma`. `EINVAL` if it is no name, `EEXIST` if there is such
+    /// a buffer.
+    pub(crate) fn of(
+        buffers: &Arc<Buffers>,
+        name: &str,
+        dma: Arc<DmaDevice>,
+        allocate: impl FnOnce(&Arc<DmaDevice>) -> Result<SharedRegion>,
+    ) -> Result<Self> {
         let name = Name::take(buffers, name)?;
-        let memory = SharedRegion::new(&buffers.device, &dma, spec.made_of, spec.bytes)?;
+        let memory = allocate(&dma)?;
         let mode = buffers.address_mode;
         let buffer = Buffer::new(memory, dma, mode & 0o044 != 0)?;
         let attributes = Attributes::new(buffer.clone(), attributes::ALL, |attribute| {

@@ -5,7 +5,8 @@
 //! A buffer is one region, of the words that regions are made of everywhere, with a device node of its own. Programs
 //! that know nothing of each other open it. How a buffer is described is in `spec.rs`, what it is in `buffer.rs`, how
 //! it becomes a device node in `buffers.rs`, what its files do in `file.rs`, and its attributes in sysfs in
-//! `attributes.rs`. Buffers are made by the module's parameter `buffers` and in configfs, see `config.rs`.
+//! `attributes.rs`. Buffers are made by the module's parameter `buffers`, in configfs, see `config.rs`, and by a device
+//! tree, see `tree.rs`.
 //!
 //! Locks, in the order they are taken: the settings of an item in configfs; those of the kernel by which it registers
 //! a device node and opens it; the address space of the caller (by the kernel, around `mmap`); a buffer's `state`. No user
@@ -19,6 +20,8 @@ mod config;
 mod file;
 mod spec;
 mod sync;
+#[cfg(CONFIG_OF)]
+mod tree;
 
 use kernel::{
     prelude::*,
@@ -74,6 +77,8 @@ const NAME: &CStr = c"mapwright_buffer";
 
 /// The loaded module. Fields are dropped in this order.
 struct MapwrightBuffer {
+    #[cfg(CONFIG_OF)]
+    _of_tree: Option<tree::Registration>,
     #[cfg(CONFIG_CONFIGFS_FS)]
     _config: mapkit::device::configfs::Subsystem<config::Item>,
     _of_parameter: KVec<Published>,
@@ -111,8 +116,14 @@ impl kernel::Module for MapwrightBuffer {
                 Err(err) => pr_err!("no device node for {name}: error {}\n", err.to_errno()),
             }
         }
+        #[cfg(CONFIG_OF)]
+        let of_tree = tree::Registration::new(buffers.clone()).inspect_err(|err| {
+            pr_err!("no buffers of the device tree: error {}\n", err.to_errno());
+        });
         tables.publish(NAME);
         Ok(Self {
+            #[cfg(CONFIG_OF)]
+            _of_tree: of_tree.ok(),
             #[cfg(CONFIG_CONFIGFS_FS)]
             _config: config,
             _of_parameter: of_parameter,

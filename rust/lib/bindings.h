@@ -6,6 +6,7 @@
 
 #include <linux/device/bus.h>
 #include <linux/gfp.h>
+#include <linux/io.h>
 #include <linux/notifier.h>
 #include <linux/pci.h>
 #include <linux/percpu.h>

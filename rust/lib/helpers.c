@@ -266,6 +266,11 @@ u64 mapkit_dma_limit(struct device *dev)
 	return min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
 }
 
+u64 mapkit_dma_coherent_limit(struct device *dev)
+{
+	return min_not_zero(dev->coherent_dma_mask, dev->bus_dma_limit);
+}
+
 u64 mapkit_swiotlb_last(struct device *dev)
 {
 #ifdef CONFIG_SWIOTLB
@@ -287,10 +292,28 @@ unsigned int mapkit_dma_max_seg_size(struct device *dev)
 	return dma_get_max_seg_size(dev);
 }
 
+/* Whether dma_alloc_coherent() gives a device memory of a pool that was assigned to it, and no other. */
+static bool has_pool(struct device *dev)
+{
+#ifdef CONFIG_DMA_DECLARE_COHERENT
+	return dev->dma_mem;
+#else
+	return false;
+#endif
+}
+
+bool mapkit_dma_frames_are_known(struct device *dev)
+{
+	return IS_ENABLED(CONFIG_FLATMEM) || IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP) || !has_pool(dev);
+}
+
 bool mapkit_dma_prot(struct device *dev, pgprot_t *prot)
 {
 	if (!dev_is_dma_coherent(dev))
 		*prot = pgprot_dmacoherent(*prot);
+	else if (has_pool(dev))
+		/* As the kernel has mapped it, for any device, which dma_pgprot() does not know. */
+		*prot = pgprot_writecombine(*prot);
 	return !cc_platform_has(CC_ATTR_MEM_ENCRYPT);
 }
 
@@ -392,6 +415,8 @@ int mapkit_dma_may_lend(struct device *dev)
 		return -ENODEV;
 	if (!dev->dma_mask || !dev->coherent_dma_mask)
 		return -EIO;
+	if (!mapkit_dma_frames_are_known(dev))
+		return -EOPNOTSUPP;
 #ifdef CONFIG_PCI
 	if (dev_is_pci(dev) && to_pci_driver(dev->driver)->driver_managed_dma)
 		return -EBUSY;

@@ -200,6 +200,9 @@ bool mapkit_dma_is_direct(struct device *dev);
 /** The last bus address that a device reaches, by its mask and its bus. */
 u64 mapkit_dma_limit(struct device *dev);
 
+/** The same, where coherent memory is concerned. */
+u64 mapkit_dma_coherent_limit(struct device *dev);
+
 /** The last physical address of the bounce buffers (swiotlb) for a device; 0 if there are none. */
 u64 mapkit_swiotlb_last(struct device *dev);
 
@@ -227,6 +230,12 @@ struct device *mapkit_find_device(const char *bus, const char *name);
 /** Whether a device is at that path in sysfs, without the `/sys`. */
 bool mapkit_device_is_at(struct device *dev, const char *path);
 
+/**
+ * Whether `vmalloc_to_pfn()` tells the frames of a device's coherent memory. Not where it looks into the `struct page`,
+ * of a pool that was assigned to the device: it may have none.
+ */
+bool mapkit_dma_frames_are_known(struct device *dev);
+
 /** `device_lock()`. */
 void mapkit_device_lock(struct device *dev);
 
@@ -235,7 +244,8 @@ void mapkit_device_unlock(struct device *dev);
 
 /**
  * Whether memory may be allocated for a device by others than its driver, with the lock of the device: `-ENODEV` if it
- * has none, `-EIO` if it is not for DMA, `-EBUSY` if the driver gives it to programs, with another IOMMU domain.
+ * has none, `-EIO` if it is not for DMA, `-EOPNOTSUPP` if the frames of its memory cannot be told, `-EBUSY` if the driver
+ * gives it to programs, with another IOMMU domain.
  */
 int mapkit_dma_may_lend(struct device *dev);
 
@@ -489,6 +499,42 @@ int mapkit_config_keep(struct mapkit_config_item *item);
 
 /** Undoes one call of `mapkit_config_keep()`. */
 void mapkit_config_let_go(struct mapkit_config_item *item);
+
+/* ---- memory_region.c: reserved memory of a device tree --------------------------------------------- */
+
+/** What a node of the device tree names by its property `memory-region`. */
+struct mapkit_memory_region {
+	/** Physical address of its first byte. */
+	u64 base;
+	/** How many there are. */
+	u64 bytes;
+	/** Whether the DMA API allocates of it: `shared-dma-pool`. */
+	bool is_pool;
+	/** Whether it is CMA: `reusable`. */
+	bool is_reusable;
+	/** Whether the kernel has not mapped it: `no-map`. */
+	bool is_unmapped;
+};
+
+/**
+ * The first one of a device's node. `-ENOENT` if that names none, another error number if it names one that is not
+ * there.
+ */
+int mapkit_memory_region(struct device *dev, struct mapkit_memory_region *region);
+
+/**
+ * Has `dma_alloc_coherent()` give the device memory of its pool, which `region` is, until its driver's resources are
+ * released. To be called by `probe`. `-EIO` if the device does not reach all of it, `-EOPNOTSUPP` if an IOMMU is in
+ * between, to which it is unknown.
+ */
+int mapkit_use_memory_region(struct device *dev, const struct mapkit_memory_region *region);
+
+/**
+ * Maps memory of the range that the kernel has not mapped, with its contents, for a device that finds it at `dma_addr`:
+ * write-back if the device sees what is in the caches, and else not cached. `memunmap()` undoes it. An error
+ * pointer: `-EIO` if the device does not reach it, `-EOPNOTSUPP` if an IOMMU is in between.
+ */
+void *mapkit_map_memory_region(struct device *dev, phys_addr_t base, size_t bytes, dma_addr_t *dma_addr);
 
 /* ---- led.c: an LED class device ------------------------------------------------------------------ */
 

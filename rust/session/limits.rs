@@ -83,10 +83,14 @@ fn bytes_taken(recipe: &Recipe) -> u64 {
     };
     let pages = pages.unwrap_or(usize::MAX) as u64;
     let memory = pages.saturating_mul(PAGE_SIZE as u64);
-    let counters = PerCpuCounters::<RegionCounter>::bytes_of_all();
-    let structures = STRUCTURES.saturating_add(counters) as u64;
-    let beside = structures.saturating_add(pages.saturating_mul(BESIDE_PAGE as u64));
+    let beside = structures().saturating_add(pages.saturating_mul(BESIDE_PAGE as u64));
     memory.saturating_add(beside.saturating_sub(memory >> FREE_SHIFT))
+}
+
+/// Bytes of the structures of a region.
+fn structures() -> u64 {
+    let counters = PerCpuCounters::<RegionCounter>::bytes_of_all();
+    STRUCTURES.saturating_add(counters) as u64
 }
 
 /// What is left of a limit, of bytes and of regions.
@@ -170,6 +174,12 @@ impl Reserved {
             _all: Charge::new(&of.all, bytes)?,
             _coherent: None,
         })
+    }
+
+    /// Takes what a region takes beside its memory, which the machine has reserved for it; `ENOSPC` if that is over a
+    /// limit.
+    pub(crate) fn beside_memory(session: &Arc<Account>, of: &Accounts) -> Result<Self> {
+        Self::new(session, of, structures())
     }
 
     /// Takes what a region takes; `ENOSPC` if that is over a limit.

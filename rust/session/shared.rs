@@ -5,7 +5,10 @@
 use crate::{
     device::Device,
     ioctl,
-    limits::Account,
+    limits::{
+        Account,
+        Reserved, //
+    },
     method,
     recipe::Recipe,
     region::{
@@ -19,21 +22,28 @@ use kernel::{
         IovIterDest,
         IovIterSource, //
     },
+    page::PAGE_SIZE,
     prelude::*,
     sync::Arc,
     uaccess::UserPtr, //
 };
 use mapkit::{
-    dma::device::DmaDevice,
+    base::gfp::GFP_FOR_CALLER,
+    dma::{
+        coherent::Coherent,
+        device::DmaDevice, //
+    },
     map::vma::{
         Mapped,
         NewVma, //
     },
+    memory::backing::Backing as _,
     revoke::{
         revocable::Revocable,
         unbind::Revoke, //
     }, //
 };
+use mapwright_uapi::Backing;
 
 /// A region at offset 0 of all files of a device node.
 ///
@@ -58,13 +68,40 @@ impl SharedRegion {
         bytes: u64,
     ) -> Result<Self> {
         let recipe = Recipe::default_region(&made_of, bytes)?;
-        let limits = &device.limits;
-        let account = Account::new(limits.session_bytes, limits.session_regions.into())?;
+        let account = account(device)?;
         let right = Revocable::right()?;
         let of_region = Some(right.clone());
         let region = region::allocate(device, dma, &account, recipe, of_region, || Ok(0))?;
         Ok(Self {
             device: device.clone(),
+            region,
+            right,
+            made_of,
+        })
+    }
+
+    /// Takes `memory` for it, which is coherent memory for `dma`. No limit counts it: it is memory that the machine has
+    /// reserved for the region.
+    pub fn of_reserved(
+        device: &Arc<Device>,
+        dma: &Arc<DmaDevice>,
+        made_of: DefaultRegion,
+        memory: Coherent,
+    ) -> Result<Self> {
+        let bytes = (memory.nr_pages() as u64).saturating_mul(PAGE_SIZE as u64);
+        let recipe = Recipe::default_region(&made_of, bytes)?;
+        if recipe.backing != Backing::Coherent {
+            return Err(EINVAL);
+        }
+        let reserved = Reserved::beside_memory(&account(device)?, &device.accounts)?;
+        let memory = KBox::new(memory, GFP_FOR_CALLER)?;
+        let right = Revocable::right()?;
+        let of_region = Some(right.clone());
+        let (device, dma) = (device.clone(), dma.clone());
+        let region =
+            region::of_memory(device.clone(), dma, reserved, recipe, memory, of_region, 0)?;
+        Ok(Self {
+            device,
             region,
             right,
             made_of,
@@ -137,6 +174,12 @@ impl SharedRegion {
             .and_then(|()| ioctl::of_regions(&file, cmd, arg, &|_, _, _| Ok(())));
         self.device.stats.note(done)
     }
+}
+
+/// The limits of one region.
+fn account(device: &Device) -> Result<Arc<Account>> {
+    let limits = &device.limits;
+    Account::new(limits.session_bytes, limits.session_regions.into())
 }
 
 /// A file that has it.

@@ -49,7 +49,17 @@ impl MemRegion {
         name: &'static CStr,
     ) -> Result<Self> {
         let resource = device.resource_by_index(index).ok_or(ENXIO)?;
-        let (start, size) = (resource.start(), resource.size());
+        Self::of_range(resource.start(), resource.size(), name)
+    }
+
+    /// Requests `size` bytes from the physical address `start` on, as `name`. `EBUSY` if somebody else has a part of them.
+    ///
+    /// Not for drivers, which could name any address.
+    pub(crate) fn of_range(
+        start: PhysAddr,
+        size: ResourceSize,
+        name: &'static CStr,
+    ) -> Result<Self> {
         // SAFETY: The list is the kernel's own; the name lives as long as the module, which the region
         // does not outlive.
         let requested = unsafe {

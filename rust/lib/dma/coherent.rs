@@ -116,8 +116,8 @@ pub fn allocate_for<R>(
 impl Coherent {
     /// Allocates `nr_pages` pages for `device`.
     ///
-    /// `EINVAL` if that is none, `ENOMEM` if there is not enough contiguous memory, `ENODEV` if the device has
-    /// lost its driver.
+    /// `EINVAL` if that is none, `ENOMEM` if there is not enough contiguous memory, `EIO` if the device does not reach
+    /// what there is, `ENODEV` if the device has lost its driver.
     pub fn new(device: &Arc<DmaDevice>, nr_pages: usize) -> Result<Self> {
         device.in_use(|in_use| {
             // SAFETY: The device may be used for DMA now. As long as it has a driver, the memory is freed
@@ -127,14 +127,23 @@ impl Coherent {
                 let _device = device.clone();
                 return Ok(Self(Kind::Lasting { memory, _device }));
             }
-            let memory: KBox<dyn Backing> = KBox::new(memory, GFP_KERNEL_ACCOUNT)?;
-            let memory = Revocable::new(memory)?;
-            Ok(Self(Kind::Revocable(OfDriver {
-                nr_pages,
-                _registered: in_use.register(device, memory.clone())?,
-                memory,
-            })))
+            Self::of_driver(in_use, device, KBox::new(memory, GFP_KERNEL_ACCOUNT)?)
         })?
+    }
+
+    /// `memory`, which a device can use until it is dropped or the device, which is `device`, loses its driver.
+    pub(super) fn of_driver(
+        in_use: &InUse<'_>,
+        device: &Arc<DmaDevice>,
+        memory: KBox<dyn Backing>,
+    ) -> Result<Self> {
+        let nr_pages = memory.nr_pages();
+        let memory = Revocable::new(memory)?;
+        Ok(Self(Kind::Revocable(OfDriver {
+            nr_pages,
+            _registered: in_use.register(device, memory.clone())?,
+            memory,
+        })))
     }
 
     fn lasting(&self) -> Option<&Allocation<'static>> {
@@ -234,12 +243,19 @@ impl<'a> Allocation<'a> {
         };
         // INVARIANT: The memory was just allocated with this size, and by the requirement of this function the
         // device may be used as long as this exists.
-        Ok(Self {
+        let this = Self {
             device,
             extent: Extent::new(addr, nr_pages)?,
             dma_handle,
             _device: PhantomData,
-        })
+        };
+        let last = this.dma_addr(nr_pages.wrapping_sub(1)).ok_or(EIO)?;
+        // SAFETY: As above. For a device that is not coherent, 32-bit ARM does not look whether it reaches the memory.
+        let limit = unsafe { ffi::mapkit_dma_coherent_limit(device) };
+        match last.checked_add(PAGE_SIZE as u64 - 1) {
+            Some(last) if last <= limit => Ok(this),
+            _ => Err(EIO),
+        }
     }
 }
 
@@ -295,12 +311,9 @@ unsafe impl Backing for Allocation<'_> {
         true
     }
 
-    fn dma_prot(&self, mut prot: bindings::pgprot_t) -> Result<bindings::pgprot_t> {
-        // SAFETY: By the type invariant the device is valid, and `prot` may be written to.
-        match unsafe { ffi::mapkit_dma_prot(self.device, &mut prot) } {
-            true => Ok(prot),
-            false => Err(errno::eopnotsupp()),
-        }
+    fn dma_prot(&self, prot: bindings::pgprot_t) -> Result<bindings::pgprot_t> {
+        // SAFETY: By the type invariant the device is valid.
+        unsafe { prot_for(self.device, prot) }
     }
 
     unsafe fn dma_mmap(&self, vma: *mut bindings::vm_area_struct) -> Option<c_int> {
@@ -315,6 +328,23 @@ unsafe impl Backing for Allocation<'_> {
                 0,
             )
         })
+    }
+}
+
+/// The memory type that programs must map a device's coherent memory with, which is otherwise `prot`. `EOPNOTSUPP` if it
+/// cannot be told.
+///
+/// # Safety
+///
+/// The device must be valid.
+pub(super) unsafe fn prot_for(
+    device: *mut bindings::device,
+    mut prot: bindings::pgprot_t,
+) -> Result<bindings::pgprot_t> {
+    // SAFETY: By the requirement of this function, and `prot` may be written to.
+    match unsafe { ffi::mapkit_dma_prot(device, &mut prot) } {
+        true => Ok(prot),
+        false => Err(errno::eopnotsupp()),
     }
 }
 

@@ -6,6 +6,8 @@
 //!
 //! Documentation: [`Documentation/core-api/dma-api-howto.rst`](srctree/Documentation/core-api/dma-api-howto.rst)
 
+#[cfg(CONFIG_OF)]
+use crate::dma::memory_region::MemoryRegion;
 use crate::{
     base::errno::to_result,
     dma::reach::Reach,
@@ -19,6 +21,8 @@ use core::{
     ops::Deref,
     ptr::NonNull, //
 };
+#[cfg(CONFIG_OF)]
+use kernel::platform;
 use kernel::{
     bindings,
     device::{
@@ -139,6 +143,37 @@ impl DmaDevice {
         mask: DmaMask,
         stop: impl Fn() + Send + Sync + 'static,
     ) -> Result<Arc<Self>> {
+        Self::with_memory(device, mask, stop, |_| Ok(()))
+    }
+
+    /// As [`of`](Self::of), for a device of a device tree. If its node has a `memory-region`, that is returned, too, and
+    /// if that is [a pool](MemoryRegion::is_pool), all coherent memory for the device is allocated of it.
+    ///
+    /// `EINVAL` also for a region that is not there, or a pool that is neither CMA nor unmapped; `EIO` for a pool that
+    /// the device does not reach; `EOPNOTSUPP` for a pool if an IOMMU translates the device's addresses, as the pool is unknown to that.
+    #[cfg(CONFIG_OF)]
+    pub fn of_node(
+        device: &platform::Device<Core<'_>>,
+        mask: DmaMask,
+        stop: impl Fn() + Send + Sync + 'static,
+    ) -> Result<(Arc<Self>, Option<MemoryRegion>)> {
+        let region = MemoryRegion::of(device)?;
+        let pool = region.as_ref().filter(|region| region.is_pool());
+        let this = Self::with_memory(device, mask, stop, |device| match pool {
+            Some(pool) => pool.assign(device),
+            None => Ok(()),
+        })?;
+        Ok((this, region))
+    }
+
+    /// As [`of`](Self::of). `assign` may have the DMA API take coherent memory for the device from elsewhere; it must
+    /// undo that by what is released with the resources of the device's driver.
+    fn with_memory<'a>(
+        device: &impl kernel::dma::Device<'a>,
+        mask: DmaMask,
+        stop: impl Fn() + Send + Sync + 'static,
+        assign: impl FnOnce(&device::Device<Core<'a>>) -> Result,
+    ) -> Result<Arc<Self>> {
         let bound: &device::Device<Core<'a>> = device.as_ref();
         let raw = core::ptr::from_ref::<device::Device<Core<'a>>>(bound);
         let raw: *mut bindings::device = raw.cast_mut().cast();
@@ -152,6 +187,8 @@ impl DmaDevice {
             // What it is told of is cut into pieces by its driver.
             device.dma_set_max_seg_size(u32::MAX);
         }
+        // Before `at_unbind`: resources are released in the opposite order, so what is allocated is freed first.
+        assign(bound)?;
         let driven = Driven::new(ARef::from(&**bound), KBox::new(stop, GFP_KERNEL)?);
         // INVARIANT: It is bound, and stays so until `at_unbind` has had it revoked.
         let this = Self {

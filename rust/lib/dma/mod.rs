@@ -20,6 +20,8 @@ pub mod export;
 pub mod import;
 pub mod lent;
 pub mod mapping;
+#[cfg(CONFIG_OF)]
+pub mod memory_region;
 mod reach;
 mod scatter;
 pub mod segment;

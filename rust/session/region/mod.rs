@@ -39,10 +39,13 @@ use live::Live;
 use mapkit::{
     base::gfp::GFP_FOR_CALLER,
     dma::device::DmaDevice,
-    memory::mappable::{
-        FaultEvent,
-        Mappable,
-        MappingEvents, //
+    memory::{
+        backing::Backing,
+        mappable::{
+            FaultEvent,
+            Mappable,
+            MappingEvents, //
+        }, //
     },
     observe::{
         histogram::Start,
@@ -163,6 +166,20 @@ pub(crate) fn allocate(
     let memory = backing::allocate(dma, &recipe)?;
     device.stats.latency.stop(Timed::Allocate, start);
     let offset = take_offset()?;
+    let (device, dma) = (device.clone(), dma.clone());
+    of_memory(device, dma, reserved, recipe, memory, right, offset)
+}
+
+/// Lists a region of `memory` at `offset` of its file.
+pub(crate) fn of_memory(
+    device: Arc<Device>,
+    dma: Arc<DmaDevice>,
+    reserved: Reserved,
+    recipe: Recipe,
+    memory: KBox<dyn Backing>,
+    right: Option<Arc<Revocable<()>>>,
+    offset: u64,
+) -> Result<Arc<Region>> {
     let base_pgoff = usize::try_from(offset / PAGE_SIZE as u64).map_err(|_| ENOSPC)?;
 
     let live = Live::new(device.new_id(), offset, recipe)?;
@@ -172,7 +189,7 @@ pub(crate) fn allocate(
     let owned = Owned {
         live,
         device: device.clone(),
-        dma: dma.clone(),
+        dma,
         right,
         _reserved: reserved,
     };

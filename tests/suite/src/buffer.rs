@@ -8,6 +8,9 @@ mod file;
 mod large;
 mod making;
 
+pub use ends::is_bus_error;
+pub use making::with_parameters;
+
 use crate::{
     cells::Cell,
     module::wait_for,
@@ -114,9 +117,9 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-const MODULE: &CStr = c"mapwright_buffer";
+pub const MODULE: &CStr = c"mapwright_buffer";
 
-const DEBUGFS: &str = "/sys/kernel/debug/mapwright_buffer";
+pub const DEBUGFS: &str = "/sys/kernel/debug/mapwright_buffer";
 
 /// That the module is loaded, and buffers can be made.
 pub struct Available;
@@ -197,11 +200,11 @@ pub fn open(buffer: &NamedBuffer) -> Result<File> {
     opened.with_context(|| format!("opening {}", buffer.node().display()))
 }
 
-fn errno<T>(result: mapwright::Result<T>) -> Option<Errno> {
+pub fn errno<T>(result: mapwright::Result<T>) -> Option<Errno> {
     result.err().and_then(|err| err.errno())
 }
 
-fn io_errno<T>(result: std::io::Result<T>) -> Option<Errno> {
+pub fn io_errno<T>(result: std::io::Result<T>) -> Option<Errno> {
     let err = result.err()?;
     err.raw_os_error().map(Errno::from_raw)
 }

@@ -17,6 +17,7 @@ mod board;
 mod buffer;
 mod buffer_dma;
 mod buffer_failing;
+mod buffer_tree;
 mod camera;
 mod cells;
 mod cgroup;
@@ -161,6 +162,7 @@ const SUITES: &[Suite] = &[
     dma_reach::SUITE,
     dma_cgroup::SUITE,
     buffer_dma::SUITE,
+    buffer_tree::SUITE,
     dma_failing::SUITE,
     dma_revoke::SUITE,
     dma_sleep::SUITE,

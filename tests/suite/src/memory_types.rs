@@ -99,13 +99,13 @@ fn caching_of(cell: &Cell) -> Caching {
 }
 
 /// Looks at page tables.
-struct Tables {
+pub struct Tables {
     inspector: Inspector,
     layout: Layout,
 }
 
 impl Tables {
-    fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let inspector = Inspector::open()?;
         Ok(Self {
             layout: inspector.layout()?,
@@ -114,7 +114,7 @@ impl Tables {
     }
 
     /// The frames of a mapping of this process, all pages of which are touched and must have that type.
-    fn expect_mapping(&self, map: &Map, caching: Caching) -> Result<Vec<u64>> {
+    pub fn expect_mapping(&self, map: &Map, caching: Caching) -> Result<Vec<u64>> {
         (0..map.length / page_bytes())
             .map(|page| {
                 map.load(page * page_bytes());

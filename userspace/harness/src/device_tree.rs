@@ -40,6 +40,23 @@ pub fn without_coherence(guest: &mut Guest, dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What is added to QEMU's own device tree to have buffers in it.
+const BUFFERS: &str = "tests/dts/virt-buffers.dtsi";
+
+/// Gives the guest a tree that describes buffers. It is in `dir`.
+pub fn with_buffers(guest: &mut Guest, dir: &Path) -> Result<()> {
+    let mut text = of_vm(guest, &guest.memory, dir)?;
+    let buffers = guest.repository.join(BUFFERS);
+    let added = fs::read(&buffers).with_context(|| format!("cannot read {}", buffers.display()))?;
+    text.extend_from_slice(&added);
+    let (source, tree) = (dir.join("buffers.dts"), dir.join("buffers.dtb"));
+    fs::write(&source, text)?;
+    compile(&source, &tree)?;
+    let tree = tree.to_string_lossy().into_owned();
+    guest.qemu.extend(["-dtb".to_owned(), tree]);
+    Ok(())
+}
+
 fn strip(text: &[u8]) -> Result<Vec<u8>> {
     let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
     let kept: Vec<&[u8]> = lines

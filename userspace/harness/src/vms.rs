@@ -27,6 +27,8 @@ pub struct Build {
     pub gpio_mode: GpioMode,
     /// Whether its devices do not see what the processors' caches hold.
     pub non_coherent: bool,
+    /// Whether its device tree has buffers.
+    pub tree_buffers: bool,
     /// Whether it can reach QEMU's monitor.
     pub monitor: bool,
 }
@@ -46,6 +48,7 @@ pub const USUAL: Build = Build {
     gpio: false,
     gpio_mode: GpioMode::Bank,
     non_coherent: false,
+    tree_buffers: false,
     monitor: false,
 };
 
@@ -141,6 +144,24 @@ pub const GPIO_ARM: Build = Build {
     append: "iomem=relaxed",
     gpio: true,
     ..USUAL
+};
+
+/// Firmware has left something at both ends of the memory that the device tree has a buffer keep.
+pub const ARM_BUFFERS: Build = Build {
+    machine: MachineType::Virt,
+    about: "32-bit ARM, with buffers that its device tree describes, and 64 MiB of CMA",
+    memory: "512M",
+    qemu: "-device loader,addr=0x5d000000,data=0x203a64656c6c6946,data-len=8 \
+           -device loader,addr=0x5d0ffff8,data=0x2e646e6520656854,data-len=8",
+    append: "cma=64M",
+    tree_buffers: true,
+    ..USUAL
+};
+
+pub const ARM64_BUFFERS: Build = Build {
+    machine: MachineType::Arm64,
+    about: "64-bit ARM, with buffers that its device tree describes, and 64 MiB of CMA",
+    ..ARM_BUFFERS
 };
 
 /// 64-bit ARM. Its memory begins at 1 GiB.
@@ -311,6 +332,7 @@ impl Build {
             gpio: self.gpio.then(|| results.join("gpio")),
             gpio_mode: self.gpio_mode,
             non_coherent: self.non_coherent,
+            tree_buffers: self.tree_buffers,
             monitor: self.monitor,
             ..GuestArgs::plain(self.machine, self.memory)
         }

@@ -74,7 +74,7 @@ pub(super) fn stays_while_it_is_used(_: &Context) -> Result<()> {
 }
 
 /// Whether the byte is there: a load of a page that is not is a SIGBUS.
-fn is_bus_error(map: &Map, at: usize) -> Result<bool> {
+pub fn is_bus_error(map: &Map, at: usize) -> Result<bool> {
     let signal = child::killed_by(|| {
         std::hint::black_box(map.load(at));
         Ok(())

@@ -22,7 +22,7 @@ use std::{
 };
 
 /// Runs `f` with the module inserted with `parameters`.
-pub(super) fn with_parameters(
+pub fn with_parameters(
     context: &Context,
     parameters: &CStr,
     f: impl FnOnce() -> Result<()>,

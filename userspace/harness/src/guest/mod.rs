@@ -103,6 +103,10 @@ pub struct GuestArgs {
     /// say that they do (dma-coherent)
     #[arg(long)]
     pub non_coherent: bool,
+    /// In the machine types virt and arm64: the device tree has buffers for mapwright_buffer, of memory that it reserves
+    /// below 512 MiB (tests/dts/virt-buffers.dtsi)
+    #[arg(long, conflicts_with_all = ["gpio", "non_coherent"])]
+    pub tree_buffers: bool,
     /// Give the guest a port to QEMU's monitor, by which it can unplug its own devices: QMP, at the virtio
     /// port mapwright.monitor
     #[arg(long)]
@@ -139,6 +143,7 @@ impl GuestArgs {
             gpio: None,
             gpio_mode: GpioMode::Bank,
             non_coherent: false,
+            tree_buffers: false,
             monitor: false,
             programs: None,
             own_program: false,
@@ -164,6 +169,7 @@ pub struct Guest {
     /// The guest can mount directories of the host: it has virtio, and its kernel has 9P.
     pub has_9p: bool,
     pub non_coherent: bool,
+    pub tree_buffers: bool,
     /// Whether it can reach QEMU's monitor.
     pub monitor: bool,
     /// The directory of the project's programs.
@@ -223,6 +229,7 @@ pub mod tests {
             gpio_mode: GpioMode::Bank,
             has_9p: true,
             non_coherent: false,
+            tree_buffers: false,
             monitor: false,
             programs: "/re,po/build/bin".into(),
             own_program: false,

@@ -147,6 +147,9 @@ fn boot(guest: &Guest, timeout: Duration, sink: &mut Sink) -> Result<Ended> {
     if guest.non_coherent {
         device_tree::without_coherence(&mut guest, dir.path())?;
     }
+    if guest.tree_buffers {
+        device_tree::with_buffers(&mut guest, dir.path())?;
+    }
     let model = gpio::start(&mut guest)?;
     let guest = &guest;
     let mut command = match guest.boot {

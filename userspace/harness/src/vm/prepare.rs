@@ -29,6 +29,9 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
     if args.non_coherent && machine != MachineType::Arm64 {
         bail!("a {machine} has no device tree without coherence: use --machine arm64");
     }
+    if args.tree_buffers && !matches!(machine, MachineType::Virt | MachineType::Arm64) {
+        bail!("a {machine} has no device tree for buffers: use --machine virt or arm64");
+    }
     // The programs of the toolchain root are this machine's.
     let boot = if machine.is_native() {
         boot
@@ -81,6 +84,7 @@ pub fn guest(boot: Boot, args: &GuestArgs, command: Option<Vec<String>>) -> Resu
         gpio_mode: args.gpio_mode,
         has_9p,
         non_coherent: args.non_coherent,
+        tree_buffers: args.tree_buffers,
         monitor: args.monitor,
         programs,
         own_program: args.own_program,

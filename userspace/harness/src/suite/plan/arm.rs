@@ -7,8 +7,8 @@ use super::Plan;
 use crate::guest::GpioMode;
 use crate::machine_type::MachineType;
 use crate::vms::{
-    Build, ARM64, ARM64_EDU, ARM64_EDU_BOUNCE, ARM64_EDU_IOMMU, ARM64_EDU_NON_COHERENT, ARM64_GPIO,
-    ARM64_MAX, GPIO_ARM, USUAL,
+    Build, ARM64, ARM64_BUFFERS, ARM64_EDU, ARM64_EDU_BOUNCE, ARM64_EDU_IOMMU,
+    ARM64_EDU_NON_COHERENT, ARM64_GPIO, ARM64_MAX, ARM_BUFFERS, GPIO_ARM, USUAL,
 };
 
 /// GPIO banks at their true addresses, of which this driver has one and the kernel's own the others.
@@ -44,6 +44,13 @@ pub const ARM: &[Plan] = &[
             ..USUAL
         },
         tests: &["bare."],
+        ..ALL
+    },
+    Plan {
+        name: "arm-buffers",
+        build: ARM_BUFFERS,
+        tests: &[TREE_TESTS],
+        without: &[],
         ..ALL
     },
     GPIO_BOARD,
@@ -152,6 +159,13 @@ pub const ARM64_PLANS: &[Plan] = &[
         name: "arm64-gpio",
         build: ARM64_GPIO,
         ..GPIO_PCI
+    },
+    Plan {
+        name: "arm64-buffers",
+        build: ARM64_BUFFERS,
+        tests: &[TREE_TESTS],
+        without: &[],
+        ..ALL
     },
     // Addresses of 52 bits, and what looks into the page tables.
     Plan {

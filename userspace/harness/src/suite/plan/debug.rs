@@ -20,6 +20,7 @@ const ALL_CHECKED: Plan = Plan {
         FAILING,
         LOCKDOWN_TESTS,
         LARGE_TESTS,
+        TREE_TESTS,
         MODEL_TESTS,
     ],
     ..ALL
@@ -33,6 +34,7 @@ const MODULES_CHECKED: Plan = Plan {
         FAILING,
         LOCKDOWN_TESTS,
         LARGE_TESTS,
+        TREE_TESTS,
         MODEL_TESTS,
         CLAIM_TESTS,
     ],

@@ -16,7 +16,13 @@ pub(super) const ALL: Plan = Plan {
     build: USUAL,
     append: "",
     tests: &[],
-    without: &[GPIO_TESTS, DMA_TESTS, LOCKDOWN_TESTS, LARGE_TESTS],
+    without: &[
+        GPIO_TESTS,
+        DMA_TESTS,
+        LOCKDOWN_TESTS,
+        LARGE_TESTS,
+        TREE_TESTS,
+    ],
     narrow: false,
 };
 

@@ -47,6 +47,8 @@ fn tests_run_where_their_device_is() {
         runs_of(ARM, "gpio.the_kernel"),
         ["arm-gpio", "arm-gpio-pci"]
     );
+    assert_eq!(runs_of(ARM, "tree."), ["arm-buffers"]);
+    assert_eq!(runs_of(ARM64_PLANS, "tree."), ["arm64-buffers"]);
     assert_eq!(runs_of(ARM, "gpio.hog."), ["arm-gpio-hog"]);
     assert_eq!(runs_of(ARM, "gpio.banks."), ["arm-gpio-banks"]);
     assert_eq!(
@@ -68,7 +70,9 @@ fn what_has_a_boot_of_its_own_is_left_out() {
             "--skip",
             "lockdown.",
             "--skip",
-            "large."
+            "large.",
+            "--skip",
+            "tree."
         ]
     );
     assert_eq!(DEBUG[3].arguments(None), ["failing."]);
