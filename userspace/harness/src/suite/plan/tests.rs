@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Each test runs where its device is.
 
+use super::names::DMA_LEFT_BEHIND;
 use super::*;
 
 fn runs_of<'a>(plans: &'a [Plan], filter: &'a str) -> Vec<&'a str> {
