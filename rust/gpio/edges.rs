@@ -276,6 +276,11 @@ impl Edges {
         }
         let both = edges & watched & all.both();
         let counts = self.count(registers, both);
+        if edges != 0 && both == 0 {
+            // The store may be on its way still: it would acknowledge an edge that a program makes when it is told of
+            // this one. A read comes after it; where there is something to count, there was one.
+            let _ = registers.read(IRQSTATUS_0);
+        }
         for (line, users) in self.lines.iter_mut().enumerate() {
             let bit = 1u32.wrapping_shl(line as u32);
             if edges & watched & bit == 0 {
