@@ -41,7 +41,7 @@ use mapkit::{
         },
         find::find, //
     },
-    dma::lent::Lent, //
+    dma::foreign::ForeignDevice, //
 };
 use mapwright_uapi::{
     Backing,
@@ -80,7 +80,7 @@ struct Settings {
 /// A buffer that programs can open. Fields are dropped in this order.
 struct Enabled {
     published: Published,
-    _lent: Option<Lent>,
+    _foreign: Option<ForeignDevice>,
 }
 
 impl Settings {
@@ -246,18 +246,18 @@ impl Item {
             let published = Prepared::new(&self.buffers, name, spec, dma)?.publish()?;
             return Ok(Enabled {
                 published,
-                _lent: None,
+                _foreign: None,
             });
         }
         if spec.made_of.backing() != Backing::Coherent {
             pr_err!("a buffer for a device is coherent memory\n");
             return Err(EINVAL);
         }
-        let lent = Lent::new(find(settings.device.to_str().map_err(|_| EINVAL)?)?)?;
-        let published = Prepared::new(&self.buffers, name, spec, lent.clone())?.publish()?;
+        let foreign = ForeignDevice::new(find(settings.device.to_str().map_err(|_| EINVAL)?)?)?;
+        let published = Prepared::new(&self.buffers, name, spec, foreign.clone())?.publish()?;
         Ok(Enabled {
             published,
-            _lent: Some(lent),
+            _foreign: Some(foreign),
         })
     }
 

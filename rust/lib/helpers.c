@@ -409,7 +409,7 @@ void mapkit_device_unlock(struct device *dev)
 	device_unlock(dev);
 }
 
-int mapkit_dma_may_lend(struct device *dev)
+int mapkit_dma_may_use_foreign(struct device *dev)
 {
 	if (!device_is_bound(dev))
 		return -ENODEV;

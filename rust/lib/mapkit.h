@@ -247,7 +247,7 @@ void mapkit_device_unlock(struct device *dev);
  * has none, `-EIO` if it is not for DMA, `-EOPNOTSUPP` if the frames of its memory cannot be told, `-EBUSY` if the driver
  * gives it to programs, with another IOMMU domain.
  */
-int mapkit_dma_may_lend(struct device *dev);
+int mapkit_dma_may_use_foreign(struct device *dev);
 
 /** Takes the right to use the bus away from a device whose bus has such a right: from then on it moves no byte. */
 void mapkit_forbid_bus(struct device *dev);

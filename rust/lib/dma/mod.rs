@@ -16,9 +16,9 @@ pub mod device;
 pub mod direction;
 #[cfg(CONFIG_DMA_SHARED_BUFFER)]
 pub mod export;
+pub mod foreign;
 #[cfg(CONFIG_DMA_SHARED_BUFFER)]
 pub mod import;
-pub mod lent;
 pub mod mapping;
 #[cfg(CONFIG_OF)]
 pub mod memory_region;

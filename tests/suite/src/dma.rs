@@ -26,7 +26,7 @@ use ends::{
     the_module_stays_while_it_is_open, unbound_in_a_transfer,
 };
 use mappings::{
-    a_loan_is_used_and_passed_on, lent_during_a_transfer, loans_are_checked,
+    a_mapping_is_used_and_passed_on, mapped_during_a_transfer, mappings_are_checked,
     two_loans_of_a_cache_line, two_queued_transfers_of_the_same_bytes,
     what_the_device_cannot_reach_is_copied,
 };
@@ -70,10 +70,10 @@ suite! { "dma":
     each_piece_interrupts_once,
     a_bus_address_is_told,
     query_tells_the_bus_address,
-    a_loan_is_used_and_passed_on,
-    loans_are_checked,
+    a_mapping_is_used_and_passed_on,
+    mappings_are_checked,
     two_loans_of_a_cache_line,
-    lent_during_a_transfer,
+    mapped_during_a_transfer,
     two_queued_transfers_of_the_same_bytes,
     what_the_device_cannot_reach_is_copied,
     queued_transfers_end_in_order,

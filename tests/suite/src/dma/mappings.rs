@@ -14,7 +14,7 @@ use mapwright::{
 };
 use nix::{errno::Errno, poll::PollFlags};
 
-pub(super) fn a_loan_is_used_and_passed_on(_: &Context) -> Result<()> {
+pub(super) fn a_mapping_is_used_and_passed_on(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let session = &bench.session;
     let reach = reach(&session.dma_info()?);
@@ -63,7 +63,7 @@ pub(super) fn a_loan_is_used_and_passed_on(_: &Context) -> Result<()> {
     bench.close()
 }
 
-pub(super) fn loans_are_checked(_: &Context) -> Result<()> {
+pub(super) fn mappings_are_checked(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let session = &bench.session;
     let (page, all) = (page_size(), 2 * page_size());
@@ -136,7 +136,7 @@ pub(super) fn two_loans_of_a_cache_line(_: &Context) -> Result<()> {
     bench.close()
 }
 
-pub(super) fn lent_during_a_transfer(_: &Context) -> Result<()> {
+pub(super) fn mapped_during_a_transfer(_: &Context) -> Result<()> {
     let bench = Bench::open()?;
     let session = &bench.session;
     // Of so many pieces, and with room behind them.

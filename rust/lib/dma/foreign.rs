@@ -47,24 +47,24 @@ use kernel::{
 /// use kernel::prelude::*;
 /// use mapkit::{
 ///     device::find::find,
-///     dma::{coherent::Coherent, lent::Lent},
+///     dma::{coherent::Coherent, foreign::ForeignDevice},
 ///     memory::backing::Backing,
 /// };
 ///
 /// /// What a device must be told to find a page of memory, as long as both are kept.
-/// fn page_for(name: &str) -> Result<(Coherent, Lent, Option<u64>)> {
-///     let lent = Lent::new(find(name)?)?;
-///     let page = Coherent::new(&lent, 1)?;
+/// fn page_for(name: &str) -> Result<(Coherent, ForeignDevice, Option<u64>)> {
+///     let foreign = ForeignDevice::new(find(name)?)?;
+///     let page = Coherent::new(&foreign, 1)?;
 ///     let dma_addr = page.dma_addr(0);
-///     Ok((page, lent, dma_addr))
+///     Ok((page, foreign, dma_addr))
 /// }
 /// ```
-pub struct Lent {
+pub struct ForeignDevice {
     // Dropped first: it takes back what there is.
     _notifier: Pin<KBox<Notifier<DmaDevice>>>,
     dma: Arc<DmaDevice>,
     /// Whether this is being dropped.
-    given_back: Arc<Atomic<bool>>,
+    is_ending: Arc<Atomic<bool>>,
 }
 
 /// The lock of a device, with which it neither gets nor loses a driver.
@@ -91,7 +91,7 @@ impl Drop for Locked<'_> {
     }
 }
 
-impl Lent {
+impl ForeignDevice {
     /// A device of one of the buses of [`find`](crate::device::find::find).
     ///
     /// `ENODEV` if it has no driver, `EIO` if it is not for DMA, `EBUSY` if its driver gives it to programs.
@@ -99,11 +99,11 @@ impl Lent {
         let locked = Locked::new(&device);
         let raw = locked.as_raw();
         // SAFETY: It is a valid device, and locked.
-        to_result(unsafe { ffi::mapkit_dma_may_lend(raw) })?;
-        let given_back = Arc::new(Atomic::new(false), GFP_KERNEL)?;
-        let (kept, is_given_back) = (device.clone(), given_back.clone());
+        to_result(unsafe { ffi::mapkit_dma_may_use_foreign(raw) })?;
+        let is_ending = Arc::new(Atomic::new(false), GFP_KERNEL)?;
+        let (kept, is_dropped) = (device.clone(), is_ending.clone());
         let stop = move || {
-            if is_given_back.load(Relaxed) {
+            if is_dropped.load(Relaxed) {
                 return;
             }
             let raw = core::ptr::from_ref::<Device>(&kept).cast_mut().cast();
@@ -127,19 +127,19 @@ impl Lent {
         Ok(Self {
             _notifier: notifier,
             dma,
-            given_back,
+            is_ending,
         })
     }
 }
 
-impl Drop for Lent {
+impl Drop for ForeignDevice {
     fn drop(&mut self) {
         // The device keeps what it has of its driver.
-        self.given_back.store(true, Relaxed);
+        self.is_ending.store(true, Relaxed);
     }
 }
 
-impl Deref for Lent {
+impl Deref for ForeignDevice {
     type Target = Arc<DmaDevice>;
 
     fn deref(&self) -> &Arc<DmaDevice> {
