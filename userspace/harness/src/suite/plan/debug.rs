@@ -116,14 +116,6 @@ pub const DEBUG: &[Plan] = &[
             ..GPIO
         },
         append: EVERYTHING,
-        without: &[
-            BOARD_TESTS,
-            HOG_TESTS,
-            BANKS_TESTS,
-            SLEEP_TESTS,
-            SUSPEND_TESTS,
-            GPIO_UNPLUG,
-        ],
         ..GPIO_PCI
     },
     Plan {
