@@ -252,6 +252,14 @@ check-real: setup ## root: Follow docs/install.md in a fresh Debian and a guest 
 check-kernels: ## root: Build the modules for all of Debian's kernels; write docs/kernels.md
 	@$(REPO)/scripts/check-kernels $(if $(BOOT),--boot) $(ONLY)
 
+.PHONY: deb
+deb: setup ## root: Debian packages of everything, in build/deb; FOR="amd64 arm64 armhf" for these architectures
+	@$(REPO)/scripts/deb $(FOR)
+
+.PHONY: check-packages
+check-packages: deb ## root: Install, boot, upgrade and purge the packages in a fresh Debian
+	@$(REPO)/tests/packages
+
 .PHONY: setup
 setup: ## root: Make the toolchain root and fetch the kernel (the others do it, too)
 	@$(REPO)/scripts/setup
@@ -333,17 +341,30 @@ unload: ## here: Remove the modules (as root)
 	@$(REPO)/scripts/modules unload $(MODULES)
 
 .PHONY: install
-install: ## here: Install modules, command, manual, headers, udev rule (as root, after make and make programs)
+install: installable install-modules install-programs install-headers ## here: Install modules, command, manual, headers, udev rule (as root, after make and make programs)
+	install -D -m 644 $(REPO)/scripts/70-mapwright.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/70-mapwright.rules
+
+.PHONY: installable
+installable:
 	@$(REPO)/scripts/modules list $(MODULES) >/dev/null
 	@test -e $(BIN)/mapwright || { echo "There is no program yet: run make programs first." >&2; exit 1; }
+
+.PHONY: install-modules
+install-modules: installable
 	$(KBUILD) --no-print-directory CONFIG_MODULE_SIG_ALL= INSTALL_MOD_PATH=$(DESTDIR) modules_install
+
+# The manual is written by the program of this machine.
+.PHONY: install-programs
+install-programs:
 	install -D $(BIN)/mapwright $(DESTDIR)$(PREFIX)/bin/mapwright
-	$(BIN)/mapwright manual $(DESTDIR)$(PREFIX)/share
+	$(BUILD)/bin/mapwright manual $(DESTDIR)$(PREFIX)/share
+
+.PHONY: install-headers
+install-headers:
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/mapwright $(REPO)/rust/uapi/*.h
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/mapwright/examples $(REPO)/userspace/examples/*
 	mkdir -p $(DESTDIR)$(PREFIX)/share/pkgconfig
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' $(REPO)/scripts/mapwright.pc.in >$(DESTDIR)$(PREFIX)/share/pkgconfig/mapwright.pc
-	install -D -m 644 $(REPO)/scripts/70-mapwright.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/70-mapwright.rules
 
 .PHONY: uninstall
 uninstall: ## here: Undo make install (as root)
