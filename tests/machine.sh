@@ -4,7 +4,7 @@
 # A fresh Debian 13 to follow instructions in, as a chroot: what real-machine and packages share. To be sourced.
 #
 # It is in a directory of the cache that is named as the program is, and is removed at last. There "uname -r" tells the kernel
-# that the last call of reboot has chosen.
+# that was booted last.
 
 # shellcheck source=scripts/lib/common.sh
 . "$(dirname "$(realpath "$0")")/../scripts/lib/common.sh"
@@ -45,9 +45,10 @@ debootstrap() { # INCLUDE
 
 in_machine() { MAPWRIGHT_ROOT=$MACHINE "$REPO/scripts/in-root" -- "$@"; }
 
-# The newest kernel is booted, or RELEASE.
-reboot() { # [RELEASE]
-    BOOTED=${1:-$(basename -a "$MACHINE"/boot/vmlinuz-* | sed 's/^vmlinuz-//' | sort -V | tail -1)}
+newest_kernel() { basename -a "$MACHINE"/boot/vmlinuz-* | sed 's/^vmlinuz-//' | sort -V | tail -1; }
+
+boot() { # RELEASE
+    BOOTED=$1
     echo "$BOOTED" >"$MACHINE/etc/booted"
 }
 
