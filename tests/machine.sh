@@ -79,4 +79,4 @@ use_machine() { # "$@"
     do_step index "looking which kernels there are" fetch_index
 }
 
-remove_machine() { rm -rf --one-file-system -- "$CACHE"; }
+remove_machine() { rm -rf --one-file-system -- "${MACHINE%/root}"; }

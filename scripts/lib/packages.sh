@@ -8,7 +8,7 @@ in_root() { "$REPO/scripts/in-root" -- "$@"; }
 # need_packages PACKAGE...: installs in the toolchain root those that it lacks. Waits for a setup that changes the same
 # root.
 need_packages() {
-	local missing
+	local missing CACHE
 	mapfile -t missing < <(lacking "$@")
 	((${#missing[@]})) || return 0
 	find_cache
