@@ -114,3 +114,44 @@ fn what_the_tool_made_is_checked() {
         "{said}"
     );
 }
+
+/// What the tool put beside headers goes after them, and only then.
+#[test]
+fn headers_that_are_gone_leave_nothing() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/rust-headers");
+    let commands = format!(
+        "set -e; mount -t tmpfs none /usr/src
+         cd /usr/src
+         for kernel in 1-gone 2-here; do
+             mkdir -p linux-headers-$kernel/rust kbuild/$kernel
+             touch linux-headers-$kernel/rust/libkernel.rmeta kbuild/$kernel/target.json
+             printf 'made-directory no\nfile 0 %s\nfile 0 %s\n' \
+                 $PWD/linux-headers-$kernel/rust/libkernel.rmeta $PWD/kbuild/$kernel/target.json \
+                 >linux-headers-$kernel/rust/.mapwright-rust-headers
+         done
+         touch linux-headers-2-here/Makefile
+         {script} --clean
+         find . -type f -o -type d -name '*-gone' | sort",
+        script = script.display(),
+    );
+    let output = Command::new("unshare")
+        .args([
+            "--mount",
+            "--propagation",
+            "unchanged",
+            "sh",
+            "-c",
+            &commands,
+        ])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1-gone"), "{said}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "./kbuild/2-here/target.json\n\
+         ./linux-headers-2-here/Makefile\n\
+         ./linux-headers-2-here/rust/.mapwright-rust-headers\n\
+         ./linux-headers-2-here/rust/libkernel.rmeta\n"
+    );
+}
