@@ -143,13 +143,38 @@ BENCH := $(BUILD)/bench
 BENCH_VM := --cpus 1 --memory 2G --qemu '-icount shift=0,sleep=off' --timeout 7200
 
 .PHONY: bench
-bench: bench-map bench-alloc bench-gpio bench-dma ## root: Count instructions: of mapping, allocating, a GPIO line, DMA (bench-map, bench-alloc, …)
+bench: bench-map bench-peers bench-alloc bench-gpio bench-dma bench-init bench-clear ## root: Count instructions: of mapping, allocating, a GPIO line, DMA (bench-map, bench-peers, …)
 
 .PHONY: bench-map
 bench-map: bench-modules
 	@$(REPO)/scripts/vm run $(BENCH_VM) --modules $(BENCH)/modules --results $(BENCH) -- \
 		mapwright bench map --json-to /results/map.json --svg /results/map.svg $(if $(SIZE),--size $(SIZE))
 	@echo 'Written: $(BENCH)/map.json and $(BENCH)/map.svg'
+
+# The peers need a disk and what else the usual boot has.
+.PHONY: bench-peers
+bench-peers: bench-modules
+	@$(REPO)/scripts/vm run $(BENCH_VM) --modules $(BENCH)/modules --results $(BENCH) -- \
+		mapwright bench peers --json-to /results/peers.json --svg /results/peers.svg $(if $(SIZE),--size $(SIZE))
+	@echo 'Written: $(BENCH)/peers.json and $(BENCH)/peers.svg'
+
+# In the time of this machine, and so not in a VM.
+.PHONY: bench-clear
+bench-clear: harness-ready
+	@mkdir -p $(BENCH)
+	@$(IN_ROOT) $(BIN)/mapwright bench clear --json-to $(BENCH)/clear.json $(if $(SIZE),--size $(SIZE))
+	@echo 'Written: $(BENCH)/clear.json'
+
+# When the kernel clears memory: as it is allocated, as Debian's kernels do, as it is freed, or only where it is asked to.
+INIT = --boot tiny $(BENCH_VM) --modules $(BENCH)/modules --results $(BENCH) --append
+INIT_MAP = mapwright bench map 'pages + remap' --size 4M --json-to /results
+
+.PHONY: bench-init
+bench-init: bench-modules
+	@$(REPO)/scripts/vm run $(INIT) 'init_on_alloc=1 init_on_free=0' -- $(INIT_MAP)/init-alloc.json
+	@$(REPO)/scripts/vm run $(INIT) 'init_on_alloc=0 init_on_free=1' -- $(INIT_MAP)/init-free.json
+	@$(REPO)/scripts/vm run $(INIT) 'init_on_alloc=0 init_on_free=0' -- $(INIT_MAP)/init-asked.json
+	@echo 'Written: $(BENCH)/init-alloc.json, init-free.json and init-asked.json'
 
 # Debian's kernels clear what they allocate, byte by byte as the emulator counts, which would hide the
 # allocators. The small boot has the fewest other users of these.
@@ -200,6 +225,11 @@ bench-dma: bench-modules
 		--qemu '-M q35,kernel-irqchip=split -device intel-iommu,intremap=off -device edu -icount shift=0,sleep=off' -- \
 		mapwright bench dma --json-to /results/dma-iommu.json
 	@echo 'Written: $(BENCH)/dma.json and $(BENCH)/dma-iommu.json'
+
+# The pages of the book that have the figures, from what is new in $(BENCH).
+.PHONY: bench-pages
+bench-pages: setup ## root: Take what the benchmarks have written into docs/, and write their pages
+	@$(IN_ROOT) $(REPO)/scripts/benchmarks/write --take
 
 .PHONY: bench-modules
 bench-modules: harness-ready

@@ -14,6 +14,8 @@ use serde::Serialize;
 use std::time::Duration;
 use ways::{Way, WAYS};
 
+/// Bytes that the kernel's page allocator gives at once, at most, with pages of 4 KiB.
+const LARGEST_BLOCK: u64 = 4 << 20;
 /// Bytes of a line of the caches: a load of each has all of them.
 const LINE: usize = 64;
 
@@ -25,7 +27,7 @@ pub struct Args {
     #[arg(long, value_name = "SIZE,…", value_delimiter = ',', value_parser = size, default_value = "4M,256M")]
     size: Vec<u64>,
     /// Runs of each measurement, of which the least counts
-    #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
     repeat: u16,
 }
 
@@ -57,7 +59,7 @@ pub fn run(args: &Args) -> Result<()> {
         // In huge pages, as the kernel's own mapping of all memory.
         let mut area = Area::anonymous(usize::try_from(whole)?, true)?;
         area.touch();
-        for at_once in [page_size(), whole] {
+        for at_once in [page_size(), whole.min(LARGEST_BLOCK)] {
             for way in &WAYS {
                 lines.push(measure(&mut area, way, (whole, at_once), args.repeat)?);
             }
