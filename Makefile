@@ -166,7 +166,8 @@ bench-clear: harness-ready
 	@echo 'Written: $(BENCH)/clear.json'
 
 # When the kernel clears memory: as it is allocated, as Debian's kernels do, as it is freed, or only where it is asked to.
-INIT = --boot tiny $(BENCH_VM) --modules $(BENCH)/modules --results $(BENCH) --append
+# In little memory, as all of it is freed when a kernel boots.
+INIT = --boot tiny --cpus 1 --memory 256M --qemu '-icount shift=0,sleep=off' --modules $(BENCH)/modules --results $(BENCH) --append
 INIT_MAP = mapwright bench map 'pages + remap' --size 4M --json-to /results
 
 .PHONY: bench-init

@@ -106,10 +106,11 @@ impl KernelMemory {
     /// Makes it, or `None` if there is no such amount.
     pub fn create(&self, bytes: u64) -> Result<Option<Memory>> {
         let made = match self {
-            Self::Anonymous | Self::Thp | Self::Hugetlb => return Ok(Some(Memory::None(bytes))),
+            Self::Anonymous | Self::Thp | Self::Hugetlb | Self::Zero => {
+                return Ok(Some(Memory::None(bytes)))
+            }
             Self::Memfd | Self::MemfdThp => memfd(bytes, MFdFlags::empty()),
             Self::MemfdHugetlb => memfd(bytes, MFdFlags::MFD_HUGETLB),
-            Self::Zero => open_for_both("/dev/zero"),
             Self::Heap(heap) => of_heap(heap, bytes),
             Self::Udmabuf(maker) => of_memfd(maker, bytes),
         };
@@ -124,6 +125,10 @@ impl KernelMemory {
     pub fn map(&self, memory: &Memory) -> Result<Area> {
         match (memory, self) {
             (Memory::None(bytes), Self::Hugetlb) => Area::of_pool(usize::try_from(*bytes)?),
+            // Each mapping of it has memory of its own.
+            (Memory::None(bytes), Self::Zero) => {
+                Area::shared(open_for_both("/dev/zero")?, 0, usize::try_from(*bytes)?)
+            }
             (Memory::None(bytes), _) => {
                 Area::anonymous(usize::try_from(*bytes)?, matches!(self, Self::Thp))
             }

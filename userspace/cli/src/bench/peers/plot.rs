@@ -35,7 +35,7 @@ pub fn draw(report: &Report, file: &Path) -> Result<()> {
     };
     let of_size = |peer: &&Peer| peer.measurement.bytes == *bytes;
     let mut peers: Vec<&Peer> = report.peers.iter().filter(of_size).collect();
-    peers.sort_by(|a, b| a.measurement.per_page.total_cmp(&b.measurement.per_page));
+    peers.sort_by(|a, b| a.of_memory_there().total_cmp(&b.of_memory_there()));
     let height = TOP + BOTTOM + ROW * peers.len() as i32;
     let root = SVGBackend::new(file, (WIDTH, height as u32)).into_drawing_area();
     draw_bars(&root, &peers, *bytes, &report.unit.to_string())
@@ -55,7 +55,8 @@ where
     let text = |size: i32, colour: &RGBColor| (FONT, size).into_font().color(colour);
     let title = format!("What a page of {} costs, in {unit}", bytes(size));
     root.draw(&Text::new(title, (24, 14), text(24, &INK)))?;
-    let subtitle = "Bars: to map it, use it once and unmap it.  Rings: with making and freeing the memory.  The axis is logarithmic.";
+    let subtitle = "Bars: to map memory that is there, use it once and unmap it.  Rings: a whole life, with making and freeing the memory.  \
+                    The axis is logarithmic.";
     root.draw(&Text::new(subtitle, (24, 44), text(14, &INK)))?;
 
     let bottom = TOP + ROW * peers.len() as i32;
@@ -72,24 +73,20 @@ where
     for (at, peer) in peers.iter().enumerate() {
         let y = TOP + ROW * at as i32;
         let middle = y + ROW / 2;
-        let (m, life) = (&peer.measurement, peer.whole_life());
+        let (cost, life) = (peer.of_memory_there(), peer.whole_life());
         let colour = match peer.uses.pin {
             Pin::Cost { .. } => PINNABLE,
             Pin::Refused(_) => NOT_PINNABLE,
         };
         let style = text(14, &INK).pos(right);
         root.draw(&Text::new(label(peer), (LEFT - 8, middle), style))?;
-        let end = scale.x(m.per_page);
+        let end = scale.x(cost);
         let bar = [(LEFT, y + 4), (end, y + ROW - 4)];
         root.draw(&Rectangle::new(bar, colour.filled()))?;
         let ring = Circle::new((scale.x(life), middle), 5, INK.stroke_width(1));
         root.draw(&ring)?;
-        let costs = format!(
-            "{}  ({})",
-            thousands(round(m.per_page)),
-            thousands(round(life))
-        );
-        let at = (scale.x(life.max(m.per_page)) + 10, middle);
+        let costs = format!("{}  ({})", thousands(round(cost)), thousands(round(life)));
+        let at = (scale.x(life.max(cost)) + 10, middle);
         root.draw(&Text::new(costs, at, text(13, &INK).pos(left)))?;
     }
     let keys = [
@@ -141,7 +138,7 @@ impl Scale {
     fn over(peers: &[&Peer]) -> Self {
         let most = peers
             .iter()
-            .map(|peer| peer.whole_life().max(peer.measurement.per_page))
+            .map(|peer| peer.whole_life().max(peer.of_memory_there()))
             .fold(10.0, f64::max);
         Self { most }
     }

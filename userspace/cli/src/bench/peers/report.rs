@@ -25,6 +25,14 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// What a page costs to map, use once and unmap: of memory that is there, where it does not come with the mapping.
+    pub fn of_memory_there(&self) -> f64 {
+        let m = &self.measurement;
+        self.uses
+            .again
+            .map_or(m.per_page, |cost| per_page(cost, m.bytes))
+    }
+
     /// What a page costs from the making of the memory to its end.
     pub fn whole_life(&self) -> f64 {
         let m = &self.measurement;
@@ -79,8 +87,8 @@ impl Report {
             let LeftOut { name, reason } = left_out;
             anstream::println!("{}: {reason}", style::paint(style::STRONG, name));
         }
-        let notes = "in all: mmap, first touch and munmap; life: with create and destroy; pin, unpin: all of it as a buffer \
-                     of io_uring; all touches are stores; least of several runs; the module's clock is off";
+        let notes = "in all: mmap, first touch and munmap; life: with create and destroy; again: in all, of memory that is \
+                     there; pin, unpin: all of it as a buffer of io_uring; all touches are stores; least of several runs; the module's clock is off";
         anstream::println!("{}", style::paint(style::DIM, notes));
         if !self.settings.is_empty() {
             let settings = format!("set for this: {}", self.settings.join(", "));
@@ -102,6 +110,7 @@ impl Report {
             "destroy",
             "in all",
             "life",
+            "again",
             "O_DIRECT",
             "pin",
             "unpin",
@@ -119,6 +128,8 @@ impl Report {
             let phases = m.least.cost.phases().into_iter();
             row.extend(phases.map(|cost| format!("{:.1}", per_page(cost, bytes))));
             row.extend([m.per_page, peer.whole_life()].map(|cost| format!("{cost:.1}")));
+            let again = peer.uses.again.map(|cost| per_page(cost, bytes));
+            row.push(again.map_or(String::new(), |cost| format!("{cost:.1}")));
             row.push(match &peer.uses.o_direct {
                 Direct::Works => "works".to_owned(),
                 Direct::Refused(errno) => errno.clone(),

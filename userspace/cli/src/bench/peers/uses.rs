@@ -1,23 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What can be done with a mapping: a disk takes data from its pages themselves (`O_DIRECT`), and io_uring pins
-//! them for as long as they are registered.
+//! them for as long as they are registered. And with its memory: it is mapped again.
 
-use super::super::{area::Area, meter::Meter, subject::Subject, undisturbed};
+use super::super::{
+    area::Area,
+    meter::Meter,
+    subject::{Memory, Subject},
+    undisturbed,
+};
 use anyhow::{ensure, Context as _, Result};
 use mapwright_prove::disk::{Disk, DISK_BYTES};
 use nix::{errno::Errno, libc};
 use serde::Serialize;
 use std::{fs::File, os::fd::AsRawFd as _};
 
-/// Times that memory is pinned, of which the least counts.
-const PINS: usize = 5;
+/// Times that memory is pinned, and that it is mapped again, of which the least counts.
+const RUNS: usize = 5;
 
 /// What a mapping can be used for.
 #[derive(Clone, Debug, Serialize)]
 pub struct Uses {
     pub o_direct: Direct,
     pub pin: Pin,
+    /// What it costs to map the same memory again, to touch each page and to unmap it. Memory that comes with its
+    /// mapping goes with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub again: Option<u64>,
 }
 
 /// Whether a disk takes data from it.
@@ -60,18 +69,40 @@ impl Bench {
             .context("what could be had a moment ago cannot be had")?;
         let mut area = subject.map(&memory)?;
         area.touch();
-        let uses = Uses {
-            o_direct: direct(&area, usize::try_from(bytes)?)?,
-            pin: self.pin(&area)?,
-        };
+        let o_direct = direct(&area, usize::try_from(bytes)?)?;
+        let pin = self.pin(&area)?;
         area.unmap();
+        let again = match &memory {
+            Memory::Region(_) | Memory::File(..) => Some(self.again(subject, &memory)?),
+            Memory::None(_) => None,
+        };
         subject.destroy(memory)?;
-        Ok(uses)
+        Ok(Uses {
+            o_direct,
+            pin,
+            again,
+        })
+    }
+
+    fn again(&self, subject: &Subject, memory: &Memory) -> Result<u64> {
+        let mut least = u64::MAX;
+        for run in 0..RUNS {
+            undisturbed::let_others_work(run);
+            let (mapped, cost) = self.meter.count(|| -> Result<()> {
+                let mut area = subject.map(memory)?;
+                area.touch();
+                area.unmap();
+                Ok(())
+            });
+            mapped?;
+            least = least.min(cost);
+        }
+        Ok(least)
     }
 
     fn pin(&self, area: &Area) -> Result<Pin> {
         let (mut least, mut least_of_unregister) = (u64::MAX, u64::MAX);
-        for run in 0..PINS {
+        for run in 0..RUNS {
             undisturbed::let_others_work(run);
             let (registered, register) = self.meter.count(|| self.ring.register(area));
             if let Err(errno) = registered {
