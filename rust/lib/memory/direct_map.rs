@@ -93,6 +93,12 @@ unsafe impl<T: DirectMapped> Backing for T {
         nr_filled
     }
 
+    fn struct_page(&self, page: usize) -> Option<StructPage> {
+        let (addr, _) = self.locate(page).filter(|_| T::REFCOUNTED)?;
+        // SAFETY: `addr` is an address of the direct map, inside an allocated block.
+        Some(unsafe { ffi::mapkit_virt_to_page(addr.as_ptr().cast::<c_void>()) })
+    }
+
     fn range_at(&self, page: usize) -> Option<KernelRange> {
         let (addr, nr_pages) = self.locate(page)?;
         let len = nr_pages.wrapping_mul(PAGE_SIZE);
