@@ -86,7 +86,7 @@ NATIVE_TEST := $(if $(filter aarch64,$(shell uname -m)),test-arm64,test)
 
 .PHONY: demo
 demo: ## root: Boot a VM with the modules, take the guided tour, see an LED blink
-	@$(REPO)/scripts/vm run --gpio $(BUILD)/gpio -- mapwright tour
+	@READY=modules-ready $(REPO)/scripts/vm run --gpio $(BUILD)/gpio -- mapwright tour
 	@$(IN_ROOT) $(BIN)/mapwright gpio scope $(BUILD)/gpio/waveform.vcd --svg $(BUILD)/gpio/waveform.svg
 
 .PHONY: test
@@ -124,12 +124,12 @@ test-arm64: harness-ready-compat ## root: Run the suite on 64-bit ARM VMs, and 3
 		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release suite $(HARNESS) test-arm64 $(TEST)
 
 .PHONY: smoke
-smoke: harness-ready ## root: Run the basics of the suite in one small VM, for KERNEL and FLAVOUR
+smoke: modules-ready ## root: Run the basics of the suite in one small VM, for KERNEL and FLAVOUR
 	@release=$$($(REPO)/scripts/setup --release) && \
 		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release booted $(HARNESS) smoke
 
 .PHONY: smoke-arm64
-smoke-arm64: harness-ready-arm64 ## root: The same on 64-bit ARM
+smoke-arm64: modules-ready-arm64 ## root: The same on 64-bit ARM
 	@release=$$($(REPO)/scripts/setup --arch arm64 --release) && \
 		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release booted $(HARNESS) smoke --machine arm64
 
@@ -287,11 +287,16 @@ check-kernels: ## root: Build the modules for all of Debian's kernels; write doc
 setup: ## root: Make the toolchain root and fetch the kernel (the others do it, too)
 	@$(REPO)/scripts/setup
 
-.PHONY: harness-ready
-harness-ready:
+# Modules and programs; and, for the suite, the modules that it needs beside them.
+.PHONY: modules-ready
+modules-ready:
 	@$(REPO)/scripts/setup --programs
 	@release=$$($(REPO)/scripts/setup --release) && \
-		$(IN_ROOT) make -j$$(nproc) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules programs && \
+		$(IN_ROOT) make -j$$(nproc) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules programs
+
+.PHONY: harness-ready
+harness-ready: modules-ready
+	@release=$$($(REPO)/scripts/setup --release) && \
 		$(IN_ROOT) make --no-print-directory -C $(REPO) KERNELRELEASE=$$release \
 			MODULES=$(BUILD)/$$release/level LEVEL=1 modules
 
@@ -309,14 +314,18 @@ harness-ready-arm:
 		$$make KERNELRELEASE=$$release MODULES=$(BUILD)/$$release/level LEVEL=1 modules && \
 		$(IN_ROOT) $(REPO)/scripts/check-32bit $(BUILD)/$$release /lib/modules/$$release/build && $$make TARGET=$(ARM) programs && $$make programs gpio-board
 
-.PHONY: harness-ready-arm64
-harness-ready-arm64:
+.PHONY: modules-ready-arm64
+modules-ready-arm64:
 	@$(REPO)/scripts/setup --arch arm64
 	@release=$$($(REPO)/scripts/setup --arch arm64 --release) && \
 		make="$(IN_ROOT) make --no-print-directory -C $(REPO)" && \
-		$$make KERNELRELEASE=$$release modules && \
-		$$make KERNELRELEASE=$$release MODULES=$(BUILD)/$$release/level LEVEL=1 modules && \
-		$$make TARGET=$(ARM64) programs && $$make programs
+		$$make KERNELRELEASE=$$release modules && $$make TARGET=$(ARM64) programs && $$make programs
+
+.PHONY: harness-ready-arm64
+harness-ready-arm64: modules-ready-arm64
+	@release=$$($(REPO)/scripts/setup --arch arm64 --release) && \
+		$(IN_ROOT) make --no-print-directory -C $(REPO) KERNELRELEASE=$$release \
+			MODULES=$(BUILD)/$$release/level LEVEL=1 modules
 
 # For a kernel that runs 32-bit programs, too. They take the compiler of 32-bit ARM, which setup installs on amd64.
 .PHONY: harness-ready-compat
