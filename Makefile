@@ -86,7 +86,7 @@ NATIVE_TEST := $(if $(filter aarch64,$(shell uname -m)),test-arm64,test)
 
 .PHONY: demo
 demo: ## root: Boot a VM with the modules, take the guided tour, see an LED blink
-	@$(REPO)/scripts/vm run --gpio $(BUILD)/gpio -- mapwright tour
+	@READY=modules-ready $(REPO)/scripts/vm run --gpio $(BUILD)/gpio -- mapwright tour
 	@$(IN_ROOT) $(BIN)/mapwright gpio scope $(BUILD)/gpio/waveform.vcd --svg $(BUILD)/gpio/waveform.svg
 
 .PHONY: test
@@ -124,12 +124,12 @@ test-arm64: harness-ready-compat ## root: Run the suite on 64-bit ARM VMs, and 3
 		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release suite $(HARNESS) test-arm64 $(TEST)
 
 .PHONY: smoke
-smoke: harness-ready ## root: Run the basics of the suite in one small VM, for KERNEL and FLAVOUR
+smoke: modules-ready ## root: Run the basics of the suite in one small VM, for KERNEL and FLAVOUR
 	@release=$$($(REPO)/scripts/setup --release) && \
 		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release booted $(HARNESS) smoke
 
 .PHONY: smoke-arm64
-smoke-arm64: harness-ready-arm64 ## root: The same on 64-bit ARM
+smoke-arm64: modules-ready-arm64 ## root: The same on 64-bit ARM
 	@release=$$($(REPO)/scripts/setup --arch arm64 --release) && \
 		MAPWRIGHT_RELEASE=$$release $(REPO)/scripts/record $$release booted $(HARNESS) smoke --machine arm64
 
@@ -143,13 +143,39 @@ BENCH := $(BUILD)/bench
 BENCH_VM := --cpus 1 --memory 2G --qemu '-icount shift=0,sleep=off' --timeout 7200
 
 .PHONY: bench
-bench: bench-map bench-alloc bench-gpio bench-dma ## root: Count instructions: of mapping, allocating, a GPIO line, DMA (bench-map, bench-alloc, …)
+bench: bench-map bench-peers bench-alloc bench-gpio bench-dma bench-init bench-clear ## root: Count instructions: of mapping, allocating, a GPIO line, DMA (bench-map, bench-peers, …)
 
 .PHONY: bench-map
 bench-map: bench-modules
 	@$(REPO)/scripts/vm run $(BENCH_VM) --modules $(BENCH)/modules --results $(BENCH) -- \
 		mapwright bench map --json-to /results/map.json --svg /results/map.svg $(if $(SIZE),--size $(SIZE))
 	@echo 'Written: $(BENCH)/map.json and $(BENCH)/map.svg'
+
+# The peers need a disk and what else the usual boot has.
+.PHONY: bench-peers
+bench-peers: bench-modules
+	@$(REPO)/scripts/vm run $(BENCH_VM) --modules $(BENCH)/modules --results $(BENCH) -- \
+		mapwright bench peers --json-to /results/peers.json --svg /results/peers.svg $(if $(SIZE),--size $(SIZE))
+	@echo 'Written: $(BENCH)/peers.json and $(BENCH)/peers.svg'
+
+# In the time of this machine, and so not in a VM.
+.PHONY: bench-clear
+bench-clear: harness-ready
+	@mkdir -p $(BENCH)
+	@$(IN_ROOT) $(BIN)/mapwright bench clear --json-to $(BENCH)/clear.json $(if $(SIZE),--size $(SIZE))
+	@echo 'Written: $(BENCH)/clear.json'
+
+# When the kernel clears memory: as it is allocated, as Debian's kernels do, as it is freed, or only where it is asked to.
+# In little memory, as all of it is freed when a kernel boots.
+INIT = --boot tiny --cpus 1 --memory 256M --qemu '-icount shift=0,sleep=off' --modules $(BENCH)/modules --results $(BENCH) --append
+INIT_MAP = mapwright bench map 'pages + remap' --size 4M --json-to /results
+
+.PHONY: bench-init
+bench-init: bench-modules
+	@$(REPO)/scripts/vm run $(INIT) 'init_on_alloc=1 init_on_free=0' -- $(INIT_MAP)/init-alloc.json
+	@$(REPO)/scripts/vm run $(INIT) 'init_on_alloc=0 init_on_free=1' -- $(INIT_MAP)/init-free.json
+	@$(REPO)/scripts/vm run $(INIT) 'init_on_alloc=0 init_on_free=0' -- $(INIT_MAP)/init-asked.json
+	@echo 'Written: $(BENCH)/init-alloc.json, init-free.json and init-asked.json'
 
 # Debian's kernels clear what they allocate, byte by byte as the emulator counts, which would hide the
 # allocators. The small boot has the fewest other users of these.
@@ -200,6 +226,11 @@ bench-dma: bench-modules
 		--qemu '-M q35,kernel-irqchip=split -device intel-iommu,intremap=off -device edu -icount shift=0,sleep=off' -- \
 		mapwright bench dma --json-to /results/dma-iommu.json
 	@echo 'Written: $(BENCH)/dma.json and $(BENCH)/dma-iommu.json'
+
+# The pages of the book that have the figures, from what is new in $(BENCH).
+.PHONY: bench-pages
+bench-pages: setup ## root: Take what the benchmarks have written into docs/, and write their pages
+	@$(IN_ROOT) $(REPO)/scripts/benchmarks/write --take
 
 .PHONY: bench-modules
 bench-modules: harness-ready
@@ -264,11 +295,16 @@ check-packages: deb ## root: Install, boot, upgrade and purge the packages in a 
 setup: ## root: Make the toolchain root and fetch the kernel (the others do it, too)
 	@$(REPO)/scripts/setup
 
-.PHONY: harness-ready
-harness-ready:
+# Modules and programs; and, for the suite, the modules that it needs beside them.
+.PHONY: modules-ready
+modules-ready:
 	@$(REPO)/scripts/setup --programs
 	@release=$$($(REPO)/scripts/setup --release) && \
-		$(IN_ROOT) make -j$$(nproc) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules programs && \
+		$(IN_ROOT) make -j$$(nproc) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules programs
+
+.PHONY: harness-ready
+harness-ready: modules-ready
+	@release=$$($(REPO)/scripts/setup --release) && \
 		$(IN_ROOT) make --no-print-directory -C $(REPO) KERNELRELEASE=$$release \
 			MODULES=$(BUILD)/$$release/level LEVEL=1 modules
 
@@ -286,14 +322,18 @@ harness-ready-arm:
 		$$make KERNELRELEASE=$$release MODULES=$(BUILD)/$$release/level LEVEL=1 modules && \
 		$(IN_ROOT) $(REPO)/scripts/check-32bit $(BUILD)/$$release /lib/modules/$$release/build && $$make TARGET=$(ARM) programs && $$make programs gpio-board
 
-.PHONY: harness-ready-arm64
-harness-ready-arm64:
+.PHONY: modules-ready-arm64
+modules-ready-arm64:
 	@$(REPO)/scripts/setup --arch arm64
 	@release=$$($(REPO)/scripts/setup --arch arm64 --release) && \
 		make="$(IN_ROOT) make --no-print-directory -C $(REPO)" && \
-		$$make KERNELRELEASE=$$release modules && \
-		$$make KERNELRELEASE=$$release MODULES=$(BUILD)/$$release/level LEVEL=1 modules && \
-		$$make TARGET=$(ARM64) programs && $$make programs
+		$$make KERNELRELEASE=$$release modules && $$make TARGET=$(ARM64) programs && $$make programs
+
+.PHONY: harness-ready-arm64
+harness-ready-arm64: modules-ready-arm64
+	@release=$$($(REPO)/scripts/setup --arch arm64 --release) && \
+		$(IN_ROOT) make --no-print-directory -C $(REPO) KERNELRELEASE=$$release \
+			MODULES=$(BUILD)/$$release/level LEVEL=1 modules
 
 # For a kernel that runs 32-bit programs, too. They take the compiler of 32-bit ARM, which setup installs on amd64.
 .PHONY: harness-ready-compat

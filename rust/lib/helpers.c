@@ -105,18 +105,13 @@ vm_fault_t mapkit_insert_page(struct vm_area_struct *vma, unsigned long addr, st
 }
 
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
-bool mapkit_is_pmd_folio(const struct page *page)
+vm_fault_t mapkit_vmf_insert_folio_pmd(struct vm_fault *vmf, struct page *page, bool store)
 {
-	return PageHead(page) && folio_order(page_folio(page)) == PMD_SHIFT - PAGE_SHIFT;
-}
+	/* A new entry has the VMA's own protection. Where there is one already, it becomes writable. */
+	bool write = store && !pmd_none(vmf->orig_pmd);
 
-bool mapkit_vmf_was_mapped(const struct vm_fault *vmf)
-{
-	return !pmd_none(vmf->orig_pmd);
-}
-
-vm_fault_t mapkit_vmf_insert_folio_pmd(struct vm_fault *vmf, struct page *page, bool write)
-{
+	if (!PageHead(page) || folio_order(page_folio(page)) != PMD_SHIFT - PAGE_SHIFT)
+		return VM_FAULT_FALLBACK;
 	return vmf_insert_folio_pmd(vmf, page_folio(page), write);
 }
 #endif

@@ -65,14 +65,11 @@ void mapkit_vmf_give_page(struct vm_fault *vmf, struct page *page);
 vm_fault_t mapkit_insert_page(struct vm_area_struct *vma, unsigned long addr, struct page *page);
 
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
-/** Whether a page is the first of a folio that an entry of the middle level maps. */
-bool mapkit_is_pmd_folio(const struct page *page);
-
-/** Whether a huge fault is one of a huge page that is mapped, but not for stores. */
-bool mapkit_vmf_was_mapped(const struct vm_fault *vmf);
-
-/** `vmf_insert_folio_pmd()` of the folio of a page. */
-vm_fault_t mapkit_vmf_insert_folio_pmd(struct vm_fault *vmf, struct page *page, bool write);
+/**
+ * `vmf_insert_folio_pmd()` of the folio that begins with a page, for a load or a store. `VM_FAULT_FALLBACK` if there is
+ * none, or not one that an entry of the middle level maps.
+ */
+vm_fault_t mapkit_vmf_insert_folio_pmd(struct vm_fault *vmf, struct page *page, bool store);
 #endif
 
 /** `capable()`, without a line in the audit log when the answer is no. */

@@ -296,15 +296,8 @@ unsafe impl Backing for Allocation<'_> {
         }
     }
 
-    #[allow(
-        clippy::unnecessary_cast,
-        reason = "`dma_addr_t` has 32 bits on some machines"
-    )]
     fn dma_addr(&self, page: usize) -> Option<u64> {
-        let offset = u64::try_from(page).ok()?.checked_mul(PAGE_SIZE as u64)?;
-        (self.dma_handle as u64)
-            .checked_add(offset)
-            .filter(|_| page < self.extent.nr_pages())
+        self.extent.dma_addr(self.dma_handle, page)
     }
 
     fn is_dma(&self) -> bool {

@@ -10,7 +10,10 @@
 use crate::dma::memory_region::MemoryRegion;
 use crate::{
     base::errno::to_result,
-    dma::reach::Reach,
+    dma::{
+        driven::Driven,
+        reach::Reach, //
+    },
     ffi,
     revoke::unbind::{
         at_unbind,
@@ -32,18 +35,10 @@ use kernel::{
     dma::DmaMask,
     error::from_err_ptr,
     ffi::c_int,
-    new_condvar,
-    new_mutex,
     prelude::*,
-    rbtree::{
-        RBTree,
-        RBTreeNodeReservation, //
-    },
     sync::{
         aref::ARef,
-        Arc,
-        CondVar,
-        Mutex, //
+        Arc, //
     }, //
 };
 
@@ -215,8 +210,8 @@ impl DmaDevice {
     /// `ENODEV` if it has lost its driver.
     pub fn check(&self) -> Result {
         match &self.kind {
-            Kind::Driven(driven) if driven.state.lock().gone => Err(ENODEV),
-            _ => Ok(()),
+            Kind::Driven(driven) => driven.check(),
+            Kind::Own(_) => Ok(()),
         }
     }
 
@@ -225,11 +220,7 @@ impl DmaDevice {
     /// stopped. `ENODEV` if it has lost the driver.
     pub fn in_use<R>(&self, f: impl FnOnce(&InUse<'_>) -> R) -> Result<R> {
         if let Kind::Driven(driven) = &self.kind {
-            let mut state = driven.state.lock();
-            if state.gone {
-                return Err(ENODEV);
-            }
-            state.users = state.users.wrapping_add(1);
+            driven.use_begins()?;
         }
         // Its owner never has it, and so cannot forget it.
         let in_use = InUse(self);
@@ -297,13 +288,7 @@ impl InUse<'_> {
     ) -> Result<Registered> {
         let mut key = 0;
         if let Kind::Driven(driven) = &self.0.kind {
-            let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
-            let mut state = driven.state.lock();
-            // 2^64 of them last for longer than any machine.
-            state.last_key = state.last_key.wrapping_add(1);
-            key = state.last_key;
-            let holding: Arc<dyn Revoke> = holding;
-            state.holdings.insert(node.into_node(key, holding));
+            key = driven.register(holding)?;
         }
         let device = device.clone();
         Ok(Registered { device, key })
@@ -313,12 +298,8 @@ impl InUse<'_> {
 impl Drop for InUse<'_> {
     fn drop(&mut self) {
         if let Kind::Driven(driven) = &self.0.kind {
-            let mut state = driven.state.lock();
             // By the type invariant it was counted.
-            state.users = state.users.wrapping_sub(1);
-            if state.users == 0 {
-                driven.idle.notify_all();
-            }
+            driven.use_ends();
         }
     }
 }
@@ -333,69 +314,7 @@ pub(crate) struct Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         if let Kind::Driven(driven) = &self.device.kind {
-            let removed = driven.state.lock().holdings.remove(&self.key);
-            // With the lock released.
-            drop(removed);
-        }
-    }
-}
-
-/// What a device with a driver has beside the device.
-#[pin_data]
-pub(super) struct Driven {
-    _device: ARef<device::Device>,
-    stop: KBox<dyn Fn() + Send + Sync>,
-    #[pin]
-    state: Mutex<State>,
-    /// Nobody uses it.
-    #[pin]
-    idle: CondVar,
-}
-
-struct State {
-    /// It loses its driver, or has lost it.
-    gone: bool,
-    /// Those who use it now.
-    users: usize,
-    /// What is to be revoked.
-    holdings: RBTree<u64, Arc<dyn Revoke>>,
-    last_key: u64,
-}
-
-impl Driven {
-    pub(super) fn new(
-        device: ARef<device::Device>,
-        stop: KBox<dyn Fn() + Send + Sync>,
-    ) -> impl PinInit<Self> {
-        pin_init!(Self {
-            _device: device,
-            stop,
-            state <- new_mutex!(State {
-                gone: false,
-                users: 0,
-                holdings: RBTree::new(),
-                last_key: 0,
-            }),
-            idle <- new_condvar!(),
-        })
-    }
-
-    fn revoke(&self) {
-        let mut state = self.state.lock();
-        if core::mem::replace(&mut state.gone, true) {
-            return;
-        }
-        drop(state);
-        (self.stop)();
-        let mut state = self.state.lock();
-        while state.users > 0 {
-            self.idle.wait(&mut state);
-        }
-        let holdings = core::mem::replace(&mut state.holdings, RBTree::new());
-        drop(state);
-        // What is being dropped at this moment is either here, so that this waits for it, or over.
-        for holding in holdings.values() {
-            holding.revoke();
+            driven.unregister(self.key);
         }
     }
 }

@@ -12,9 +12,9 @@ use crate::{
     dma::{
         device::{
             DmaDevice,
-            Driven,
             Kind, //
         },
+        driven::Driven,
         reach::Reach, //
     },
     ffi,

@@ -14,6 +14,7 @@
 pub mod coherent;
 pub mod device;
 pub mod direction;
+mod driven;
 #[cfg(CONFIG_DMA_SHARED_BUFFER)]
 pub mod export;
 pub mod foreign;

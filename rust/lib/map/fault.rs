@@ -13,10 +13,7 @@ use crate::{
     ffi,
     map::batch::Batch,
     memory::{
-        backing::{
-            Runs,
-            StructPage, //
-        },
+        backing::Runs,
         mappable::{
             FaultEvent,
             Mappable,
@@ -30,7 +27,6 @@ use core::{
         max,
         min, //
     },
-    mem::MaybeUninit,
     ops::Range, //
 };
 use kernel::{
@@ -304,7 +300,7 @@ impl<T: MappingEvents> Fault<'_, T> {
         let Some(touched) = self.page() else {
             return self.done(SIGBUS, 0);
         };
-        let Some(page) = self.struct_page(touched) else {
+        let Some(page) = self.mappable.memory().struct_page(touched) else {
             return self.done(SIGBUS, 0);
         };
         let nr_pages = self.insert_around(touched);
@@ -331,16 +327,6 @@ impl<T: MappingEvents> Fault<'_, T> {
             pages.start = pages.start.saturating_add(batch.len());
         }
         window.len()
-    }
-
-    /// The `struct page` of a page of the memory, if that is refcounted.
-    pub(super) fn struct_page(&self, page: usize) -> Option<StructPage> {
-        let mut slot = [MaybeUninit::uninit()];
-        match self.mappable.memory().struct_pages(page, &mut slot) {
-            // SAFETY: By the promise of `Backing` it has initialized as many as it returned.
-            1 => slot.first().map(|page| unsafe { page.assume_init_read() }),
-            _ => None,
-        }
     }
 }
 

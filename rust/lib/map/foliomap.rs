@@ -68,6 +68,7 @@ impl<'a> NewVma<'a> {
     ///
     /// `EINVAL` if these pages have no reference count of their own, as memory has none that is not cached as
     /// usual; if memory with room for a huge page is not at a multiple of that in its file; or if the VMA reaches beyond the memory.
+    #[inline(always)]
     pub fn into_foliomap<T: MappingEvents>(
         self,
         mappable: Arc<Mappable<T>>,

@@ -15,10 +15,7 @@ use crate::{
         FALLBACK,
         PMD_PAGES, //
     },
-    memory::{
-        backing::StructPage,
-        mappable::MappingEvents, //
-    }, //
+    memory::mappable::MappingEvents, //
 };
 use kernel::{
     bindings,
@@ -40,26 +37,22 @@ impl<T: MappingEvents> Fault<'_, T> {
         // SAFETY: By the type invariant; the flags do not change while the VMA is locked.
         let is_shared = unsafe { (*self.vma()).__bindgen_anon_2.vm_flags & flags::SHARED != 0 };
         let wanted = !self.is_write() || is_shared;
-        let Some(page) = self.huge_folio().filter(|_| wanted) else {
+        let Some(page) = self.huge_page().filter(|_| wanted) else {
             return FALLBACK;
         };
-        // A new entry has the VMA's own protection. Where there is one already, it becomes writable.
-        // SAFETY: By the type invariant this is a huge fault that is being answered.
-        let write = self.is_write() && unsafe { ffi::mapkit_vmf_was_mapped(self.vmf) };
-        // SAFETY: The VMA is locked for reading, and `huge_folio` made sure that all of the huge page is inside it, and
-        // that this is a folio of its size. Where the kernel asks for a page that is mapped, the VMA is shared. By the
-        // promise of `Backing` the folio may be shown to programs, and has a reference count, of which the entry takes
-        // one: the kernel drops that with the entry, as the VMA is an ordinary one.
-        let result = unsafe { ffi::mapkit_vmf_insert_folio_pmd(self.vmf, page, write) };
-        let is_mapped = result & (ERROR | FALLBACK) == 0;
-        self.done(result, if is_mapped { PMD_PAGES } else { 0 })
-    }
-
-    /// The first page of the folio for the huge page that was touched.
-    fn huge_folio(&self) -> Option<StructPage> {
-        let page = self.struct_page(self.huge_page()?)?;
-        // SAFETY: By the promise of `Backing` the page is allocated.
-        unsafe { ffi::mapkit_is_pmd_folio(page) }.then_some(page)
+        let Some(page) = self.mappable.memory().struct_page(page) else {
+            return FALLBACK;
+        };
+        // SAFETY: By the type invariant this is a huge fault that is being answered; the VMA is locked for reading, and
+        // `huge_page` made sure that all of the huge page is inside it. By the promise of `Backing` the page is allocated,
+        // and its folio may be shown to programs and has a reference count, of which the entry takes one: the kernel drops
+        // that with the entry, as the VMA is an ordinary one. Where the kernel asks for a store to what is mapped, the VMA
+        // is shared.
+        match unsafe { ffi::mapkit_vmf_insert_folio_pmd(self.vmf, page, self.is_write()) } {
+            FALLBACK => FALLBACK,
+            result if result & ERROR != 0 => self.done(result, 0),
+            result => self.done(result, PMD_PAGES),
+        }
     }
 
     /// Inserts the huge page that was touched, if the memory and the VMA have all of it.

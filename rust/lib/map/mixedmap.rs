@@ -35,6 +35,7 @@ impl<'a> NewVma<'a> {
     ///
     /// `EINVAL` if these pages have no reference count of their own, as memory has none that is not cached as
     /// usual, or it reaches beyond the memory.
+    #[inline(always)]
     pub fn into_mixedmap<T: MappingEvents>(
         self,
         mappable: Arc<Mappable<T>>,

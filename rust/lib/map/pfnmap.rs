@@ -37,6 +37,7 @@ impl<'a> NewVma<'a> {
     /// Makes it a VMA of page frame numbers, to be filled from `mappable`.
     ///
     /// `EINVAL` if it is copy-on-write, or reaches beyond the memory.
+    #[inline(always)]
     pub fn into_pfnmap<T: MappingEvents>(
         self,
         mappable: Arc<Mappable<T>>,

@@ -79,7 +79,8 @@ pub enum AddressClass {
 ///   the backing only drops its own references; a folio of several pages begins with a page of the backing whose number
 ///   is a multiple of how many, and is part of nothing else;
 /// - [`struct_pages`](Self::struct_pages) initializes as many of the first slots as it returns with the
-///   `struct page`s of those pages, and tells none unless `refcounted` is true.
+///   `struct page`s of those pages, and [`struct_page`](Self::struct_page) returns that of its page; both tell none unless
+///   `refcounted` is true.
 ///
 /// # Examples
 ///
@@ -114,6 +115,16 @@ pub unsafe trait Backing: Send + Sync {
     /// the end. Returns how many; none if this is not [`refcounted`](Self::refcounted).
     fn struct_pages(&self, _first: usize, _slots: &mut [MaybeUninit<StructPage>]) -> usize {
         0
+    }
+
+    /// Tells the `struct page` of page `page`, if there is such a page and this is [`refcounted`](Self::refcounted).
+    fn struct_page(&self, page: usize) -> Option<StructPage> {
+        let mut slot = [MaybeUninit::uninit()];
+        match self.struct_pages(page, &mut slot) {
+            // SAFETY: By the promise of `Backing` it has initialized as many as it returned.
+            1 => slot.first().map(|page| unsafe { page.assume_init_read() }),
+            _ => None,
+        }
     }
 
     /// Where the addresses of [`range_at`](Self::range_at) lie.

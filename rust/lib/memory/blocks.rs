@@ -83,6 +83,7 @@ pub unsafe trait Allocator {
 }
 
 /// Blocks of one size, from one of them on.
+#[derive(Clone, Copy)]
 struct Level {
     /// The page with which the first of them begins.
     first_page: usize,
@@ -100,8 +101,9 @@ struct Level {
 /// # Invariants
 ///
 /// `blocks` holds the blocks of `nr_pages` pages, in their order, and each is owned: it was allocated with `A::alloc()`,
-/// of the size that `levels` says, of which only the last has less. These are sorted by both of their fields, by which the first begins at 0, and by
-/// `order`, the largest first; there is one if there is a block.
+/// of 2^`order` pages if it has one of the first `nr_largest` pages, else of the size that `smaller` says; only the last of
+/// all may have less. The levels of `smaller` begin where the largest blocks end, and are sorted by both of their fields by which
+/// the first begins, and by `order`, the largest first.
 ///
 /// # Examples
 ///
@@ -124,7 +126,10 @@ struct Level {
 /// ```
 pub struct Blocks<A: Allocator> {
     blocks: KVVec<NonNull<c_void>>,
-    levels: KVec<Level>,
+    /// As a rule these are all blocks, which are found without a look at the others.
+    order: u32,
+    nr_largest: usize,
+    smaller: KVec<Level>,
     nr_pages: usize,
     _allocator: PhantomData<A>,
 }
@@ -183,6 +188,7 @@ impl<A: Allocator> Blocks<A> {
         let mut blocks = Self::empty();
         blocks.add(pages, size, Effort::Full)?;
         // INVARIANT: What the block was rounded up by is not used.
+        blocks.nr_largest = nr_pages;
         blocks.nr_pages = nr_pages;
         Ok(blocks)
     }
@@ -191,7 +197,9 @@ impl<A: Allocator> Blocks<A> {
         // INVARIANT: No pages, no blocks.
         Self {
             blocks: KVVec::new(),
-            levels: KVec::new(),
+            order: 0,
+            nr_largest: 0,
+            smaller: KVec::new(),
             nr_pages: 0,
             _allocator: PhantomData,
         }
@@ -203,27 +211,51 @@ impl<A: Allocator> Blocks<A> {
         self.blocks
             .reserve(1, GFP_FOR_ATTEMPT)
             .or_else(|_| self.blocks.reserve(1, GFP_FOR_CALLER))?;
-        self.levels.reserve(1, GFP_FOR_CALLER)?;
+        self.smaller.reserve(1, GFP_FOR_CALLER)?;
         let block = A::alloc(pages, effort).ok_or(ENOMEM)?;
-        let order = size.trailing_zeros();
-        if self.levels.last().is_none_or(|level| level.order != order) {
-            let level = Level {
-                first_page: self.nr_pages,
-                first_block: self.blocks.len(),
-                order,
-            };
-            // Cannot fail: there is room.
-            let _ = self.levels.push_within_capacity(level);
-        }
-        // Cannot fail either.
+        let place = self.blocks.len();
+        // Cannot fail: there is room.
         if self.blocks.push_within_capacity(block).is_err() {
             // SAFETY: The block was just allocated with this size and nobody else has it.
             unsafe { A::free(block, pages) };
             return Err(ENOMEM);
         }
-        // INVARIANT: The block was just added, and its level says its size. Sizes only become smaller.
+        self.note_size(place, pages, size.trailing_zeros());
+        // INVARIANT: The block was just added, and its size is noted. Sizes only become smaller.
         self.nr_pages = self.nr_pages.wrapping_add(pages);
         Ok(())
+    }
+
+    /// Notes that block `place`, the next one, has `pages` pages, of 2^`order` that the size is. There is room in `smaller`.
+    fn note_size(&mut self, place: usize, pages: usize, order: u32) {
+        if place == 0 {
+            self.order = order;
+        }
+        if self.smaller.is_empty() && self.order == order {
+            self.nr_largest = self.nr_largest.wrapping_add(pages);
+        } else if self.smaller.last().is_none_or(|level| level.order != order) {
+            let level = Level {
+                first_page: self.nr_pages,
+                first_block: place,
+                order,
+            };
+            let _ = self.smaller.push_within_capacity(level);
+        }
+    }
+
+    /// Page `page`, which is one of a level's, and how many pages its block has from there on.
+    #[inline(always)]
+    fn locate_in(&self, level: Level, page: usize) -> Option<(NonNull<u8>, usize)> {
+        let from = page.wrapping_sub(level.first_page);
+        let size = 1usize.wrapping_shl(level.order);
+        let within = from & size.wrapping_sub(1);
+        let place = level
+            .first_block
+            .wrapping_add(from.wrapping_shr(level.order));
+        let block = self.blocks.get(place)?.as_ptr().cast::<u8>();
+        let addr = block.wrapping_add(within.wrapping_mul(PAGE_SIZE));
+        let left = self.nr_pages.wrapping_sub(page);
+        Some((NonNull::new(addr)?, min(size.wrapping_sub(within), left)))
     }
 }
 
@@ -244,18 +276,20 @@ unsafe impl<A: Allocator> DirectMapped for Blocks<A> {
 
     #[inline]
     fn locate(&self, page: usize) -> Option<(NonNull<u8>, usize)> {
-        let left = self.nr_pages.checked_sub(page).filter(|left| *left > 0)?;
-        let is_of = |level: &&Level| level.first_page <= page;
-        let level = self.levels.iter().rev().find(is_of)?;
-        let from = page.wrapping_sub(level.first_page);
-        let size = 1usize.wrapping_shl(level.order);
-        let within = from & size.wrapping_sub(1);
-        let place = level
-            .first_block
-            .wrapping_add(from.wrapping_shr(level.order));
-        let block = self.blocks.get(place)?.as_ptr().cast::<u8>();
-        let addr = block.wrapping_add(within.wrapping_mul(PAGE_SIZE));
-        Some((NonNull::new(addr)?, min(size.wrapping_sub(within), left)))
+        if page < self.nr_largest {
+            let level = Level {
+                first_page: 0,
+                first_block: 0,
+                order: self.order,
+            };
+            return self.locate_in(level, page);
+        }
+        if page >= self.nr_pages {
+            return None;
+        }
+        let begins = |level: &&Level| level.first_page <= page;
+        let level = self.smaller.iter().rev().find(begins)?;
+        self.locate_in(*level, page)
     }
 }
 

@@ -13,11 +13,7 @@ use crate::{
     }, //
 };
 use core::{
-    cmp::min,
-    mem::{
-        self,
-        MaybeUninit, //
-    },
+    mem::MaybeUninit,
     ptr::NonNull, //
 };
 use kernel::{
@@ -75,22 +71,30 @@ unsafe impl<T: DirectMapped> Backing for T {
 
     fn struct_pages(&self, first: usize, slots: &mut [MaybeUninit<StructPage>]) -> usize {
         let mut nr_filled = 0usize;
-        let mut slots = slots;
-        while T::REFCOUNTED && !slots.is_empty() {
+        while let Some(rest) = slots.get_mut(nr_filled..).filter(|_| T::REFCOUNTED) {
             let Some((addr, nr_pages)) = self.locate(first.wrapping_add(nr_filled)) else {
-                break;
-            };
-            let nr_pages = min(nr_pages, slots.len());
-            let Some((filled, rest)) = mem::take(&mut slots).split_at_mut_checked(nr_pages) else {
                 break;
             };
             // SAFETY: `addr` is an address of the direct map, inside an allocated block.
             let page = unsafe { ffi::mapkit_virt_to_page(addr.as_ptr().cast::<c_void>()) };
-            fill(filled, page);
+            // As a rule, a block has them all.
+            if nr_pages >= rest.len() {
+                fill(rest, page);
+                return slots.len();
+            }
+            let Some(of_block) = rest.get_mut(..nr_pages) else {
+                break;
+            };
+            fill(of_block, page);
             nr_filled = nr_filled.wrapping_add(nr_pages);
-            slots = rest;
         }
         nr_filled
+    }
+
+    fn struct_page(&self, page: usize) -> Option<StructPage> {
+        let (addr, _) = self.locate(page).filter(|_| T::REFCOUNTED)?;
+        // SAFETY: `addr` is an address of the direct map, inside an allocated block.
+        Some(unsafe { ffi::mapkit_virt_to_page(addr.as_ptr().cast::<c_void>()) })
     }
 
     fn range_at(&self, page: usize) -> Option<KernelRange> {

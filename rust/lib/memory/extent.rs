@@ -5,6 +5,7 @@
 use crate::memory::backing::KernelRange;
 use core::ptr::NonNull;
 use kernel::{
+    bindings,
     ffi::c_void,
     page::PAGE_SIZE,
     prelude::*, //
@@ -53,5 +54,16 @@ impl Extent {
         let (addr, left) = self.locate(page)?;
         let len = left.wrapping_mul(PAGE_SIZE);
         Some(KernelRange { addr, len })
+    }
+
+    /// The address of page `page` for a device that finds the first of them at `first`, if it is one of them.
+    pub(crate) fn dma_addr(&self, first: bindings::dma_addr_t, page: usize) -> Option<u64> {
+        #[allow(
+            clippy::unnecessary_cast,
+            reason = "`dma_addr_t` has 32 bits on some machines"
+        )]
+        let first = first as u64;
+        let offset = u64::try_from(page).ok()?.checked_mul(PAGE_SIZE as u64)?;
+        first.checked_add(offset).filter(|_| page < self.nr_pages)
     }
 }

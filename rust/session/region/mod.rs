@@ -134,13 +134,11 @@ impl MappingEvents for Owned {
 
     #[inline]
     fn while_there<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
-        match &self.right {
-            None => Some(f()),
-            Some(right) => {
-                let _held = right.hold().ok()?;
-                Some(f())
-            }
-        }
+        let _held = match &self.right {
+            None => None,
+            Some(right) => Some(right.hold().ok()?),
+        };
+        Some(f())
     }
 
     #[inline]

@@ -54,6 +54,73 @@ impl Area {
         Ok(area)
     }
 
+    /// Maps `bytes` of the pool of huge pages.
+    pub fn of_pool(bytes: usize) -> Result<Self> {
+        let length = NonZeroUsize::new(bytes).context("nothing to map")?;
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_HUGETLB;
+        // SAFETY: The kernel chooses an address where nothing is mapped.
+        let addr = unsafe { mmap_anonymous(None, length, RW, flags) }?;
+        Ok(Self {
+            addr: addr.cast(),
+            length,
+            page: page_bytes(),
+        })
+    }
+
+    /// Asks for huge pages.
+    pub fn want_huge(&self) -> Result<()> {
+        // SAFETY: All of this mapping; the advice changes nothing that a program could see.
+        unsafe {
+            madvise(
+                self.addr.cast(),
+                self.length.get(),
+                MmapAdvise::MADV_HUGEPAGE,
+            )
+        }?;
+        Ok(())
+    }
+
+    /// All of it, for system calls that take memory.
+    pub fn memory(&self) -> libc::iovec {
+        libc::iovec {
+            iov_base: self.addr.as_ptr().cast(),
+            iov_len: self.length.get(),
+        }
+    }
+
+    /// Whether each page of the first `bytes` begins with what [`Self::touch`] stores.
+    pub fn is_touched(&self, bytes: usize) -> bool {
+        (0..bytes.min(self.length.get()))
+            .step_by(self.page)
+            // SAFETY: Inside this mapping, which is readable and which nothing has borrowed from.
+            .all(|at| unsafe { self.addr.as_ptr().wrapping_add(at).read_volatile() } == 1)
+    }
+
+    /// Clears all of it by `clear`, which clears so many bytes from there on, `piece` bytes at a time.
+    pub fn clear(&mut self, clear: unsafe fn(*mut u8, usize), piece: usize) {
+        for at in (0..self.length.get()).step_by(piece) {
+            let bytes = piece.min(self.length.get() - at);
+            // SAFETY: Inside this mapping, which is writable, of whole pages, and which nothing has borrowed from.
+            unsafe { clear(self.addr.as_ptr().wrapping_add(at), bytes) };
+        }
+    }
+
+    /// The sum of the words at each multiple of `step`, which is one of 8.
+    #[inline(never)]
+    pub fn sum(&self, step: usize) -> u64 {
+        (0..self.length.get())
+            .step_by(step)
+            // SAFETY: Inside this mapping, which is readable and which nothing has borrowed from.
+            .map(|at| unsafe {
+                self.addr
+                    .as_ptr()
+                    .wrapping_add(at)
+                    .cast::<u64>()
+                    .read_volatile()
+            })
+            .fold(0, u64::wrapping_add)
+    }
+
     /// Stores a byte to each page, in the shortest loop there is.
     #[inline(never)]
     pub fn touch(&mut self) {

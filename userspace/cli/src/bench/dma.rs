@@ -4,8 +4,9 @@
 //! both have all the time, and beside the same in C. Nothing is moved.
 
 use super::{
+    kernel_release,
     meter::{Meter, Unit},
-    modules, progress, undisturbed,
+    modules, progress, undisturbed, Output,
 };
 use crate::style;
 use anyhow::{Context as _, Result};
@@ -31,12 +32,8 @@ fn sizes() -> [u64; 4] {
 pub struct Args {
     /// Measure only that whose name contains this: `coherent`, `list`, `64 KiB`
     filter: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    /// Write the JSON to a file, too
-    #[arg(long, value_name = "FILE")]
-    json_to: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
     /// Where mapwright_reference_dma.ko is, if it is to be compared
     #[arg(long, env = "MAPWRIGHT_MODULES", value_name = "DIR")]
     modules: Option<PathBuf>,
@@ -147,22 +144,11 @@ pub fn run(args: &Args) -> Result<()> {
     let filter = args.filter.as_deref().unwrap_or("");
     let results = Results {
         unit: meter.unit,
-        kernel: nix::sys::utsname::uname()
-            .map(|name| name.release().to_string_lossy().into_owned())
-            .unwrap_or_default(),
+        kernel: kernel_release(),
         translated: ours.dma_info().context("asking for the device")?.translated == 1,
         lines: lines(meter.unit, &ours, reference.as_ref(), filter)?,
     };
-    let json = serde_json::to_string_pretty(&results)?;
-    if let Some(file) = &args.json_to {
-        std::fs::write(file, format!("{json}\n"))
-            .with_context(|| format!("writing {}", file.display()))?;
-    }
-    match args.json {
-        true => println!("{json}"),
-        false => results.show(),
-    }
-    Ok(())
+    args.output.give(&results, || results.show())
 }
 
 /// The C reference, if it is there or can be inserted.

@@ -3,9 +3,10 @@
 //! `mapwright bench gpio`: what an edge of an output costs, by each way that a program has.
 
 use super::{
+    kernel_release,
     meter::{Meter, Unit},
     modules::{StandIn, GPIO},
-    undisturbed,
+    undisturbed, Output,
 };
 use crate::style;
 use anyhow::{bail, Context as _, Result};
@@ -41,12 +42,8 @@ const LABEL: &str = "mapwright-gpio0";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    /// Write the JSON to a file, too
-    #[arg(long, value_name = "FILE")]
-    json_to: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
     /// Runs of each measurement
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
     repeat: u16,
@@ -76,6 +73,7 @@ struct Accesses {
 #[derive(Serialize)]
 struct Report {
     unit: Unit,
+    kernel: String,
     edges: u32,
     costs: Vec<Cost>,
 }
@@ -146,19 +144,11 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let report = Report {
         unit: meter.unit,
+        kernel: kernel_release(),
         edges: EDGES,
         costs,
     };
-    let json = serde_json::to_string_pretty(&report)?;
-    if let Some(file) = &args.json_to {
-        fs::write(file, format!("{json}\n"))
-            .with_context(|| format!("writing {}", file.display()))?;
-    }
-    match args.json {
-        true => println!("{json}"),
-        false => report.show(),
-    }
-    Ok(())
+    args.output.give(&report, || report.show())
 }
 
 /// All that this kernel has.

@@ -14,9 +14,9 @@ use std::path::Path;
 
 const WIDTH: u32 = 1000;
 const HEIGHT: u32 = 640;
-const FONT: &str = "sans-serif";
-const INK: RGBColor = RGBColor(40, 44, 52);
-const GRID: RGBColor = RGBColor(228, 230, 235);
+pub const FONT: &str = "sans-serif";
+pub const INK: RGBColor = RGBColor(40, 44, 52);
+pub const GRID: RGBColor = RGBColor(228, 230, 235);
 /// Lines of labels are so far apart, in pixels.
 const LABEL_GAP: i32 = 19;
 
@@ -101,7 +101,7 @@ fn lines(measurements: &[Measurement]) -> Vec<Line> {
     lines
 }
 
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+pub type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
 fn draw_lines<DB: DrawingBackend>(
     root: &DrawingArea<DB, plotters::coord::Shift>,
@@ -236,7 +236,7 @@ fn spread(places: &[i32]) -> Vec<i32> {
 }
 
 /// `1,234`; with decimals below ten.
-fn thousands(n: f64) -> String {
+pub fn thousands(n: f64) -> String {
     match n {
         n if n < 10.0 && n.fract() != 0.0 => format!("{n:.1}"),
         n if n < 1000.0 => format!("{n:.0}"),

@@ -5,6 +5,7 @@
 use super::{
     compare,
     cost::{Cost, Least, PHASES},
+    kernel_release,
     meter::Unit,
     subject::{Owner, Subject, Variant},
 };
@@ -51,7 +52,8 @@ impl Measurement {
     }
 }
 
-fn per_page(cost: u64, bytes: u64) -> f64 {
+/// What a page of `bytes` costs.
+pub fn per_page(cost: u64, bytes: u64) -> f64 {
     cost as f64 / (bytes / page_size()) as f64
 }
 
@@ -68,13 +70,10 @@ pub struct Report {
 
 impl Report {
     pub fn new(unit: Unit, measurements: Vec<Measurement>) -> Self {
-        let kernel = nix::sys::utsname::uname()
-            .map(|name| name.release().to_string_lossy().into_owned())
-            .unwrap_or_default();
         Self {
             unit,
             page_bytes: page_bytes(),
-            kernel,
+            kernel: kernel_release(),
             comparisons: compare::all(&measurements),
             measurements,
         }

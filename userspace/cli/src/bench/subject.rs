@@ -3,16 +3,12 @@
 //! What is measured: each sound pair of the module's table, the C reference, and what the kernel itself
 //! has to offer.
 
-use super::area::Area;
+use super::{area::Area, kernel::KernelMemory};
 use anyhow::Result;
 use mapwright::{
-    block_size, reason_against, uapi, uapi::Request as _, Backing, Caching, Error, Method, Region,
-    Session,
+    reason_against, uapi, uapi::Request as _, Backing, Caching, Error, Method, Region, Session,
 };
-use nix::{
-    errno::Errno,
-    sys::memfd::{memfd_create, MFdFlags},
-};
+use nix::errno::Errno;
 use serde::Serialize;
 use std::{fs::File, rc::Rc};
 
@@ -75,9 +71,7 @@ pub struct Subject {
 #[derive(Clone)]
 enum Source {
     Device(Rc<Session>, Backing, Method),
-    Memfd,
-    Anonymous,
-    Thp,
+    Kernel(KernelMemory),
 }
 
 /// Memory of a subject, to be mapped.
@@ -127,25 +121,20 @@ impl Subject {
         ]
     }
 
-    /// What every program can have.
-    pub fn kernels() -> Vec<Self> {
-        let kernel = |source| Self {
+    /// Memory that the kernel has for programs.
+    pub fn kernel(memory: KernelMemory) -> Self {
+        Self {
             owner: Owner::Kernel,
             variant: Variant::Usual,
-            source,
-        };
-        vec![
-            kernel(Source::Anonymous),
-            kernel(Source::Memfd),
-            kernel(Source::Thp),
-        ]
+            source: Source::Kernel(memory),
+        }
     }
 
     /// Its pair, if it has one.
     pub fn pair(&self) -> Option<(Backing, Method)> {
         match &self.source {
             Source::Device(_, backing, method) => Some((*backing, *method)),
-            _ => None,
+            Source::Kernel(_) => None,
         }
     }
 
@@ -160,40 +149,34 @@ impl Subject {
                     self.variant.suffix()
                 )
             }
-            Source::Memfd => "memfd".into(),
-            Source::Anonymous => "anonymous".into(),
-            Source::Thp => "anonymous, THP".into(),
+            Source::Kernel(memory) => memory.name().into(),
         }
     }
 
-    /// Whether such an amount makes sense: THP needs room for a block.
+    /// Whether it comes in such an amount.
     pub fn fits(&self, bytes: u64) -> bool {
-        !matches!(self.source, Source::Thp) || bytes >= block_size()
+        match &self.source {
+            Source::Device(..) => true,
+            Source::Kernel(memory) => memory.fits(bytes),
+        }
     }
 
     /// Makes the memory, or `None` if there is no such amount of it.
     pub fn create(&self, bytes: u64) -> Result<Option<Memory>> {
-        Ok(Some(match &self.source {
+        match &self.source {
             Source::Device(session, backing, method) => {
                 match self.create_region(session, *backing, *method, bytes) {
-                    Ok(region) => Memory::Region(region),
-                    Err(Errno::ENOMEM | Errno::ENOSPC) => return Ok(None),
-                    Err(errno) => {
-                        return Err(Error::System {
-                            what: "CREATE",
-                            errno,
-                        }
-                        .into())
+                    Ok(region) => Ok(Some(Memory::Region(region))),
+                    Err(Errno::ENOMEM | Errno::ENOSPC) => Ok(None),
+                    Err(errno) => Err(Error::System {
+                        what: "CREATE",
+                        errno,
                     }
+                    .into()),
                 }
             }
-            Source::Memfd => {
-                let file = File::from(memfd_create(c"mapwright-bench", MFdFlags::MFD_CLOEXEC)?);
-                file.set_len(bytes)?;
-                Memory::File(file, bytes)
-            }
-            Source::Anonymous | Source::Thp => Memory::None(bytes),
-        }))
+            Source::Kernel(memory) => memory.create(bytes),
+        }
     }
 
     fn create_region(
@@ -220,11 +203,8 @@ impl Subject {
             (Memory::Region(region), Source::Device(session, ..)) => {
                 Area::shared(&**session, region.offset, usize::try_from(region.bytes)?)
             }
-            (Memory::File(file, bytes), _) => Area::shared(file, 0, usize::try_from(*bytes)?),
-            (Memory::None(bytes), source) => {
-                Area::anonymous(usize::try_from(*bytes)?, matches!(source, Source::Thp))
-            }
-            (Memory::Region(_), _) => unreachable!("only devices make regions"),
+            (memory, Source::Kernel(kernel)) => kernel.map(memory),
+            (_, Source::Device(..)) => unreachable!("devices make regions"),
         }
     }
 

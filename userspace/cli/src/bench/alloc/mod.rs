@@ -7,9 +7,9 @@ mod measure;
 mod results;
 mod textbook;
 
-use super::{meter::Meter, modules, progress, undisturbed};
+use super::{kernel_release, meter::Meter, modules, progress, undisturbed, Output};
 use crate::style;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use mapwright::{
     alloc::{AllocDevice, Allocator, Plan},
     page_size,
@@ -25,12 +25,8 @@ const REFERENCE: &str = "/dev/mapwright_reference_alloc";
 pub struct Args {
     /// Measure only that whose name contains this: `kmalloc`, `pages`, `64 KiB`
     filter: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    /// Write the JSON to a file, too
-    #[arg(long, value_name = "FILE")]
-    json_to: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
     /// Runs of each measurement at most; fewer if they repeat to 0.2 %
     #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..))]
     repeat: u16,
@@ -50,17 +46,7 @@ pub fn run(args: &Args) -> Result<()> {
     bench.measure(filter, &ours, reference.as_ref())?;
     bench.measure_miss(&ours)?;
     let results = Results::new(&bench);
-
-    let json = serde_json::to_string_pretty(&results)?;
-    if let Some(file) = &args.json_to {
-        std::fs::write(file, format!("{json}\n"))
-            .with_context(|| format!("writing {}", file.display()))?;
-    }
-    match args.json {
-        true => println!("{json}"),
-        false => results.show(),
-    }
-    Ok(())
+    args.output.give(&results, || results.show())
 }
 
 /// The C reference, if it is there or can be inserted.

@@ -19,12 +19,9 @@ pub(super) struct Results<'a> {
 
 impl<'a> Results<'a> {
     pub(super) fn new(bench: &'a Bench) -> Self {
-        let kernel = nix::sys::utsname::uname()
-            .map(|name| name.release().to_string_lossy().into_owned())
-            .unwrap_or_default();
         Self {
             unit: bench.unit,
-            kernel,
+            kernel: super::kernel_release(),
             textbook: compare(bench),
             lines: &bench.lines,
         }

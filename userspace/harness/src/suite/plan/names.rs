@@ -25,7 +25,7 @@ pub(super) const GPIO_EXAMPLES: &str = "gpio.examples.";
 /// Of those that fail allocations, which takes a debug kernel; and of a device's.
 pub(super) const FAILING: &str = "failing.";
 pub(super) const DMA_FAILING: &str = "dma.failing.";
-/// Of those that judge the kernel itself: they take long, and KASAN looks at them.
+/// Of those that judge the kernel itself, once for each kernel, as they take long. KASAN looks at them, too.
 pub(super) const CLAIM_TESTS: &str = "claims.";
 /// Of those that do the steps of models on the kernel: a checker keeps what is freed, and frees it later.
 pub(super) const MODEL_TESTS: &str = "models.";

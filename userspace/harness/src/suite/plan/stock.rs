@@ -26,6 +26,19 @@ pub(super) const ALL: Plan = Plan {
     narrow: false,
 };
 
+/// For a second boot of a kernel, which is judged once.
+pub(super) const WITHOUT_CLAIMS: Plan = Plan {
+    without: &[
+        GPIO_TESTS,
+        DMA_TESTS,
+        LOCKDOWN_TESTS,
+        LARGE_TESTS,
+        TREE_TESTS,
+        CLAIM_TESTS,
+    ],
+    ..ALL
+};
+
 pub(super) const DMA: Plan = Plan {
     tests: &[DMA_TESTS],
     without: &[DMA_SLEEP, DMA_UNPLUG, DMA_REACH],
@@ -100,7 +113,7 @@ pub const STOCK: &[Plan] = &[
     Plan {
         name: "virtme",
         boot: Boot::Virtme,
-        ..ALL
+        ..WITHOUT_CLAIMS
     },
     ALL,
     Plan {

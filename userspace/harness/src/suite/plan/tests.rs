@@ -34,6 +34,8 @@ fn tests_run_where_their_device_is() {
     assert_eq!(runs_of(STOCK, "lockdown."), ["lockdown"]);
     assert_eq!(runs_of(DEBUG, "failing.mmap"), ["fail-nth"]);
     assert_eq!(runs_of(DEBUG, "life."), ["kasan", "kmemleak", "lockdep"]);
+    assert_eq!(runs_of(STOCK, "claims."), ["tiny"]);
+    assert_eq!(runs_of(ARM64_PLANS, "claims."), ["arm64"]);
     assert_eq!(runs_of(DEBUG, "claims."), ["kasan"]);
     assert_eq!(
         runs_of(DEBUG, "dma.failing."),
@@ -73,7 +75,9 @@ fn what_has_a_boot_of_its_own_is_left_out() {
             "--skip",
             "large.",
             "--skip",
-            "tree."
+            "tree.",
+            "--skip",
+            "claims."
         ]
     );
     assert_eq!(DEBUG[3].arguments(None), ["failing."]);
