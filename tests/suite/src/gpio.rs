@@ -134,7 +134,17 @@ pub(crate) fn armed(record: &Record) -> bool {
     record.operation == Operation::Write && record.register() == Some(Register::IrqStatusSet0)
 }
 
-/// What was written to a register last.
+/// What was written to a register last, once all stores have arrived.
+pub(crate) fn settled_write(
+    model: &mut Client,
+    bank: &Bank,
+    which: Register,
+) -> Result<Option<u32>> {
+    settled(model, bank)?;
+    last_write(model, which)
+}
+
+/// What was written to a register last, as far as that has arrived.
 pub(crate) fn last_write(model: &mut Client, which: Register) -> Result<Option<u32>> {
     let writes = model.writes(0)?;
     let last = writes.iter().rev().find(|(register, _)| *register == which);

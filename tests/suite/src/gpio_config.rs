@@ -5,7 +5,7 @@
 //! the kernel documents it for all chips.
 
 use crate::{
-    gpio::{address, is_pci, last_write, line, modelled_bank, press, settled, unbind},
+    gpio::{address, is_pci, line, modelled_bank, press, settled, settled_write, unbind},
     gpio_lines::{chip, expect_interrupts, set_by_somebody_else, Unbound},
     runner::{skip, suite, Context},
 };
@@ -283,7 +283,7 @@ fn a_bias_changes_no_register(_: &Context) -> Result<()> {
         ensure!(other.is_empty(), "{bias:?}: {other:?}");
         drop(request);
     }
-    let oe = last_write(&mut model, Register::Oe)?;
+    let oe = settled_write(&mut model, &bank, Register::Oe)?;
     ensure!(oe.is_some_and(|oe| oe & (1 << 7) != 0), "OE: {oe:x?}");
     Ok(())
 }

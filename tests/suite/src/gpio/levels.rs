@@ -2,7 +2,7 @@
 
 //! Levels and edges of lines: what is stored to registers, what is loaded, what a program learns.
 
-use super::{armed, last_write, line, modelled_bank, press, settled, wait_for};
+use super::{armed, line, modelled_bank, press, settled, settled_write, wait_for};
 use crate::{child, runner::Context};
 use anyhow::{anyhow, ensure, Result};
 use gpio_model::{Level, Operation, Record, Register};
@@ -167,7 +167,7 @@ pub(super) fn edges_are_waited_for(_: &Context) -> Result<()> {
     }
     // Nobody waits: nothing is detected any more.
     for register in [Register::RisingDetect, Register::FallingDetect] {
-        let value = last_write(&mut model, register)?;
+        let value = settled_write(&mut model, &bank, register)?;
         ensure!(value == Some(0), "{register} was left {value:x?}");
     }
     Ok(())

@@ -4,7 +4,7 @@
 
 use super::{chip, expect_interrupts};
 use crate::{
-    gpio::{armed, last_write, line, modelled_bank, press, settled, unbind, wait_for},
+    gpio::{armed, line, modelled_bank, press, settled, settled_write, unbind, wait_for},
     runner::{skip, Context},
 };
 use anyhow::{ensure, Context as _, Result};
@@ -73,7 +73,7 @@ pub(super) fn edges_are_events(_: &Context) -> Result<()> {
         ensure!(!request.has_edge_event()?, "{edges:?}: one too many");
     }
     for register in [Register::RisingDetect, Register::FallingDetect] {
-        let value = last_write(&mut model, register)?;
+        let value = settled_write(&mut model, &bank, register)?;
         ensure!(value == Some(0), "{register} was left {value:x?}");
     }
     let interrupts = fs::read_to_string("/proc/interrupts")?;
@@ -150,7 +150,7 @@ pub(super) fn levels_interrupt_for_as_long_as_they_last(_: &Context) -> Result<(
             let wake = parameter("wake")?;
             ensure!(wake == -(Errno::ENXIO as i32), "enable_irq_wake: {wake}");
             ensure!(count()? == 0, "it interrupts before it is {active:?}");
-            let detected = last_write(&mut model, register)?;
+            let detected = settled_write(&mut model, &bank, register)?;
             ensure!(detected == Some(button.mask()), "{register}: {detected:x?}");
             press(&mut model, &bank, button.number(), active)?;
             wait_for("three interrupts", || count().is_ok_and(|n| n >= 3))?;
@@ -168,7 +168,7 @@ pub(super) fn levels_interrupt_for_as_long_as_they_last(_: &Context) -> Result<(
         })();
         delete_module(NAME, DeleteModuleFlags::O_NONBLOCK)?;
         counted?;
-        let left = last_write(&mut model, register)?;
+        let left = settled_write(&mut model, &bank, register)?;
         ensure!(left == Some(0), "{register} was left {left:x?}");
     }
     press(&mut model, &bank, button.number(), Level::Floating)?;
