@@ -245,10 +245,8 @@ def dma(without, behind):
                     line = column[kind, bytes_]
                     cells += [f"{sum(line['rust'].values()):,}", percent(line["ratio"])]
                 rows.append([f"{label}, {size(bytes_)}" if sized else label, *cells])
-    single = columns[0]["single: dma_map_single()", MIB]
     head = (row("", "without an IOMMU", "to C", "behind an IOMMU", "to C"), "|---|--:|--:|--:|--:|")
-    return {"dma_when": when(without), "dma_table": table(head, rows),
-            "dma_single": f"{sum(single['rust'].values()) - sum(single['c'].values())}"}
+    return {"dma_when": when(without), "dma_table": table(head, rows)}
 
 
 def gpio(results):
