@@ -50,6 +50,20 @@ impl Measurement {
     pub fn page(&self, phase: impl Fn(&Cost) -> u64) -> f64 {
         per_page(phase(&self.least.cost), self.bytes)
     }
+
+    /// The first cells of a row: whose it is, unless it is that of the row above, its name, and what a page costs in each phase.
+    pub fn cells(&self, owner_above: &mut Option<Owner>) -> Vec<String> {
+        let owner = match owner_above.replace(self.owner) == Some(self.owner) {
+            true => String::new(),
+            false => format!("{:?}", self.owner).to_lowercase(),
+        };
+        let phases = self.least.cost.phases().into_iter();
+        let phases = phases.map(|cost| format!("{:.1}", per_page(cost, self.bytes)));
+        [owner, self.name.clone()]
+            .into_iter()
+            .chain(phases)
+            .collect()
+    }
 }
 
 /// What a page of `bytes` costs.
@@ -121,14 +135,7 @@ impl Report {
         let mut table = style::table(header, 2);
         let mut owner = None;
         for m in measured {
-            let mut row = vec![match owner == Some(m.owner) {
-                true => String::new(),
-                false => format!("{:?}", m.owner).to_lowercase(),
-            }];
-            owner = Some(m.owner);
-            row.push(m.name.clone());
-            let phases = m.least.cost.phases().into_iter();
-            row.extend(phases.map(|cost| format!("{:.1}", per_page(cost, bytes))));
+            let mut row = m.cells(&mut owner);
             row.push(format!("{:.1}", m.per_page));
             table.add_row(row);
         }

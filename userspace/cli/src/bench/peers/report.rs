@@ -4,6 +4,7 @@
 
 use super::{
     super::{
+        cost::PHASES,
         kernel_release,
         meter::Unit,
         report::{per_page, Measurement},
@@ -99,34 +100,16 @@ impl Report {
     fn show_size(&self, bytes: u64) {
         let title = format!("{}, {} per page", style::bytes(bytes), self.unit);
         anstream::println!("{}", style::paint(style::HEADING, title));
+        let [create, mmap, first, second, munmap, destroy] = PHASES;
         let header = [
-            "",
-            "what",
-            "create",
-            "mmap",
-            "first touch",
-            "second touch",
-            "munmap",
-            "destroy",
-            "in all",
-            "life",
-            "again",
-            "O_DIRECT",
-            "pin",
-            "unpin",
+            "", "what", create, mmap, first, second, munmap, destroy, "in all", "life", "again",
+            "O_DIRECT", "pin", "unpin",
         ];
         let mut table = style::table(header, 2);
         let mut owner = None;
         for peer in self.peers.iter().filter(|p| p.measurement.bytes == bytes) {
             let m = &peer.measurement;
-            let mut row = vec![match owner == Some(m.owner) {
-                true => String::new(),
-                false => format!("{:?}", m.owner).to_lowercase(),
-            }];
-            owner = Some(m.owner);
-            row.push(m.name.clone());
-            let phases = m.least.cost.phases().into_iter();
-            row.extend(phases.map(|cost| format!("{:.1}", per_page(cost, bytes))));
+            let mut row = m.cells(&mut owner);
             row.extend([m.per_page, peer.whole_life()].map(|cost| format!("{cost:.1}")));
             let again = peer.uses.again.map(|cost| per_page(cost, bytes));
             row.push(again.map_or(String::new(), |cost| format!("{cost:.1}")));
