@@ -3,13 +3,13 @@
 //! `mapwright bench stalls`: how long others wait while programs do the worst that the devices let them do.
 //!
 //! The programs have opened the devices and have no other rights. They make and free as much as they may, and
-//! go through it in single calls. Beside them a thread that runs before all others and an ordinary one wake up
+//! go through it in single calls. Beside them a real-time program and an ordinary thread wake up
 //! every millisecond and note how late, a program does what a well-behaved one does with the device, and a
 //! monitor reads the tables.
 
 use super::undisturbed;
 use crate::style;
-use anyhow::{ensure, Context as _, Result};
+use anyhow::{anyhow, ensure, Context as _, Result};
 use mapwright::{
     alloc::{AllocDevice, Allocator, Pattern, Plan},
     page_size, Backing, Method, Protection, Region, Session, Tables,
@@ -17,13 +17,17 @@ use mapwright::{
 use nix::{
     libc,
     sys::{
+        mman::{mlockall, MlockAllFlags},
+        prctl,
         signal::{kill, Signal},
         wait::waitpid,
     },
-    unistd::{fork, setresgid, setresuid, ForkResult, Gid, Pid, Uid},
+    unistd::{fork, pipe, setresgid, setresuid, ForkResult, Gid, Pid, Uid},
 };
 use std::{
     convert::Infallible,
+    fs::File,
+    io::{Read as _, Write as _},
     thread::{self, sleep},
     time::{Duration, Instant},
 };
@@ -57,18 +61,13 @@ pub fn run(args: &Args) -> Result<()> {
         .chain([Program::start("reading the tables", false, read_tables)])
         .collect::<Result<Vec<_>>>()?;
     let until = Instant::now() + Duration::from_secs(args.seconds);
+    let real_time = RealTime::start(until)?;
     let waits = thread::scope(|scope| {
-        let urgent = scope.spawn(|| {
-            undisturbed::go_first().context("taking a real-time priority")?;
-            Ok::<_, anyhow::Error>(wake_up(until))
-        });
         let ordinary = scope.spawn(|| wake_up(until));
         let user = use_device(until)?;
-        let join = |_| anyhow::anyhow!("a thread panicked");
-        let urgent = urgent.join().map_err(join)??;
-        let ordinary = ordinary.join().map_err(join)?;
+        let ordinary = ordinary.join().map_err(|_| anyhow!("a thread panicked"))?;
         Ok::<_, anyhow::Error>([
-            ("a thread with a real-time priority", urgent),
+            ("a real-time program", real_time.waits()?),
             ("an ordinary thread", ordinary),
             ("a small region, made, used and freed", user),
         ])
@@ -186,6 +185,65 @@ fn smallest_objects(_: &Session, alloc: &AllocDevice) -> Result<()> {
 fn read_tables(_: &Session, _: &AllocDevice) -> Result<()> {
     Tables::read()?;
     Ok(())
+}
+
+/// A real-time program, which does what such programs do: it runs before all ordinary ones and has its memory locked, in pages
+/// that are not huge. Others have to wait where the kernel splits a huge page, for a thread that may have to wait for its turn.
+struct RealTime {
+    program: Program,
+    waits: File,
+}
+
+impl RealTime {
+    fn start(until: Instant) -> Result<Self> {
+        let (reader, writer) = pipe()?;
+        let (reader, mut writer) = (File::from(reader), File::from(writer));
+        // SAFETY: This process has a single thread yet, so the child may do what it likes.
+        match unsafe { fork() }? {
+            ForkResult::Parent { child } => Ok(Self {
+                program: Program(child),
+                waits: reader,
+            }),
+            ForkResult::Child => {
+                let waits = Self::wake_up(until).and_then(|waits| {
+                    let (longest, total) = (waits.longest.as_nanos(), waits.total.as_nanos());
+                    Ok(write!(writer, "{longest} {total} {}", waits.times)?)
+                });
+                if let Err(err) = waits {
+                    eprintln!("mapwright: {err:#}");
+                }
+                // SAFETY: Ends the child without running what belongs to the parent.
+                unsafe { libc::_exit(0) }
+            }
+        }
+    }
+
+    fn wake_up(until: Instant) -> Result<Waits> {
+        prctl::set_thp_disable(true)?;
+        mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE)
+            .context("locking memory")?;
+        undisturbed::go_first().context("taking a real-time priority")?;
+        Ok(wake_up(until))
+    }
+
+    /// What the program found, when it has ended.
+    fn waits(mut self) -> Result<Waits> {
+        let mut text = String::new();
+        self.waits.read_to_string(&mut text)?;
+        drop(self.program);
+        let numbers = text
+            .split_whitespace()
+            .map(str::parse)
+            .collect::<Result<Vec<u64>, _>>()?;
+        let [longest, total, times] = numbers[..] else {
+            return Err(anyhow!("the real-time program ended early"));
+        };
+        Ok(Waits {
+            longest: Duration::from_nanos(longest),
+            total: Duration::from_nanos(total),
+            times: times.try_into()?,
+        })
+    }
 }
 
 /// How long somebody had to wait.
