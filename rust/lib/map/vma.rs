@@ -8,7 +8,13 @@
 
 use crate::{
     ffi,
-    memory::caching::Caching,
+    memory::{
+        caching::Caching,
+        mappable::{
+            Mappable,
+            MappingEvents, //
+        }, //
+    },
     revoke::{
         revocable::Revocable,
         space::Space, //
@@ -145,12 +151,19 @@ impl<'a> NewVma<'a> {
         }
     }
 
-    /// Has what is mapped taken out when `right` is taken back: what is mapped of its file, whose pages `pages` are
-    /// the memory.
+    /// Has what is mapped of `memory` taken out when `right` is taken back.
     ///
     /// `ENODEV` if it was taken back, `EXDEV` if its file has no [`Space`], or another than others that map the memory.
-    pub fn revoked_with(&self, right: &Revocable<()>, pages: Range<usize>) -> Result {
-        right.map_in(self.space.ok_or(EXDEV)?, pages)
+    pub fn revoked_with<T: MappingEvents>(
+        &self,
+        right: &Revocable<()>,
+        memory: &Mappable<T>,
+    ) -> Result {
+        match memory.memory().page_cache() {
+            // It will be found there.
+            Some(cache) => right.map_in(cache.space(), 0..memory.nr_pages()),
+            None => right.map_in(self.space.ok_or(EXDEV)?, memory.file_pages()),
+        }
     }
 
     /// Makes sure that it is not and never becomes executable.

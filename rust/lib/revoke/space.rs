@@ -88,6 +88,11 @@ impl Space {
         )
     }
 
+    /// Its own inode; null if it has none, which one [`of_many`](Self::of_many) has.
+    pub(crate) fn inode(&self) -> *mut bindings::inode {
+        self.inode
+    }
+
     fn as_raw(&self) -> *mut bindings::address_space {
         match self.inode.is_null() {
             true => self.inner.get(),
