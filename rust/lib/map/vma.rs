@@ -39,7 +39,8 @@ use kernel::{
 ///
 /// For the duration of `'a`, the VMA is undergoing initialization in an `f_ops->mmap()` hook, and
 /// this is the only wrapper that changes it. Nobody calls operations of it or needs its private data, and nothing
-/// is mapped in it. It is found in `space`, if there is one.
+/// is mapped in it. It is found in `space`, if there is one, unless it becomes a VMA of another file
+/// ([`CacheMapVma`](crate::map::cachemap::CacheMapVma)).
 ///
 /// # Examples
 ///

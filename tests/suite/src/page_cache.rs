@@ -3,27 +3,32 @@
 //! Folios in a page cache of their own: many pages by a fault wherever they lie, references that come and go with them, and
 //! nobody who could move them, take them out of the cache, or open the file that they are of.
 
+mod apart;
+mod kept;
+
 use crate::{
     cells::Cell,
-    cgroup::Group,
-    child,
-    dma::wait_until,
     huge_folio::smaps,
-    raw::{has_huge_pages, Map, RW},
+    raw::{has_huge_pages, Map},
     runner::{skip, suite, Context},
 };
 use anyhow::{ensure, Context as _, Result};
+use apart::{
+    a_fork_leaves_no_reference, a_hole_leaves_no_reference, a_move_leaves_no_reference,
+    a_part_read_only_leaves_no_reference, a_part_thrown_away_leaves_no_reference,
+    a_pin_is_a_reference, a_private_store_leaves_no_reference,
+    cold_and_paged_out_leave_no_reference,
+};
+use kept::{
+    a_group_is_charged_for_a_file, it_is_counted_as_a_file, nobody_opens_its_file,
+    nothing_moves_it, processes_share_a_futex,
+};
 use mapwright::{
     block_bytes, block_size, page_bytes, page_size, Backing, Caching, Inspector, Method, Region,
     Session,
 };
-use nix::{
-    errno::Errno,
-    libc,
-    sys::mman::{MapFlags, ProtFlags},
-    unistd::{pipe, truncate},
-};
-use std::{collections::BTreeMap, fs, ops::Range, path::PathBuf};
+use nix::{errno::Errno, libc, sys::mman::ProtFlags};
+use std::{collections::BTreeMap, fs, ops::Range};
 
 suite! { "page_cache":
     a_fault_fills_a_page_table,
@@ -55,6 +60,8 @@ const CELL: Cell = Cell {
 
 /// Blocks of a region.
 const BLOCKS: usize = 3;
+
+/// Bytes of a region.
 const BYTES: fn() -> usize = || BLOCKS * block_bytes();
 
 /// How a mapping lies to what an entry of the middle level maps.
@@ -302,229 +309,6 @@ fn one_run_is_one_folio(_: &Context) -> Result<()> {
     }
     ensure!(smaps(&map, "Rss")? == bytes);
     Ok(())
-}
-
-fn a_hole_leaves_no_reference(_: &Context) -> Result<()> {
-    Subject::take_apart(|it| {
-        let page = page_bytes();
-        it.map.unmap_part(100 * page, 100 * page)?;
-        Ok(vec![0..100, 200..pages().end])
-    })
-}
-
-fn a_part_read_only_leaves_no_reference(_: &Context) -> Result<()> {
-    Subject::take_apart(|it| {
-        let page = page_bytes();
-        it.map
-            .protect_part(page, block_bytes(), ProtFlags::PROT_READ)?;
-        Ok(all_pages())
-    })
-}
-
-fn a_move_leaves_no_reference(_: &Context) -> Result<()> {
-    Subject::take_apart(|it| {
-        let room = Map::anonymous(it.map.length, ProtFlags::PROT_NONE)?;
-        it.map.move_onto(room)?;
-        Ok(all_pages())
-    })
-}
-
-fn a_part_thrown_away_leaves_no_reference(_: &Context) -> Result<()> {
-    Subject::take_apart(|it| {
-        it.map
-            .advise_part(7 * page_bytes(), block_bytes(), libc::MADV_DONTNEED)?;
-        it.expect_pages(pages())?;
-        it.map.advise(libc::MADV_DONTNEED)?;
-        it.expect_unmapped()?;
-        Ok(all_pages())
-    })
-}
-
-fn a_private_store_leaves_no_reference(_: &Context) -> Result<()> {
-    Subject::take_apart(|it| {
-        let flags = MapFlags::MAP_PRIVATE;
-        let private = Map::new(&it.session, it.region.offset, it.map.length, RW, flags)?;
-        // Once before anything is there, once where a page table is full.
-        private.store(9 * page_bytes(), 0xee);
-        for at in (0..private.length).step_by(page_bytes()) {
-            let expected = if at == 9 * page_bytes() {
-                0xee
-            } else {
-                number(at / page_bytes())[0]
-            };
-            ensure!(private.load(at) == expected, "byte {at}");
-        }
-        private.store(block_bytes() + 2, 0xee);
-        ensure!(private.load(block_bytes() + 2) == 0xee);
-        drop(private);
-        ensure!(it.map.load(block_bytes() + 2) == 0, "a private store");
-        Ok(all_pages())
-    })
-}
-
-fn a_fork_leaves_no_reference(_: &Context) -> Result<()> {
-    Subject::take_apart(|it| {
-        child::run(|| {
-            it.expect_pages(pages())?;
-            it.expect_mapped(2)
-        })?;
-        it.expect_mapped(1)?;
-        Ok(all_pages())
-    })
-}
-
-/// The kernel must not split a folio.
-fn cold_and_paged_out_leave_no_reference(_: &Context) -> Result<()> {
-    Subject::take_apart(|it| {
-        let before = it.folios()?;
-        for advice in [libc::MADV_COLD, libc::MADV_PAGEOUT] {
-            it.map
-                .advise_part(3 * page_bytes(), block_bytes(), advice)?;
-            it.map.advise(advice)?;
-        }
-        ensure!(it.folios()? == before, "a folio was split, or is another");
-        Ok(all_pages())
-    })
-}
-
-fn a_pin_is_a_reference(_: &Context) -> Result<()> {
-    Subject::each(|it| {
-        touch(&it, true)?;
-        let before = it.references()?;
-        let (reader, writer) = pipe()?;
-        let spliced = crate::raw::vmsplice(&writer, it.map.addr + block_bytes(), 4 * page_bytes());
-        ensure!(spliced == Ok(4 * page_bytes()), "{spliced:?}");
-        let with = it.references()?;
-        ensure!(with == before + 4, "{with} references, {before} before");
-        drop((reader, writer));
-        it.expect_mapped(1)
-    })
-}
-
-/// Neither compaction nor reclaim nor who drops caches, mapped or not.
-fn nothing_moves_it(_: &Context) -> Result<()> {
-    Subject::each(|mut it| {
-        let before = it.frames()?;
-        touch(&it, true)?;
-        for _ in 0..2 {
-            // Not every kernel can compact.
-            let _ = fs::write("/proc/sys/vm/compact_memory", "1");
-            fs::write("/proc/sys/vm/drop_caches", "3")?;
-            if it.map.length > 0 {
-                it.map.advise(libc::MADV_PAGEOUT)?;
-                it.expect_pages(pages())?;
-            }
-            ensure!(it.frames()? == before, "it was moved");
-            let mut byte = [0];
-            for page in pages() {
-                it.session
-                    .read_at(&it.region, page as u64 * page_size(), &mut byte)?;
-                ensure!(byte[0] == number(page)[0], "page {page}");
-            }
-            it.map.unmap()?;
-        }
-        Ok(())
-    })
-}
-
-fn nobody_opens_its_file(_: &Context) -> Result<()> {
-    let it = Subject::new(Lies::Aligned)?;
-    let range = format!("{:x}-{:x}", it.map.addr, it.map.addr + it.map.length);
-    let path = PathBuf::from("/proc/self/map_files").join(range);
-    let name = fs::read_link(&path)?;
-    ensure!(name.to_str() == Some("anon_inode:[mapwright]"), "{name:?}");
-    for (read, write) in [(true, false), (false, true), (true, true)] {
-        let opened = fs::File::options().read(read).write(write).open(&path);
-        let errno = opened.err().and_then(|err| err.raw_os_error());
-        ensure!(errno == Some(Errno::ENXIO as i32), "{errno:?}");
-    }
-    let truncated = truncate(&path, 0);
-    ensure!(truncated == Err(Errno::EINVAL), "{truncated:?}");
-    let removed = it.map.advise(libc::MADV_REMOVE);
-    ensure!(removed == Err(Errno::ENODEV), "{removed:?}");
-    it.expect_pages(pages())
-}
-
-/// A line of `/proc/meminfo`, in bytes.
-fn meminfo(name: &str) -> Result<u64> {
-    let text = fs::read_to_string("/proc/meminfo")?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let kib = line.and_then(|rest| rest.trim_start_matches(':').split_whitespace().next());
-    Ok(kib.with_context(|| format!("no {name}"))?.parse::<u64>()? << 10)
-}
-
-/// As memory of a cache that nothing can be thrown out of.
-fn it_is_counted_as_a_file(_: &Context) -> Result<()> {
-    // CPUs count a part each, and others use memory at the same time.
-    let about = BYTES() as u64 / 2;
-    let now = || Ok::<_, anyhow::Error>((meminfo("Cached")?, meminfo("Unevictable")?));
-    let before = now()?;
-    let it = Subject::new(Lies::Aligned)?;
-    let with = now()?;
-    ensure!(with.0 >= before.0 + about, "{before:?}, {with:?}");
-    ensure!(with.1 >= before.1 + about, "{before:?}, {with:?}");
-    drop(it);
-    let after = now()?;
-    ensure!(after.0 + about <= with.0, "{with:?}, {after:?}");
-    ensure!(after.1 + about <= with.1, "{with:?}, {after:?}");
-    Ok(())
-}
-
-fn a_group_is_charged_for_a_file(_: &Context) -> Result<()> {
-    let bytes = BYTES() as u64;
-    let group = Group::with_limit(4 * bytes)?;
-    group.run(|| {
-        let it = Subject::new(Lies::Aligned)?;
-        for name in ["file", "unevictable"] {
-            let charged = group.stat(name)?;
-            ensure!(charged >= bytes, "{name}: {charged} of {bytes}");
-        }
-        let dirty = group.stat("file_dirty")?;
-        ensure!(dirty == 0, "{dirty} bytes wait to be written");
-        drop(it);
-        // What is counted for a group is gathered from time to time.
-        wait_until("it is charged no more", || {
-            Ok(group.stat("file")? < bytes / 2)
-        })
-    })
-}
-
-/// Pages of a page cache can be the key of a futex that processes share.
-fn processes_share_a_futex(_: &Context) -> Result<()> {
-    const WAIT: i32 = libc::FUTEX_WAIT;
-    const WAKE: i32 = libc::FUTEX_WAKE;
-    let it = Subject::new(Lies::Aligned)?;
-    it.map.store_u32(0, 0);
-    let call = |map: &Map, operation: i32, value: u32| {
-        // SAFETY: The kernel looks at the address, which is of a mapping of this test.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                map.addr,
-                operation,
-                value,
-                std::ptr::null::<u8>(),
-            )
-        };
-        Errno::result(result)
-    };
-    let waiter = child::spawn(|| {
-        // By another mapping, at another address.
-        let map = Map::shared(&it.session, it.region.offset, page_bytes())?;
-        while map.load_u32(0) == 0 {
-            match call(&map, WAIT, 0) {
-                Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-        Ok(())
-    })?;
-    wait_until("the other process waits", || {
-        Ok(call(&it.map, WAKE, 1)? == 1)
-    })?;
-    it.map.store_u32(0, 1);
-    call(&it.map, WAKE, 1)?;
-    child::ends_well(waiter)
 }
 
 /// From any page on, in any length: each page is where its number says.
