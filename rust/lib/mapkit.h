@@ -283,6 +283,32 @@ void mapkit_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table *table,
 void mapkit_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *table,
 					enum dma_data_direction dir);
 
+/* ---- page_cache.c: folios in a page cache ---------------------------------------------------------- */
+
+/** Makes the page cache of an inode one of `bytes` bytes that nothing is read into, written from or moved out of. */
+void mapkit_cache_init(struct inode *inode, loff_t bytes);
+
+/**
+ * `filemap_add_folio()` of the folio at a kernel address, as pages that are up to date and have been stored to. The
+ * cache takes references of its own, and charges the caller's memory cgroup, so that the folio must not be charged.
+ */
+int mapkit_cache_add(struct inode *inode, void *addr, unsigned long index, gfp_t gfp);
+
+/** `truncate_inode_pages()` of all. */
+void mapkit_cache_clear(struct inode *inode);
+
+/**
+ * Has a VMA map the page cache of an inode from page `pgoff` on, by a new file that keeps the inode and this module:
+ * `vma_set_file()`. May be called in an `f_op->mmap()`.
+ */
+int mapkit_cache_map(struct inode *inode, struct vm_area_struct *vma, unsigned long pgoff);
+
+/**
+ * `filemap_map_pages()` of what the page cache has of these pages, unless a page is to be copied, or userfaultfd wants to
+ * see each fault. Returns `VM_FAULT_NOPAGE` if the page that was touched is among them.
+ */
+vm_fault_t mapkit_cache_map_pages(struct vm_fault *vmf, unsigned long first, unsigned long last);
+
 /* ---- inspect.c: page tables, page frames, the address space's layout ----------------------------- */
 
 /** What `struct page` says of a page frame. */

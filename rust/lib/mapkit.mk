@@ -15,6 +15,7 @@ $(if $(mapkit-arch),,$(error mapkit knows the page tables of x86-64, 64-bit ARM 
 
 # The crate, and C inlines that it calls. All modules of a directory share them.
 mapkit-objects := mapkit/mapkit.o mapkit/helpers.o mapkit/inspect.o mapkit/arch.o mapkit/attributes.o \
+	mapkit/page_cache.o \
 	$(if $(CONFIG_OF),mapkit/memory_region.o)
 
 # mapkit-module NAME,ROOT.o[,OBJECTS]: NAME.ko is made of the crate ROOT.rs, which is another name than NAME, and
@@ -43,6 +44,8 @@ $(obj)/mapkit/inspect.o: $(mapkit-dir)inspect/inspect.c FORCE
 $(obj)/mapkit/arch.o: $(mapkit-dir)inspect/$(mapkit-arch).c FORCE
 	$(call if_changed_rule,cc_o_c)
 $(obj)/mapkit/attributes.o: $(mapkit-dir)device/attributes.c FORCE
+	$(call if_changed_rule,cc_o_c)
+$(obj)/mapkit/page_cache.o: $(mapkit-dir)memory/page_cache/page_cache.c FORCE
 	$(call if_changed_rule,cc_o_c)
 $(obj)/mapkit/memory_region.o: $(mapkit-dir)dma/memory_region.c FORCE
 	$(call if_changed_rule,cc_o_c)

@@ -22,6 +22,7 @@ use mapkit::{
         blocks::MAX_BLOCK_PAGES,
         caching::Caching,
         folios::Folios,
+        page_cache::PageCache,
         pages::Pages,
         recached::Recached,
         slab::SlabObject,
@@ -44,6 +45,13 @@ pub(crate) fn allocate(dma: &Arc<DmaDevice>, recipe: &Recipe) -> Result<KBox<dyn
         uapi::Backing::Kmalloc => cached(SlabObject::new(n)?, caching),
         uapi::Backing::Pages if recipe.contiguous => cached(Pages::contiguous(n)?, caching),
         uapi::Backing::Pages => cached(Pages::new(n)?, caching),
+        uapi::Backing::Folio if recipe.method == uapi::Method::PageCache => {
+            let memory = match recipe.contiguous {
+                true => PageCache::contiguous(n)?,
+                false => PageCache::new(n)?,
+            };
+            cached(memory, caching)
+        }
         uapi::Backing::Folio if recipe.contiguous => cached(Folios::contiguous(n)?, caching),
         uapi::Backing::Folio if recipe.method == uapi::Method::HugeFolio => {
             cached(Folios::up_to(HUGE_PAGES, n)?, caching)

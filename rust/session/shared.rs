@@ -135,7 +135,7 @@ impl SharedRegion {
         let mapped = vma
             .deny_exec()
             .and_then(|()| self.region.dma.check())
-            .and_then(|()| vma.revoked_with(&self.right, self.region.file_pages()))
+            .and_then(|()| vma.revoked_with(&self.right, &self.region))
             .and_then(|()| method::map(&self.region, vma));
         self.device.stats.note(mapped)
     }

@@ -45,7 +45,7 @@
  * Which backings can be mapped how:
  *   kmalloc: remap, fault-pfn, huge
  *   pages: remap, insert, fault, fault-pfn, huge
- *   folio: remap, insert, fault, fault-pfn, huge, huge-folio
+ *   folio: remap, insert, fault, fault-pfn, huge, huge-folio, page-cache
  *   vmalloc: insert, fault, fault-pfn, vmalloc-remap
  *   coherent: dma
  *
@@ -136,6 +136,9 @@ enum mapwright_backing {
  * @MAPWRIGHT_METHOD_HUGE_FOLIO: A fault handler that inserts a folio at once
  *	where it can, as huge does, with its reference count:
  *	vmf_insert_folio_pmd(). Pages, as fault gives them, elsewhere.
+ * @MAPWRIGHT_METHOD_PAGE_CACHE: A fault handler that maps the folios of a page
+ *	cache, as many pages as a page table has room for:
+ *	filemap_map_pages(). A folio at once where it can, as huge-folio does.
  */
 enum mapwright_method {
 	MAPWRIGHT_METHOD_REMAP = 0,
@@ -146,6 +149,7 @@ enum mapwright_method {
 	MAPWRIGHT_METHOD_VMALLOC_REMAP = 5,
 	MAPWRIGHT_METHOD_DMA = 6,
 	MAPWRIGHT_METHOD_HUGE_FOLIO = 7,
+	MAPWRIGHT_METHOD_PAGE_CACHE = 8,
 };
 
 /**

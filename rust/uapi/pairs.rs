@@ -13,14 +13,14 @@ use crate::{
 /// Why `backing` cannot be mapped with `method`, in a sentence, or `None` if it can.
 pub const fn reason_against(backing: Backing, method: Method) -> Option<&'static str> {
     use Backing::{Coherent, Folio, Kmalloc, Pages, Vmalloc};
-    use Method::{Dma, Fault, FaultPfn, Huge, HugeFolio, Insert, Remap, VmallocRemap};
+    use Method::{Dma, Fault, FaultPfn, Huge, HugeFolio, Insert, PageCache, Remap, VmallocRemap};
 
     match (backing, method) {
         // The sound pairs.
         (Kmalloc, Remap | FaultPfn | Huge)
         | (Pages | Folio, Remap | Insert | Fault | FaultPfn | Huge)
         | (Vmalloc, Insert | Fault | FaultPfn | VmallocRemap)
-        | (Folio, HugeFolio)
+        | (Folio, HugeFolio | PageCache)
         | (Coherent, Dma) => None,
 
         // The unsound ones, and why.
@@ -42,7 +42,10 @@ pub const fn reason_against(backing: Backing, method: Method) -> Option<&'static
         (Kmalloc | Pages | Vmalloc, HugeFolio) => {
             Some("only a folio has one reference count for all of its pages, which one entry for all of them takes")
         }
-        (Coherent, Remap | Insert | Fault | FaultPfn | Huge | HugeFolio) => Some(
+        (Kmalloc | Pages | Vmalloc, PageCache) => {
+            Some("a page cache is made of folios")
+        }
+        (Coherent, Remap | Insert | Fault | FaultPfn | Huge | HugeFolio | PageCache) => Some(
             "only dma_mmap_attrs() knows where coherent memory is and which memory type it needs",
         ),
     }
@@ -84,7 +87,10 @@ pub const fn reason_against_caching(
     match (backing, method, caching) {
         (_, _, Caching::WriteBack) => None,
         (Backing::Pages | Backing::Folio, _, _) => match (architecture, method) {
-            (X86 | Arm64, Method::Insert | Method::Fault | Method::HugeFolio) => Some(
+            (
+                X86 | Arm64,
+                Method::Insert | Method::Fault | Method::HugeFolio | Method::PageCache,
+            ) => Some(
                 "a page with a reference count can be taken out of the mapping, with vmsplice() or O_DIRECT, and \
                  then the kernel uses or maps it as ordinary memory: map it by its frame number",
             ),

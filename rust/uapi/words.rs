@@ -91,6 +91,9 @@ words! {
         /// A fault handler that inserts a folio at once where it can, as `huge` does, with its reference count:
         /// `vmf_insert_folio_pmd()`. Pages, as `fault` gives them, elsewhere.
         HugeFolio = 7, "huge-folio";
+        /// A fault handler that maps the folios of a page cache, as many pages as a page table has room for:
+        /// `filemap_map_pages()`. A folio at once where it can, as `huge-folio` does.
+        PageCache = 8, "page-cache";
     }
 }
 

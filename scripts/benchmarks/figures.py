@@ -9,7 +9,8 @@ MIB = 1 << 20
 # Rows of the tables: those pairs of mapwright that stand for the others.
 MAPPED = (("pages + remap", "`pages` + `remap`"), ("vmalloc + insert", "`vmalloc` + `insert`"),
           ("pages + fault", "`pages` + `fault`"), ("folio + fault", "`folio` + `fault`"), ("pages + huge", "`pages` + `huge`"),
-          ("folio + huge-folio", "`folio` + `huge-folio`"), ("anonymous", "anonymous memory"), ("memfd", "memfd"),
+          ("folio + huge-folio", "`folio` + `huge-folio`"), ("folio + page-cache", "`folio` + `page-cache`"),
+          ("folio + page-cache, misaligned", "the same where no 2 MiB fit"), ("anonymous", "anonymous memory"), ("memfd", "memfd"),
           ("anonymous, THP", "anonymous memory, THP"))
 ALLOCATED = (("kmem_cache, 64 bytes", "`kmem_cache`, 64 bytes"), ("kmalloc, 64 bytes", "`kmalloc`, 64 bytes"),
              ("kmalloc, 8 KiB", "`kmalloc`, 8 KiB"), ("kmalloc, 64 KiB", "`kmalloc`, 64 KiB"),
@@ -70,9 +71,13 @@ def mapping(all_results):
     newest, older = all_results[names[-1]], [all_results[name] for name in names[:-1]]
     size_ = 4 * MIB
 
+    def of(results, owner):
+        misaligned = rows_by_name(results, owner, size_, variant="misaligned")
+        return {**rows_by_name(results, owner, size_), **misaligned}
+
     def owned(results):
-        return {**rows_by_name(results, "kernel", size_), **rows_by_name(results, "mapwright", size_)}
-    ours, reference = owned(newest), rows_by_name(newest, "reference", size_)
+        return {**of(results, "kernel"), **of(results, "mapwright")}
+    ours, reference = owned(newest), of(newest, "reference")
     titles = ["", "`mmap`", "first touch", "`munmap`", "total", "the same in C"]
     titles += [f"total on {name.removeprefix('map-')}" for name in names[:-1]]
     rows = []
@@ -82,7 +87,7 @@ def mapping(all_results):
         cost = ours[name]
         cells = [f"{per_page(cost, phase):.1f}" for phase in ("mmap", "first_touch", "munmap")]
         others = [reference, *(owned(results) for results in older)]
-        totals = [f"{of[name]['per_page']:.1f}" if name in of else "" for of in others]
+        totals = [f"{other[name]['per_page']:.1f}" if name in other else "" for other in others]
         rows.append([label, *cells, f"{cost['per_page']:.1f}", *totals])
     ratios = {c["what"]: c["ratio"] for c in newest["comparisons"] if c["bytes"] == size_}
     rust = {what.split(":")[0]: ratio for what, ratio in ratios.items() if "Rust to C" in what}

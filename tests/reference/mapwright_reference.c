@@ -4,16 +4,18 @@
  *
  * What the Rust module is measured against: the same memory, mapped by the same calls of the
  * kernel, with the checks of a careful driver, and counted alike. It speaks the ioctls CREATE and DESTROY of
- * rust/uapi, for the pairs pages + remap, vmalloc + insert, pages + fault, pages + huge and folio + huge-folio. One
- * flag is its own: REF_SINGLY inserts page by page, and gives one page per fault as textbooks do.
+ * rust/uapi, for the pairs pages + remap, vmalloc + insert, pages + fault, pages + huge, folio + huge-folio and
+ * folio + page-cache. One flag is its own: REF_SINGLY inserts page by page, and gives one page per fault as textbooks do.
  *
  * Not for use: it has no limits, no tables of what it counts, no clock and no read(2).
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/anon_inodes.h>
 #include <linux/bits.h>
 #include <linux/cleanup.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/kref.h>
@@ -22,12 +24,14 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/pagemap.h>
 #include <linux/percpu.h>
 #include <linux/pfn.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/userfaultfd_k.h>
 #include <linux/vmalloc.h>
 
 #define REF_BLOCK_PAGES	BIT(MAX_PAGE_ORDER)
@@ -40,6 +44,8 @@
 #define REF_MAX_BYTES		BIT_ULL(40)
 #define REF_GFP		(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN | \
 				 __GFP_RETRY_MAYFAIL)
+/* What a page cache charges. */
+#define REF_GFP_CACHE	(REF_GFP & ~__GFP_ACCOUNT)
 
 /* The interface, as in rust/uapi/mapwright_uapi.rs. */
 enum ref_backing {
@@ -54,6 +60,7 @@ enum ref_method {
 	REF_FAULT = 2,
 	REF_HUGE = 4,
 	REF_HUGE_FOLIO = 7,
+	REF_PAGE_CACHE = 8,
 };
 
 #define REF_SINGLY		BIT(0)
@@ -110,6 +117,8 @@ struct ref_region {
 	/* The memory: either of the two. The blocks are folios, or split. */
 	void *vmalloc;
 	bool is_folios;
+	/* Whose page cache the folios are in, if they are in one. */
+	struct inode *cache;
 	unsigned long block_pages;
 	unsigned long nr_blocks;
 	void *blocks[] __counted_by(nr_blocks);
@@ -133,6 +142,10 @@ static void ref_region_free(struct kref *ref)
 	struct ref_region *region = container_of(ref, struct ref_region, ref);
 	unsigned long i;
 
+	if (region->cache) {
+		truncate_inode_pages(region->cache->i_mapping, 0);
+		iput(region->cache);
+	}
 	vfree(region->vmalloc);
 	for (i = 0; i < region->nr_blocks && region->blocks[i]; i++) {
 		if (region->is_folios)
@@ -149,27 +162,73 @@ static void ref_region_put(struct ref_region *region)
 	kref_put(&region->ref, ref_region_free);
 }
 
-static void *ref_folio_new(unsigned long nr_pages)
+static void *ref_folio_new(unsigned long nr_pages, gfp_t gfp)
 {
-	struct folio *folio = folio_alloc(REF_GFP, order_base_2(nr_pages));
+	struct folio *folio = folio_alloc(gfp, order_base_2(nr_pages));
 
 	return folio ? folio_address(folio) : NULL;
 }
 
+/* An inode of its own, which nobody can open, and whose pages stay where they are. */
+static int ref_cache_new(struct ref_region *region)
+{
+	struct file *file = anon_inode_create_getfile("[mapwright_reference]", &generic_ro_fops, NULL,
+						      O_RDWR, NULL);
+	struct inode *inode;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	inode = file_inode(file);
+	ihold(inode);
+	fput(file);
+	mapping_set_gfp_mask(inode->i_mapping, GFP_KERNEL);
+	mapping_set_inaccessible(inode->i_mapping);
+	mapping_set_large_folios(inode->i_mapping);
+	i_size_write(inode, (loff_t)region->nr_pages << PAGE_SHIFT);
+	region->cache = inode;
+	return 0;
+}
+
+static int ref_cache_add(struct ref_region *region, unsigned long i)
+{
+	struct folio *folio = virt_to_folio(region->blocks[i]);
+	int ret = filemap_add_folio(region->cache->i_mapping, folio, i * region->block_pages,
+				    REF_GFP_CACHE & ~__GFP_ZERO);
+
+	if (ret)
+		return ret;
+	folio_mark_uptodate(folio);
+	folio_mark_dirty(folio);
+	folio_unlock(folio);
+	return 0;
+}
+
 static int ref_region_fill(struct ref_region *region)
 {
+	gfp_t gfp = region->method == REF_PAGE_CACHE ? REF_GFP_CACHE : REF_GFP;
 	unsigned long i;
+	int ret;
 
+	if (region->method == REF_PAGE_CACHE) {
+		ret = ref_cache_new(region);
+		if (ret)
+			return ret;
+	}
 	for (i = 0; i < region->nr_blocks; i++) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		if (region->is_folios)
-			region->blocks[i] = ref_folio_new(ref_block_pages(region, i));
+			region->blocks[i] = ref_folio_new(ref_block_pages(region, i), gfp);
 		else
 			region->blocks[i] = alloc_pages_exact(ref_block_pages(region, i) * PAGE_SIZE,
 							      REF_GFP);
 		if (!region->blocks[i])
 			return -ENOMEM;
+		if (region->cache) {
+			ret = ref_cache_add(region, i);
+			if (ret)
+				return ret;
+		}
 	}
 	return 0;
 }
@@ -421,6 +480,32 @@ static vm_fault_t ref_huge_fault_folio(struct vm_fault *vmf, unsigned int order)
 }
 #endif
 
+/* As many pages as the page table has room for, unless one is to be copied, or each fault to be seen. */
+static vm_fault_t ref_fault_cache(struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct ref_region *region = vma->vm_private_data;
+	unsigned long start = max(vmf->address & PMD_MASK, vma->vm_start);
+	unsigned long first = vmf->pgoff - ((vmf->address - start) >> PAGE_SHIFT);
+	unsigned long nr = min(vma->vm_end - start, PMD_SIZE - (start & ~PMD_MASK)) >> PAGE_SHIFT;
+	bool copies = vmf->flags & FAULT_FLAG_WRITE && !(vma->vm_flags & VM_SHARED);
+
+	if (vmf->pgoff >= region->nr_pages)
+		return ref_faulted(vmf, VM_FAULT_SIGBUS, 0);
+	if (!copies && !uffd_disable_fault_around(vma) &&
+	    filemap_map_pages(vmf, first, first + nr - 1))
+		return ref_faulted(vmf, VM_FAULT_NOPAGE, nr);
+	vmf->page = ref_page(region, vmf->pgoff);
+	get_page(vmf->page);
+	return ref_faulted(vmf, 0, 1);
+}
+
+static const struct vm_operations_struct ref_cache_ops = {
+	.open = ref_vma_open,
+	.close = ref_vma_close,
+	.fault = ref_fault_cache,
+};
+
 static const struct vm_operations_struct ref_eager_ops = {
 	.open = ref_vma_open,
 	.close = ref_vma_close,
@@ -549,6 +634,37 @@ static int ref_huge_folio(struct vm_area_struct *vma)
 	return 0;
 }
 
+static int ref_cache_release(struct inode *inode, struct file *file)
+{
+	iput(file->private_data);
+	return 0;
+}
+
+static const struct file_operations ref_cache_fops = {
+	.owner = THIS_MODULE,
+	.release = ref_cache_release,
+	.fsync = noop_fsync,
+};
+
+/* The VMA of another file, whose pages are those of the cache. */
+static int ref_page_cache(struct ref_region *region, struct vm_area_struct *vma,
+			  unsigned long page)
+{
+	struct file *file = anon_inode_getfile("[mapwright_reference]", &ref_cache_fops,
+					       region->cache, O_RDWR);
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	ihold(region->cache);
+	file->f_mapping = region->cache->i_mapping;
+	vma_set_file(vma, file);
+	fput(file);
+	vma->vm_pgoff = page;
+	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
+	vma->vm_ops = &ref_cache_ops;
+	return 0;
+}
+
 static int ref_map(struct ref_region *region, struct vm_area_struct *vma)
 {
 	unsigned long page = vma->vm_pgoff - region->pgoff;
@@ -566,6 +682,8 @@ static int ref_map(struct ref_region *region, struct vm_area_struct *vma)
 		return ref_huge(vma);
 	case REF_HUGE_FOLIO:
 		return ref_huge_folio(vma);
+	case REF_PAGE_CACHE:
+		return ref_page_cache(region, vma, page);
 	}
 	return -EINVAL;
 }
@@ -623,6 +741,7 @@ static bool ref_is_known(const struct ref_create *create)
 	case REF_INSERT:
 		return create->backing == REF_VMALLOC;
 	case REF_HUGE_FOLIO:
+	case REF_PAGE_CACHE:
 		return create->backing == REF_FOLIO;
 	}
 	return false;

@@ -14,7 +14,7 @@ import mmap
 import os
 
 BACKINGS = ("kmalloc", "pages", "folio", "vmalloc", "coherent")
-METHODS = ("remap", "insert", "fault", "fault-pfn", "huge", "vmalloc-remap", "dma", "huge-folio")
+METHODS = ("remap", "insert", "fault", "fault-pfn", "huge", "vmalloc-remap", "dma", "huge-folio", "page-cache")
 CACHINGS = ("wb", "wc", "uc")
 MAP_CALLS = ("scatter", "scatter-pages", "single", "page")
 ALLOCATORS = ("kmalloc", "kzalloc", "krealloc", "kvmalloc", "vmalloc", "vzalloc", "pages", "kmem_cache", "percpu", "coherent")

@@ -66,9 +66,9 @@ pub fn window(kib: u32) -> usize {
 /// Bits of `vm_fault_t`.
 pub(super) type FaultResult = bindings::vm_fault_t;
 
-const NOPAGE: FaultResult = bindings::vm_fault_reason_VM_FAULT_NOPAGE;
+pub(super) const NOPAGE: FaultResult = bindings::vm_fault_reason_VM_FAULT_NOPAGE;
 pub(super) const FALLBACK: FaultResult = bindings::vm_fault_reason_VM_FAULT_FALLBACK;
-const SIGBUS: FaultResult = bindings::vm_fault_reason_VM_FAULT_SIGBUS;
+pub(super) const SIGBUS: FaultResult = bindings::vm_fault_reason_VM_FAULT_SIGBUS;
 const OOM: FaultResult = bindings::vm_fault_reason_VM_FAULT_OOM;
 /// All bits that mean failure.
 pub(super) const ERROR: FaultResult = SIGBUS | OOM | bindings::vm_fault_reason_VM_FAULT_SIGSEGV;
@@ -123,7 +123,7 @@ impl<T: MappingEvents> Fault<'_, T> {
 
     /// The offset in the file of the page that was touched, in pages. Unlike the distance from the
     /// start of the VMA, it stays right when a VMA is split or moved.
-    fn pgoff(&self) -> usize {
+    pub(super) fn pgoff(&self) -> usize {
         // SAFETY: By the type invariant.
         unsafe { (*self.vmf).__bindgen_anon_1.pgoff }
     }
@@ -139,14 +139,17 @@ impl<T: MappingEvents> Fault<'_, T> {
         self.mappable.page_at(self.pgoff())
     }
 
+    /// The addresses that the VMA begins and ends with.
+    pub(super) fn bounds(&self) -> (usize, usize) {
+        // SAFETY: By the type invariant; the bounds do not change while the VMA is locked.
+        let bounds = unsafe { (*self.vma()).__bindgen_anon_1.__bindgen_anon_1 };
+        (bounds.vm_start, bounds.vm_end)
+    }
+
     /// The pages of the aligned window of `window` pages around `page` that the VMA and the memory
     /// have.
     fn around(&self, page: usize, window: usize) -> Range<usize> {
-        // SAFETY: By the type invariant; the bounds do not change while the VMA is locked.
-        let (start, end) = unsafe {
-            let bounds = (*self.vma()).__bindgen_anon_1.__bindgen_anon_1;
-            (bounds.vm_start, bounds.vm_end)
-        };
+        let (start, end) = self.bounds();
         let before = self.address().saturating_sub(start) / PAGE_SIZE;
         let after = end.saturating_sub(self.address()) / PAGE_SIZE;
         let aligned = page & !window.wrapping_sub(1);

@@ -83,6 +83,23 @@ impl<T: MappingEvents> Filler<T> for WithFolios {
     const HUGE_FAULT: Option<HugeFaultFn> = Some(fault_with_folio::<T>);
 }
 
+/// With pages of a page cache, in a VMA of `CacheMapVma`.
+pub(crate) struct WithCache;
+
+impl<T: MappingEvents> Filler<T> for WithCache {
+    const FAULT: Option<FaultFn> = Some(fault_with_cache::<T>);
+}
+
+/// # Safety
+///
+/// See [`Filler`].
+unsafe extern "C" fn fault_with_cache<T: MappingEvents>(
+    vmf: *mut bindings::vm_fault,
+) -> FaultResult {
+    // SAFETY: By the requirement of this function.
+    unsafe { Fault::<T>::from_raw(vmf) }.map_cache()
+}
+
 /// # Safety
 ///
 /// See [`Filler`].

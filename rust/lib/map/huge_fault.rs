@@ -84,11 +84,7 @@ impl<T: MappingEvents> Fault<'_, T> {
         const BYTES: usize = PMD_PAGES * PAGE_SIZE;
         let from = self.address() & !(BYTES - 1);
         let last = from | (BYTES - 1);
-        // SAFETY: By the type invariant; the bounds do not change while the VMA is locked.
-        let (start, end) = unsafe {
-            let bounds = (*self.vma()).__bindgen_anon_1.__bindgen_anon_1;
-            (bounds.vm_start, bounds.vm_end)
-        };
+        let (start, end) = self.bounds();
         if from < start || last >= end {
             return None;
         }

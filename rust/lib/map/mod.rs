@@ -2,7 +2,7 @@
 
 //! The VMA of an `mmap(2)` call, as types that only allow what is sound for it.
 //!
-//! A driver gets a [`NewVma`](vma::NewVma) and turns it into one of three kinds:
+//! A driver gets a [`NewVma`](vma::NewVma) and turns it into one of four kinds:
 //!
 //! - [`PfnMapVma`](pfnmap::PfnMapVma) takes page frames by number, without looking at their `struct page`
 //!   (`VM_PFNMAP`). It has no page insertion, and cannot be had for a copy-on-write mapping, where
@@ -11,6 +11,8 @@
 //!   counts and finds these, so that `O_DIRECT`, pins and copy-on-write work.
 //!
 //! - [`FolioMapVma`](foliomap::FolioMapVma) takes these, too, and huge ones by one entry (neither flag).
+//!
+//! - [`CacheMapVma`](cachemap::CacheMapVma) takes those of a page cache, many at once (neither flag, another file).
 //!
 //! All are filled from a [`Mappable`](crate::memory::mappable::Mappable), which the VMA keeps alive until it
 //! ends: its `open` and `close` operations count the references of forked, split and moved VMAs.
@@ -50,6 +52,7 @@
 
 mod access;
 mod batch;
+pub mod cachemap;
 pub mod fault;
 mod filler;
 mod filling;

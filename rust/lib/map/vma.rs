@@ -8,7 +8,13 @@
 
 use crate::{
     ffi,
-    memory::caching::Caching,
+    memory::{
+        caching::Caching,
+        mappable::{
+            Mappable,
+            MappingEvents, //
+        }, //
+    },
     revoke::{
         revocable::Revocable,
         space::Space, //
@@ -33,7 +39,8 @@ use kernel::{
 ///
 /// For the duration of `'a`, the VMA is undergoing initialization in an `f_ops->mmap()` hook, and
 /// this is the only wrapper that changes it. Nobody calls operations of it or needs its private data, and nothing
-/// is mapped in it. It is found in `space`, if there is one.
+/// is mapped in it. It is found in `space`, if there is one, unless it becomes a VMA of another file
+/// ([`CacheMapVma`](crate::map::cachemap::CacheMapVma)).
 ///
 /// # Examples
 ///
@@ -145,12 +152,19 @@ impl<'a> NewVma<'a> {
         }
     }
 
-    /// Has what is mapped taken out when `right` is taken back: what is mapped of its file, whose pages `pages` are
-    /// the memory.
+    /// Has what is mapped of `memory` taken out when `right` is taken back.
     ///
     /// `ENODEV` if it was taken back, `EXDEV` if its file has no [`Space`], or another than others that map the memory.
-    pub fn revoked_with(&self, right: &Revocable<()>, pages: Range<usize>) -> Result {
-        right.map_in(self.space.ok_or(EXDEV)?, pages)
+    pub fn revoked_with<T: MappingEvents>(
+        &self,
+        right: &Revocable<()>,
+        memory: &Mappable<T>,
+    ) -> Result {
+        match memory.memory().page_cache() {
+            // It will be found there.
+            Some(cache) => right.map_in(cache.space(), 0..memory.nr_pages()),
+            None => right.map_in(self.space.ok_or(EXDEV)?, memory.file_pages()),
+        }
     }
 
     /// Makes sure that it is not and never becomes executable.

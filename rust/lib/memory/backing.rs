@@ -13,7 +13,10 @@ use crate::{
             PIECE_PAGES, //
         }, //
     },
-    memory::caching::Caching,
+    memory::{
+        caching::Caching,
+        page_cache::PageCache, //
+    },
     revoke::revocable::Revocable, //
 };
 use core::{
@@ -80,7 +83,8 @@ pub enum AddressClass {
 ///   is a multiple of how many, and is part of nothing else;
 /// - [`struct_pages`](Self::struct_pages) initializes as many of the first slots as it returns with the
 ///   `struct page`s of those pages, and [`struct_page`](Self::struct_page) returns that of its page; both tell none unless
-///   `refcounted` is true.
+///   `refcounted` is true;
+/// - [`page_cache`](Self::page_cache) is always the same, and lives as long.
 ///
 /// # Examples
 ///
@@ -125,6 +129,11 @@ pub unsafe trait Backing: Send + Sync {
             1 => slot.first().map(|page| unsafe { page.assume_init_read() }),
             _ => None,
         }
+    }
+
+    /// The page cache that has each of its pages, at that page's number, if there is one.
+    fn page_cache(&self) -> Option<&PageCache> {
+        None
     }
 
     /// Where the addresses of [`range_at`](Self::range_at) lie.

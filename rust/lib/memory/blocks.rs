@@ -151,6 +151,16 @@ impl<A: Allocator> Blocks<A> {
 
     /// The same, in blocks of at most `most` pages: a power of two up to [`MAX_BLOCK_PAGES`], else `EINVAL`.
     pub fn up_to(most: usize, nr_pages: usize) -> Result<Self> {
+        Self::up_to_each(most, nr_pages, |_, _| Ok(()))
+    }
+
+    /// The same, with a call of `each` for each block once it is allocated: of which page it is the first, and the block. If
+    /// that fails, so does this.
+    pub(crate) fn up_to_each(
+        most: usize,
+        nr_pages: usize,
+        each: impl Fn(usize, NonNull<c_void>) -> Result,
+    ) -> Result<Self> {
         if nr_pages == 0 || !most.is_power_of_two() || most > MAX_BLOCK_PAGES {
             return Err(EINVAL);
         }
@@ -169,7 +179,8 @@ impl<A: Allocator> Blocks<A> {
             };
             match blocks.add(pages, size, effort) {
                 Err(err) if err == ENOMEM && pages > 1 => size = half(pages),
-                result => result?,
+                Err(err) => return Err(err),
+                Ok(block) => each(blocks.nr_pages.wrapping_sub(pages), block)?,
             }
         }
         Ok(blocks)
@@ -206,7 +217,7 @@ impl<A: Allocator> Blocks<A> {
     }
 
     /// Allocates the next block, of `pages` pages, which is `size`, a power of two, or, of the last one, less.
-    fn add(&mut self, pages: usize, size: usize, effort: Effort) -> Result {
+    fn add(&mut self, pages: usize, size: usize, effort: Effort) -> Result<NonNull<c_void>> {
         // A list of many is made of single pages, if there is no larger room for it at once.
         self.blocks
             .reserve(1, GFP_FOR_ATTEMPT)
@@ -223,7 +234,7 @@ impl<A: Allocator> Blocks<A> {
         self.note_size(place, pages, size.trailing_zeros());
         // INVARIANT: The block was just added, and its size is noted. Sizes only become smaller.
         self.nr_pages = self.nr_pages.wrapping_add(pages);
-        Ok(())
+        Ok(block)
     }
 
     /// Notes that block `place`, the next one, has `pages` pages, of 2^`order` that the size is. There is room in `smaller`.

@@ -4,12 +4,15 @@
 
 use crate::{
     ffi,
-    memory::backing::{
-        AddressClass,
-        Backing,
-        KernelRange,
-        Run,
-        StructPage, //
+    memory::{
+        backing::{
+            AddressClass,
+            Backing,
+            KernelRange,
+            Run,
+            StructPage, //
+        },
+        page_cache::PageCache, //
     }, //
 };
 use core::{
@@ -36,6 +39,11 @@ pub(crate) unsafe trait DirectMapped: Send + Sync {
 
     /// The address of page `page`, and how many pages are in its block from there on.
     fn locate(&self, page: usize) -> Option<(NonNull<u8>, usize)>;
+
+    /// See [`Backing::page_cache`].
+    fn page_cache(&self) -> Option<&PageCache> {
+        None
+    }
 }
 
 /// Fills `slots` with the `struct page`s from `page` on: those of a block follow each other.
@@ -105,6 +113,10 @@ unsafe impl<T: DirectMapped> Backing for T {
 
     fn refcounted(&self) -> bool {
         T::REFCOUNTED
+    }
+
+    fn page_cache(&self) -> Option<&PageCache> {
+        DirectMapped::page_cache(self)
     }
 
     fn address_class(&self) -> AddressClass {

@@ -10,6 +10,7 @@ mod direct_map;
 pub(crate) mod extent;
 pub mod folios;
 pub mod mappable;
+pub mod page_cache;
 pub mod pages;
 pub mod recached;
 pub mod slab;

@@ -25,7 +25,7 @@ use kernel::{
 ///
 /// `inner` is initialized. `inode` is null or an inode of which this owns a reference; the space is then that of the
 /// inode, and `inner` otherwise. It has no VMA when this is dropped: a VMA keeps its file open, and a file holds a
-/// reference to this.
+/// reference to this; or a VMA holds a reference to this, and its file one to the inode.
 ///
 /// # Examples
 ///
@@ -86,6 +86,11 @@ impl Space {
             }),
             GFP_KERNEL_ACCOUNT,
         )
+    }
+
+    /// Its own inode; null if it has none, which one [`of_many`](Self::of_many) has.
+    pub(crate) fn inode(&self) -> *mut bindings::inode {
+        self.inode
     }
 
     fn as_raw(&self) -> *mut bindings::address_space {

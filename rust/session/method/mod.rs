@@ -31,6 +31,7 @@ mod fault_pfn;
 mod huge;
 mod huge_folio;
 mod insert;
+mod page_cache;
 mod remap;
 mod vmalloc_remap;
 
@@ -53,7 +54,11 @@ pub(crate) fn map<'a>(region: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a
 /// Whether the kernel counts the pages that are mapped, so that they can be pinned.
 pub(crate) fn counts_pages(method: Method) -> bool {
     match method {
-        Method::Insert | Method::Fault | Method::HugeFolio | Method::VmallocRemap => true,
+        Method::Insert
+        | Method::Fault
+        | Method::HugeFolio
+        | Method::VmallocRemap
+        | Method::PageCache => true,
         Method::Remap | Method::FaultPfn | Method::Huge | Method::Dma => false,
     }
 }
@@ -68,5 +73,6 @@ fn fill<'a>(region: &Arc<Region>, vma: NewVma<'a>) -> Result<Mapped<'a>> {
         Method::HugeFolio => huge_folio::map(region, vma),
         Method::VmallocRemap => vmalloc_remap::map(region, vma),
         Method::Dma => dma::map(region, vma),
+        Method::PageCache => page_cache::map(region, vma),
     }
 }

@@ -66,7 +66,7 @@ impl Cell {
     pub fn is_lazy(&self) -> bool {
         matches!(
             self.method,
-            Method::Fault | Method::FaultPfn | Method::Huge | Method::HugeFolio
+            Method::Fault | Method::FaultPfn | Method::Huge | Method::HugeFolio | Method::PageCache
         )
     }
 
@@ -74,7 +74,11 @@ impl Cell {
     pub fn is_counted(&self) -> bool {
         matches!(
             self.method,
-            Method::Insert | Method::Fault | Method::HugeFolio | Method::VmallocRemap
+            Method::Insert
+                | Method::Fault
+                | Method::HugeFolio
+                | Method::VmallocRemap
+                | Method::PageCache
         )
     }
 

@@ -11,7 +11,7 @@ use crate::{
     runner::{skip, Case, Suite},
 };
 use anyhow::{bail, ensure, Context as _, Result};
-use mapwright::{page_size, Backing, Method, Session};
+use mapwright::{page_size, Backing, Caching, Method, Session};
 use nix::{
     errno::Errno,
     mount::{mount, MsFlags},
@@ -40,7 +40,12 @@ fn cases() -> Vec<Case> {
             .map(move |cell| Case::new(format!("{name}__{}", cell.name()), move |_| run(cell)))
     };
     let small = |backing: Backing, method| {
-        let name = format!("small_regions_are_charged__{}", backing.name());
+        let cell = Cell {
+            backing,
+            method,
+            caching: Caching::WriteBack,
+        };
+        let name = format!("small_regions_are_charged__{}", cell.pair());
         Case::new(name, move |_| small_regions_are_charged(backing, method))
     };
     of("counts_a_region", counts_a_region)
@@ -49,6 +54,7 @@ fn cases() -> Vec<Case> {
             [
                 (Backing::Pages, Method::Remap),
                 (Backing::Folio, Method::Fault),
+                (Backing::Folio, Method::PageCache),
                 (Backing::Kmalloc, Method::Remap),
                 (Backing::Vmalloc, Method::Insert),
                 (Backing::Coherent, Method::Dma),
@@ -147,6 +153,14 @@ impl Group {
         Ok(fs::read_to_string(self.0.join("memory.current"))?
             .trim()
             .parse()?)
+    }
+
+    /// A line of its `memory.stat`.
+    pub fn stat(&self, name: &str) -> Result<u64> {
+        let stat = fs::read_to_string(self.0.join("memory.stat"))?;
+        let mut lines = stat.lines().filter_map(|line| line.split_once(' '));
+        let value = lines.find_map(|(line, value)| (line == name).then_some(value));
+        Ok(value.with_context(|| format!("no {name}"))?.parse()?)
     }
 
     /// Processes that were killed for its limit.

@@ -293,7 +293,10 @@ fn destroy(cell: Cell) -> Result<Tally> {
 /// The first touch of a lazy mapping. What a fault cannot get, the kernel tries to get again, or kills.
 fn touch(cell: Cell) -> Result<Tally> {
     // Room for a block.
-    let bytes = if matches!(cell.method, Method::Huge | Method::HugeFolio) {
+    let bytes = if matches!(
+        cell.method,
+        Method::Huge | Method::HugeFolio | Method::PageCache
+    ) {
         2 * block_bytes()
     } else {
         region_bytes()

@@ -352,6 +352,7 @@ fn pages_may_go_while_they_are_touched(_: &Context) -> Result<()> {
         (Backing::Folio, Method::Fault),
         (Backing::Vmalloc, Method::Fault),
         (Backing::Folio, Method::HugeFolio),
+        (Backing::Folio, Method::PageCache),
     ] {
         let session = Session::open()?;
         let region = cell(backing, method).create(&session, bytes as u64)?;

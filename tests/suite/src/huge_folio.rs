@@ -141,7 +141,7 @@ fn pages_of_a_block() -> usize {
 }
 
 /// Bytes that the kernel says of a mapping in `/proc/self/smaps`.
-fn smaps(map: &Map, what: &str) -> Result<u64> {
+pub fn smaps(map: &Map, what: &str) -> Result<u64> {
     let smaps = fs::read_to_string("/proc/self/smaps")?;
     let (begin, end) = (map.addr as u64, (map.addr + map.length) as u64);
     let (mut is_inside, mut bytes) = (false, 0);

@@ -74,6 +74,7 @@ mod module;
 mod monitor;
 #[cfg(target_pointer_width = "32")]
 mod narrow;
+mod page_cache;
 mod pairs;
 mod races;
 mod random;
@@ -120,6 +121,7 @@ const SUITES: &[Suite] = &[
     faults::SUITE,
     dma_buf::SUITE,
     huge_folio::SUITE,
+    page_cache::SUITE,
     stats::SUITE,
     command::SUITE,
     inspect::SUITE,

@@ -110,8 +110,10 @@ fn cases() -> Vec<Case> {
         });
         // kmalloc has one or two blocks at most.
         let can_be_large = |cell: &Cell| {
-            matches!(cell.method, Method::Huge | Method::HugeFolio)
-                && cell.backing != Backing::Kmalloc
+            matches!(
+                cell.method,
+                Method::Huge | Method::HugeFolio | Method::PageCache
+            ) && cell.backing != Backing::Kmalloc
         };
         let large = Cell::ordinary().filter(can_be_large).map(move |cell| {
             Case::new(format!("{name}__{}_of_blocks", cell.pair()), move |_| {

@@ -9,7 +9,7 @@ use crate::{
     runner::skip,
 };
 use anyhow::{ensure, Result};
-use mapwright::{architecture, page_bytes, vma_of, AddressClass, Architecture, Backing};
+use mapwright::{architecture, page_bytes, vma_of, AddressClass, Architecture, Backing, Method};
 use nix::{
     errno::Errno,
     libc,
@@ -226,9 +226,17 @@ pub(super) fn futexes(it: &mut Subject) -> Result<()> {
         it.map.load(2),
         it.map.load(3),
     ]);
-    for operation in [libc::FUTEX_WAIT, libc::FUTEX_WAKE] {
+    let is_of_a_cache = it.cell.method == Method::PageCache;
+    for (operation, otherwise) in [
+        (libc::FUTEX_WAIT, Err(Errno::ETIMEDOUT)),
+        (libc::FUTEX_WAKE, Ok(0)),
+    ] {
+        let expected = match is_of_a_cache {
+            true => otherwise,
+            false => Err(Errno::EFAULT),
+        };
         let shared = futex(address, operation, now);
-        ensure!(shared == Err(Errno::EFAULT), "{operation}: {shared:?}");
+        ensure!(shared == expected, "{operation}: {shared:?}");
     }
     let private = libc::FUTEX_PRIVATE_FLAG;
     let other = futex(address, libc::FUTEX_WAIT | private, now ^ 1);

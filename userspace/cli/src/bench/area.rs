@@ -3,7 +3,7 @@
 //! A mapping to be measured: mapped, touched and unmapped when told, by one system call or one tight
 //! loop each.
 
-use anyhow::{Context as _, Result};
+use anyhow::{ensure, Context as _, Result};
 use mapwright::page_bytes;
 use nix::{
     libc,
@@ -33,6 +33,23 @@ impl Area {
             length,
             page: page_bytes(),
         })
+    }
+
+    /// The same at an address where no huge page fits.
+    pub fn misaligned(file: impl AsFd, offset: u64, bytes: usize) -> Result<Self> {
+        // Far below what programs have where addresses have 64 bits.
+        let wish = NonZeroUsize::new((1 << 30) + page_bytes());
+        let length = NonZeroUsize::new(bytes).context("nothing to map")?;
+        let offset = libc::off_t::try_from(offset)?;
+        // SAFETY: The kernel chooses an address where nothing is mapped: this one, if it can.
+        let addr = unsafe { mmap(wish, length, RW, MapFlags::MAP_SHARED, file, offset) }?;
+        let area = Self {
+            addr: addr.cast(),
+            length,
+            page: page_bytes(),
+        };
+        ensure!(wish == Some(area.addr.addr()), "{addr:?} is not {wish:?}");
+        Ok(area)
     }
 
     /// Maps `bytes` of anonymous memory, in huge pages where they fit or in none.

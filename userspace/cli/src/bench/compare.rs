@@ -67,6 +67,7 @@ fn at(measurements: &[Measurement], bytes: u64) -> Vec<Comparison> {
         (pages, Method::Fault),
         (pages, Method::Huge),
         (Backing::Folio, Method::HugeFolio),
+        (Backing::Folio, Method::PageCache),
     ] {
         compare(
             &format!("{}: Rust to C, in all", method.name()),
@@ -74,6 +75,19 @@ fn at(measurements: &[Measurement], bytes: u64) -> Vec<Comparison> {
             find(reference, Variant::Usual, backing, method).map(in_all),
         );
     }
+    let misaligned = |owner| {
+        find(
+            owner,
+            Variant::Misaligned,
+            Backing::Folio,
+            Method::PageCache,
+        )
+    };
+    compare(
+        "page-cache, misaligned: Rust to C, in all",
+        misaligned(ours).map(in_all),
+        misaligned(reference).map(in_all),
+    );
     compare(
         "fault: a page at a time to fault-around, first touch",
         fault(Variant::Singly).map(touch),

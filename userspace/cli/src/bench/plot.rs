@@ -86,6 +86,7 @@ fn lines(measurements: &[Measurement]) -> Vec<Line> {
         (Backing::Pages, Method::Remap, RGBColor(30, 105, 200)),
         (Backing::Pages, Method::Huge, RGBColor(20, 140, 80)),
         (Backing::Folio, Method::HugeFolio, RGBColor(0, 150, 170)),
+        (Backing::Folio, Method::PageCache, RGBColor(150, 110, 60)),
     ];
     for (backing, method, colour) in ours {
         let chosen = pair(backing, method);

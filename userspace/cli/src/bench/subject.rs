@@ -45,6 +45,8 @@ pub enum Variant {
     Uncounted,
     /// The former, a page at a time.
     UncountedSingly,
+    /// Mapped where no huge page fits.
+    Misaligned,
 }
 
 impl Variant {
@@ -56,6 +58,7 @@ impl Variant {
             Self::TimedSingly => ", a page at a time, timed",
             Self::Uncounted => ", uncounted",
             Self::UncountedSingly => ", a page at a time, uncounted",
+            Self::Misaligned => ", misaligned",
         }
     }
 }
@@ -92,18 +95,26 @@ impl Subject {
         }
     }
 
-    /// Each sound pair of the module.
+    /// Each sound pair of the module, and of folios in a page cache those that are mapped page by page.
     pub fn pairs(session: &Rc<Session>) -> Vec<Self> {
         let pairs = Backing::ALL
             .iter()
             .flat_map(|backing| Method::ALL.iter().map(move |method| (*backing, *method)));
         pairs
             .filter(|(backing, method)| reason_against(*backing, *method).is_none())
-            .map(|(backing, method)| Self::ours(session, backing, method, Variant::Usual))
+            .flat_map(|(backing, method)| {
+                let ours = |variant| Self::ours(session, backing, method, variant);
+                let misaligned = (method == Method::PageCache).then_some(Variant::Misaligned);
+                [Some(Variant::Usual), misaligned]
+                    .into_iter()
+                    .flatten()
+                    .map(ours)
+                    .collect::<Vec<_>>()
+            })
             .collect()
     }
 
-    /// The C reference's five paths, and two of them a page at a time.
+    /// The C reference's six paths, two of them a page at a time and one misaligned.
     pub fn references(reference: &Rc<Session>) -> Vec<Self> {
         let reference = |backing, method, variant| Self {
             owner: Owner::Reference,
@@ -116,6 +127,8 @@ impl Subject {
             reference(Backing::Pages, Method::Fault, Variant::Usual),
             reference(Backing::Pages, Method::Huge, Variant::Usual),
             reference(Backing::Folio, Method::HugeFolio, Variant::Usual),
+            reference(Backing::Folio, Method::PageCache, Variant::Usual),
+            reference(Backing::Folio, Method::PageCache, Variant::Misaligned),
             reference(Backing::Vmalloc, Method::Insert, Variant::Singly),
             reference(Backing::Pages, Method::Fault, Variant::Singly),
         ]
@@ -201,7 +214,11 @@ impl Subject {
     pub fn map(&self, memory: &Memory) -> Result<Area> {
         match (memory, &self.source) {
             (Memory::Region(region), Source::Device(session, ..)) => {
-                Area::shared(&**session, region.offset, usize::try_from(region.bytes)?)
+                let (file, bytes) = (&**session, usize::try_from(region.bytes)?);
+                match self.variant {
+                    Variant::Misaligned => Area::misaligned(file, region.offset, bytes),
+                    _ => Area::shared(file, region.offset, bytes),
+                }
             }
             (memory, Source::Kernel(kernel)) => kernel.map(memory),
             (_, Source::Device(..)) => unreachable!("devices make regions"),
