@@ -7,6 +7,7 @@
 #include <linux/device/bus.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
+#include <linux/mman.h>
 #include <linux/notifier.h>
 #include <linux/pci.h>
 #include <linux/percpu.h>
@@ -48,6 +49,8 @@ CONSTANT(slab_flags_t, SLAB_POISON);
 CONSTANT(slab_flags_t, SLAB_RECLAIM_ACCOUNT);
 CONSTANT(slab_flags_t, SLAB_RED_ZONE);
 CONSTANT(slab_flags_t, SLAB_STORE_USER);
+
+CONSTANT(unsigned long, MAP_FIXED);
 
 CONSTANT(size_t, PCPU_MIN_UNIT_SIZE);
 

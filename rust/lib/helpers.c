@@ -90,6 +90,22 @@ void mapkit_free_contig_range(struct page *page, unsigned long nr_pages)
 #endif
 }
 
+/* It takes no flag that has a memory cgroup charged. */
+struct page *mapkit_alloc_contig_pages(unsigned long nr_pages)
+{
+#ifdef CONFIG_CONTIG_ALLOC
+	return alloc_contig_pages(nr_pages, GFP_KERNEL | __GFP_NOWARN | __GFP_RETRY_MAYFAIL,
+				  numa_mem_id(), NULL);
+#else
+	return NULL;
+#endif
+}
+
+bool mapkit_all_is_allocated_zeroed(void)
+{
+	return want_init_on_alloc(0);
+}
+
 void mapkit_vmf_give_page(struct vm_fault *vmf, struct page *page)
 {
 	get_page(page);
@@ -113,6 +129,30 @@ vm_fault_t mapkit_vmf_insert_folio_pmd(struct vm_fault *vmf, struct page *page, 
 	if (!PageHead(page) || folio_order(page_folio(page)) != PMD_SHIFT - PAGE_SHIFT)
 		return VM_FAULT_FALLBACK;
 	return vmf_insert_folio_pmd(vmf, page_folio(page), write);
+}
+#endif
+
+#if defined(CONFIG_TRANSPARENT_HUGEPAGE) && defined(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)
+/* What mapkit's gigabyte.rs computes: PUD_PAGES. */
+static_assert(PUD_SIZE / PAGE_SIZE == (PAGE_SIZE / 8) * (PAGE_SIZE / 8));
+
+bool mapkit_cpu_has_pud_entries(void)
+{
+#ifdef CONFIG_X86
+	return boot_cpu_has(X86_FEATURE_GBPAGES);
+#else
+	return true;
+#endif
+}
+
+bool mapkit_is_own_vma(const struct vm_area_struct *vma)
+{
+	return vma->vm_mm == current->mm;
+}
+
+void mapkit_vma_start_write(struct vm_area_struct *vma)
+{
+	vma_start_write(vma);
 }
 #endif
 

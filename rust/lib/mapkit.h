@@ -56,6 +56,15 @@ void mapkit_folio_put(void *addr);
 /** `free_contig_range()` of pages with consecutive numbers: drops a reference of each. None is part of a folio. */
 void mapkit_free_contig_range(struct page *page, unsigned long nr_pages);
 
+/**
+ * `alloc_contig_pages()`, whose first number is a multiple of the largest power of two that `nr_pages` is one of. May
+ * reclaim and migrate what others have; nobody is charged, nothing is logged. Null if there are none.
+ */
+struct page *mapkit_alloc_contig_pages(unsigned long nr_pages);
+
+/** Whether all that is allocated is zeroed, as `init_on_alloc=1` has it. */
+bool mapkit_all_is_allocated_zeroed(void);
+
 /** The page that a fault handler returns, with a reference to it. */
 void mapkit_vmf_give_page(struct vm_fault *vmf, struct page *page);
 
@@ -70,6 +79,17 @@ vm_fault_t mapkit_insert_page(struct vm_area_struct *vma, unsigned long addr, st
  * none, or not one that an entry of the middle level maps.
  */
 vm_fault_t mapkit_vmf_insert_folio_pmd(struct vm_fault *vmf, struct page *page, bool store);
+#endif
+
+#if defined(CONFIG_TRANSPARENT_HUGEPAGE) && defined(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)
+/** Whether an entry of the upper level may map a block by itself. */
+bool mapkit_cpu_has_pud_entries(void);
+
+/** Whether a VMA is one of the calling task's own address space. */
+bool mapkit_is_own_vma(const struct vm_area_struct *vma);
+
+/** `vma_start_write()`. */
+void mapkit_vma_start_write(struct vm_area_struct *vma);
 #endif
 
 /** `capable()`, without a line in the audit log when the answer is no. */

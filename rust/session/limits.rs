@@ -75,13 +75,7 @@ const FREE_SHIFT: u32 = 5;
 /// up to, and with what is kept beside the memory, unless that is less than a thirty-second of it. Small regions
 /// take much more than their memory.
 fn bytes_taken(recipe: &Recipe) -> u64 {
-    let pages = match recipe.backing {
-        // Blocks of a power of two, of which nothing is given back.
-        Backing::Kmalloc | Backing::Coherent => recipe.nr_pages.checked_next_power_of_two(),
-        Backing::Folio if recipe.contiguous => recipe.nr_pages.checked_next_power_of_two(),
-        Backing::Pages | Backing::Folio | Backing::Vmalloc => Some(recipe.nr_pages),
-    };
-    let pages = pages.unwrap_or(usize::MAX) as u64;
+    let pages = recipe.pages_taken();
     let memory = pages.saturating_mul(PAGE_SIZE as u64);
     let beside = structures().saturating_add(pages.saturating_mul(BESIDE_PAGE as u64));
     memory.saturating_add(beside.saturating_sub(memory >> FREE_SHIFT))

@@ -7,7 +7,14 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*, //
 };
-use mapkit::base::errno;
+use mapkit::{
+    base::{
+        capability,
+        errno, //
+    },
+    map::fault::PMD_PAGES,
+    memory::blocks::MAX_BLOCK_PAGES, //
+};
 use mapwright_uapi as uapi;
 
 /// What a region is made of.
@@ -61,6 +68,37 @@ impl Recipe {
                 ..self
             }),
         }
+    }
+
+    /// Whether it is a run that the page allocator has no block for, and that memory is moved out of the way for.
+    fn is_long(&self) -> bool {
+        self.contiguous && self.backing == uapi::Backing::Pages && self.nr_pages > MAX_BLOCK_PAGES
+    }
+
+    /// `EPERM` unless the caller may have it. To search a long run keeps all others from the page allocator for
+    /// milliseconds per gigabyte of memory, what is in the way is moved while its owners wait, and no memory cgroup is charged.
+    pub(crate) fn expect_allowed(&self) -> Result {
+        let allowed = !self.is_long() || capability::is_sys_admin();
+        allowed.then_some(()).ok_or(EPERM)
+    }
+
+    /// Pages that its memory takes, with what its allocator rounds up to.
+    pub(crate) fn pages_taken(&self) -> u64 {
+        let pages = match self.backing {
+            // Blocks of a power of two, of which nothing is given back.
+            uapi::Backing::Kmalloc | uapi::Backing::Coherent => {
+                self.nr_pages.checked_next_power_of_two()
+            }
+            uapi::Backing::Folio if self.contiguous => self.nr_pages.checked_next_power_of_two(),
+            // What it is rounded up by is given back, but is taken first.
+            uapi::Backing::Pages if self.is_long() => {
+                self.nr_pages.checked_next_multiple_of(PMD_PAGES)
+            }
+            uapi::Backing::Pages | uapi::Backing::Folio | uapi::Backing::Vmalloc => {
+                Some(self.nr_pages)
+            }
+        };
+        pages.unwrap_or(usize::MAX) as u64
     }
 
     /// What a default region of `bytes` is made of.

@@ -18,6 +18,9 @@ use mapwright_uapi as uapi;
 /// Bytes that an entry of the middle level of page tables maps.
 const BLOCK: u64 = (PMD_PAGES * PAGE_SIZE) as u64;
 
+/// Bytes that an entry of the upper level maps, where there are such entries.
+const GIGABYTE: u64 = BLOCK * PMD_PAGES as u64;
+
 /// The regions of a session.
 pub(crate) struct Regions {
     pub(crate) by_offset: RBTree<u64, Arc<Region>>,
@@ -94,7 +97,11 @@ impl Regions {
     /// Room for `bytes`, and a page between it and the next so that the two never touch. What can hold
     /// a block begins where one can, as the kernel chooses addresses that go with the offset.
     pub(crate) fn take_offset(&mut self, bytes: u64) -> Result<u64> {
-        let align = if bytes >= BLOCK { BLOCK } else { 1 };
+        let align = match bytes {
+            GIGABYTE.. => GIGABYTE,
+            BLOCK.. => BLOCK,
+            _ => 1,
+        };
         let offset = self.next_offset.checked_add(align - 1).ok_or(ENOSPC)? & !(align - 1);
         let next = offset
             .checked_add(bytes)

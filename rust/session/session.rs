@@ -77,6 +77,7 @@ impl Session {
     /// Allocates a region, to be published with [`publish`](Self::publish) or dropped.
     pub(crate) fn prepare(&self, recipe: Recipe) -> Result<Unpublished> {
         self.device.expect_allowed(recipe.caching)?;
+        recipe.expect_allowed()?;
         self.prepare_at(recipe, || self.regions.lock().take_offset(recipe.bytes()))
     }
 

@@ -231,17 +231,21 @@ struct mapwright_info {
  * MAPWRIGHT_QUERY tells in how many runs, MAPWRIGHT_PAGES where they are. Who
  * needs one run (a device without a scatter list) asks for it with
  * MAPWRIGHT_CREATE_CONTIGUOUS, and then gets it or ENOMEM. Longer than the page
- * allocator's largest block (4 MiB with pages of 4 KiB), only coherent memory
- * can be: where the kernel has an area for contiguous memory (CMA, boot
+ * allocator's largest block (4 MiB with pages of 4 KiB) can be pages memory,
+ * for CAP_SYS_ADMIN: the kernel moves what is in the way, which may take
+ * seconds. Whole gigabytes of it begin at a multiple of one, and the method
+ * huge maps each by one entry where the CPU has such entries. coherent memory
+ * can be longer where the kernel has an area for contiguous memory (CMA, boot
  * parameter cma=128M).
  *
  * Errors: EINVAL (bytes is 0; unknown backing, method or caching; flags),
  * EOPNOTSUPP (the backing cannot be mapped that way or have that memory type,
- * see docs/mapping.md; one run of vmalloc memory), EPERM (a memory type other
- * than write-back without CAP_SYS_ADMIN, unless the module's parameter
- * caching_for_all is 1), ENOSPC (over a limit of struct mapwright_info), ENOMEM
- * (also no run that long, where one is asked for, or is all that there can be:
- * kmalloc, coherent), EINTR (the caller is being killed).
+ * see docs/mapping.md; one run of vmalloc memory), EPERM (without
+ * CAP_SYS_ADMIN: a memory type other than write-back, unless the module's
+ * parameter caching_for_all is 1; a run of pages beyond the largest block),
+ * ENOSPC (over a limit of struct mapwright_info), ENOMEM (also no run that
+ * long, where one is asked for, or is all that there can be: kmalloc,
+ * coherent), EINTR (the caller is being killed).
  */
 struct mapwright_create {
 	__u32 size;

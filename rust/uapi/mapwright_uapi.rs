@@ -183,13 +183,15 @@ request!(Info, IOCTL_INFO, 80);
 /// `pages` and `folio` memory comes in the largest blocks that the page allocator has, and where memory is in
 /// pieces, in smaller ones, down to pages: [`IOCTL_QUERY`] tells in how many runs, [`IOCTL_PAGES`] where they are. Who needs
 /// one run (a device without a scatter list) asks for it with [`CREATE_CONTIGUOUS`], and then gets it or `ENOMEM`. Longer
-/// than the page allocator's largest block (4 MiB with pages of 4 KiB), only `coherent` memory can be: where the kernel has
-/// an area for contiguous memory (CMA, boot parameter `cma=128M`).
+/// than the page allocator's largest block (4 MiB with pages of 4 KiB) can be `pages` memory, for `CAP_SYS_ADMIN`: the kernel
+/// moves what is in the way, which may take seconds. Whole gigabytes of it begin at a multiple of one, and the method `huge`
+/// maps each by one entry where the CPU has such entries. `coherent` memory can be longer where the kernel has an area for
+/// contiguous memory (CMA, boot parameter `cma=128M`).
 ///
 /// Errors: `EINVAL` (`bytes` is 0; unknown backing, method or caching; flags), `EOPNOTSUPP` (the
 /// backing cannot be mapped that way or have that memory type, see [`reason_against`] and
-/// [`reason_against_caching`]; one run of `vmalloc` memory), `EPERM` (a memory type other than write-back without
-/// `CAP_SYS_ADMIN`, unless the module's parameter `caching_for_all` is 1), `ENOSPC` (over a limit of [`Info`]), `ENOMEM` (also
+/// [`reason_against_caching`]; one run of `vmalloc` memory), `EPERM` (without `CAP_SYS_ADMIN`: a memory type other than
+/// write-back, unless the module's parameter `caching_for_all` is 1; a run of `pages` beyond the largest block), `ENOSPC` (over a limit of [`Info`]), `ENOMEM` (also
 /// no run that long, where one is asked for, or is all that there can be: `kmalloc`, `coherent`), `EINTR` (the caller is being
 /// killed).
 #[repr(C)]

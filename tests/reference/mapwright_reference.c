@@ -5,7 +5,8 @@
  * What the Rust module is measured against: the same memory, mapped by the same calls of the
  * kernel, with the checks of a careful driver, and counted alike. It speaks the ioctls CREATE and DESTROY of
  * rust/uapi, for the pairs pages + remap, vmalloc + insert, pages + fault, pages + huge, folio + huge-folio and
- * folio + page-cache. One flag is its own: REF_SINGLY inserts page by page, and gives one page per fault as textbooks do.
+ * folio + page-cache. Two flags are its own: REF_SINGLY inserts page by page, and gives one page per fault as textbooks do;
+ * REF_CONTIGUOUS makes one run of pages, of any length.
  *
  * Not for use: it has no limits, no tables of what it counts, no clock and no read(2).
  */
@@ -22,6 +23,7 @@
 #include <linux/list.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pagemap.h>
@@ -36,6 +38,7 @@
 
 #define REF_BLOCK_PAGES	BIT(MAX_PAGE_ORDER)
 #define REF_PMD_PAGES		BIT(PMD_SHIFT - PAGE_SHIFT)
+#define REF_PUD_PAGES		BIT(PUD_SHIFT - PAGE_SHIFT)
 /* Pages that vm_insert_pages() gets at once, at mmap(2) and on a fault. */
 #define REF_BATCH		128
 /* Pages that a fault maps: 2 MiB. */
@@ -64,6 +67,12 @@ enum ref_method {
 };
 
 #define REF_SINGLY		BIT(0)
+#define REF_CONTIGUOUS		BIT(1)
+
+/* Whether the kernel can map 1 GiB by one entry. */
+#if defined(CONFIG_TRANSPARENT_HUGEPAGE) && defined(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)
+#define REF_HAS_PUD
+#endif
 
 struct ref_create {
 	__u32 size;
@@ -119,6 +128,7 @@ struct ref_region {
 	bool is_folios;
 	/* Whose page cache the folios are in, if they are in one. */
 	struct inode *cache;
+	bool is_run;
 	unsigned long block_pages;
 	unsigned long nr_blocks;
 	void *blocks[] __counted_by(nr_blocks);
@@ -148,7 +158,9 @@ static void ref_region_free(struct kref *ref)
 	}
 	vfree(region->vmalloc);
 	for (i = 0; i < region->nr_blocks && region->blocks[i]; i++) {
-		if (region->is_folios)
+		if (region->is_run)
+			free_contig_range(PHYS_PFN(__pa(region->blocks[i])), region->nr_pages);
+		else if (region->is_folios)
 			folio_put(virt_to_folio(region->blocks[i]));
 		else
 			free_pages_exact(region->blocks[i], ref_block_pages(region, i) * PAGE_SIZE);
@@ -203,6 +215,14 @@ static int ref_cache_add(struct ref_region *region, unsigned long i)
 	return 0;
 }
 
+static void *ref_run_new(unsigned long nr_pages)
+{
+	struct page *page = alloc_contig_pages(nr_pages, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN,
+					       numa_mem_id(), NULL);
+
+	return page ? page_address(page) : NULL;
+}
+
 static int ref_region_fill(struct ref_region *region)
 {
 	gfp_t gfp = region->method == REF_PAGE_CACHE ? REF_GFP_CACHE : REF_GFP;
@@ -217,7 +237,9 @@ static int ref_region_fill(struct ref_region *region)
 	for (i = 0; i < region->nr_blocks; i++) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		if (region->is_folios)
+		if (region->is_run)
+			region->blocks[i] = ref_run_new(region->nr_pages);
+		else if (region->is_folios)
 			region->blocks[i] = ref_folio_new(ref_block_pages(region, i), gfp);
 		else
 			region->blocks[i] = alloc_pages_exact(ref_block_pages(region, i) * PAGE_SIZE,
@@ -237,7 +259,8 @@ static struct ref_region *ref_region_new(const struct ref_create *create)
 {
 	unsigned long nr_pages = create->bytes / PAGE_SIZE;
 	bool is_folios = create->backing == REF_FOLIO;
-	unsigned long block_pages = is_folios ? REF_PMD_PAGES : REF_BLOCK_PAGES;
+	bool is_run = create->flags & REF_CONTIGUOUS;
+	unsigned long block_pages = is_run ? nr_pages : is_folios ? REF_PMD_PAGES : REF_BLOCK_PAGES;
 	unsigned long nr_blocks = 0;
 	struct ref_region *region;
 	int ret = 0;
@@ -251,6 +274,7 @@ static struct ref_region *ref_region_new(const struct ref_create *create)
 	kref_init(&region->ref);
 	region->nr_pages = nr_pages;
 	region->is_folios = is_folios;
+	region->is_run = is_run;
 	region->block_pages = block_pages;
 	region->nr_blocks = nr_blocks;
 	region->method = create->method;
@@ -298,6 +322,52 @@ static void ref_vma_open(struct vm_area_struct *vma)
 	atomic_inc(&region->vmas);
 	this_cpu_inc(ref_counters.vmas_opened);
 }
+
+#ifdef REF_HAS_PUD
+static bool ref_has_gigabytes(struct ref_region *region)
+{
+	return region->is_run && region->nr_pages >= REF_PUD_PAGES && boot_cpu_has(X86_FEATURE_GBPAGES);
+}
+
+/* The kernel cannot split a VMA in the middle of an entry for 1 GiB ... */
+static int ref_vma_may_split(struct vm_area_struct *vma, unsigned long addr)
+{
+	unsigned long start = addr & PUD_MASK;
+
+	if (start != addr && start >= vma->vm_start && start + PUD_SIZE <= vma->vm_end &&
+	    ref_has_gigabytes(vma->vm_private_data)) {
+		vma_start_write(vma);
+		zap_vma_range(vma, start, PUD_SIZE);
+	}
+	return 0;
+}
+
+/* ... and cannot move it: this is called before it tries. */
+static void ref_vma_open_huge(struct vm_area_struct *vma)
+{
+	struct ref_region *region = vma->vm_private_data;
+
+	ref_vma_open(vma);
+	if (vma->vm_mm == current->mm && ref_has_gigabytes(region))
+		unmap_mapping_pages(vma->vm_file->f_mapping, region->pgoff, region->nr_pages, true);
+}
+
+static unsigned long ref_get_unmapped_area(struct file *file, unsigned long addr, unsigned long len,
+					   unsigned long pgoff, unsigned long flags)
+{
+	unsigned long found;
+
+	if (!addr && !(flags & MAP_FIXED) && len >= PUD_SIZE && len + PUD_SIZE > len) {
+		found = thp_get_unmapped_area(file, addr, len + PUD_SIZE, pgoff, flags);
+		if (!IS_ERR_VALUE(found))
+			return found + (((pgoff << PAGE_SHIFT) - found) & (PUD_SIZE - 1));
+	}
+	return thp_get_unmapped_area(file, addr, len, pgoff, flags);
+}
+#else
+#define ref_vma_open_huge ref_vma_open
+#define ref_get_unmapped_area thp_get_unmapped_area
+#endif
 
 static void ref_vma_close(struct vm_area_struct *vma)
 {
@@ -429,19 +499,18 @@ static bool ref_huge_page(struct vm_fault *vmf, unsigned int order, unsigned lon
 {
 	struct vm_area_struct *vma = vmf->vma;
 	struct ref_region *region = vma->vm_private_data;
-	unsigned long start = vmf->address & PMD_MASK;
+	unsigned long nr_pages = BIT(order);
+	unsigned long start = vmf->address & ~(nr_pages * PAGE_SIZE - 1);
 	unsigned long within = (vmf->address - start) >> PAGE_SHIFT;
 
-	if (order != PMD_SHIFT - PAGE_SHIFT)
-		return false;
-	if (start < vma->vm_start || start + PMD_SIZE > vma->vm_end)
+	if (start < vma->vm_start || start + nr_pages * PAGE_SIZE > vma->vm_end)
 		return false;
 	if (vmf->pgoff < region->pgoff + within)
 		return false;
 	*first = vmf->pgoff - region->pgoff - within;
 	return *first < region->nr_pages &&
-	       *first % region->block_pages + REF_PMD_PAGES <= region->block_pages &&
-	       *first + REF_PMD_PAGES <= region->nr_pages;
+	       *first % region->block_pages + nr_pages <= region->block_pages &&
+	       *first + nr_pages <= region->nr_pages;
 }
 
 static vm_fault_t ref_huge_fault(struct vm_fault *vmf, unsigned int order)
@@ -453,10 +522,17 @@ static vm_fault_t ref_huge_fault(struct vm_fault *vmf, unsigned int order)
 	if (!ref_huge_page(vmf, order, &first))
 		return VM_FAULT_FALLBACK;
 	pfn = ref_pfn(region, first);
-	if (!IS_ALIGNED(pfn, REF_PMD_PAGES))
+	if (!IS_ALIGNED(pfn, BIT(order)))
 		return VM_FAULT_FALLBACK;
-	ret = vmf_insert_pfn_pmd(vmf, pfn, vmf->flags & FAULT_FLAG_WRITE);
-	return ref_faulted(vmf, ret, ret & VM_FAULT_ERROR ? 0 : REF_PMD_PAGES);
+	if (order == PMD_SHIFT - PAGE_SHIFT)
+		ret = vmf_insert_pfn_pmd(vmf, pfn, vmf->flags & FAULT_FLAG_WRITE);
+#ifdef REF_HAS_PUD
+	else if (order == PUD_SHIFT - PAGE_SHIFT && ref_has_gigabytes(region))
+		ret = vmf_insert_pfn_pud(vmf, pfn, vmf->flags & FAULT_FLAG_WRITE);
+#endif
+	else
+		return VM_FAULT_FALLBACK;
+	return ref_faulted(vmf, ret, ret & VM_FAULT_ERROR ? 0 : BIT(order));
 }
 
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
@@ -471,7 +547,7 @@ static vm_fault_t ref_huge_fault_folio(struct vm_fault *vmf, unsigned int order)
 	/* Of a private mapping, a page is copied. */
 	if (vmf->flags & FAULT_FLAG_WRITE && !(vmf->vma->vm_flags & VM_SHARED))
 		return VM_FAULT_FALLBACK;
-	if (!ref_huge_page(vmf, order, &first))
+	if (order != PMD_SHIFT - PAGE_SHIFT || !ref_huge_page(vmf, order, &first))
 		return VM_FAULT_FALLBACK;
 	folio = page_folio(ref_page(region, first));
 	write = vmf->flags & FAULT_FLAG_WRITE && !pmd_none(vmf->orig_pmd);
@@ -525,8 +601,11 @@ static const struct vm_operations_struct ref_fault_singly_ops = {
 };
 
 static const struct vm_operations_struct ref_huge_ops = {
-	.open = ref_vma_open,
+	.open = ref_vma_open_huge,
 	.close = ref_vma_close,
+#ifdef REF_HAS_PUD
+	.may_split = ref_vma_may_split,
+#endif
 	.fault = ref_fault_pfn,
 	.huge_fault = ref_huge_fault,
 };
@@ -768,10 +847,11 @@ static long ref_ioctl_create(struct ref_session *session, void __user *arg)
 	ret = ref_read(&create, sizeof(create), arg);
 	if (ret)
 		return ret;
-	if (create.flags & ~REF_SINGLY || create.caching || create.reserved || !create.bytes ||
+	if (create.flags & ~(REF_SINGLY | REF_CONTIGUOUS) || create.caching || create.reserved || !create.bytes ||
 	    create.bytes > REF_MAX_BYTES)
 		return -EINVAL;
-	if (!ref_is_known(&create))
+	if (!ref_is_known(&create) ||
+	    (create.flags & REF_CONTIGUOUS && create.backing != REF_PAGES))
 		return -EOPNOTSUPP;
 
 	create.bytes = PAGE_ALIGN(create.bytes);
@@ -781,6 +861,8 @@ static long ref_ioctl_create(struct ref_session *session, void __user *arg)
 
 	scoped_guard(mutex, &session->lock) {
 		align = region->nr_pages >= REF_PMD_PAGES ? REF_PMD_PAGES : 1;
+		if (region->nr_pages >= REF_PUD_PAGES)
+			align = REF_PUD_PAGES;
 		region->pgoff = ALIGN(session->next_pgoff, align);
 		region->id = ++session->next_id;
 		session->next_pgoff = region->pgoff + region->nr_pages + 1;
@@ -870,7 +952,7 @@ static const struct file_operations ref_fops = {
 	.open = ref_open,
 	.release = ref_release,
 	.mmap = ref_mmap,
-	.get_unmapped_area = thp_get_unmapped_area,
+	.get_unmapped_area = ref_get_unmapped_area,
 	.unlocked_ioctl = ref_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 };

@@ -7,6 +7,8 @@ use crate::map::fault::{
     FALLBACK,
     PMD_PAGES, //
 };
+#[cfg(all(CONFIG_TRANSPARENT_HUGEPAGE, CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD))]
+use crate::map::gigabyte;
 use crate::{
     map::fault::{
         Fault,
@@ -16,13 +18,19 @@ use crate::{
 };
 use kernel::{
     bindings,
-    ffi::c_uint, //
+    ffi::{
+        c_int,
+        c_uint,
+        c_ulong, //
+    }, //
 };
 
 /// A `vm_operations_struct.fault`.
 type FaultFn = unsafe extern "C" fn(*mut bindings::vm_fault) -> FaultResult;
 /// A `vm_operations_struct.huge_fault`.
 type HugeFaultFn = unsafe extern "C" fn(*mut bindings::vm_fault, c_uint) -> FaultResult;
+/// A `vm_operations_struct.may_split`.
+type MaySplitFn = unsafe extern "C" fn(*mut bindings::vm_area_struct, c_ulong) -> c_int;
 
 /// How a VMA of a `Mappable<T>` is filled after `mmap(2)`.
 ///
@@ -33,6 +41,15 @@ pub(crate) trait Filler<T> {
     const FAULT: Option<FaultFn> = None;
     /// What answers a fault where a huge page could be.
     const HUGE_FAULT: Option<HugeFaultFn> = None;
+    /// What is called before such a VMA is split at an address.
+    const MAY_SPLIT: Option<MaySplitFn> = None;
+
+    /// A copy of such a VMA came to be: nothing is mapped in it yet.
+    ///
+    /// # Safety
+    ///
+    /// `vma` must be the copy, in its `open` operation.
+    unsafe fn copied(_vma: *mut bindings::vm_area_struct) {}
 }
 
 /// Not at all: everything is there.
@@ -71,6 +88,14 @@ impl<T: MappingEvents> Filler<T> for WithHugePages {
     const FAULT: Option<FaultFn> = Some(fault_with_pfns::<T>);
     #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
     const HUGE_FAULT: Option<HugeFaultFn> = Some(fault_with_huge_pages::<T>);
+    #[cfg(all(CONFIG_TRANSPARENT_HUGEPAGE, CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD))]
+    const MAY_SPLIT: Option<MaySplitFn> = Some(gigabyte::may_split::<T>);
+
+    #[cfg(all(CONFIG_TRANSPARENT_HUGEPAGE, CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD))]
+    unsafe fn copied(vma: *mut bindings::vm_area_struct) {
+        // SAFETY: By the requirement of this function.
+        unsafe { gigabyte::copied::<T>(vma) };
+    }
 }
 
 /// With folios by one entry where possible and refcounted pages elsewhere, in a VMA with neither `VM_PFNMAP` nor
@@ -156,11 +181,14 @@ unsafe extern "C" fn fault_with_huge_pages<T: MappingEvents>(
     vmf: *mut bindings::vm_fault,
     order: c_uint,
 ) -> FaultResult {
-    if 1usize.checked_shl(order) != Some(PMD_PAGES) {
-        return FALLBACK;
+    match 1usize.checked_shl(order) {
+        // SAFETY: By the requirement of this function.
+        Some(PMD_PAGES) => unsafe { Fault::<T>::from_raw(vmf) }.insert_pmd(),
+        #[cfg(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)]
+        // SAFETY: By the requirement of this function.
+        Some(gigabyte::PUD_PAGES) => unsafe { Fault::<T>::from_raw(vmf) }.insert_pud(),
+        _ => FALLBACK,
     }
-    // SAFETY: By the requirement of this function.
-    unsafe { Fault::<T>::from_raw(vmf) }.insert_pmd()
 }
 
 /// # Safety

@@ -114,7 +114,7 @@ impl<'a, T: MappingEvents> Filling<'a, T> {
 /// # Safety
 ///
 /// `vma` must be valid and locked for reading.
-unsafe fn addresses(vma: *const bindings::vm_area_struct) -> Range<usize> {
+pub(super) unsafe fn addresses(vma: *const bindings::vm_area_struct) -> Range<usize> {
     // SAFETY: By the requirement of this function.
     let bounds = unsafe { (*vma).__bindgen_anon_1.__bindgen_anon_1 };
     bounds.vm_start..bounds.vm_end
@@ -130,6 +130,7 @@ impl<T: MappingEvents, F: Filler<T>> Operations<T, F> {
         close: Some(Self::close),
         fault: F::FAULT,
         huge_fault: F::HUGE_FAULT,
+        may_split: F::MAY_SPLIT,
         access: Some(access::<T>),
         ..pin_init::zeroed()
     };
@@ -148,6 +149,8 @@ impl<T: MappingEvents, F: Filler<T>> Operations<T, F> {
         mappable.vma_opened(unsafe { addresses(vma) });
         // The reference of the new VMA, dropped in `close`.
         let _ = Arc::into_raw(Arc::from(mappable));
+        // SAFETY: By the requirement of this function; nothing is mapped in it yet.
+        unsafe { F::copied(vma) };
     }
 
     /// A VMA ends. What it mapped was taken out before.

@@ -26,7 +26,8 @@
 //!   for a page and for all of it.
 //!
 //! `vmf_insert_folio_pud()` has no place here: of an ordinary VMA, the kernel asks for a huge page of the upper level never
-//! (`THP_ORDERS_ALL_FILE_DEFAULT`), and special VMAs lose the counts as above.
+//! (`THP_ORDERS_ALL_FILE_DEFAULT`), and special VMAs lose the counts as above. What there is of that level, `gigabyte.rs` has: frame
+//! numbers.
 //!
 //! The other way is a fault handler that returns a page of such a folio (`vmf->page`). For files of a file system, `finish_fault()`
 //! then maps all of it (`do_set_pmd()`), but only as far as the file's size reaches (`i_size_read()`), which is 0 for a device. So

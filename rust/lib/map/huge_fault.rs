@@ -37,7 +37,7 @@ impl<T: MappingEvents> Fault<'_, T> {
         // SAFETY: By the type invariant; the flags do not change while the VMA is locked.
         let is_shared = unsafe { (*self.vma()).__bindgen_anon_2.vm_flags & flags::SHARED != 0 };
         let wanted = !self.is_write() || is_shared;
-        let Some(page) = self.huge_page().filter(|_| wanted) else {
+        let Some(page) = self.huge_page(PMD_PAGES).filter(|_| wanted) else {
             return FALLBACK;
         };
         let Some(page) = self.mappable.memory().struct_page(page) else {
@@ -61,7 +61,7 @@ impl<T: MappingEvents> Fault<'_, T> {
     }
 
     fn insert_pmd_now(&self) -> FaultResult {
-        let Some(pfn) = self.huge_pfn() else {
+        let Some(pfn) = self.huge_pfn(PMD_PAGES) else {
             return FALLBACK;
         };
         // SAFETY: The VMA is locked for reading, has `VM_PFNMAP` and is not copy-on-write, and
@@ -73,17 +73,20 @@ impl<T: MappingEvents> Fault<'_, T> {
         self.done(result, if is_mapped { PMD_PAGES } else { 0 })
     }
 
-    /// The first frame of the aligned block of frames for the huge page that was touched.
-    fn huge_pfn(&self) -> Option<usize> {
-        let run = self.mappable.memory().run_at(self.huge_page()?)?;
-        (run.nr_pages >= PMD_PAGES && run.pfn % PMD_PAGES == 0).then_some(run.pfn)
+    /// The first frame of the aligned block of frames for the huge page of `nr_pages` pages that was touched.
+    #[inline]
+    pub(super) fn huge_pfn(&self, nr_pages: usize) -> Option<usize> {
+        let run = self.mappable.memory().run_at(self.huge_page(nr_pages)?)?;
+        (run.nr_pages >= nr_pages && run.pfn % nr_pages == 0).then_some(run.pfn)
     }
 
-    /// The page of the backing that the huge page that was touched begins with, if the VMA has all of that.
-    fn huge_page(&self) -> Option<usize> {
-        const BYTES: usize = PMD_PAGES * PAGE_SIZE;
-        let from = self.address() & !(BYTES - 1);
-        let last = from | (BYTES - 1);
+    /// The page of the backing that the huge page of `nr_pages` pages that was touched begins with, if the VMA has all of
+    /// that.
+    #[inline]
+    fn huge_page(&self, nr_pages: usize) -> Option<usize> {
+        let within = nr_pages.wrapping_mul(PAGE_SIZE).wrapping_sub(1);
+        let from = self.address() & !within;
+        let last = from | within;
         let (start, end) = self.bounds();
         if from < start || last >= end {
             return None;

@@ -57,6 +57,8 @@ pub mod fault;
 mod filler;
 mod filling;
 pub mod foliomap;
+#[cfg(all(CONFIG_TRANSPARENT_HUGEPAGE, CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD))]
+pub(crate) mod gigabyte;
 #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
 mod huge_fault;
 pub mod mixedmap;

@@ -173,6 +173,9 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
     /// aligned block that large and the VMA room for it. Elsewhere, and on kernels without huge
     /// pages, as [`insert_pfns_on_fault`](Self::insert_pfns_on_fault).
     ///
+    /// A gigabyte at once, with `vmf_insert_pfn_pud()`, where the memory begins with a run as long, there is an aligned one
+    /// that the VMA has all of, and the CPU and the kernel have such entries.
+    ///
     /// `EINVAL` for memory of the DMA API.
     pub fn insert_huge_pages_on_fault(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;

@@ -73,12 +73,18 @@ pub unsafe trait Allocator {
     /// allocated.
     fn alloc(nr_pages: usize, effort: Effort) -> Option<NonNull<c_void>>;
 
+    /// The same for a block of more than [`MAX_BLOCK_PAGES`] pages, of any number. `ENOMEM` if there is none, `EINTR` if the
+    /// caller is killed meanwhile.
+    fn alloc_long(_nr_pages: usize) -> Result<NonNull<c_void>> {
+        Err(ENOMEM)
+    }
+
     /// Frees a block, or leaves what somebody else holds a reference of to the last one who does.
     ///
     /// # Safety
     ///
-    /// `block` must come from [`alloc`](Self::alloc) with the same `nr_pages`, or, unless it may have
-    /// [any number](Self::ANY_NUMBER), with that rounded up to a power of two; and be used no more.
+    /// `block` must come from [`alloc`](Self::alloc) or [`alloc_long`](Self::alloc_long) with the same `nr_pages`, or, unless
+    /// it may have [any number](Self::ANY_NUMBER), with that rounded up to a power of two; and be used no more.
     unsafe fn free(block: NonNull<c_void>, nr_pages: usize);
 }
 
@@ -188,13 +194,13 @@ impl<A: Allocator> Blocks<A> {
 
     /// Allocates `nr_pages` pages in one physically contiguous block.
     ///
-    /// `EINVAL` if that is none; `ENOMEM` if there is no such block, as there is none of more than [`MAX_BLOCK_PAGES`] pages.
+    /// `EINVAL` if that is none; `ENOMEM` if there is no such block, `EINTR` if the caller is killed meanwhile. One of more
+    /// than [`MAX_BLOCK_PAGES`] pages is had of [`Pages`](crate::memory::pages::Pages) only.
     pub fn contiguous(nr_pages: usize) -> Result<Self> {
         if nr_pages == 0 {
             return Err(EINVAL);
         }
-        let size = nr_pages.checked_next_power_of_two();
-        let size = size.filter(|size| *size <= MAX_BLOCK_PAGES).ok_or(ENOMEM)?;
+        let size = nr_pages.checked_next_power_of_two().ok_or(ENOMEM)?;
         let pages = if A::ANY_NUMBER { nr_pages } else { size };
         let mut blocks = Self::empty();
         blocks.add(pages, size, Effort::Full)?;
@@ -223,7 +229,10 @@ impl<A: Allocator> Blocks<A> {
             .reserve(1, GFP_FOR_ATTEMPT)
             .or_else(|_| self.blocks.reserve(1, GFP_FOR_CALLER))?;
         self.smaller.reserve(1, GFP_FOR_CALLER)?;
-        let block = A::alloc(pages, effort).ok_or(ENOMEM)?;
+        let block = match pages > MAX_BLOCK_PAGES {
+            true => A::alloc_long(pages)?,
+            false => A::alloc(pages, effort).ok_or(ENOMEM)?,
+        };
         let place = self.blocks.len();
         // Cannot fail: there is room.
         if self.blocks.push_within_capacity(block).is_err() {

@@ -2,6 +2,11 @@
 
 //! Regions of gigabytes, which take a machine with more memory than the others have.
 
+#[cfg(target_pointer_width = "64")]
+pub mod gigabyte;
+#[cfg(target_pointer_width = "64")]
+pub mod split;
+
 use crate::{
     raw::Map,
     runner::{suite, Context},

@@ -147,6 +147,12 @@ const SUITES: &[Suite] = &[
     gpio::SUITE,
     tracing::SUITE,
     large::SUITE,
+    #[cfg(target_pointer_width = "64")]
+    large::gigabyte::SUITE,
+    #[cfg(target_pointer_width = "64")]
+    large::split::SUITE,
+    #[cfg(target_pointer_width = "64")]
+    life::OF_A_GIGABYTE,
     limits::SUITE,
     cgroup::SUITE,
     fragmented::SUITE,

@@ -27,7 +27,11 @@ use ends::{
     exec_ends_it, exit_ends_it, keeps_the_module_loaded, kill_9_ends_it,
     pin_outlives_munmap_and_destroy,
 };
-use mapwright::{block_bytes, page_bytes, Backing, Method, Region, Session};
+#[cfg(target_pointer_width = "64")]
+use mapwright::Caching;
+use mapwright::{
+    block_bytes, page_bytes, uapi, uapi::Request as _, Backing, Method, Region, Session,
+};
 use views::{
     core_dump_has_nothing_of_it, fdinfo_has_its_line, futexes, looked_at_through_proc,
     pagemap_tells_or_hides, proc_self_mem, process_vm_readv_reads_or_fails,
@@ -37,6 +41,13 @@ use views::{
 pub const SUITE: Suite = Suite {
     name: "life",
     cases,
+};
+
+/// The same of a gigabyte, which one entry maps where the CPU has such an entry. It takes a machine with as much memory.
+#[cfg(target_pointer_width = "64")]
+pub const OF_A_GIGABYTE: Suite = Suite {
+    name: "large.life",
+    cases: cases_of_a_gigabyte,
 };
 
 /// What happens to a mapping.
@@ -129,6 +140,23 @@ fn cases() -> Vec<Case> {
     EVENTS.iter().flat_map(of_event).collect()
 }
 
+#[cfg(target_pointer_width = "64")]
+fn cases_of_a_gigabyte() -> Vec<Case> {
+    let cell = Cell {
+        backing: Backing::Pages,
+        method: Method::Huge,
+        caching: Caching::WriteBack,
+    };
+    let of_event = |(name, run): &Event| {
+        let run = *run;
+        Case::new(*name, move |_| run(&mut Subject::new(cell, GIB / STEPS)?))
+    };
+    EVENTS.iter().map(of_event).collect()
+}
+
+/// Bytes of a gigabyte: a region that long is one run.
+const GIB: usize = 1 << 30;
+
 /// Steps of a region: what happens to a part of it happens to some of these.
 const STEPS: usize = 8;
 
@@ -145,11 +173,22 @@ struct Subject {
 impl Subject {
     fn new(cell: Cell, step: usize) -> Result<Self> {
         let session = Session::open()?;
-        let region = cell.create(&session, (STEPS * step) as u64)?;
+        let is_large = STEPS * step >= GIB;
+        let region = session.create_as(uapi::Create {
+            flags: if is_large { uapi::CREATE_CONTIGUOUS } else { 0 },
+            backing: cell.backing.number(),
+            method: cell.method.number(),
+            caching: cell.caching.number(),
+            bytes: (STEPS * step) as u64,
+            ..uapi::Create::new()
+        })?;
         for at in 0..STEPS {
             session.write_at(&region, (at * step) as u64, &[value(at)])?;
         }
-        let map = Map::shared_for_blocks(&session, region.offset, STEPS * step)?;
+        let map = match is_large {
+            true => Map::shared(&session, region.offset, STEPS * step),
+            false => Map::shared_for_blocks(&session, region.offset, STEPS * step),
+        }?;
         Ok(Self {
             cell,
             step,
@@ -161,6 +200,12 @@ impl Subject {
 
     fn vmas(&self) -> Result<u64> {
         Ok(self.session.query(&self.region)?.vmas)
+    }
+
+    /// Frees the memory: there may be no other as contiguous.
+    fn let_go(&mut self) -> Result<()> {
+        self.map.unmap()?;
+        Ok(self.session.destroy(&self.region)?)
     }
 
     /// Whether the kernel looks at the pages themselves, or only at frame numbers.

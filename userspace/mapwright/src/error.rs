@@ -112,6 +112,13 @@ pub enum Error {
         pfn: u64,
     },
 
+    /// So long a run is the administrator's.
+    #[error("a run of {bytes} bytes takes CAP_SYS_ADMIN, as the kernel moves what others have for it: ask for less, or do without the wish for one run")]
+    RunNotAllowed {
+        /// What was asked for.
+        bytes: u64,
+    },
+
     /// The memory type is the administrator's.
     #[error("{caching} memory takes CAP_SYS_ADMIN, as it costs all of the machine: ask the administrator to load the module with caching_for_all=1")]
     CachingNotAllowed {
@@ -216,7 +223,7 @@ impl Error {
             Self::NoProcess { .. } => Some(Errno::ESRCH),
             Self::NotTranslated { .. } => Some(Errno::EINVAL),
             Self::NotIsolated => Some(Errno::EOPNOTSUPP),
-            Self::CachingNotAllowed { .. } => Some(Errno::EPERM),
+            Self::CachingNotAllowed { .. } | Self::RunNotAllowed { .. } => Some(Errno::EPERM),
             Self::NoFrame { .. } => Some(Errno::ENXIO),
             Self::PlanRefused { .. } | Self::NoCpu { .. } => Some(Errno::EINVAL),
             Self::OverBudget { .. } => Some(Errno::ENOSPC),

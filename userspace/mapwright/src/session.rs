@@ -148,6 +148,9 @@ impl Session {
                 reason: "its pages are from anywhere",
             },
             Errno::EOPNOTSUPP => Error::unsupported(backing, method, caching),
+            Errno::EPERM if contiguous && caching == Caching::WriteBack => {
+                Error::RunNotAllowed { bytes }
+            }
             Errno::EPERM => Error::CachingNotAllowed {
                 caching: caching.name(),
             },

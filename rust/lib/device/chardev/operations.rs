@@ -110,7 +110,12 @@ impl<T: CharDevice> Operations<T> {
             None
         },
         // Large mappings at addresses that huge pages fit.
-        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+        #[cfg(all(CONFIG_TRANSPARENT_HUGEPAGE, CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD))]
+        get_unmapped_area: Some(crate::map::gigabyte::get_unmapped_area),
+        #[cfg(all(
+            CONFIG_TRANSPARENT_HUGEPAGE,
+            not(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)
+        ))]
         get_unmapped_area: Some(bindings::thp_get_unmapped_area),
         unlocked_ioctl: if T::HAS_IOCTL {
             Some(Self::ioctl)

@@ -22,6 +22,7 @@ use crate::{
             KernelRange,
             Run, //
         },
+        blocks::MAX_BLOCK_PAGES,
         caching::Caching, //
     }, //
 };
@@ -56,33 +57,36 @@ impl<B: Backing + 'static> Recached<B> {
             changed: 0,
         };
         while recached.changed < recached.nr_pages() {
-            let run = recached.run_at(recached.changed).ok_or(EINVAL)?;
             let first = recached.changed;
+            let nr_pages = piece_at(&recached, first).ok_or(EINVAL)?;
             // Also what fails: the kernel leaves the pages before the one that failed as they are.
-            recached.changed = first.wrapping_add(run.nr_pages);
-            set_memory(&recached, first, run.nr_pages, caching)?;
+            recached.changed = first.wrapping_add(nr_pages);
+            set_memory(&recached, first, nr_pages, caching)?;
             between_pieces()?;
         }
         Ok(recached)
     }
 }
 
+/// How many contiguous pages there are from page `page` on, of those that one call changes.
+fn piece_at(backing: &dyn Backing, page: usize) -> Option<usize> {
+    let run = backing.run_at(page)?;
+    Some(run.nr_pages.min(MAX_BLOCK_PAGES))
+}
+
 impl<B: Backing> Drop for Recached<B> {
     fn drop(&mut self) {
         let mut page = 0usize;
         while page < self.changed {
-            let Some(run) = self.backing.run_at(page) else {
+            let Some(nr_pages) = piece_at(&*self.backing, page) else {
                 break;
             };
-            if set_memory(&*self.backing, page, run.nr_pages, Caching::WriteBack).is_err() {
+            if set_memory(&*self.backing, page, nr_pages, Caching::WriteBack).is_err() {
                 // Better lost than given to somebody who takes it for ordinary memory.
-                pr_err!(
-                    "{} pages could not be made write-back again and are lost\n",
-                    run.nr_pages
-                );
+                pr_err!("{nr_pages} pages could not be made write-back again and are lost\n");
                 return;
             }
-            page = page.wrapping_add(run.nr_pages);
+            page = page.wrapping_add(nr_pages);
             let_others_run();
         }
         // SAFETY: It is not used any more.

@@ -142,6 +142,7 @@ fn make_a_mess(cell: Cell, step: usize) -> Result<()> {
 }
 
 pub(super) fn exit_ends_it(it: &mut Subject) -> Result<()> {
+    it.let_go()?;
     let before = Tables::read()?.live_pages();
     child::run(|| make_a_mess(it.cell, it.step))?;
     ensure!(Tables::read()?.live_pages() == before);
@@ -149,6 +150,7 @@ pub(super) fn exit_ends_it(it: &mut Subject) -> Result<()> {
 }
 
 pub(super) fn kill_9_ends_it(it: &mut Subject) -> Result<()> {
+    it.let_go()?;
     let before = Tables::read()?.live_pages();
     let killed = child::killed_by(|| {
         make_a_mess(it.cell, it.step)?;

@@ -89,6 +89,11 @@ fn at(measurements: &[Measurement], bytes: u64) -> Vec<Comparison> {
         misaligned(reference).map(in_all),
     );
     compare(
+        "huge, gigabytes: Rust to C, in all",
+        find(ours, Variant::Contiguous, pages, Method::Huge).map(in_all),
+        find(reference, Variant::Contiguous, pages, Method::Huge).map(in_all),
+    );
+    compare(
         "fault: a page at a time to fault-around, first touch",
         fault(Variant::Singly).map(touch),
         fault(Variant::Usual).map(touch),

@@ -66,6 +66,8 @@ impl Bench {
         let _clock = clock::Off::new();
         let session = Rc::new(Session::open()?);
         let mut subjects = Subject::pairs(&session);
+        let (pages, huge) = (Backing::Pages, Method::Huge);
+        subjects.push(Subject::ours(&session, pages, huge, Variant::Contiguous));
         if let Some(reference) = options.reference()? {
             subjects.extend(Subject::references(&Rc::new(reference)));
         }

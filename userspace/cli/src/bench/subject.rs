@@ -18,6 +18,12 @@ pub const REFERENCE: &str = "/dev/mapwright_reference";
 /// The C reference's flag for a page at a time, see `tests/reference/mapwright_reference.c`.
 const TWIN_SINGLY: u32 = 1;
 
+/// The C reference's flag for one run of pages.
+const TWIN_CONTIGUOUS: u32 = 2;
+
+/// The least that an entry for a gigabyte maps.
+const GIB: u64 = 1 << 30;
+
 /// Whose code is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -35,6 +41,8 @@ pub enum Owner {
 #[serde(rename_all = "lowercase")]
 pub enum Variant {
     Usual,
+    /// Whole gigabytes of one run, each mapped by one entry.
+    Contiguous,
     /// A page at a time: no batches, no fault-around.
     Singly,
     /// With the module's clock on.
@@ -53,6 +61,7 @@ impl Variant {
     fn suffix(self) -> &'static str {
         match self {
             Self::Usual => "",
+            Self::Contiguous => ", contiguous",
             Self::Singly => ", a page at a time",
             Self::Timed => ", timed",
             Self::TimedSingly => ", a page at a time, timed",
@@ -114,7 +123,7 @@ impl Subject {
             .collect()
     }
 
-    /// The C reference's six paths, two of them a page at a time and one misaligned.
+    /// The C reference's six paths, one of them for gigabytes, two of them a page at a time and one misaligned.
     pub fn references(reference: &Rc<Session>) -> Vec<Self> {
         let reference = |backing, method, variant| Self {
             owner: Owner::Reference,
@@ -129,6 +138,7 @@ impl Subject {
             reference(Backing::Folio, Method::HugeFolio, Variant::Usual),
             reference(Backing::Folio, Method::PageCache, Variant::Usual),
             reference(Backing::Folio, Method::PageCache, Variant::Misaligned),
+            reference(Backing::Pages, Method::Huge, Variant::Contiguous),
             reference(Backing::Vmalloc, Method::Insert, Variant::Singly),
             reference(Backing::Pages, Method::Fault, Variant::Singly),
         ]
@@ -169,7 +179,7 @@ impl Subject {
     /// Whether it comes in such an amount.
     pub fn fits(&self, bytes: u64) -> bool {
         match &self.source {
-            Source::Device(..) => true,
+            Source::Device(..) => self.variant != Variant::Contiguous || bytes % GIB == 0,
             Source::Kernel(memory) => memory.fits(bytes),
         }
     }
@@ -199,9 +209,14 @@ impl Subject {
         method: Method,
         bytes: u64,
     ) -> std::result::Result<Region, Errno> {
-        let singly = self.owner == Owner::Reference && self.variant == Variant::Singly;
+        let flags = match (self.owner, self.variant) {
+            (Owner::Reference, Variant::Singly) => TWIN_SINGLY,
+            (Owner::Reference, Variant::Contiguous) => TWIN_CONTIGUOUS,
+            (_, Variant::Contiguous) => uapi::CREATE_CONTIGUOUS,
+            _ => 0,
+        };
         session.create_as(uapi::Create {
-            flags: if singly { TWIN_SINGLY } else { 0 },
+            flags,
             backing: backing.number(),
             method: method.number(),
             caching: Caching::WriteBack.number(),

@@ -33,6 +33,7 @@ pub(super) const MODEL_TESTS: &str = "models.";
 pub(super) const LOCKDOWN_TESTS: &str = "lockdown.";
 /// Of those that need more memory than the others.
 pub(super) const LARGE_TESTS: &str = "large.";
+pub(super) const GIGABYTE_FALLS_BACK: &str = "large.gigabyte.falls_back";
 /// Of those of buffers that a device tree describes.
 pub(super) const TREE_TESTS: &str = "tree.";
 /// Of those after which a VM is good for nothing more.

@@ -169,6 +169,19 @@ pub const STOCK: &[Plan] = &[
         without: &[],
         ..ALL
     },
+    // A CPU whose entries map 2 MiB at most.
+    Plan {
+        name: "large-blocks",
+        build: Build {
+            about: "6 GiB of memory, no entries for a gigabyte",
+            memory: "6G",
+            qemu: "-cpu max,la57=off,pdpe1gb=off",
+            ..USUAL
+        },
+        tests: &[GIGABYTE_FALLS_BACK],
+        without: &[],
+        ..ALL
+    },
     GPIO_PCI,
     EXAMPLES,
     GPIO_SLEEP,
