@@ -162,7 +162,7 @@ class Blink(Request):
 
 class Wait(Request):
     NUMBER = 0xE764
-    _fields_ = u32("size line edges timeout seen level")
+    _fields_ = u32("size line edges timeout nr_edges level")
 
 
 class Watch(Request):
@@ -214,6 +214,10 @@ class Session(Node):
                                   caching=CACHINGS.index(caching)))
         return Region(self, created)
 
+    def export(self, region):
+        """A DMA-buf of a whole region, of /dev/mapwright-dma0 or a Buffer: a file descriptor."""
+        return self.ask(Export(region=region.id, bytes=region.bytes)).fd
+
 
 class Region:
     """Memory of a session."""
@@ -248,6 +252,25 @@ class Region:
         self.session.ask(Destroy(id=self.id))
 
 
+class Buffer(Session):
+    """/dev/mapwright-NAME: a buffer that is there already, in memory."""
+
+    def __init__(self, name, flags=os.O_RDWR):
+        super().__init__("/dev/mapwright-" + name, flags)
+        self.attributes = "/sys/class/misc/mapwright-" + name + "/"
+        self.memory = Region(self, self.ask(Query()))
+
+    def attribute(self, attribute):
+        """What sysfs says: size, dma_addr, sync_owner and others."""
+        with open(self.attributes + attribute) as file:
+            return int(file.read(), 0)
+
+    def tell(self, attribute, number):
+        """Writes it: sync_offset, sync_size, sync_direction, sync_for_cpu, sync_for_device."""
+        with open(self.attributes + attribute, "w") as file:
+            file.write(str(number))
+
+
 class DmaDevice(Session):
     """/dev/mapwright-dma0. None stands for the device's own buffer."""
 
@@ -267,10 +290,6 @@ class DmaDevice(Session):
 
     def unmap_for_device(self, number):
         self.ask(DmaUnmap(id=number))
-
-    def export(self, region):
-        """A DMA-buf of a whole region: a file descriptor."""
-        return self.ask(Export(region=region.id, bytes=region.bytes)).fd
 
     def import_buffer(self, fd):
         """A DMA-buf, which transfers can name."""

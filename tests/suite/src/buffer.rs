@@ -18,8 +18,8 @@ use crate::{
 };
 use anyhow::{ensure, Context as _, Result};
 use attributes::{
-    addresses_are_for_all_by_parameter, addresses_are_hidden, has_the_attributes_of_u_dma_buf,
-    python_as_for_u_dma_buf,
+    addresses_are_for_all_by_parameter, addresses_are_hidden, example_c, example_python,
+    has_the_attributes_of_u_dma_buf, python_as_for_u_dma_buf,
 };
 use ends::{
     a_forked_mapping_is_revoked, holds_the_module, is_revoked_from_a_container,
@@ -89,6 +89,8 @@ const TESTS: &[Test] = &[
     ("limits_are_kept", limits_are_kept),
     ("large_in_one_piece", large_in_one_piece),
     ("python_as_for_u_dma_buf", python_as_for_u_dma_buf),
+    ("example_c", example_c),
+    ("example_python", example_python),
     ("the_command", the_command),
 ];
 

@@ -77,7 +77,7 @@ fn expect(output: &Output, words: &str) -> Result<()> {
     Ok(())
 }
 
-fn run_c(name: &str, words: &str) -> Result<()> {
+pub fn run_c(name: &str, words: &str) -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = std::env::split_paths(&path).chain(["build/bin".into()]);
     let program = format!("example-{name}");
@@ -101,7 +101,7 @@ pub fn python3() -> Result<Command> {
     Ok(Command::new("python3"))
 }
 
-fn run_python(name: &str, words: &str) -> Result<()> {
+pub fn run_python(name: &str, words: &str) -> Result<()> {
     let mut python = python3()?;
     let example = format!("userspace/examples/{name}.py");
     if !Path::new(&example).exists() {

@@ -7,13 +7,14 @@ use crate::{
     size::size,
     style,
 };
-use anyhow::{Context as _, Result};
+use anyhow::{ensure, Context as _, Result};
 use mapwright::{
     buffer::{NamedBuffer, Spec},
     Backing, Caching, Method,
 };
 use nix::errno::Errno;
 use serde::Serialize;
+use std::path::Path;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -117,6 +118,10 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn list(json: bool) -> Result<()> {
+    ensure!(
+        Path::new("/sys/module/mapwright_buffer").exists(),
+        "mapwright_buffer is not loaded: run modprobe mapwright_buffer"
+    );
     let all = NamedBuffer::all()?;
     let descriptions: Vec<Description> = all.iter().map(Description::of).collect();
     if json {

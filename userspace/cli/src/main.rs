@@ -29,7 +29,7 @@ use std::process::ExitCode;
 /// What stands below the list of commands, and at the end of the man page.
 const MORE: &str = "\
 Most commands need the module mapwright and its device /dev/mapwright, and show page frames to root only. walk, layout and \
-frames need mapwright_inspect as well; alloc, dma and gpio have modules of their own. model needs none. Begin with \
+frames need mapwright_inspect as well; alloc, buffer, dma and gpio have modules of their own (mapwright_alloc and so on). model needs none. Begin with \
 `mapwright tour`.";
 
 /// Make regions of kernel memory, map them, see what happened.

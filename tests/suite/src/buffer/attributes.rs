@@ -218,3 +218,16 @@ pub(super) fn python_as_for_u_dma_buf(_: &Context) -> Result<()> {
     }
     Ok(owned.0.remove(false)?)
 }
+
+/// The examples of the book, with the buffer that they name.
+pub(super) fn example_c(_: &Context) -> Result<()> {
+    let owned = make("example", &of_pages(16))?;
+    crate::examples::run_c("buffer", "done")?;
+    Ok(owned.0.remove(false)?)
+}
+
+pub(super) fn example_python(_: &Context) -> Result<()> {
+    let owned = make("example", &of_pages(16))?;
+    crate::examples::run_python("buffer", "done")?;
+    Ok(owned.0.remove(false)?)
+}
