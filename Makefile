@@ -154,7 +154,7 @@ bench-map: bench-modules
 # Gigabytes of one run, whose entries each map one. The kernel does not clear them twice: byte by byte, as the emulator counts.
 .PHONY: bench-map-1g
 bench-map-1g: bench-modules
-	@$(REPO)/scripts/vm run --boot tiny $(BENCH_VM) --memory 6G --append init_on_alloc=0 \
+	@$(REPO)/scripts/vm run --boot tiny $(subst 2G,6G,$(BENCH_VM)) --append init_on_alloc=0 \
 		--modules $(BENCH)/modules --results $(BENCH) -- \
 		mapwright bench map 'pages + huge' --size 1G --repeat 3 --json-to /results/map-1g.json
 	@echo 'Written: $(BENCH)/map-1g.json'
