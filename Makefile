@@ -151,14 +151,6 @@ bench-map: bench-modules
 		mapwright bench map --json-to /results/map.json --svg /results/map.svg $(if $(SIZE),--size $(SIZE))
 	@echo 'Written: $(BENCH)/map.json and $(BENCH)/map.svg'
 
-# Gigabytes of one run, whose entries each map one. The kernel does not clear them twice: byte by byte, as the emulator counts.
-.PHONY: bench-map-1g
-bench-map-1g: bench-modules
-	@$(REPO)/scripts/vm run --boot tiny $(subst 2G,6G,$(BENCH_VM)) --append init_on_alloc=0 \
-		--modules $(BENCH)/modules --results $(BENCH) -- \
-		mapwright bench map 'pages + huge' --size 1G --repeat 3 --json-to /results/map-1g.json
-	@echo 'Written: $(BENCH)/map-1g.json'
-
 # The peers need a disk and what else the usual boot has.
 .PHONY: bench-peers
 bench-peers: bench-modules
