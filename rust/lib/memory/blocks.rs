@@ -42,8 +42,9 @@ pub(crate) const GFP_FOR_PROGRAMS: bindings::gfp_t = gfp::FOR_CALLER | bindings:
 /// How much is done for a block that is not there at once.
 #[derive(Clone, Copy)]
 pub enum Effort {
-    /// A try to make room: memory is reclaimed, and pages are moved, once. For what can be had in smaller blocks.
-    Once,
+    /// Only what is free: nothing is reclaimed or moved for it, as a program whose page is moved waits for that, however urgent
+    /// it is. For what can be had in smaller blocks.
+    IfFree,
     /// All that can be done without the OOM killer.
     Full,
 }
@@ -53,7 +54,7 @@ impl Effort {
     /// may sleep. None warns or calls the OOM killer.
     pub(crate) const fn gfp(self) -> bindings::gfp_t {
         match self {
-            Self::Once => gfp::FOR_ATTEMPT | bindings::__GFP_ZERO,
+            Self::IfFree => gfp::FOR_ATTEMPT & !ffi::__GFP_RECLAIM | bindings::__GFP_ZERO,
             Self::Full => GFP_FOR_PROGRAMS,
         }
     }
@@ -181,7 +182,7 @@ impl<A: Allocator> Blocks<A> {
             let pages = min(size, left);
             let effort = match pages {
                 1 => Effort::Full,
-                _ => Effort::Once,
+                _ => Effort::IfFree,
             };
             match blocks.add(pages, size, effort) {
                 Err(err) if err == ENOMEM && pages > 1 => size = half(pages),

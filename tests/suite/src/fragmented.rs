@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Memory that is in pieces: a region takes the blocks that there are, down to single pages. A wish for one contiguous run
-//! is fulfilled, or fails.
+//! Memory that is in pieces: a region takes the blocks that there are, down to single pages, and nobody's pages are moved for
+//! it. A wish for one contiguous run is fulfilled, or fails.
 
 use crate::{
     cells::Cell,
@@ -66,12 +66,22 @@ fn free_in_large_blocks() -> Result<u64> {
     Ok(bytes)
 }
 
+/// How often somebody has had pages moved to get a block, where the kernel counts it. Who touches one meanwhile waits.
+fn compactions() -> Result<Option<u64>> {
+    let vmstat = fs::read_to_string("/proc/vmstat")?;
+    let count = vmstat
+        .lines()
+        .find_map(|line| line.strip_prefix("compact_stall "));
+    Ok(count.map(str::parse).transpose()?)
+}
+
 /// The pairs whose memory comes in blocks.
 fn pairs() -> impl Iterator<Item = Cell> {
     Cell::ordinary().filter(|cell| matches!(cell.backing, Backing::Pages | Backing::Folio))
 }
 
-/// A region in pieces is mapped like one in blocks: each page once, zeroed, the same from both sides.
+/// A region in pieces is mapped like one in blocks: each page once, zeroed, the same from both sides. To make it, no page of
+/// others is moved.
 fn regions_take_small_blocks(context: &Context) -> Result<()> {
     let fragments = break_up()?;
     let session = Session::open()?;
@@ -79,6 +89,7 @@ fn regions_take_small_blocks(context: &Context) -> Result<()> {
         return skip("this machine has little memory");
     }
     for cell in pairs() {
+        let before = compactions()?;
         let start = Instant::now();
         let region = cell.create(&session, REGION).with_context(|| {
             format!(
@@ -88,6 +99,8 @@ fn regions_take_small_blocks(context: &Context) -> Result<()> {
             )
         })?;
         let took = start.elapsed();
+        let moved = compactions()?;
+        ensure!(moved == before, "pages were moved: {before:?}, {moved:?}");
         let query = session.query(&region)?;
         context.note(format!(
             "{}: {} runs, the longest {} pages, in {took:?}",
