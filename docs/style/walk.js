@@ -67,6 +67,9 @@
 
     function show() {
         const all = pieces();
+        // All bits above the top table's must be copies of its highest.
+        const sign = address >> (all[0][1] - 1n);
+        const canonical = sign === 0n || sign === (1n << (65n - all[0][1])) - 1n;
         const value = ([, low, width]) => (address >> low) & ((1n << width) - 1n);
         bits.replaceChildren(...all.map((piece, i) => {
             const [name, low, width] = piece;
@@ -77,16 +80,14 @@
                 element("code", {}, digits),
                 element("span", { className: "walk-range" }, (low + width - 1n) + "…" + low));
         }));
+        bits.classList.toggle("walk-refused", !canonical);
         steps.replaceChildren(...all.slice(1).map(piece => {
             const [name, low, width] = piece;
             const index = value(piece);
-            const where = name === "offset" ? "0x" + index.toString(16) + " bytes into the page"
+            const where = !canonical ? "–" : name === "offset" ? "0x" + index.toString(16) + " bytes into the page"
                 : "table + 0x" + (8n * index).toString(16) + " (8 bytes each)";
-            return element("tr", {}, ...[name, (low + width - 1n) + "…" + low, index.toString(), where].map(word => element("td", {}, word)));
+            return element("tr", {}, ...[name, (low + width - 1n) + "…" + low, canonical ? index.toString() : "–", where].map(word => element("td", {}, word)));
         }));
-        // All bits above the top table's must be copies of its highest.
-        const sign = address >> (all[0][1] - 1n);
-        const canonical = sign === 0n || sign === (1n << (65n - all[0][1])) - 1n;
         const half = sign === 0n ? "in the half of programs" : "in the half of the kernel";
         note.textContent = "0x" + address.toString(16) + (canonical ? " is " + half + "." : " is not canonical: the CPU refuses it.");
     }

@@ -13,8 +13,8 @@ use std::time::Instant;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// How much is copied, in bytes or with K, M, G (powers of 1024); the device takes about 0.2 s for
-    /// each 4 KiB
+    /// How much is copied, in bytes or with K, M, G (powers of 1024); the device takes a tenth of a
+    /// second in and a tenth out for each 4 KiB
     #[arg(long, default_value = "64K", value_parser = size)]
     size: u64,
     /// Only tell about the device

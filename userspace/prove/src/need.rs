@@ -30,7 +30,9 @@ impl Need {
         match self {
             Self::Module(name) => {
                 let loaded = Path::new("/sys/module").join(name).exists();
-                (!loaded).then(|| format!("the module {name} is not loaded"))
+                (!loaded).then(|| {
+                    format!("the module {name} is not loaded: load it first (`sudo make load`)")
+                })
             }
             Self::Cpus(count) => (machine.cpus < count).then(|| {
                 format!(
@@ -80,5 +82,7 @@ mod tests {
         assert!(lacking(Need::BootParameter("slab")).is_some());
         assert!(lacking(Need::Arch(&["armv7l"])).unwrap().contains("x86_64"));
         assert!(lacking(Need::File("/proc/none", "CONFIG_NONE")).is_some());
+        let not_loaded = lacking(Need::Module("mapwright_none")).unwrap();
+        assert!(not_loaded.contains("mapwright_none") && not_loaded.contains("make load"));
     }
 }

@@ -9,6 +9,33 @@ use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::Path;
 
+/// How the index is to be read.
+const ABOUT: &str = "\
+Written by `make prove`. Each claim is judged by an experiment on the running kernel; the code is in \
+`userspace/prove/src/claims/`. A claim has statements, and the verdict of the first, its core; but if some statements are \
+confirmed or config and others outdated or refuted, it is *partly* so. In brackets is how many statements are config, \
+outdated or refuted beside it. Where VMs differ, the verdict is of the one that objects most, the last in this table:
+
+| verdict | |
+|---|---|
+| not testable here | what the experiment takes was not there: a kernel, a device, a processor |
+| confirmed | it is so |
+| config | whether it is so depends on the architecture or on the kernel's configuration |
+| partly | some of it is so, and some is not, or no more |
+| outdated | it was so, and the kernel has changed |
+| refuted | it is not so |
+
+How to try one: quickly, for one VM, `mapwright prove A1` in `make shell`; `make prove CLAIM=A1` boots all VMs that the \
+claim is judged in. The debug kernel and the kernels of ARM are used once they are there: [testing](testing.md) says how \
+they are built and fetched. Without them, such a VM is left out.
+";
+
+/// Where the claims are from.
+const DOCUMENTS: &str = "\
+They are unpublished course notes on Linux's memory management and cannot be had; what they say is in each claim. \
+*Asked here* is what none of them says.
+";
+
 /// Writes the index and the page of each part.
 pub fn write(verdicts: &Verdicts, docs: &Path) -> Result<()> {
     let pages = docs.join("claims");
@@ -42,16 +69,12 @@ fn of_part(verdicts: &Verdicts, part: Part) -> impl Iterator<Item = &'static Cla
 /// A row per claim.
 fn index(text: &mut String, verdicts: &Verdicts) -> fmt::Result {
     writeln!(text, "# What textbooks say, and what the kernel says\n")?;
-    writeln!(
-        text,
-        "Written by `make prove`. Each claim is judged by an experiment on the running kernel; the code is in \
-         `userspace/prove/src/claims/`. A claim has statements: it is confirmed if all of them are, and partly so \
-         if some are refuted or outdated. Where VMs differ, the verdict is of the one that objects most.\n"
-    )?;
+    writeln!(text, "{ABOUT}")?;
     for part in Part::ALL {
         index_of_part(text, verdicts, part)?;
     }
-    writeln!(text, "## The documents\n\n| document | |\n|---|---|")?;
+    writeln!(text, "## The documents\n\n{DOCUMENTS}")?;
+    writeln!(text, "| document | |\n|---|---|")?;
     for document in Document::ALL {
         writeln!(text, "| {} | {} |", document.name(), document.about())?;
     }
