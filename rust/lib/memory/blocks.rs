@@ -18,6 +18,7 @@ use crate::{
             let_others_run, //
         }, //
     },
+    ffi,
     memory::direct_map::DirectMapped, //
 };
 use core::{
