@@ -46,7 +46,8 @@ const TAKERS: [Taker; 4] = [
         what: "a region of /dev/mapwright: kernel data",
         claimed: "Unmovable",
         take: kernel_pages,
-        is_it: |event| event.field("gfp_flags").contains("GFP_KERNEL"),
+        // Charged to a memory cgroup, as only what the kernel keeps for itself is by such a flag.
+        is_it: |event| event.field("gfp_flags").contains("_ACCOUNT"),
     },
     Taker {
         what: "anonymous memory of a program",
