@@ -85,10 +85,13 @@ unsafe impl Allocator for ExactPages {
         }
         // SAFETY: It is an allocated page of `GFP_KERNEL`, which is in the direct map.
         let block = NonNull::new(unsafe { ffi::mapkit_page_address(page) }).ok_or(ENOMEM)?;
-        // SAFETY: So many pages from `page` on were just allocated, each with its own reference count, and nobody has these.
-        unsafe {
-            ffi::mapkit_free_contig_range(page.wrapping_add(nr_pages), taken.wrapping_sub(nr_pages))
-        };
+        let more = taken.wrapping_sub(nr_pages);
+        // Of no pages, the kernel would look at the first all the same, which is somebody else's.
+        if more > 0 {
+            // SAFETY: So many pages from `page` on were just allocated, each with its own reference count, and nobody has
+            // these.
+            unsafe { ffi::mapkit_free_contig_range(page.wrapping_add(nr_pages), more) };
+        }
         // SAFETY: The others were just allocated, and nobody has them.
         unsafe { clear(block, nr_pages) }.inspect_err(|_| {
             // SAFETY: As above; they are not used any more.
