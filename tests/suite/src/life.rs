@@ -32,6 +32,11 @@ use mapwright::Caching;
 use mapwright::{
     block_bytes, page_bytes, uapi, uapi::Request as _, Backing, Method, Region, Session,
 };
+use nix::errno::Errno;
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 use views::{
     core_dump_has_nothing_of_it, fdinfo_has_its_line, futexes, looked_at_through_proc,
     pagemap_tells_or_hides, proc_self_mem, process_vm_readv_reads_or_fails,
@@ -160,6 +165,23 @@ const GIB: usize = 1 << 30;
 /// Steps of a region: what happens to a part of it happens to some of these.
 const STEPS: usize = 8;
 
+/// Makes something for which there is no memory at some moments: where a long run is to be, the kernel may have page tables that
+/// it frees soon, or a page that is just being used.
+pub fn patiently<T, E>(
+    make: impl Fn() -> Result<T, E>,
+    lacks_memory: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        match make() {
+            Err(err) if lacks_memory(&err) && Instant::now() < until => {
+                sleep(Duration::from_millis(200));
+            }
+            made => return made,
+        }
+    }
+}
+
 /// A mapping of all of a region, whose step `n` begins with `10 + n`.
 struct Subject {
     cell: Cell,
@@ -174,14 +196,15 @@ impl Subject {
     fn new(cell: Cell, step: usize) -> Result<Self> {
         let session = Session::open()?;
         let is_large = STEPS * step >= GIB;
-        let region = session.create_as(uapi::Create {
+        let create = uapi::Create {
             flags: if is_large { uapi::CREATE_CONTIGUOUS } else { 0 },
             backing: cell.backing.number(),
             method: cell.method.number(),
             caching: cell.caching.number(),
             bytes: (STEPS * step) as u64,
             ..uapi::Create::new()
-        })?;
+        };
+        let region = patiently(|| session.create_as(create), |err| *err == Errno::ENOMEM)?;
         for at in 0..STEPS {
             session.write_at(&region, (at * step) as u64, &[value(at)])?;
         }

@@ -6,6 +6,7 @@
 use crate::{
     child,
     faults::faults_of_loading,
+    life::patiently,
     raw::{Map, RW},
     runner::{skip, suite, Context},
 };
@@ -41,7 +42,10 @@ pub const GIB: usize = 1 << 30;
 /// One run of memory, for the method that maps it by the largest entries.
 fn run_of(session: &Session, bytes: usize) -> Result<Region> {
     let (backing, method) = (Backing::Pages, Method::Huge);
-    Ok(session.create_contiguous(backing, method, Caching::WriteBack, bytes as u64)?)
+    Ok(patiently(
+        || session.create_contiguous(backing, method, Caching::WriteBack, bytes as u64),
+        |err| err.errno() == Some(Errno::ENOMEM),
+    )?)
 }
 
 /// A gigabyte, mapped.
@@ -131,7 +135,10 @@ fn of_uncached_memory_is_one_fault(_: &Context) -> Result<()> {
     needs_entries()?;
     let session = Session::open()?;
     let (backing, method) = (Backing::Pages, Method::Huge);
-    let region = session.create_contiguous(backing, method, Caching::WriteCombine, GIB as u64)?;
+    let region = patiently(
+        || session.create_contiguous(backing, method, Caching::WriteCombine, GIB as u64),
+        |err| err.errno() == Some(Errno::ENOMEM),
+    )?;
     let map = Map::shared(&session, region.offset, GIB)?;
     ensure!(map.load(0) == 0);
     map.store(GIB - 1, 3);
