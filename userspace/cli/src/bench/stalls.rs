@@ -88,14 +88,21 @@ struct Program(Pid);
 impl Program {
     /// Starts one that opens the devices and then has no rights but those, if it is to have none.
     fn start(name: &'static str, unprivileged: bool, turn: Turn) -> Result<Self> {
+        Self::run(name, || match do_worst(unprivileged, turn)? {})
+    }
+
+    /// Starts one that does `f`.
+    fn run(name: &str, f: impl FnOnce() -> Result<()>) -> Result<Self> {
         // SAFETY: This process has a single thread yet, so the child may do what it likes.
         match unsafe { fork() }? {
             ForkResult::Parent { child } => Ok(Self(child)),
             ForkResult::Child => {
-                let Err(err) = do_worst(unprivileged, turn);
-                eprintln!("mapwright: {name}: {err:#}");
+                let done = f();
+                if let Err(err) = &done {
+                    eprintln!("mapwright: {name}: {err:#}");
+                }
                 // SAFETY: Ends the child without running what belongs to the parent.
-                unsafe { libc::_exit(1) }
+                unsafe { libc::_exit(i32::from(done.is_err())) }
             }
         }
     }
@@ -198,24 +205,15 @@ impl RealTime {
     fn start(until: Instant) -> Result<Self> {
         let (reader, writer) = pipe()?;
         let (reader, mut writer) = (File::from(reader), File::from(writer));
-        // SAFETY: This process has a single thread yet, so the child may do what it likes.
-        match unsafe { fork() }? {
-            ForkResult::Parent { child } => Ok(Self {
-                program: Program(child),
-                waits: reader,
-            }),
-            ForkResult::Child => {
-                let waits = Self::wake_up(until).and_then(|waits| {
-                    let (longest, total) = (waits.longest.as_nanos(), waits.total.as_nanos());
-                    Ok(write!(writer, "{longest} {total} {}", waits.times)?)
-                });
-                if let Err(err) = waits {
-                    eprintln!("mapwright: {err:#}");
-                }
-                // SAFETY: Ends the child without running what belongs to the parent.
-                unsafe { libc::_exit(0) }
-            }
-        }
+        let program = Program::run("the real-time program", || {
+            let waits = Self::wake_up(until)?;
+            let (longest, total) = (waits.longest.as_nanos(), waits.total.as_nanos());
+            Ok(write!(writer, "{longest} {total} {}", waits.times)?)
+        })?;
+        Ok(Self {
+            program,
+            waits: reader,
+        })
     }
 
     fn wake_up(until: Instant) -> Result<Waits> {
