@@ -143,13 +143,21 @@ BENCH := $(BUILD)/bench
 BENCH_VM := --cpus 1 --memory 2G --qemu '-icount shift=0,sleep=off' --timeout 7200
 
 .PHONY: bench
-bench: bench-map bench-peers bench-alloc bench-gpio bench-dma bench-init bench-clear ## root: Count instructions: of mapping, allocating, a GPIO line, DMA (bench-map, bench-peers, …)
+bench: bench-map bench-gigabyte bench-peers bench-alloc bench-gpio bench-dma bench-init bench-clear ## root: Count instructions: of mapping, allocating, a GPIO line, DMA (bench-map, bench-peers, …)
 
 .PHONY: bench-map
 bench-map: bench-modules
 	@$(REPO)/scripts/vm run $(BENCH_VM) --modules $(BENCH)/modules --results $(BENCH) -- \
 		mapwright bench map --json-to /results/map.json --svg /results/map.svg $(if $(SIZE),--size $(SIZE))
 	@echo 'Written: $(BENCH)/map.json and $(BENCH)/map.svg'
+
+# In the small boot, which leaves a gigabyte in one run; below 4 GiB, where the machine has one memory.
+.PHONY: bench-gigabyte
+bench-gigabyte: bench-modules
+	@$(REPO)/scripts/vm run --boot tiny $(BENCH_VM) --memory 2800M --append init_on_alloc=0 \
+		--modules $(BENCH)/modules --results $(BENCH) -- \
+		mapwright bench map 'pages + huge, contiguous' --size 1G --json-to /results/gigabyte.json
+	@echo 'Written: $(BENCH)/gigabyte.json'
 
 # The peers need a disk and what else the usual boot has.
 .PHONY: bench-peers

@@ -111,6 +111,13 @@ def mapping(all_results):
     }
 
 
+def gigabyte(results):
+    name, bytes_ = "pages + huge, contiguous", 1 << 30
+    ours, reference = (rows_by_name(results, owner, bytes_, variant="contiguous")[name] for owner in ("mapwright", "reference"))
+    return {"gigabyte_when": when(results), "gigabyte_total": f"{ours['per_page']:.2f}",
+            "gigabyte_touch": f"{per_page(ours, 'second_touch'):.2f}", "gigabyte_reference": f"{reference['per_page']:.2f}"}
+
+
 def whole_life(peer):
     """What a page costs from the making of the memory to its end."""
     return (sum(peer["cost"].values()) - peer["cost"]["second_touch"]) / (peer["bytes"] // PAGE)
@@ -267,5 +274,5 @@ def gpio(results):
 
 def figures(results):
     """All of them, of the results of all benchmarks by their names."""
-    return {**mapping(results), **peers(results["peers"]), **creating(results["clear"], results), **allocators(results["alloc"]),
+    return {**mapping(results), **gigabyte(results["gigabyte"]), **peers(results["peers"]), **creating(results["clear"], results), **allocators(results["alloc"]),
             **dma(results["dma"], results["dma-iommu"]), **gpio(results["gpio"])}

@@ -163,6 +163,17 @@ impl Group {
         Ok(value.with_context(|| format!("no {name}"))?.parse()?)
     }
 
+    /// Waits until a line of its `memory.stat` satisfies `enough`. Each CPU counts for itself; the kernel adds its
+    /// counts up every two seconds, or when some hundred pages are to be added.
+    pub fn wait_for_stat(&self, name: &str, enough: impl Fn(u64) -> bool) -> Result<()> {
+        let mut last = 0;
+        let waited = wait_until("the group's memory.stat", || {
+            last = self.stat(name)?;
+            Ok(enough(last))
+        });
+        waited.with_context(|| format!("{name} is {last}"))
+    }
+
     /// Processes that were killed for its limit.
     fn kills(&self) -> Result<u64> {
         let events = fs::read_to_string(self.0.join("memory.events"))?;

@@ -86,16 +86,12 @@ pub(super) fn a_group_is_charged_for_a_file(_: &Context) -> Result<()> {
     group.run(|| {
         let it = Subject::new(Lies::Aligned)?;
         for name in ["file", "unevictable"] {
-            let charged = group.stat(name)?;
-            ensure!(charged >= bytes, "{name}: {charged} of {bytes}");
+            group.wait_for_stat(name, |charged| charged >= bytes)?;
         }
         let dirty = group.stat("file_dirty")?;
         ensure!(dirty == 0, "{dirty} bytes wait to be written");
         drop(it);
-        // What is counted for a group is gathered from time to time.
-        wait_until("it is charged no more", || {
-            Ok(group.stat("file")? < bytes / 2)
-        })
+        group.wait_for_stat("file", |charged| charged < bytes / 2)
     })
 }
 

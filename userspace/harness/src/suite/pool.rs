@@ -13,12 +13,13 @@ const GUEST_MIB: u64 = 3072;
 /// Guests that run at the same time, at most: more slow each other down on most computers.
 const MOST: usize = 4;
 
-/// How many guests this computer runs well at the same time.
+/// How many guests this computer runs well at the same time: one more than it has processors, as a guest waits for a fifth of
+/// its time.
 pub fn default_jobs() -> usize {
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     let mib = nix::sys::sysinfo::sysinfo().map_or(0, |info| info.ram_total() >> 20);
     let fit = usize::try_from(mib / GUEST_MIB).unwrap_or(MOST);
-    cpus.min(fit).clamp(1, MOST)
+    (cpus + 1).min(fit).clamp(1, MOST)
 }
 
 /// Runs all, `jobs` of them at the same time. After an error or a signal no more are begun.

@@ -2,7 +2,7 @@
 //! What `make test-arm` and `make test-arm64` boot: Debian's kernels for 32-bit and 64-bit ARM.
 
 use super::names::*;
-use super::stock::{ALL, DMA, GPIO_PCI, WITHOUT_CLAIMS};
+use super::stock::{ALL, DMA, GPIO_PCI, SECOND};
 use super::Plan;
 use crate::guest::GpioMode;
 use crate::machine_type::MachineType;
@@ -126,7 +126,7 @@ pub const ARM64_PLANS: &[Plan] = &[
         name: "arm64-compat",
         build: ARM64,
         narrow: true,
-        ..WITHOUT_CLAIMS
+        ..SECOND
     },
     Plan {
         name: "arm64-edu",

@@ -81,10 +81,9 @@ const PULLED_CHECKED: Plan = Plan {
 /// kernel warns of files in `/proc/irq` that it could not make, when it frees a message's interrupt.
 const FAILING_EVERYTHING: &str = "kasan_multi_shot slab_debug=U dma_debug=off pci=nomsi";
 
-/// Those of `make test-debug`, the longest first. Checkers that are in each other's way, or would only
-/// slow down another, have boots of their own: a report of KASAN turns lockdep off, and kmemleak only
-/// sees what a cache does not hold on to. Free pages are poisoned in lockdep's, not in KASAN's: looking
-/// whether the poison is whole, KASAN's instrumentation finds fault with each word and is told not to mind.
+/// Those of `make test-debug`, the longest first. KASAN has a boot of its own: a report of it turns lockdep off, and what its
+/// caches hold on to kmemleak does not see. Free pages are poisoned in the other boot: looking whether the poison is
+/// whole, KASAN's instrumentation finds fault with each word and is told not to mind.
 pub const DEBUG: &[Plan] = &[
     Plan {
         name: "kasan",
@@ -92,13 +91,8 @@ pub const DEBUG: &[Plan] = &[
         ..ALL_CHECKED
     },
     Plan {
-        name: "kmemleak",
-        append: "slab_debug=U lockdep.prove_locking=0",
-        ..MODULES_CHECKED
-    },
-    Plan {
-        name: "lockdep",
-        append: "page_poison=1 kmemleak=off",
+        name: "lockdep-kmemleak",
+        append: "page_poison=1 slab_debug=U",
         ..MODULES_CHECKED
     },
     Plan {

@@ -27,6 +27,8 @@ pub(super) const FAILING: &str = "failing.";
 pub(super) const DMA_FAILING: &str = "dma.failing.";
 /// Of those that judge the kernel itself, once for each kernel, as they take long. KASAN looks at them, too.
 pub(super) const CLAIM_TESTS: &str = "claims.";
+/// Of those that measure how much memory the kernel takes for objects.
+pub(super) const BUDGET_TESTS: &str = "alloc_budget.";
 /// Of those that do the steps of models on the kernel: a checker keeps what is freed, and frees it later.
 pub(super) const MODEL_TESTS: &str = "models.";
 /// Of those that lock the kernel down, after which no module can be inserted.

@@ -26,8 +26,8 @@ pub(super) const ALL: Plan = Plan {
     narrow: false,
 };
 
-/// For a second boot of a kernel, which is judged once.
-pub(super) const WITHOUT_CLAIMS: Plan = Plan {
+/// For a second boot of a kernel: without what judges or measures the kernel itself, which takes long.
+pub(super) const SECOND: Plan = Plan {
     without: &[
         GPIO_TESTS,
         DMA_TESTS,
@@ -35,6 +35,7 @@ pub(super) const WITHOUT_CLAIMS: Plan = Plan {
         LARGE_TESTS,
         TREE_TESTS,
         CLAIM_TESTS,
+        BUDGET_TESTS,
     ],
     ..ALL
 };
@@ -113,7 +114,7 @@ pub const STOCK: &[Plan] = &[
     Plan {
         name: "virtme",
         boot: Boot::Virtme,
-        ..WITHOUT_CLAIMS
+        ..SECOND
     },
     ALL,
     Plan {
