@@ -101,6 +101,20 @@ test-debug: harness-ready ## root: Run the suite on a kernel with KASAN, lockdep
 		$(IN_ROOT) make -j$$(nproc) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release modules && \
 		$(HARNESS) test-debug --kernel-dir $$kernel $(BOOT:%=--only=%) $(TEST)
 
+# A VM for each of JOBS, each with a seed of its own and with one CPU, so that the seed says what is done.
+TIME ?= 10m
+SEED ?= 1
+FUZZ := $(BUILD)/fuzz
+
+.PHONY: fuzz
+fuzz: harness-ready ## root: Try random calls on the debug kernel, led by what code they run: TIME=60m SEED=1 JOBS=2
+	@kernel=$$($(REPO)/scripts/debug-kernel) && \
+		release=$$(cat $$kernel/build/include/config/kernel.release) && \
+		$(IN_ROOT) make -j$$(nproc) --no-print-directory -C $(REPO) KDIR=$$kernel/build KERNELRELEASE=$$release \
+			MODULES=$(FUZZ)/modules$(PLANTED:%=-%) KCOV=1 PLANTED=$(PLANTED) modules && \
+		$(IN_ROOT) make --no-print-directory -C $(REPO) fuzzer && \
+		$(REPO)/scripts/fuzz $$kernel $(FUZZ)/modules$(PLANTED:%=-%) $(FUZZ) $(TIME) $(SEED) $(or $(JOBS),1)
+
 .PHONY: prove
 prove: harness-ready ## root: Judge what textbooks say by the kernel, in all VMs that it takes
 	@if kernel=$$($(REPO)/scripts/debug-kernel --check); then \
@@ -368,6 +382,12 @@ programs: ## here: Build the command mapwright and the test harness
 		$(CC) -static -O2 -Wall -Wextra -Werror -I$(REPO)/rust/uapi -o $(BIN)/example-$$example $(REPO)/userspace/examples/$$example.c || exit; done
 	@for program in $(PROGRAMS); do \
 		ln -sf $(BUILD)/cargo/$(TARGET)/release/$$program $(BIN)/$$program; done
+
+.PHONY: fuzzer
+fuzzer:
+	@mkdir -p $(BIN)
+	@$(CARGO) build $(CARGO_FLAGS) --bin mapwright-fuzz
+	@ln -sf $(BUILD)/cargo/$(TARGET)/release/mapwright-fuzz $(BIN)/mapwright-fuzz
 
 # What the ARM VM has a modelled board by: a plugin of QEMU, which is not static.
 .PHONY: gpio-board

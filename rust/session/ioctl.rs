@@ -223,7 +223,10 @@ fn sync(file: &impl Regions, arg: UserPtr, sync_loans: &SyncLoans<'_>) -> Result
         return Err(EINVAL);
     }
     let region = file.by_id(sync.id)?;
+    #[cfg(not(planted_unchecked_sum))]
     let end = sync.first.checked_add(sync.bytes).ok_or(EINVAL)?;
+    #[cfg(planted_unchecked_sum)]
+    let end = sync.first + sync.bytes;
     if end > region.bytes() {
         return Err(EINVAL);
     }

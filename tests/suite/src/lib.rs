@@ -27,6 +27,8 @@ mod coherence;
 mod command;
 #[cfg(target_arch = "x86_64")]
 mod compat;
+#[cfg(target_arch = "x86_64")]
+mod corpus;
 mod defaults;
 mod direct;
 mod dma;
@@ -118,6 +120,8 @@ const SUITES: &[Suite] = &[
     direct::SUITE,
     races::SUITE,
     kill::SUITE,
+    #[cfg(target_arch = "x86_64")]
+    corpus::SUITE,
     faults::SUITE,
     dma_buf::SUITE,
     huge_folio::SUITE,
