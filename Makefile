@@ -115,6 +115,10 @@ fuzz: harness-ready ## root: Try random calls on the debug kernel, led by what c
 		$(IN_ROOT) make --no-print-directory -C $(REPO) fuzzer && \
 		$(REPO)/scripts/fuzz $$kernel $(FUZZ)/modules$(PLANTED:%=-%) $(FUZZ) $(TIME) $(SEED) $(or $(JOBS),1)
 
+.PHONY: fuzz-planted
+fuzz-planted: harness-ready ## root: See how fast make fuzz finds each mistake that can be built in
+	@TIME=$(if $(filter command line,$(origin TIME)),$(TIME),20m) $(REPO)/scripts/planted
+
 .PHONY: prove
 prove: harness-ready ## root: Judge what textbooks say by the kernel, in all VMs that it takes
 	@if kernel=$$($(REPO)/scripts/debug-kernel --check); then \
@@ -266,10 +270,12 @@ check: setup ## root: Formatting, lints, warnings, shell scripts, house rules
 	@$(IN_ROOT) $(REPO)/scripts/check "$$($(REPO)/scripts/setup --release)"
 
 .PHONY: doc
-doc: harness-ready ## root: The pages of mapkit, and whether their examples compile
+doc: setup ## root: The pages of mapkit, and whether their examples compile
 	@mkdir -p $(BUILD)/doc
-	@$(IN_ROOT) $(REPO)/tests/compile/docs $(BUILD)/$$($(REPO)/scripts/setup --release) $(BUILD)/doc >$(BUILD)/doc/log 2>&1 || \
-		{ cat $(BUILD)/doc/log; exit 1; }
+	@release=$$($(REPO)/scripts/setup --release) && \
+		$(IN_ROOT) make -j$$(nproc) --no-print-directory -C $(REPO) KERNELRELEASE=$$release modules && \
+		{ $(IN_ROOT) $(REPO)/tests/compile/docs $(BUILD)/$$release $(BUILD)/doc >$(BUILD)/doc/log 2>&1 || \
+			{ cat $(BUILD)/doc/log; exit 1; }; }
 	@echo 'Written: $(BUILD)/doc/mapkit/index.html'
 
 .PHONY: book

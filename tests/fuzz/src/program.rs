@@ -26,30 +26,32 @@ pub struct Program {
 /// Which of the things that there are: the number is taken modulo how many there are.
 pub type Slot = u8;
 
-/// A number of pages, mostly small, or next to one where something changes.
+/// A number of pages, mostly small, sometimes next to one where something changes.
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Count {
-    Few(u8),
-    /// This much beside the pages of a block of the middle level: 512.
-    NearBlock(i8),
-    /// This much beside the pages of two.
-    NearTwoBlocks(i8),
-    /// This much beside the pages of the page allocator's largest block and of a default region.
-    NearLargest(i8),
-    /// This much beside the pages of all.
-    NearEnd(i8),
-}
+pub struct Count(pub u8);
 
 impl Count {
-    /// The number, where `all` is what there is.
+    /// So many pages, where there are `all`.
     pub fn pages(self, all: u64) -> u64 {
-        let near = |middle: u64, by: i8| middle.saturating_add_signed(i64::from(by % 3));
-        match self {
-            Self::Few(few) => u64::from(few % 10),
-            Self::NearBlock(by) => near(512, by),
-            Self::NearTwoBlocks(by) => near(1024, by),
-            Self::NearLargest(by) => near(1280, by),
-            Self::NearEnd(by) => near(all, by),
+        let near = |middle: u64| (middle + u64::from(self.0 % 3)).saturating_sub(1);
+        match self.0 {
+            0..=159 => u64::from(self.0 % 9) + 1,
+            160..=229 => near(all),
+            // Of a block of the middle level.
+            230..=241 => near(512),
+            242..=249 => near(1024),
+            // More than the page allocator's largest block has.
+            250..=254 => near(1280),
+            255 => 0,
+        }
+    }
+
+    /// The number of a page, where there are `all`.
+    pub fn first(self, all: u64) -> u64 {
+        match self.0 {
+            0..=99 => 0,
+            100..=219 => u64::from(self.0 - 100) * 7 % all.max(1),
+            _ => self.pages(all),
         }
     }
 }

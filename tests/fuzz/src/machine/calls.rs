@@ -231,7 +231,7 @@ impl Machine {
         let mut export = uapi::Export {
             flags: u32::from(read_only),
             region: region.id,
-            first: first.pages(region.pages) * page_bytes() as u64,
+            first: first.first(region.pages) * page_bytes() as u64,
             bytes: pages.pages(region.pages) * page_bytes() as u64,
             ..uapi::Export::new()
         };
@@ -244,7 +244,7 @@ impl Machine {
 
     fn seek(&self, file: Slot, to: Count) {
         if let Some(file) = self.file(file) {
-            let to = to.pages(256) * page_bytes() as u64;
+            let to = to.first(256) * page_bytes() as u64;
             for whence in [
                 libc::SEEK_SET,
                 libc::SEEK_END,

@@ -85,7 +85,7 @@ fn live(child: Child, inherited: &Inherited) {
     match child {
         Child::Loads(_) => load_all(),
         Child::Stores(_, page, byte) => {
-            let page = page.pages(map.pages);
+            let page = page.first(map.pages);
             if page < map.pages {
                 store_page(map, page, byte);
             }
@@ -96,7 +96,7 @@ fn live(child: Child, inherited: &Inherited) {
             unsafe { libc::munmap(at, length) };
         }
         Child::UnmapsPart(_, from, pages) => {
-            let first = from.pages(map.pages).min(map.pages);
+            let first = from.first(map.pages).min(map.pages);
             let pages = pages.pages(map.pages).min(map.pages - first);
             let at = map.address + first as usize * page_bytes();
             // SAFETY: As above.

@@ -105,7 +105,7 @@ impl Span {
 
     /// Where it begins in the file, and how many bytes it has.
     fn of(self, region: &Region) -> (i64, usize) {
-        let at = self.from.pages(region.pages) as usize * page_bytes() + self.within;
+        let at = self.from.first(region.pages) as usize * page_bytes() + self.within;
         let length = self.pages.pages(region.pages) as usize * page_bytes();
         (
             region.offset as i64 + at as i64,
@@ -115,7 +115,7 @@ impl Span {
 
     /// The pages whose first bytes are among the first `bytes` of it, and where these are in it.
     fn first_bytes(self, region: &Region, bytes: usize) -> impl Iterator<Item = (u64, usize)> {
-        let from = self.from.pages(region.pages);
+        let from = self.from.first(region.pages);
         let before = self.within.div_ceil(page_bytes()) * page_bytes() - self.within;
         let skipped = self.within.div_ceil(page_bytes()) as u64;
         let places = (before..bytes).step_by(page_bytes()).enumerate();

@@ -121,7 +121,7 @@ impl Machine {
         let Some(region) = self.region(region) else {
             return;
         };
-        let first = from.pages(region.pages);
+        let first = from.first(region.pages);
         let offset = region.offset + first * page_bytes() as u64;
         let pages = pages.pages(region.pages);
         let place = Place {
@@ -142,7 +142,7 @@ impl Machine {
     pub(super) fn map_bare(&self, file: Slot, from: Count, pages: Count, access: Access, how: How) {
         let Some(file) = self.file(file) else { return };
         let pages = pages.pages(256);
-        let offset = from.pages(256) * page_bytes() as u64;
+        let offset = from.first(256) * page_bytes() as u64;
         let place = Place {
             file: file.as_raw_fd(),
             offset,
@@ -167,7 +167,7 @@ impl Machine {
         pages: Count,
     ) -> Option<(Mapping, usize, usize)> {
         let map = self.map(slot)?;
-        let first = from.pages(map.pages).min(map.pages);
+        let first = from.first(map.pages).min(map.pages);
         let pages = pages.pages(map.pages).min(map.pages - first);
         let address = map.address + first as usize * page_bytes();
         Some((map, address, pages as usize * page_bytes()))
@@ -290,7 +290,7 @@ impl Machine {
         let Some(map) = self.map(slot) else {
             return Ok(());
         };
-        let page = page.pages(map.pages);
+        let page = page.first(map.pages);
         if page >= map.pages {
             return Ok(());
         }
@@ -318,7 +318,7 @@ impl Machine {
 
     pub(super) fn store(&self, slot: Slot, page: Count, byte: u8) {
         if let Some(map) = self.map(slot) {
-            let page = page.pages(map.pages);
+            let page = page.first(map.pages);
             if page < map.pages {
                 store_page(&map, page, byte);
             }

@@ -87,7 +87,10 @@ impl Machine {
         }
         let regions: Vec<Region> = self.things().regions.clone();
         for region in regions {
-            for page in 0..region.pages {
+            // Of many pages, some from everywhere.
+            let step = 1 + region.pages / 64;
+            for page in (0..region.pages).filter(|page| page % step == 0 || page + 2 > region.pages)
+            {
                 let at = region.offset + page * page_bytes() as u64;
                 if let Some(found) = byte_at(region.file.as_raw_fd(), at) {
                     self.expect(&region.contents, page, found, "read()")?;

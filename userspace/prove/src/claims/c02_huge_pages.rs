@@ -152,9 +152,9 @@ fn finding(pages: &[Page], small_entries: usize) -> Result<Finding> {
                 "A 1 GiB entry ends the walk at the PUD",
                 Verdict::NotTestableHere,
                 format!(
-                    "this machine's kernel maps nothing with {}: the processor (pdpe1gb) or the memory does not allow \
-                     it",
-                    size(pud)
+                    "this machine's kernel maps nothing with {}: the processor{} or the memory does not allow it",
+                    size(pud),
+                    if cfg!(target_arch = "x86_64") { " (pdpe1gb)" } else { "" }
                 ),
             )
             .said_in(&[Document::Memory.section("10, Virtual Memory & Paging")]),
