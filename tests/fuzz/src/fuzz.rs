@@ -12,8 +12,9 @@ use crate::process::{self, Finding, Groups};
 use crate::program::{Program, MAX_THREADS};
 use anyhow::{bail, Context as _, Result};
 use fastrand::Rng;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ struct Fuzzer {
     calls: u64,
     begun: Instant,
     results: Option<PathBuf>,
+    /// The program that is run: if the kernel does not survive it, this tells what it was.
+    last: Option<File>,
 }
 
 impl Fuzzer {
@@ -51,7 +54,11 @@ impl Fuzzer {
         let kcov = (0..=MAX_THREADS)
             .map(|_| Kcov::new())
             .collect::<Result<Option<Vec<_>>>>()?;
+        let last = results
+            .as_ref()
+            .map(|directory| File::create(directory.join("last.json")));
         Ok(Self {
+            last: last.transpose().context("last.json")?,
             kcov: kcov.unwrap_or_default(),
             groups: Groups::new(),
             log: Log::new()?,
@@ -65,8 +72,11 @@ impl Fuzzer {
 
     /// Runs a program. Tells what was found, and whether it ran code that none had run.
     fn run(&mut self, program: &Program) -> Result<(Option<Finding>, bool)> {
-        // If the kernel does not survive it, this tells what it was.
-        self.write("last.json", &corpus::text(program)?)?;
+        if let Some(last) = &self.last {
+            let text = corpus::text(program)?;
+            last.write_all_at(text.as_bytes(), 0)?;
+            last.set_len(text.len() as u64)?;
+        }
         let finding = process::run(program, &self.kcov, &self.groups, &mut self.log)?;
         self.programs += 1;
         self.calls +=

@@ -50,6 +50,9 @@ impl Kcov {
         if at == libc::MAP_FAILED {
             return Err(Errno::last()).context("kcov's mmap");
         }
+        // Only this process looks at it, and a child that has it would take time to be made.
+        // SAFETY: All of the mapping that was made just now.
+        unsafe { libc::madvise(at, PLACES * size_of::<u64>(), libc::MADV_DONTFORK) };
         // SAFETY: So many were mapped just now, they stay mapped, and any bits are a number. They change, and are atomic.
         let places = unsafe { std::slice::from_raw_parts(at.cast::<AtomicU64>(), PLACES) };
         Ok(Some(Self { file, places }))

@@ -2,8 +2,8 @@
 
 //! What must hold after a program has ended, whatever it did.
 
-use anyhow::{Context as _, Result};
-use mapwright::{uapi, uapi::Request as _, Tables};
+use anyhow::{bail, Context as _, Result};
+use mapwright::{uapi, uapi::Request as _};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read as _};
 use std::os::fd::AsRawFd as _;
@@ -86,30 +86,28 @@ impl Log {
     }
 }
 
+/// The counter `name` of a module.
+fn counter(stats: &str, name: &str) -> Option<u64> {
+    let mut lines = stats.lines().filter_map(|line| line.split_once(' '));
+    lines.find_map(|(counter, value)| (counter == name).then(|| value.trim().parse().ok())?)
+}
+
 /// What is there that should have been freed, if anything is.
 fn left() -> Result<Option<String>> {
-    for directory in ["mapwright", "mapwright_dma", "mapwright_buffer"] {
-        let directory = Path::new("/sys/kernel/debug").join(directory);
-        if !directory.join("stats").exists() {
+    for module in ["mapwright", "mapwright_dma", "mapwright_buffer"] {
+        let path = Path::new("/sys/kernel/debug").join(module).join("stats");
+        // Not all are loaded.
+        let Ok(stats) = fs::read_to_string(path) else {
             continue;
-        }
-        let tables = Tables::read_from(&directory)?;
+        };
         for (begun, ended) in PAIRS {
-            let counts = (tables.counter(begun), tables.counter(ended));
-            if counts.0 != counts.1 {
-                return Ok(Some(format!(
-                    "{}: {begun} {}, {ended} {}",
-                    directory.display(),
-                    counts.0,
-                    counts.1
-                )));
+            let counts = (counter(&stats, begun), counter(&stats, ended));
+            let (Some(one), Some(other)) = counts else {
+                bail!("{module} has no counters {begun} and {ended}");
+            };
+            if one != other {
+                return Ok(Some(format!("{module}: {begun} {one}, {ended} {other}")));
             }
-        }
-        if let Some(region) = tables.regions.first() {
-            return Ok(Some(format!(
-                "{}: a region is still listed: {region:?}",
-                directory.display()
-            )));
         }
     }
     let Ok(alloc) = File::open("/dev/mapwright_alloc") else {
