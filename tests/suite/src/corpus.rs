@@ -21,7 +21,7 @@ macro_rules! programs {
 }
 
 /// A line for each file of tests/corpus.
-const PROGRAMS: &[(&str, &str)] = programs![];
+const PROGRAMS: &[(&str, &str)] = programs!["copy_window", "fork_reference"];
 
 fn cases() -> Vec<Case> {
     let case = |(name, text): &(&str, &'static str)| {
