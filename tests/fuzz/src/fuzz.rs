@@ -51,8 +51,6 @@ impl Fuzzer {
     fn new(results: Option<PathBuf>) -> Result<Self> {
         inject::prepare()?;
         process::adopt_orphans();
-        // Who makes the kernel stumble is ended, and a smaller program is looked for. Not all kernels survive that.
-        let _ = fs::write("/proc/sys/kernel/panic_on_oops", "0");
         let kcov = (0..=MAX_THREADS)
             .map(|_| Kcov::new())
             .collect::<Result<Option<Vec<_>>>>()?;
@@ -179,6 +177,8 @@ fn is_like(one: &Finding, other: &Finding) -> bool {
 /// Makes and runs programs until the time is over. Tells whether nothing was found.
 pub fn fuzz(options: &Options) -> Result<bool> {
     let mut fuzzer = Fuzzer::new(options.results.clone())?;
+    // Who makes the kernel stumble is ended, and a smaller program is looked for. Not all kernels survive that.
+    let _ = fs::write("/proc/sys/kernel/panic_on_oops", "0");
     if fuzzer.kcov.is_empty() {
         println!("this kernel has no KCOV: programs are made without knowing what code they run");
     }
