@@ -175,11 +175,11 @@ pub(crate) unsafe extern "C" fn get_unmapped_area(
         .checked_add(PUD_BYTES)
         .filter(|_| is_free && len >= PUD_BYTES && has_entries());
     if let Some(padded) = padded {
-        let found = find(padded);
+        let start = find(padded);
         // Else the kernel has told an error, perhaps for the padding.
-        if found % PAGE_SIZE == 0 {
+        if start % PAGE_SIZE == 0 {
             let of_file = pgoff.wrapping_mul(PAGE_SIZE);
-            return found.wrapping_add(of_file.wrapping_sub(found) & (PUD_BYTES - 1));
+            return start.wrapping_add(of_file.wrapping_sub(start) & (PUD_BYTES - 1));
         }
     }
     find(len)
