@@ -42,10 +42,10 @@ pub const GIB: usize = 1 << 30;
 /// One run of memory, for the method that maps it by the largest entries.
 fn run_of(session: &Session, bytes: usize) -> Result<Region> {
     let (backing, method) = (Backing::Pages, Method::Huge);
-    Ok(patiently(
+    patiently(
         || session.create_contiguous(backing, method, Caching::WriteBack, bytes as u64),
         |err| err.errno() == Some(Errno::ENOMEM),
-    )?)
+    )
 }
 
 /// A gigabyte, mapped.
