@@ -588,7 +588,7 @@ void mapkit_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags
 	raw_spin_unlock_irqrestore(lock, flags);
 }
 
-/* What mapkit's fault.rs computes: PMD_PAGES. */
+/* What mapkit's levels.rs computes: PMD_PAGES. */
 static_assert(PMD_SIZE / PAGE_SIZE == PAGE_SIZE / 8);
 
 /* What mapkit's dma_buf calls. */

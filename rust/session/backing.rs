@@ -8,12 +8,14 @@ use kernel::{
     sync::Arc, //
 };
 use mapkit::{
-    base::gfp::GFP_FOR_CALLER,
+    base::{
+        gfp::GFP_FOR_CALLER,
+        levels::PMD_PAGES, //
+    },
     dma::{
         coherent::Coherent,
         device::DmaDevice, //
     },
-    map::fault::PMD_PAGES,
     memory::{
         backing::{
             AddressClass,

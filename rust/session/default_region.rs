@@ -8,7 +8,10 @@
 
 use crate::{
     region::Region,
-    regions::Regions,
+    regions::{
+        Ready,
+        Regions, //
+    },
     session::{
         Session,
         Unpublished, //
@@ -27,16 +30,6 @@ use kernel::{
 };
 use mapkit::memory::copy::copy_range;
 use mapwright_uapi as uapi;
-
-/// The default region of a session has the length that was wanted.
-pub(crate) enum Ready {
-    /// As before, or somebody made it so at the same time.
-    Already,
-    /// There was none before.
-    Made,
-    /// It was shorter before.
-    Grown,
-}
 
 impl Session {
     /// Where the default region ends, or would, if `read(2)` made it.

@@ -10,9 +10,9 @@ use kernel::{
 use mapkit::{
     base::{
         capability,
-        errno, //
+        errno,
+        levels::PMD_PAGES, //
     },
-    map::fault::PMD_PAGES,
     memory::blocks::MAX_BLOCK_PAGES, //
 };
 use mapwright_uapi as uapi;

@@ -12,7 +12,7 @@ use kernel::{
     rbtree::RBTree,
     sync::Arc, //
 };
-use mapkit::map::fault::PMD_PAGES;
+use mapkit::base::levels::PMD_PAGES;
 use mapwright_uapi as uapi;
 
 /// Bytes that an entry of the middle level of page tables maps.
@@ -20,6 +20,16 @@ const BLOCK: u64 = (PMD_PAGES * PAGE_SIZE) as u64;
 
 /// Bytes that an entry of the upper level maps, where there are such entries.
 const GIGABYTE: u64 = BLOCK * PMD_PAGES as u64;
+
+/// The default region of a session has the length that was wanted.
+pub(crate) enum Ready {
+    /// As before, or somebody made it so at the same time.
+    Already,
+    /// There was none before.
+    Made,
+    /// It was shorter before.
+    Grown,
+}
 
 /// The regions of a session.
 pub(crate) struct Regions {

@@ -3,7 +3,6 @@
 //! A session: an open file, with its regions.
 
 use crate::{
-    default_region::Ready,
     device::Device,
     limits::{
         Account,
@@ -15,7 +14,10 @@ use crate::{
         self,
         Region, //
     },
-    regions::Regions,
+    regions::{
+        Ready,
+        Regions, //
+    },
     settings::DefaultRegion,
     stats::Counter, //
 };

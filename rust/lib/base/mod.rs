@@ -6,6 +6,7 @@ pub mod budget;
 pub mod capability;
 pub mod errno;
 pub mod gfp;
+pub mod levels;
 pub mod lockdown;
 pub mod memcg;
 pub mod page_text;

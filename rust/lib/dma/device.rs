@@ -6,8 +6,6 @@
 //!
 //! Documentation: [`Documentation/core-api/dma-api-howto.rst`](srctree/Documentation/core-api/dma-api-howto.rst)
 
-#[cfg(CONFIG_OF)]
-use crate::dma::memory_region::MemoryRegion;
 use crate::{
     base::errno::to_result,
     dma::{
@@ -24,8 +22,6 @@ use core::{
     ops::Deref,
     ptr::NonNull, //
 };
-#[cfg(CONFIG_OF)]
-use kernel::platform;
 use kernel::{
     bindings,
     device::{
@@ -141,29 +137,9 @@ impl DmaDevice {
         Self::with_memory(device, mask, stop, |_| Ok(()))
     }
 
-    /// As [`of`](Self::of), for a device of a device tree. If its node has a `memory-region`, that is returned, too, and
-    /// if that is [a pool](MemoryRegion::is_pool), all coherent memory for the device is allocated of it.
-    ///
-    /// `EINVAL` also for a region that is not there, or a pool that is neither CMA nor unmapped; `EIO` for a pool that
-    /// the device does not reach; `EOPNOTSUPP` for a pool if an IOMMU translates the device's addresses, as the pool is unknown to that.
-    #[cfg(CONFIG_OF)]
-    pub fn of_node(
-        device: &platform::Device<Core<'_>>,
-        mask: DmaMask,
-        stop: impl Fn() + Send + Sync + 'static,
-    ) -> Result<(Arc<Self>, Option<MemoryRegion>)> {
-        let region = MemoryRegion::of(device)?;
-        let pool = region.as_ref().filter(|region| region.is_pool());
-        let this = Self::with_memory(device, mask, stop, |device| match pool {
-            Some(pool) => pool.assign(device),
-            None => Ok(()),
-        })?;
-        Ok((this, region))
-    }
-
     /// As [`of`](Self::of). `assign` may have the DMA API take coherent memory for the device from elsewhere; it must
     /// undo that by what is released with the resources of the device's driver.
-    fn with_memory<'a>(
+    pub(super) fn with_memory<'a>(
         device: &impl kernel::dma::Device<'a>,
         mask: DmaMask,
         stop: impl Fn() + Send + Sync + 'static,

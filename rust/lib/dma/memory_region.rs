@@ -30,6 +30,7 @@ use kernel::{
         Core,
         Device, //
     },
+    dma::DmaMask,
     error::from_err_ptr,
     io::{
         resource::ResourceSize,
@@ -72,7 +73,7 @@ impl MemoryRegion {
     /// The first one that the node of `device` names, or `None` if it names none.
     ///
     /// `EINVAL`, `ENODEV` if it names one that is not there.
-    pub(super) fn of(device: &platform::Device<Core<'_>>) -> Result<Option<Self>> {
+    fn of(device: &platform::Device<Core<'_>>) -> Result<Option<Self>> {
         let mut region = ffi::mapkit_memory_region::default();
         // SAFETY: The device is valid, and the structure may be written to.
         let status = unsafe { ffi::mapkit_memory_region(as_raw(device.as_ref()), &mut region) };
@@ -95,7 +96,7 @@ impl MemoryRegion {
 
     /// Has the DMA API allocate coherent memory for a device of the region, which its node names, until the resources
     /// of its driver are released.
-    pub(super) fn assign(&self, device: &Device<Core<'_>>) -> Result {
+    fn assign(&self, device: &Device<Core<'_>>) -> Result {
         // The kernel would warn of it.
         if !self.0.is_reusable && !self.0.is_unmapped {
             return Err(EINVAL);
@@ -160,6 +161,27 @@ impl MemoryRegion {
             let kept = unsafe { Kept::new(in_use, base, nr_pages, name)? };
             Coherent::of_driver(in_use, device, KBox::new(kept, GFP_KERNEL_ACCOUNT)?)
         })?
+    }
+}
+
+impl DmaDevice {
+    /// As [`of`](Self::of), for a device of a device tree. If its node has a `memory-region`, that is returned, too, and
+    /// if that is [a pool](MemoryRegion::is_pool), all coherent memory for the device is allocated of it.
+    ///
+    /// `EINVAL` also for a region that is not there, or a pool that is neither CMA nor unmapped; `EIO` for a pool that
+    /// the device does not reach; `EOPNOTSUPP` for a pool if an IOMMU translates the device's addresses, as the pool is unknown to that.
+    pub fn of_node(
+        device: &platform::Device<Core<'_>>,
+        mask: DmaMask,
+        stop: impl Fn() + Send + Sync + 'static,
+    ) -> Result<(Arc<Self>, Option<MemoryRegion>)> {
+        let region = MemoryRegion::of(device)?;
+        let pool = region.as_ref().filter(|region| region.is_pool());
+        let this = Self::with_memory(device, mask, stop, |device| match pool {
+            Some(pool) => pool.assign(device),
+            None => Ok(()),
+        })?;
+        Ok((this, region))
     }
 }
 

@@ -29,13 +29,13 @@
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h), [`include/linux/pagemap.h`](srctree/include/linux/pagemap.h)
 
 use crate::{
+    base::levels::PMD_PAGES,
     ffi,
     map::{
         fault::{
             Fault,
             FaultResult,
             NOPAGE,
-            PMD_PAGES,
             SIGBUS, //
         },
         filler::WithCache,

@@ -73,14 +73,6 @@ const OOM: FaultResult = bindings::vm_fault_reason_VM_FAULT_OOM;
 /// All bits that mean failure.
 pub(super) const ERROR: FaultResult = SIGBUS | OOM | bindings::vm_fault_reason_VM_FAULT_SIGSEGV;
 
-/// Pages of a block, which is what an entry of the middle level of page tables maps: 512 with pages of
-/// 4 KiB, 2048 with pages of 16 KiB. A page table, of as many entries, fills a page with 8 bytes for each.
-///
-/// `helpers.c` checks it: `bindings` has no `PMD_SHIFT` on arm64, where it is a macro with arguments.
-///
-/// For an example, see [`Folios`](crate::memory::folios::Folios).
-pub const PMD_PAGES: usize = PAGE_SIZE / 8;
-
 /// A page fault in a VMA of a `Mappable<T>`.
 ///
 /// # Invariants

@@ -3,12 +3,15 @@
 //! How a VMA is filled after `mmap(2)`: the fault handlers of its `vm_operations_struct`.
 
 #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-use crate::map::fault::{
-    FALLBACK,
-    PMD_PAGES, //
+use crate::{
+    base::levels::PMD_PAGES,
+    map::fault::FALLBACK, //
 };
 #[cfg(all(CONFIG_TRANSPARENT_HUGEPAGE, CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD))]
-use crate::map::gigabyte;
+use crate::{
+    base::levels::PUD_PAGES,
+    map::gigabyte, //
+};
 use crate::{
     map::fault::{
         Fault,
@@ -186,7 +189,7 @@ unsafe extern "C" fn fault_with_huge_pages<T: MappingEvents>(
         Some(PMD_PAGES) => unsafe { Fault::<T>::from_raw(vmf) }.insert_pmd(),
         #[cfg(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)]
         // SAFETY: By the requirement of this function.
-        Some(gigabyte::PUD_PAGES) => unsafe { Fault::<T>::from_raw(vmf) }.insert_pud(),
+        Some(PUD_PAGES) => unsafe { Fault::<T>::from_raw(vmf) }.insert_pud(),
         _ => FALLBACK,
     }
 }

@@ -8,6 +8,7 @@ use crate::{
         batch::Batch,
         filler::Filler,
         vma::{
+            addresses,
             Mapped,
             NewVma,
             ZapOnDrop, //
@@ -107,17 +108,6 @@ impl<'a, T: MappingEvents> Filling<'a, T> {
         // has; by the type invariant, what is mapped is memory of it.
         unsafe { Mapped::new(vma, private, Operations::<T, F>::TABLE) }
     }
-}
-
-/// The addresses that a VMA covers.
-///
-/// # Safety
-///
-/// `vma` must be valid and locked for reading.
-pub(super) unsafe fn addresses(vma: *const bindings::vm_area_struct) -> Range<usize> {
-    // SAFETY: By the requirement of this function.
-    let bounds = unsafe { (*vma).__bindgen_anon_1.__bindgen_anon_1 };
-    bounds.vm_start..bounds.vm_end
 }
 
 /// The `vm_operations_struct` of a VMA that holds a reference to a `Mappable<T>` and is filled by

@@ -43,8 +43,8 @@
 //! Documentation: [`Documentation/mm/transhuge.rst`](srctree/Documentation/mm/transhuge.rst)
 
 use crate::{
+    base::levels::PMD_PAGES,
     map::{
-        fault::PMD_PAGES,
         filler::WithFolios,
         filling::Filling,
         vma::{
@@ -92,7 +92,8 @@ impl<'a> NewVma<'a> {
 /// ```
 /// use kernel::{prelude::*, sync::Arc};
 /// use mapkit::{
-///     map::{fault::PMD_PAGES, vma::{Mapped, NewVma}},
+///     base::levels::PMD_PAGES,
+///     map::vma::{Mapped, NewVma},
 ///     memory::{folios::Folios, mappable::{Mappable, MappingEvents}},
 /// };
 ///

@@ -25,16 +25,19 @@
 //! Documentation: [`Documentation/mm/process_addrs.rst`](srctree/Documentation/mm/process_addrs.rst)
 
 use crate::{
+    base::levels::{
+        PUD_BYTES,
+        PUD_PAGES, //
+    },
     ffi,
     map::{
         fault::{
             Fault,
             FaultResult,
             ERROR,
-            FALLBACK,
-            PMD_PAGES, //
+            FALLBACK, //
         },
-        filling::addresses, //
+        vma::addresses, //
     },
     memory::{
         backing::Backing,
@@ -54,12 +57,6 @@ use kernel::{
     page::PAGE_SIZE,
     sync::ArcBorrow, //
 };
-
-/// Pages of what an entry of the upper level maps. `helpers.c` checks it.
-pub(crate) const PUD_PAGES: usize = PMD_PAGES * PMD_PAGES;
-
-/// Bytes of them.
-pub(crate) const PUD_BYTES: usize = PUD_PAGES * PAGE_SIZE;
 
 /// Whether the CPU has such entries.
 pub(crate) fn has_entries() -> bool {

@@ -7,13 +7,13 @@
 //! Documentation: [`Documentation/admin-guide/mm/transhuge.rst`](srctree/Documentation/admin-guide/mm/transhuge.rst)
 
 use crate::{
+    base::levels::PMD_PAGES,
     ffi,
     map::fault::{
         Fault,
         FaultResult,
         ERROR,
-        FALLBACK,
-        PMD_PAGES, //
+        FALLBACK, //
     },
     memory::mappable::MappingEvents, //
 };

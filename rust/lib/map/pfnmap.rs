@@ -117,7 +117,8 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
     /// API, and with no reference to a page.
     ///
     /// `EINVAL` if the memory is not DMA memory, or cannot be mapped so. `ENODEV` if it was taken back, `EXDEV` if
-    /// the file of the VMA has no [`Space`](crate::revoke::space::Space).
+    /// the file of the VMA has no [`Space`](crate::revoke::space::Space), or another than a file that maps the memory
+    /// already: see [`CharDevice::space`](crate::device::chardev::CharDevice::space).
     pub fn dma_mmap(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
         match filling.mappable.memory().revocable() {

@@ -51,7 +51,7 @@ use kernel::{
 ///     memory::mappable::Mappable,
 /// };
 ///
-/// /// Shared mappings only, that nobody can store to unless the file was opened for that.
+/// /// Shared mappings only. The kernel lets nobody store to one of a file that was not opened for writing.
 /// fn mmap<'a>(vma: NewVma<'a>, buffer: &Arc<Mappable<()>>) -> Result<Mapped<'a>> {
 ///     vma.deny_exec()?;
 ///     if vma.is_copy_on_write() {
@@ -255,4 +255,15 @@ impl Drop for Mapped<'_> {
             unsafe { close(self.vma.vma.as_ptr()) };
         }
     }
+}
+
+/// The addresses that a VMA covers.
+///
+/// # Safety
+///
+/// `vma` must be valid and locked for reading.
+pub(super) unsafe fn addresses(vma: *const bindings::vm_area_struct) -> Range<usize> {
+    // SAFETY: By the requirement of this function.
+    let bounds = unsafe { (*vma).__bindgen_anon_1.__bindgen_anon_1 };
+    bounds.vm_start..bounds.vm_end
 }

@@ -15,7 +15,7 @@ use crate::{
     },
     memory::{
         caching::Caching,
-        page_cache::PageCache, //
+        page_cache::inode::InodeCache, //
     },
     revoke::revocable::Revocable, //
 };
@@ -132,7 +132,7 @@ pub unsafe trait Backing: Send + Sync {
     }
 
     /// The page cache that has each of its pages, at that page's number, if there is one.
-    fn page_cache(&self) -> Option<&PageCache> {
+    fn page_cache(&self) -> Option<&InodeCache> {
         None
     }
 

@@ -12,7 +12,7 @@ use crate::{
             Run,
             StructPage, //
         },
-        page_cache::PageCache, //
+        page_cache::inode::InodeCache, //
     }, //
 };
 use core::{
@@ -41,7 +41,7 @@ pub(crate) unsafe trait DirectMapped: Send + Sync {
     fn locate(&self, page: usize) -> Option<(NonNull<u8>, usize)>;
 
     /// See [`Backing::page_cache`].
-    fn page_cache(&self) -> Option<&PageCache> {
+    fn page_cache(&self) -> Option<&InodeCache> {
         None
     }
 }
@@ -115,7 +115,7 @@ unsafe impl<T: DirectMapped> Backing for T {
         T::REFCOUNTED
     }
 
-    fn page_cache(&self) -> Option<&PageCache> {
+    fn page_cache(&self) -> Option<&InodeCache> {
         DirectMapped::page_cache(self)
     }
 

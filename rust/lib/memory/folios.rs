@@ -25,7 +25,7 @@ use kernel::ffi::c_void;
 /// ```
 /// use kernel::prelude::*;
 /// use mapkit::{
-///     map::fault::PMD_PAGES,
+///     base::levels::PMD_PAGES,
 ///     memory::{backing::Backing, folios::Folios},
 /// };
 ///

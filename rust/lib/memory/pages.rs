@@ -7,14 +7,16 @@
 //! Documentation: [`Documentation/core-api/memory-allocation.rst`](srctree/Documentation/core-api/memory-allocation.rst)
 
 use crate::{
-    base::task::{
-        between_pieces,
-        check_not_killed,
-        let_others_run,
-        PIECE_PAGES, //
+    base::{
+        levels::PMD_PAGES,
+        task::{
+            between_pieces,
+            check_not_killed,
+            let_others_run,
+            PIECE_PAGES, //
+        }, //
     },
     ffi,
-    map::fault::PMD_PAGES,
     memory::blocks::{
         Allocator,
         Blocks,

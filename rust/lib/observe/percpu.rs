@@ -118,7 +118,7 @@ impl<N: CounterNames> PerCpuCounters<N> {
 
     /// Adds `n` to a counter.
     ///
-    /// Does nothing if this was built with `COUNTERS=0`, which is for measuring what counting costs.
+    /// Does nothing if this was built with `make COUNTERS=0`, which is for measuring what counting costs.
     #[inline]
     pub fn add(&self, name: N, n: usize) {
         if cfg!(mapkit_uncounted) {

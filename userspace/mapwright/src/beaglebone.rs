@@ -6,13 +6,14 @@
 //! Pins from the board's System Reference Manual, tables "Expansion Header P8 Pinout" and "Expansion Header P9 Pinout":
 //! those that are GPIO in mode 7.
 
-use crate::gpio::{Line, NoSuchLine, LINES};
+use crate::{
+    line::{Line, NoSuchLine, USER_LEDS},
+    uapi::gpio::LINES,
+};
 use std::{fmt, str::FromStr};
 
 /// The bank that the user LEDs are at.
 const LEDS_BANK: u32 = 1;
-/// The user LEDs, by the lines of GPIO1 that they are at.
-pub(crate) const LEDS: [(&str, u32); 4] = [("USR0", 21), ("USR1", 22), ("USR2", 23), ("USR3", 24)];
 
 /// Pin, bank and line.
 type Pin = (u32, u32, u32);
@@ -133,7 +134,7 @@ impl FromStr for NamedLine {
 
 /// Bank and line of a name in capital letters.
 fn place(name: &str) -> Option<(u32, u32)> {
-    if let Some((_, line)) = LEDS.iter().find(|(led, _)| *led == name) {
+    if let Some((_, line)) = USER_LEDS.iter().find(|(led, _)| *led == name) {
         return Some((LEDS_BANK, *line));
     }
     let (of, number) = name.split_once('_')?;
@@ -153,7 +154,7 @@ fn place(name: &str) -> Option<(u32, u32)> {
 
 /// What is at a line of a bank: an LED, or a pin of a header. Most lines of it have a name.
 pub fn name_of(gpio: u32, line: Line) -> Option<String> {
-    let led = LEDS.iter().find(|(_, of)| *of == line.number());
+    let led = USER_LEDS.iter().find(|(_, of)| *of == line.number());
     if let Some((name, _)) = led.filter(|_| gpio == LEDS_BANK) {
         return Some((*name).to_owned());
     }

@@ -29,6 +29,7 @@ mod error;
 pub mod gpio;
 pub mod inspect;
 pub mod kcore;
+mod line;
 mod mapping;
 mod observe;
 mod page;

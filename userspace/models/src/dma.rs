@@ -3,11 +3,13 @@
 //! The three addresses of a buffer for DMA: `dma_map_single()` with `kernel/dma/direct.c`, where bus addresses are
 //! physical ones, and with `drivers/iommu/dma-iommu.c`, where an IOMMU translates them.
 
+pub mod state;
+
 use crate::{
     script::{hex, Done, Model, Words},
     transcript::{self, Row},
 };
-use serde::Serialize;
+use state::{Direction, Mapping, State, Used};
 
 /// The same buffer, without an IOMMU and behind one.
 pub const EXAMPLE: &str = "\
@@ -42,57 +44,6 @@ pub const NOTES: &[&str] = &[
 const PAGE: u64 = 4096;
 /// Bus addresses are given from here downwards.
 const LAST_BUS: u64 = 0xFFFF_FFFF;
-
-/// Which way a mapping may be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Direction {
-    /// The device reads.
-    To,
-    /// The device writes.
-    From,
-    /// Both.
-    Both,
-}
-
-/// A buffer that the device may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Mapping {
-    /// The kernel's address.
-    pub virt: u64,
-    /// The physical address.
-    pub physical: u64,
-    /// The device's address.
-    pub bus: u64,
-    /// Bytes.
-    pub bytes: u64,
-    /// Which way.
-    pub direction: Direction,
-}
-
-/// What the device did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Used {
-    /// The address that it used.
-    pub bus: u64,
-    /// The memory that it reached, if it reached any.
-    pub physical: Option<u64>,
-    /// The memory that was reached was meant for the device.
-    pub meant: bool,
-}
-
-/// What there is after a step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct State {
-    /// An IOMMU is before the device.
-    pub iommu: bool,
-    /// Where the kernel maps all memory.
-    pub direct_map: u64,
-    /// Buffers that are mapped.
-    pub mappings: Vec<Mapping>,
-    /// What the device did in this step.
-    pub used: Option<Used>,
-}
 
 /// A machine with a device.
 #[derive(Clone, Debug)]

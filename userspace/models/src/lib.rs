@@ -3,6 +3,7 @@
 //! Small models of Linux's memory management, driven by scripts.
 //!
 //! A model knows no kernel and does no I/O: a script goes in, what each step did comes out, as rows of a
+//! table, and the state after it.
 //!
 //! ```
 //! use mapwright_models::{run, Kind};

@@ -3,11 +3,13 @@
 //! The two lists of pages that reclaim works with: `folio_mark_accessed()` of `mm/swap.c`, `shrink_active_list()`
 //! and `shrink_inactive_list()` of `mm/vmscan.c`, for pages of files. Kernels that have MGLRU on use other lists.
 
+pub mod state;
+
 use crate::{
     script::{Done, Model, Words},
     transcript::{self, Row},
 };
-use serde::Serialize;
+use state::{Page, State};
 use std::collections::VecDeque;
 
 /// A hot set survives a scan.
@@ -39,30 +41,6 @@ pub const NOTES: &[&str] = &[
 
 /// Pages that fit, at most.
 const MOST: u64 = 4096;
-
-/// A page that is there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Page {
-    /// The page's name.
-    pub name: String,
-    /// The page was read since it came to its list.
-    pub referenced: bool,
-    /// The page must be written before it is evicted.
-    pub dirty: bool,
-}
-
-/// What there is after a step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct State {
-    /// Pages that fit.
-    pub frames: usize,
-    /// Hot pages, first to last.
-    pub active: Vec<Page>,
-    /// Cold pages, first to last: the last goes first.
-    pub inactive: Vec<Page>,
-    /// Pages that went in this step.
-    pub evicted: Vec<String>,
-}
 
 /// The two lists.
 #[derive(Clone, Debug)]

@@ -83,11 +83,11 @@ pub enum State {
     /// Slabs and their objects.
     Slub(slub::State),
     /// The last walk.
-    Walk(walk::State),
+    Walk(walk::state::State),
     /// Processes, their entries, and frames.
     Cow(cow::State),
     /// The two lists.
-    Lru(lru::State),
+    Lru(lru::state::State),
     /// Mappings for the device.
-    Dma(dma::State),
+    Dma(dma::state::State),
 }

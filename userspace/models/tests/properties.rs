@@ -5,7 +5,7 @@
 use mapwright_models::{
     buddy::Buddies,
     cow::Family,
-    dma::{Direction, Machine},
+    dma::{state::Direction, Machine},
     lru::Lists,
     marks::Zone,
     picture, run,

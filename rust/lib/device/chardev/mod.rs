@@ -149,7 +149,7 @@ pub trait CharDevice: Sized + Send + Sync + 'static {
         false
     }
 
-    /// `ioctl(2)`.
+    /// `ioctl(2)`, with its number, and what it returns. `ENOTTY` for a number that is none.
     fn ioctl(&self, _cmd: u32, _arg: UserPtr) -> Result<u32> {
         Err(ENOTTY)
     }

@@ -24,10 +24,11 @@
 //!
 //! C headers: [`include/linux/pagemap.h`](srctree/include/linux/pagemap.h), [`include/linux/anon_inodes.h`](srctree/include/linux/anon_inodes.h)
 
+pub mod inode;
+
 use crate::{
-    base::gfp,
+    base::levels::PMD_PAGES,
     ffi,
-    map::fault::PMD_PAGES,
     memory::{
         blocks::{
             Allocator,
@@ -35,18 +36,14 @@ use crate::{
             Effort,
             MAX_BLOCK_PAGES, //
         },
-        direct_map::DirectMapped, //
-    },
-    revoke::space::Space, //
+        direct_map::DirectMapped,
+        page_cache::inode::InodeCache, //
+    }, //
 };
 use core::ptr::NonNull;
 use kernel::{
-    bindings,
-    error::to_result,
     ffi::c_void,
-    page::PAGE_SIZE,
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 
 /// Pages of the largest folio that a page cache takes.
@@ -82,7 +79,7 @@ const MAX_FOLIO_PAGES: usize = if cfg!(not(CONFIG_TRANSPARENT_HUGEPAGE)) {
 /// ```
 pub struct PageCache {
     /// Dropped first, which empties it.
-    cache: Cache,
+    cache: InodeCache,
     folios: Blocks<UnchargedPages>,
 }
 
@@ -92,8 +89,9 @@ impl PageCache {
     /// `EINVAL` if that is none, `ENOMEM` without memory or beyond the limit of the memory cgroup; the OOM killer is never asked
     /// for help. `EINTR` if the caller is killed meanwhile.
     pub fn new(nr_pages: usize) -> Result<Self> {
-        let cache = Cache::new(nr_pages)?;
-        let add = |first, block| cache.add(first, block);
+        let cache = InodeCache::new(nr_pages)?;
+        // SAFETY: It is one of `UnchargedPages`, just allocated. Its pages begin at a multiple of their number, as blocks do.
+        let add = |first, block| unsafe { cache.add(first, block) };
         let folios = Blocks::up_to_each(MAX_FOLIO_PAGES, nr_pages, add)?;
         Ok(Self { cache, folios })
     }
@@ -104,16 +102,12 @@ impl PageCache {
         if nr_pages > MAX_FOLIO_PAGES {
             return Err(ENOMEM);
         }
-        let cache = Cache::new(nr_pages)?;
+        let cache = InodeCache::new(nr_pages)?;
         let folios = Blocks::contiguous(nr_pages)?;
         let (block, _) = folios.locate(0).ok_or(EINVAL)?;
-        cache.add(0, block.cast())?;
+        // SAFETY: It is one of `UnchargedPages`, just allocated.
+        unsafe { cache.add(0, block.cast())? };
         Ok(Self { cache, folios })
-    }
-
-    /// Where the VMAs are found that map it.
-    pub(crate) fn space(&self) -> &Arc<Space> {
-        &self.cache.space
     }
 }
 
@@ -130,51 +124,10 @@ unsafe impl DirectMapped for PageCache {
         self.folios.locate(page)
     }
 
-    fn page_cache(&self) -> Option<&PageCache> {
-        Some(self)
+    fn page_cache(&self) -> Option<&InodeCache> {
+        Some(&self.cache)
     }
 }
-
-/// The page cache of an inode of its own, emptied when dropped.
-///
-/// # Invariants
-///
-/// `space` has an inode, whose page cache has only what [`add`](Self::add) put there.
-struct Cache {
-    space: Arc<Space>,
-}
-
-impl Cache {
-    /// One for so many pages, without any.
-    fn new(nr_pages: usize) -> Result<Self> {
-        let bytes = nr_pages.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
-        let bytes = i64::try_from(bytes).map_err(|_| ENOMEM)?;
-        let space = Space::of_many()?;
-        // SAFETY: The inode was just made, so that nobody else has it.
-        unsafe { ffi::mapkit_cache_init(space.inode(), bytes) };
-        // INVARIANT: `of_many` gives a space with an inode, which is new.
-        Ok(Self { space })
-    }
-
-    /// Adds a folio as the pages from `first` on. `ENOMEM` without memory.
-    fn add(&self, first: usize, folio: NonNull<c_void>) -> Result {
-        // SAFETY: By the type invariant there is an inode, which `mapkit_cache_init` was called for. The folio is one of
-        // `UnchargedPages`, which is in no cache yet, and its pages begin at a multiple of their number, as blocks do.
-        to_result(unsafe {
-            ffi::mapkit_cache_add(self.space.inode(), folio.as_ptr(), first, UNCHARGED)
-        })
-    }
-}
-
-impl Drop for Cache {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant. What maps it holds a reference to its owner, so that nothing does; the caller may sleep.
-        unsafe { ffi::mapkit_cache_clear(self.space.inode()) };
-    }
-}
-
-/// What is charged later, or by others.
-const UNCHARGED: bindings::gfp_t = gfp::FOR_CALLER & !ffi::__GFP_ACCOUNT;
 
 /// Blocks that are folios which a page cache charges.
 enum UnchargedPages {}

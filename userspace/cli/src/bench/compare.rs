@@ -3,7 +3,7 @@
 //! What the measurements say about each other.
 
 use super::{
-    report::Measurement,
+    measurement::Measurement,
     subject::{Owner, Variant},
 };
 use crate::style;

@@ -2,7 +2,7 @@
 
 //! Memory that the kernel has for all programs, and for those that may open a device of its.
 
-use super::{area::Area, subject::Memory};
+use super::{area::Area, memory::Memory};
 use anyhow::Result;
 use mapwright::block_size;
 use nix::{

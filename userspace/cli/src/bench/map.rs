@@ -6,11 +6,12 @@
 use super::{
     clock, cost,
     kernel::KernelMemory,
+    measurement::Measurement,
     meter::Meter,
     modules,
     options::Options,
     plot, progress,
-    report::{Measurement, Report},
+    report::Report,
     subject::{Subject, Variant},
     undisturbed,
 };

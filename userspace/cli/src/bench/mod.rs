@@ -13,6 +13,8 @@ mod dma;
 mod gpio;
 mod kernel;
 mod map;
+mod measurement;
+mod memory;
 mod meter;
 mod modules;
 mod options;

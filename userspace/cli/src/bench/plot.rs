@@ -3,7 +3,8 @@
 //! Cost of a page against size, as an SVG file.
 
 use super::{
-    report::{Measurement, Report},
+    measurement::Measurement,
+    report::Report,
     subject::{Owner, Variant},
 };
 use crate::style::bytes;

@@ -3,14 +3,14 @@
 //! What is measured: each sound pair of the module's table, the C reference, and what the kernel itself
 //! has to offer.
 
-use super::{area::Area, kernel::KernelMemory};
+use super::{area::Area, kernel::KernelMemory, memory::Memory};
 use anyhow::Result;
 use mapwright::{
     reason_against, uapi, uapi::Request as _, Backing, Caching, Error, Method, Region, Session,
 };
 use nix::errno::Errno;
 use serde::Serialize;
-use std::{fs::File, rc::Rc};
+use std::rc::Rc;
 
 /// The device node of the C reference.
 pub const REFERENCE: &str = "/dev/mapwright_reference";
@@ -84,14 +84,6 @@ pub struct Subject {
 enum Source {
     Device(Rc<Session>, Backing, Method),
     Kernel(KernelMemory),
-}
-
-/// Memory of a subject, to be mapped.
-pub enum Memory {
-    Region(Region),
-    File(File, u64),
-    /// It comes with the mapping.
-    None(u64),
 }
 
 impl Subject {

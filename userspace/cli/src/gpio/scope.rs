@@ -8,7 +8,7 @@ use super::{
 };
 use crate::style::{paint, table, DIM, GOOD, HEADING, STRONG};
 use anyhow::{bail, Result};
-use mapwright::{beaglebone::NamedLine, gpio::Line};
+use mapwright::beaglebone::NamedLine;
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
@@ -46,7 +46,7 @@ pub fn draw(args: &Args) -> Result<()> {
         anstream::println!("{:>10}  {}", "", paint(GOOD, above));
         anstream::println!(
             "{}  {}",
-            paint(STRONG, format_args!("{:>10}", title(signal))),
+            paint(STRONG, format_args!("{:>10}", signal.title())),
             paint(GOOD, below)
         );
     }
@@ -79,15 +79,6 @@ fn chosen<'a>(waveform: &'a Waveform, lines: &[NamedLine]) -> Vec<&'a Signal> {
     }
 }
 
-/// A line by the name that people know it by.
-pub fn title(signal: &Signal) -> String {
-    let line: Option<Line> = signal
-        .name
-        .strip_prefix("line")
-        .and_then(|number| number.parse().ok());
-    line.map_or_else(|| signal.name.clone(), |line| line.to_string())
-}
-
 fn rhythms(signals: &[&Signal]) -> comfy_table::Table {
     let mut rhythms = table(["line", "edges", "period", "frequency", "high"], 1);
     for signal in signals {
@@ -100,7 +91,7 @@ fn rhythms(signals: &[&Signal]) -> comfy_table::Table {
             ),
             None => Default::default(),
         };
-        rhythms.add_row([title(signal), edges, period, frequency, high]);
+        rhythms.add_row([signal.title(), edges, period, frequency, high]);
     }
     rhythms
 }

@@ -3,7 +3,6 @@
 //! A waveform as an SVG file.
 
 use super::{
-    scope::title,
     terminal::{show, step},
     waveform::{Level, Signal},
 };
@@ -50,7 +49,7 @@ fn draw_all(
             text_anchor::VPos::Center,
         ));
         root.draw(&Text::new(
-            title(signal),
+            signal.title(),
             (LEFT - 14, low - HIGH / 2),
             style,
         ))?;

@@ -3,6 +3,7 @@
 //! A waveform: signals over time, read from a VCD file.
 
 use anyhow::{bail, Context, Result};
+use mapwright::gpio::Line;
 use std::{
     collections::HashMap,
     fs::File,
@@ -37,6 +38,13 @@ pub struct Waveform {
 }
 
 impl Signal {
+    /// A line by the name that people know it by.
+    pub fn title(&self) -> String {
+        let number = self.name.strip_prefix("line");
+        let line: Option<Line> = number.and_then(|number| number.parse().ok());
+        line.map_or_else(|| self.name.clone(), |line| line.to_string())
+    }
+
     /// The level at a time.
     pub fn level_at(&self, time: u64) -> Level {
         let after = self.changes.partition_point(|(at, _)| *at <= time);

@@ -7,7 +7,7 @@ use super::{
     svg::{cut, At, Svg},
 };
 use crate::{
-    dma::State as Machine,
+    dma::state::State as Machine,
     script::hex,
     transcript::{State, Step, Transcript},
 };

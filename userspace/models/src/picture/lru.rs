@@ -7,7 +7,7 @@ use super::{
     svg::{cut, At, Svg},
 };
 use crate::{
-    lru::{Page, State as Lists},
+    lru::state::{Page, State as Lists},
     transcript::{State, Transcript},
 };
 

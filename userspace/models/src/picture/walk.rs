@@ -6,7 +6,7 @@ use super::svg::{At, Svg};
 use crate::{
     script::hex,
     transcript::{State, Transcript},
-    walk::{Walk, ADDRESS, PRESENT},
+    walk::{state::Walk, ADDRESS, PRESENT},
 };
 
 const LEFT: i64 = 24;

@@ -12,7 +12,7 @@ use mapwright::{
     page_size, uapi, uapi::Request as _, Direction, DmaMapping, Endpoint, MapCall, Region, Transfer,
 };
 use mapwright_models::{
-    dma::{Direction as Way, Mapping, State as Model},
+    dma::state::{Direction as Way, Mapping, State as Model},
     run, Kind, State,
 };
 

@@ -14,7 +14,7 @@ use crate::{
 use anyhow::{bail, Context as _, Result};
 use mapwright::page_bytes;
 use mapwright_models::{
-    lru::{Page, State as Model},
+    lru::state::{Page, State as Model},
     run, Kind, State, Step,
 };
 use nix::fcntl::{posix_fadvise, PosixFadviseAdvice};

@@ -8,7 +8,7 @@ use anyhow::{ensure, Context as _, Result};
 use mapwright::inspect::{EntryKind, Inspector, Step, Target, Walk as Real};
 use mapwright_models::{
     run,
-    walk::{Tables, Walk},
+    walk::{state::Walk, Tables},
     Kind, State,
 };
 use nix::sys::mman::{madvise, mmap_anonymous, mprotect, munmap, MapFlags, MmapAdvise, ProtFlags};

@@ -10,10 +10,10 @@ mod uses;
 
 use super::{
     clock, cost,
+    measurement::Measurement,
     meter::Meter,
     options::Options,
     progress,
-    report::Measurement,
     subject::{Subject, Variant},
     undisturbed,
 };

@@ -6,8 +6,8 @@ use super::{
     super::{
         cost::PHASES,
         kernel_release,
+        measurement::{per_page, Measurement},
         meter::Unit,
-        report::{per_page, Measurement},
     },
     prepare::{LeftOut, Prepared},
     uses::{Bench, Direct, Pin, Uses},

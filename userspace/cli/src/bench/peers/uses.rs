@@ -3,12 +3,7 @@
 //! What can be done with a mapping: a disk takes data from its pages themselves (`O_DIRECT`), and io_uring pins
 //! them for as long as they are registered. And with its memory: it is mapped again.
 
-use super::super::{
-    area::Area,
-    meter::Meter,
-    subject::{Memory, Subject},
-    undisturbed,
-};
+use super::super::{area::Area, memory::Memory, meter::Meter, subject::Subject, undisturbed};
 use anyhow::{ensure, Context as _, Result};
 use mapwright_prove::disk::{Disk, DISK_BYTES};
 use nix::{errno::Errno, libc};
