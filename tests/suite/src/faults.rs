@@ -55,7 +55,7 @@ const fn cell(backing: Backing, method: Method) -> Cell {
 /// Whether this CPU does not note by itself that a page is dirty: 32-bit ARM, 64-bit ARM without FEAT_HAFDBS.
 /// There, the kernel maps a clean page for loads only, and the first store to it is a fault, which no module
 /// hears of. It may do for several pages: 64-bit ARM makes an entry of neighbours of a folio (contpte).
-fn is_dirty_by_fault() -> Result<bool> {
+pub fn is_dirty_by_fault() -> Result<bool> {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     if let Some(known) = KNOWN.get() {
         return Ok(*known);

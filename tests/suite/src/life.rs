@@ -155,7 +155,12 @@ fn cases_of_a_gigabyte() -> Vec<Case> {
     };
     let of_event = |(name, run): &Event| {
         let run = *run;
-        Case::new(*name, move |_| run(&mut Subject::new(cell, GIB / STEPS)?))
+        Case::new(*name, move |_| {
+            if !raw::has_huge_pages() {
+                return skip("this kernel has no huge pages");
+            }
+            run(&mut Subject::new(cell, GIB / STEPS)?)
+        })
     };
     EVENTS.iter().map(of_event).collect()
 }

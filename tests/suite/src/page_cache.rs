@@ -8,6 +8,7 @@ mod kept;
 
 use crate::{
     cells::Cell,
+    faults::is_dirty_by_fault,
     huge_folio::smaps,
     raw::{has_huge_pages, Map},
     runner::{skip, suite, Context},
@@ -235,15 +236,21 @@ fn a_fault_fills_a_page_table(_: &Context) -> Result<()> {
 }
 
 /// Entries are writable and dirty at once: nobody waits for a first store.
+/// A CPU that does not note by itself that a page is dirty has one for each entry.
 fn a_store_after_a_load_is_no_fault(_: &Context) -> Result<()> {
     Subject::each(|it| {
         touch(&it, false)?;
+        let entries = match (is_dirty_by_fault()?, smaps(&it.map, "FilePmdMapped")?) {
+            (false, _) => 0,
+            (true, 0) => pages().len() as u64,
+            (true, _) => BLOCKS as u64,
+        };
         let before = mapwright::page_faults()?.0;
         for at in (2..it.map.length).step_by(page_bytes()) {
             it.map.store(at, 1);
         }
         let faults = mapwright::page_faults()?.0 - before;
-        ensure!(faults == 0, "{faults} faults");
+        ensure!(faults <= entries, "{faults} faults, not {entries}");
         Ok(())
     })
 }

@@ -7,7 +7,7 @@ use crate::{
     child,
     faults::faults_of_loading,
     life::patiently,
-    raw::{Map, RW},
+    raw::{has_huge_pages, Map, RW},
     runner::{skip, suite, Context},
 };
 use anyhow::{ensure, Context as _, Result};
@@ -80,9 +80,21 @@ fn cpu_has_entries() -> Result<bool> {
 }
 
 pub fn needs_entries() -> Result<()> {
+    if !has_huge_pages() {
+        return skip("this kernel has no huge pages in user space (CONFIG_TRANSPARENT_HUGEPAGE)");
+    }
     match cpu_has_entries()? {
         true => Ok(()),
         false => skip("this CPU has no entry for a gigabyte"),
+    }
+}
+
+/// What maps memory in blocks where an entry for a gigabyte does not fit: entries for a block, or on a kernel without huge pages
+/// those for a page.
+fn smaller_entry() -> (Level, u64) {
+    match has_huge_pages() {
+        true => (Level::Pmd, block_bytes() as u64),
+        false => (Level::Pte, page_size()),
     }
 }
 
@@ -157,10 +169,7 @@ fn falls_back_where_the_cpu_has_no_such_entry(_: &Context) -> Result<()> {
     it.map.store(GIB - 1, 1);
     ensure!(it.map.load(0) == 0 && it.kernel_sees(GIB - 8)?[7] == 1);
     let entry = mapped_by(it.map.addr)?;
-    ensure!(
-        entry == Some((Level::Pmd, block_bytes() as u64)),
-        "{entry:?}"
-    );
+    ensure!(entry == Some(smaller_entry()), "{entry:?}");
     ensure!(it.session.query(&it.region)?.faults == 2);
     Ok(())
 }
@@ -174,16 +183,13 @@ fn falls_back_where_the_address_does_not_fit(_: &Context) -> Result<()> {
     let faults = faults_of_loading(&map, GIB)?;
     ensure!(faults == (GIB / block_bytes()) as u64, "{faults} faults");
     let entry = mapped_by(addr + GIB / 2)?;
-    ensure!(
-        entry == Some((Level::Pmd, block_bytes() as u64)),
-        "{entry:?}"
-    );
+    ensure!(entry == Some(smaller_entry()), "{entry:?}");
     // Half of it is half of an entry.
     let half = Map::shared(&it.session, it.region.offset + GIB as u64 / 2, GIB / 2)?;
     half.store(0, 8);
     ensure!(it.map.load(GIB / 2) == 8);
     let entry = mapped_by(half.addr)?;
-    ensure!(entry.map(|entry| entry.0) == Some(Level::Pmd), "{entry:?}");
+    ensure!(entry == Some(smaller_entry()), "{entry:?}");
     Ok(())
 }
 
@@ -199,7 +205,7 @@ fn a_page_more_is_mapped_in_blocks(_: &Context) -> Result<()> {
     let mut byte = [0];
     session.read_at(&region, bytes as u64 - 1, &mut byte)?;
     ensure!(byte == [4]);
-    for (at, level) in [(0, Level::Pmd), (GIB, Level::Pte)] {
+    for (at, level) in [(0, smaller_entry().0), (GIB, Level::Pte)] {
         let entry = mapped_by(map.addr + at)?;
         ensure!(entry.map(|entry| entry.0) == Some(level), "{entry:?}");
     }
