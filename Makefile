@@ -291,7 +291,7 @@ rust-analyzer: harness-ready ## root: Tell rust-analyzer of all crates: rust-pro
 	@$(REPO)/scripts/rust-analyzer/write
 
 # make-driver FOLDER: builds the driver that scripts/new-driver wrote there.
-make-driver = $(IN_ROOT) make --no-print-directory -C $(1) KDIR=/lib/modules/$$($(REPO)/scripts/setup --release)/build CC=gcc-14
+make-driver = $(IN_ROOT) make --no-print-directory -C $(1) KDIR=/lib/modules/$$($(REPO)/scripts/setup --release)/build
 
 .PHONY: test-driver
 test-driver: harness-ready ## root: Write drivers with scripts/new-driver, build them, and run their tests in guests
