@@ -8,7 +8,8 @@
 //! The bank has one bit of status for a line, whichever edges and however many there were. Where both kinds are
 //! detected, the line's level before and now say more: if it is another, there was one edge, and if it is the same,
 //! there were two, as of a pulse that was over before the interrupt was handled. Programs are told of both; to the
-//! interrupt controller it is one interrupt, as its consumers look at the level themselves.
+//! interrupt controller it is one interrupt, as its consumers look at the level themselves. How many edges they were not
+//! told of is counted.
 
 use crate::registers::{
     Registers,
@@ -47,8 +48,10 @@ struct Line {
 /// Numbers of edges, which begin again at 0 after the last.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct EdgeCounts {
-    rising: u32,
-    falling: u32,
+    pub(crate) rising: u32,
+    pub(crate) falling: u32,
+    /// Those of them, of a line both kinds of whose edges gpiolib wants, that it was not told of: an interrupt is one.
+    pub(crate) missed: u32,
 }
 
 impl EdgeCounts {
@@ -274,7 +277,8 @@ impl Edges {
         if edges != 0 {
             registers.write_reg(IRQSTATUS_0::from(edges));
         }
-        let both = edges & watched & all.both();
+        let told = self.enabled & self.controller.both();
+        let both = edges & (watched | told) & all.both();
         let counts = self.count(registers, both);
         if edges != 0 && both == 0 {
             // The store may be on its way still: it would acknowledge an edge that a program makes when it is told of
@@ -283,7 +287,7 @@ impl Edges {
         }
         for (line, users) in self.lines.iter_mut().enumerate() {
             let bit = 1u32.wrapping_shl(line as u32);
-            if edges & watched & bit == 0 {
+            if edges & (watched | told) & bit == 0 {
                 continue;
             }
             let (rising, falling) = match (both & bit, all.rising & bit) {
@@ -293,6 +297,10 @@ impl Edges {
             };
             users.counts.rising = users.counts.rising.wrapping_add(rising);
             users.counts.falling = users.counts.falling.wrapping_add(falling);
+            if told & bit != 0 {
+                let missed = rising.wrapping_add(falling).saturating_sub(1);
+                users.counts.missed = users.counts.missed.wrapping_add(missed);
+            }
         }
         (status & self.enabled, edges & watched != 0)
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `/sys/kernel/debug/mapwright-gpioN/registers`: each register by name, with its bits.
+//! `/sys/kernel/debug/mapwright-gpioN`: `registers`, each register by name, with its bits; `edges`, how many edges each line had.
 
 use crate::{
     bank::Bank,
@@ -18,6 +18,7 @@ use mapkit::observe::debugfs::{
     Show,
     Tables, //
 };
+use mapwright_uapi::gpio as uapi;
 
 impl Bank {
     fn show_registers(&self, m: &SeqFile) {
@@ -41,6 +42,28 @@ impl Bank {
                 show_field(m, field, value);
             }
             seq_print!(m, "\n");
+        }
+    }
+
+    /// Lines without an edge are not shown.
+    fn show_edges(&self, m: &SeqFile) {
+        seq_print!(m, "line rising falling missed\n");
+        for line in 0..uapi::LINES {
+            let counts = self.with_lines(|lines, _| lines.edges.counts(line));
+            let Ok(counts) = counts else {
+                seq_print!(m, "# the device is gone\n");
+                return;
+            };
+            if counts.rising | counts.falling != 0 {
+                seq_print!(
+                    m,
+                    "{} {} {} {}\n",
+                    line,
+                    counts.rising,
+                    counts.falling,
+                    counts.missed
+                );
+            }
         }
     }
 }
@@ -70,5 +93,8 @@ fn show_field(m: &SeqFile, (name, high, low): &Field, value: u32) {
 
 impl Tables for Bank {
     const MODULE: &'static ThisModule = crate::MODULE;
-    const FILES: &'static [(&'static CStr, Show<Self>)] = &[(c"registers", Self::show_registers)];
+    const FILES: &'static [(&'static CStr, Show<Self>)] = &[
+        (c"registers", Self::show_registers),
+        (c"edges", Self::show_edges),
+    ];
 }

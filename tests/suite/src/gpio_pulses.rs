@@ -16,7 +16,7 @@ use gpiocdev::{
 };
 use mapwright::gpio::{Bank, EDGE_FALLING, EDGE_RISING};
 use nix::poll::{poll, PollFd, PollFlags};
-use std::{os::fd::AsFd as _, thread, time::Duration};
+use std::{fs, os::fd::AsFd as _, thread, time::Duration};
 
 suite! { "gpio.pulses":
     a_pulse_wakes_both_waiters,
@@ -26,6 +26,7 @@ suite! { "gpio.pulses":
     an_edge_alone_is_one,
     an_output_that_pulses,
     gpiolib_tells_the_kind_that_was_asked_for,
+    what_gpiolib_was_not_told_of_is_counted,
 }
 
 const TIMEOUT: u32 = 20_000;
@@ -250,6 +251,58 @@ fn gpiolib_tells_the_kind_that_was_asked_for(_: &Context) -> Result<()> {
             }
             expect_no_more(&request)?;
         }
+    }
+    press(&mut model, &bank, 7, Level::Floating)
+}
+
+/// Rising and falling edges of a line so far, and those of which gpiolib was not told.
+fn counted(line: u32) -> Result<[u32; 3]> {
+    let table = fs::read_to_string("/sys/kernel/debug/mapwright-gpio0/edges")?;
+    let mut lines = table.lines();
+    ensure!(
+        lines.next() == Some("line rising falling missed"),
+        "{table}"
+    );
+    let of_line = |text: &str| {
+        let numbers: Vec<u32> = text.split(' ').map_while(|n| n.parse().ok()).collect();
+        <[u32; 4]>::try_from(numbers).ok()
+    };
+    let rows = lines.map(|text| of_line(text).with_context(|| text.to_owned()));
+    let rows: Vec<[u32; 4]> = rows.collect::<Result<_>>()?;
+    let row = rows.iter().find(|row| row[0] == line);
+    Ok(row.map_or([0; 3], |[_, counts @ ..]| *counts))
+}
+
+/// One who has asked for both kinds has an interrupt for each pulse.
+fn what_gpiolib_was_not_told_of_is_counted(_: &Context) -> Result<()> {
+    const PULSES: u32 = 25;
+    let (mut model, bank) = modelled_bank()?;
+    expect_interrupts()?;
+    for idle in IDLE {
+        press(&mut model, &bank, 7, idle)?;
+        let request = requested(&[7], EdgeDetection::BothEdges)?;
+        settled(&mut model, &bank)?;
+        let before = counted(7)?;
+        for _ in 0..PULSES {
+            model.pulse(1 << 7)?;
+            events(&request, 1)?;
+        }
+        expect_no_more(&request)?;
+        let difference = |now: [u32; 3]| [0, 1, 2].map(|at| now[at] - before[at]);
+        let pulses = difference(counted(7)?);
+        ensure!(pulses == [PULSES; 3], "{idle:?}: {pulses:?}");
+        // An edge alone is told.
+        let other = match idle {
+            Level::High => Level::Low,
+            _ => Level::High,
+        };
+        press(&mut model, &bank, 7, other)?;
+        events(&request, 1)?;
+        let edge = difference(counted(7)?);
+        ensure!(
+            edge[0] + edge[1] == 2 * PULSES + 1 && edge[2] == PULSES,
+            "{idle:?}: {edge:?}"
+        );
     }
     press(&mut model, &bank, 7, Level::Floating)
 }
