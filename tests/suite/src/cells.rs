@@ -4,9 +4,9 @@
 //! mapped and work; the unsound ones are refused.
 
 use crate::{
-    faults::faults_of_loading,
     raw::{largest_block, Map},
     runner::{Case, Suite},
+    touch::faults_of_loading,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{

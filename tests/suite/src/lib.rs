@@ -88,6 +88,7 @@ mod series;
 mod sessions;
 mod sleep;
 mod stats;
+mod touch;
 mod tracing;
 mod walk;
 

@@ -8,10 +8,10 @@ mod kept;
 
 use crate::{
     cells::Cell,
-    faults::is_dirty_by_fault,
     huge_folio::smaps,
     raw::{has_huge_pages, Map},
     runner::{skip, suite, Context},
+    touch::is_dirty_by_fault,
 };
 use anyhow::{ensure, Context as _, Result};
 use apart::{

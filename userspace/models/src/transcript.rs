@@ -2,7 +2,9 @@
 
 //! The transcript of a script: each of its steps, the rows that the model writes for it, and the state after it.
 
-use crate::{buddy, cow, dma, lru, slub, walk, watermark};
+use crate::{
+    buddy, cow, dma::state as dma, lru::state as lru, slub, walk::state as walk, watermark,
+};
 use serde::Serialize;
 
 /// What a model did step by step with a script.
@@ -83,11 +85,11 @@ pub enum State {
     /// Slabs and their objects.
     Slub(slub::State),
     /// The last walk.
-    Walk(walk::state::State),
+    Walk(walk::State),
     /// Processes, their entries, and frames.
     Cow(cow::State),
     /// The two lists.
-    Lru(lru::state::State),
+    Lru(lru::State),
     /// Mappings for the device.
-    Dma(dma::state::State),
+    Dma(dma::State),
 }

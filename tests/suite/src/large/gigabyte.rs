@@ -5,10 +5,10 @@
 
 use crate::{
     child,
-    faults::faults_of_loading,
     life::patiently,
     raw::{has_huge_pages, Map, RW},
     runner::{skip, suite, Context},
+    touch::faults_of_loading,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{

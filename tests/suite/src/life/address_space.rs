@@ -5,9 +5,9 @@
 use super::{value, Subject, STEPS};
 use crate::{
     child,
-    faults::faults_of_loading,
     raw::{Map, RW},
     series,
+    touch::faults_of_loading,
 };
 use anyhow::{ensure, Result};
 use mapwright::{page_bytes, Method, Side};
