@@ -151,13 +151,14 @@ const SUITES: &[Suite] = &[
     // The last of its tests removes the module.
     gpio::SUITE,
     tracing::SUITE,
-    large::SUITE,
     #[cfg(target_pointer_width = "64")]
     large::gigabyte::SUITE,
     #[cfg(target_pointer_width = "64")]
     large::split::SUITE,
     #[cfg(target_pointer_width = "64")]
     life::OF_A_GIGABYTE,
+    // Last, as the page tables of its vmalloc memory stay, between the pages that were that.
+    large::SUITE,
     limits::SUITE,
     cgroup::SUITE,
     fragmented::SUITE,

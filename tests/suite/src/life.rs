@@ -34,6 +34,7 @@ use mapwright::{
 };
 use nix::errno::Errno;
 use std::{
+    fs,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread::sleep,
     time::{Duration, Instant},
@@ -188,7 +189,11 @@ pub fn patiently<T, E: Into<anyhow::Error>>(
                 return Ok(made);
             }
             Err(err) if !lacks_memory(&err) => return Err(err.into()),
-            Err(_) if Instant::now() < until => sleep(Duration::from_millis(200)),
+            Err(_) if Instant::now() < until => {
+                // The kernel moves what can be moved, but caches that cannot be it keeps.
+                fs::write("/proc/sys/vm/drop_caches", "3")?;
+                sleep(Duration::from_millis(200));
+            }
             Err(_) if WAS_HAD.load(Relaxed) => {
                 return skip("this machine's memory is in pieces by now: there is no run that long")
             }
