@@ -14,6 +14,7 @@ use kernel::{
 use mapkit::{
     base::{
         capability,
+        gfp::GFP_FOR_CALLER,
         lockdown, //
     },
     dma::device::DmaDevice,
@@ -52,7 +53,7 @@ impl Buffer {
     ) -> Result<Arc<Self>> {
         let space = Space::of_many()?;
         let syncing = Syncing::new(memory.bytes());
-        let memory = Some(Arc::new(memory, GFP_KERNEL_ACCOUNT)?);
+        let memory = Some(Arc::new(memory, GFP_FOR_CALLER)?);
         Arc::pin_init(
             pin_init!(Self {
                 space,
@@ -61,7 +62,7 @@ impl Buffer {
                 state <- new_mutex!(State { memory, files: 0 }),
                 syncing <- new_mutex!(syncing),
             }),
-            GFP_KERNEL_ACCOUNT,
+            GFP_FOR_CALLER,
         )
     }
 

@@ -26,6 +26,7 @@ use kernel::{
 };
 use mapkit::{
     base::{
+        gfp::GFP_FOR_CALLER,
         page_text::{
             self,
             PageText, //
@@ -200,9 +201,9 @@ impl configfs::Item for Item {
             buffers: buffers.clone(),
             name: CString::try_from_fmt(fmt!("{}", name))?,
             keeper,
-            settings: KBox::pin_init(new_mutex!(settings), GFP_KERNEL_ACCOUNT)?,
+            settings: KBox::pin_init(new_mutex!(settings), GFP_FOR_CALLER)?,
         };
-        Ok(KBox::new(item, GFP_KERNEL_ACCOUNT)?)
+        Ok(KBox::new(item, GFP_FOR_CALLER)?)
     }
 }
 

@@ -48,6 +48,7 @@ use kernel::{
         WorkItem, //
     }, //
 };
+use mapkit::base::gfp::GFP_FOR_CALLER;
 use mapwright_session::Device;
 
 /// What a file and its queued transfers share.
@@ -172,7 +173,7 @@ impl Opened {
                 changed <- new_poll_condvar!(),
                 work <- new_work!("mapwright_dma::Channel"),
             }? Error),
-            GFP_KERNEL_ACCOUNT,
+            GFP_FOR_CALLER,
         )?;
         Ok(Self(channel))
     }

@@ -35,6 +35,7 @@ use kernel::{
 use mapkit::{
     base::{
         capability,
+        gfp::GFP_FOR_CALLER,
         memcg::Payer, //
     },
     dma::import::Import,
@@ -261,7 +262,7 @@ fn import(file: &File<Files>, arg: UserPtr) -> Result<u32> {
     let channel: &Arc<Channel> = file.per_file();
     let device = channel.device.dma();
     let fd = i32::try_from(request.fd).map_err(|_| EBADF)?;
-    let import = Arc::new(Import::new(fd, device)?, GFP_KERNEL_ACCOUNT)?;
+    let import = Arc::new(Import::new(fd, device)?, GFP_FOR_CALLER)?;
     request.id = channel.device.new_id();
     request.bytes = import.len() as u64;
     channel.mappings.lock().add_import(request.id, import)?;

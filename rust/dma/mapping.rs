@@ -16,7 +16,10 @@ use kernel::{
     }, //
 };
 use mapkit::{
-    base::errno,
+    base::{
+        errno,
+        gfp::GFP_FOR_CALLER, //
+    },
     dma::{
         device::DmaDevice,
         direction::Direction,
@@ -141,7 +144,7 @@ impl Mapping {
                 stats: stats.clone(),
                 state <- new_mutex!(State { held, users: 0 }),
             }? Error),
-            GFP_KERNEL_ACCOUNT,
+            GFP_FOR_CALLER,
         )?;
         stats.inc(Counter::Mapped);
         Ok(mapping)

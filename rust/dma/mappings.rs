@@ -118,7 +118,7 @@ impl Mappings {
 
     /// Adds a mapping.
     pub(crate) fn add(&mut self, mapping: Arc<Mapping>) -> Result {
-        Ok(self.mappings.push(mapping, GFP_KERNEL_ACCOUNT)?)
+        Ok(self.mappings.push(mapping, GFP_FOR_CALLER)?)
     }
 
     /// Adds an imported buffer; `ENOSPC` if there is no room.
@@ -126,7 +126,7 @@ impl Mappings {
         if self.imports.len() >= uapi::MAX_MAPPINGS as usize {
             return Err(ENOSPC);
         }
-        Ok(self.imports.push((id, import), GFP_KERNEL_ACCOUNT)?)
+        Ok(self.imports.push((id, import), GFP_FOR_CALLER)?)
     }
 
     /// The imported buffer `id`, if there is one.

@@ -14,7 +14,10 @@ use kernel::{
     sync::Arc, //
 };
 use mapkit::{
-    base::memcg::Payer,
+    base::{
+        gfp::GFP_FOR_CALLER, //
+        memcg::Payer,
+    },
     sync::eventfd::EventFd, //
 };
 use mapwright_uapi as uapi;
@@ -75,11 +78,11 @@ impl Queue {
         if all.wrapping_add(self.running.into()) >= self.ended.len() {
             return Err(EAGAIN);
         }
-        self.waiting.reserve(1, GFP_KERNEL_ACCOUNT)?;
+        self.waiting.reserve(1, GFP_FOR_CALLER)?;
         if self.worker.is_none() {
             self.worker = Some(Worker::new(workers)?);
         }
-        Ok(self.waiting.push(job, GFP_KERNEL_ACCOUNT)?)
+        Ok(self.waiting.push(job, GFP_FOR_CALLER)?)
     }
 
     /// Takes the first transfer that waits, to be made now. If none waits, the file's worker ends.

@@ -19,6 +19,7 @@ use kernel::{
         Mutex, //
     }, //
 };
+use mapkit::base::gfp::GFP_FOR_CALLER;
 
 /// Who may use the engine.
 #[pin_data]
@@ -104,7 +105,7 @@ impl Turns {
         let mut state = self.state.lock();
         let entered = state.entered.wrapping_add(1);
         let more = entered.saturating_sub(state.waiting.len());
-        state.waiting.reserve(more, GFP_KERNEL_ACCOUNT)?;
+        state.waiting.reserve(more, GFP_FOR_CALLER)?;
         state.entered = entered;
         Ok(Entered(self))
     }

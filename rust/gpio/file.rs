@@ -30,6 +30,7 @@ use kernel::{
 use mapkit::{
     base::{
         capability,
+        gfp::GFP_FOR_CALLER,
         lockdown,
         param,
         uaccess::UserStruct, //
@@ -217,7 +218,7 @@ impl File {
             deadline,
         };
         // Without memory, the time that is left counts from when it begins again.
-        let _ = interrupted.push(new, GFP_KERNEL_ACCOUNT);
+        let _ = interrupted.push(new, GFP_FOR_CALLER);
     }
 }
 

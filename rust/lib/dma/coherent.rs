@@ -7,7 +7,10 @@
 //! Documentation: [`Documentation/core-api/dma-api.rst`](srctree/Documentation/core-api/dma-api.rst)
 
 use crate::{
-    base::errno,
+    base::{
+        errno,
+        gfp::GFP_FOR_CALLER, //
+    },
     dma::device::{
         DmaDevice,
         InUse,
@@ -127,7 +130,7 @@ impl Coherent {
                 let _device = device.clone();
                 return Ok(Self(Kind::Lasting { memory, _device }));
             }
-            Self::of_driver(in_use, device, KBox::new(memory, GFP_KERNEL_ACCOUNT)?)
+            Self::of_driver(in_use, device, KBox::new(memory, GFP_FOR_CALLER)?)
         })?
     }
 

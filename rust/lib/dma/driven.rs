@@ -2,7 +2,10 @@
 
 //! What a device with a driver has beside the device: who uses it, and what is revoked when it loses the driver.
 
-use crate::revoke::unbind::Revoke;
+use crate::{
+    base::gfp::GFP_FOR_CALLER,
+    revoke::unbind::Revoke, //
+};
 use kernel::{
     device::Device,
     new_condvar,
@@ -91,7 +94,7 @@ impl Driven {
     /// Has `holding` revoked when the device loses its driver, until what is returned is
     /// [unregistered](Self::unregister).
     pub(super) fn register(&self, holding: Arc<dyn Revoke>) -> Result<u64> {
-        let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        let node = RBTreeNodeReservation::new(GFP_FOR_CALLER)?;
         let mut state = self.state.lock();
         // 2^64 of them last for longer than any machine.
         state.last_key = state.last_key.wrapping_add(1);

@@ -7,7 +7,10 @@
 //! Documentation: [`Documentation/driver-api/dma-buf.rst`](srctree/Documentation/driver-api/dma-buf.rst)
 
 use crate::{
-    base::errno,
+    base::{
+        errno,
+        gfp::GFP_FOR_CALLER, //
+    },
     dma::{
         device::{
             DmaDevice,
@@ -85,7 +88,7 @@ impl Import {
             let writable = file.flags() & bindings::O_ACCMODE != bindings::O_RDONLY;
             let attached = Arc::pin_init(
                 pin_init!(Attached { attachment <- new_mutex!(Some(attachment)) }),
-                GFP_KERNEL_ACCOUNT,
+                GFP_FOR_CALLER,
             )?;
             Ok(Self {
                 _registered: in_use.register(device, attached.clone())?,

@@ -7,7 +7,10 @@
 //! Documentation: [`Documentation/devicetree/bindings/reserved-memory/shared-dma-pool.yaml`](srctree/Documentation/devicetree/bindings/reserved-memory/shared-dma-pool.yaml)
 
 use crate::{
-    base::errno::to_result,
+    base::{
+        errno::to_result,
+        gfp::GFP_FOR_CALLER, //
+    },
     device::mem_region::MemRegion,
     dma::{
         coherent::Coherent,
@@ -159,7 +162,7 @@ impl MemoryRegion {
             // SAFETY: The device may be used for DMA now, and the kernel has not mapped this range, which is in one
             // that the device tree reserves.
             let kept = unsafe { Kept::new(in_use, base, nr_pages, name)? };
-            Coherent::of_driver(in_use, device, KBox::new(kept, GFP_KERNEL_ACCOUNT)?)
+            Coherent::of_driver(in_use, device, KBox::new(kept, GFP_FOR_CALLER)?)
         })?
     }
 }

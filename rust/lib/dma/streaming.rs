@@ -10,6 +10,7 @@
 //! Documentation: [`Documentation/core-api/dma-api.rst`](srctree/Documentation/core-api/dma-api.rst)
 
 use crate::{
+    base::gfp::GFP_FOR_CALLER,
     dma::{
         device::{
             DmaDevice,
@@ -226,7 +227,7 @@ impl<M: Memory + 'static> StreamingMapping<M> {
                     mapping <- new_mutex!(Some(mapping)),
                     memory,
                 }),
-                GFP_KERNEL_ACCOUNT,
+                GFP_FOR_CALLER,
             )?;
             Ok(Self(Kept {
                 _registered: in_use.register(device, shared.clone())?,

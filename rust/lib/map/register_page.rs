@@ -12,6 +12,7 @@
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::{
+    base::gfp::GFP_FOR_CALLER,
     ffi,
     map::vma::{
         Mapped,
@@ -155,7 +156,7 @@ impl RegisterPage {
             .find(|(known, _)| Arc::ptr_eq(known, space));
         match known {
             Some((_, vmas)) => *vmas = vmas.wrapping_add(1),
-            None => state.spaces.push((space.clone(), 1), GFP_KERNEL_ACCOUNT)?,
+            None => state.spaces.push((space.clone(), 1), GFP_FOR_CALLER)?,
         }
         Ok(())
     }

@@ -5,9 +5,12 @@
 //! The lock of a [`Revocable`] is taken with that of an address space held, and before that of a
 //! [`Space`]. That of a [right](Revocable::right) is taken before that of memory.
 
-use crate::revoke::{
-    space::Space,
-    unbind::Revoke, //
+use crate::{
+    base::gfp::GFP_FOR_CALLER,
+    revoke::{
+        space::Space,
+        unbind::Revoke, //
+    }, //
 };
 use core::ops::{
     Deref,
@@ -76,7 +79,7 @@ impl Revocable<()> {
     /// The right to use memory that stays when the right is taken back: see
     /// [`MappingEvents::while_there`](crate::memory::mappable::MappingEvents::while_there).
     pub fn right() -> Result<Arc<Self>> {
-        let state = State::new(KBox::new((), GFP_KERNEL_ACCOUNT)?);
+        let state = State::new(KBox::new((), GFP_FOR_CALLER)?);
         // A lock class of its own: memory is held by those who hold the right to use it.
         Self::with_lock(new_mutex!(state))
     }
@@ -89,7 +92,7 @@ impl<B: ?Sized> Revocable<B> {
     }
 
     fn with_lock(state: impl PinInit<Mutex<State<B>>>) -> Result<Arc<Self>> {
-        Arc::pin_init(pin_init!(Self { state <- state }), GFP_KERNEL_ACCOUNT)
+        Arc::pin_init(pin_init!(Self { state <- state }), GFP_FOR_CALLER)
     }
 
     /// Keeps the memory from being taken back until what is returned is dropped, for which whoever takes it

@@ -9,11 +9,15 @@
 //!
 //! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h), [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
-use crate::ffi;
+use crate::{
+    base::gfp::GFP_FOR_CALLER,
+    ffi, //
+};
 use core::ptr;
 use kernel::{
     bindings,
     error::from_err_ptr,
+    page::PAGE_SIZE,
     prelude::*,
     sync::Arc,
     types::Opaque, //
@@ -66,6 +70,9 @@ impl Space {
     ///
     /// `ENOMEM` or `ENFILE` if the kernel has no inode.
     pub fn of_many() -> Result<Arc<Self>> {
+        // The kernel charges the inode, and a file for a moment, without a word of failing: at its limit, the memory cgroup would
+        // have somebody killed. So there is room for them, or an error.
+        drop(KVec::<u8>::with_capacity(PAGE_SIZE, GFP_FOR_CALLER)?);
         // SAFETY: The function takes no arguments and may sleep.
         let inode = from_err_ptr(unsafe { ffi::mapkit_anon_inode() })?;
         Self::with_inode(inode).inspect_err(|_| {
@@ -84,7 +91,7 @@ impl Space {
                 }),
                 inode,
             }),
-            GFP_KERNEL_ACCOUNT,
+            GFP_FOR_CALLER,
         )
     }
 

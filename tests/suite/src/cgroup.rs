@@ -14,6 +14,7 @@ use anyhow::{bail, ensure, Context as _, Result};
 use mapwright::{page_size, Backing, Caching, Method, Session};
 use nix::{
     errno::Errno,
+    libc,
     mount::{mount, MsFlags},
     unistd::Pid,
 };
@@ -230,7 +231,10 @@ const TRIES: usize = 3;
 fn small_regions_are_charged(backing: Backing, method: Method) -> Result<()> {
     needs_a_kernel_without_checkers()?;
     let group = Group::with_limit(SMALL_GROUP)?;
+    // Charged to this process's group, so that the other does not give the pages back when it has no more.
+    populate_program()?;
     group.run(|| {
+        populate_program()?;
         for _ in 0..TRIES {
             let (taken, charged) = fill_with_small_regions(&group, backing, method)?;
             if taken <= charged + OUTSIDE {
@@ -241,6 +245,24 @@ fn small_regions_are_charged(backing: Backing, method: Method) -> Result<()> {
     })?;
     let kills = group.kills()?;
     ensure!(kills == 0, "{kills} processes were killed");
+    Ok(())
+}
+
+/// Has all of this process's program mapped: at the limit of its group, the kernel would kill it for a page that it touches for
+/// the first time.
+fn populate_program() -> Result<()> {
+    let maps = fs::read_to_string("/proc/self/maps")?;
+    for map in maps
+        .lines()
+        .filter(|map| map.contains(" r") && map.contains('/'))
+    {
+        let (range, _) = map.split_once(' ').context("no permissions")?;
+        let (start, end) = range.split_once('-').context("no range")?;
+        let start = usize::from_str_radix(start, 16)?;
+        let end = usize::from_str_radix(end, 16)?;
+        // SAFETY: It only reads what is mapped there. Where that is no file, it may fail.
+        unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_POPULATE_READ) };
+    }
     Ok(())
 }
 

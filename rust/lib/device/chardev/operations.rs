@@ -9,6 +9,7 @@ use super::{
     Registration, //
 };
 use crate::{
+    base::gfp::GFP_FOR_CALLER,
     map::vma::NewVma,
     revoke::space::Space, //
 };
@@ -62,7 +63,7 @@ impl<T: CharDevice> Opened<T> {
                 file: opened,
                 space,
             },
-            GFP_KERNEL_ACCOUNT,
+            GFP_FOR_CALLER,
         )?;
         // SAFETY: By the requirement of this function. Nothing fails any more.
         unsafe { opened.space.adopt(inode, file) };

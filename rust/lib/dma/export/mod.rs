@@ -19,7 +19,10 @@ mod mapped;
 mod operations;
 
 use crate::{
-    base::errno,
+    base::{
+        errno,
+        gfp::GFP_FOR_CALLER, //
+    },
     dma::device::{
         DmaDevice,
         Registered, //
@@ -194,7 +197,7 @@ impl<T: Exportable> Exported<T> {
                 buffer <- new_mutex!(core::ptr::null_mut()),
                 registered <- new_mutex!(None),
             }? Error),
-            GFP_KERNEL_ACCOUNT,
+            GFP_FOR_CALLER,
         )
     }
 
