@@ -15,8 +15,8 @@ use kernel::{
 };
 use mapkit::{
     base::{
-        gfp::GFP_FOR_CALLER, //
-        memcg::Payer,
+        gfp::GFP_FOR_CALLER,
+        memcg::Payer, //
     },
     sync::eventfd::EventFd, //
 };

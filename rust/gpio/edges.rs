@@ -277,8 +277,8 @@ impl Edges {
         if edges != 0 {
             registers.write_reg(IRQSTATUS_0::from(edges));
         }
-        let told = self.enabled & self.controller.both();
-        let both = edges & (watched | told) & all.both();
+        let both_wanted = self.enabled & self.controller.both();
+        let both = edges & (watched | both_wanted) & all.both();
         let counts = self.count(registers, both);
         if edges != 0 && both == 0 {
             // The store may be on its way still: it would acknowledge an edge that a program makes when it is told of
@@ -287,7 +287,7 @@ impl Edges {
         }
         for (line, users) in self.lines.iter_mut().enumerate() {
             let bit = 1u32.wrapping_shl(line as u32);
-            if edges & (watched | told) & bit == 0 {
+            if edges & (watched | both_wanted) & bit == 0 {
                 continue;
             }
             let (rising, falling) = match (both & bit, all.rising & bit) {
@@ -297,7 +297,7 @@ impl Edges {
             };
             users.counts.rising = users.counts.rising.wrapping_add(rising);
             users.counts.falling = users.counts.falling.wrapping_add(falling);
-            if told & bit != 0 {
+            if both_wanted & bit != 0 {
                 let missed = rising.wrapping_add(falling).saturating_sub(1);
                 users.counts.missed = users.counts.missed.wrapping_add(missed);
             }

@@ -133,7 +133,7 @@ vm_fault_t mapkit_vmf_insert_folio_pmd(struct vm_fault *vmf, struct page *page, 
 #endif
 
 #if defined(CONFIG_TRANSPARENT_HUGEPAGE) && defined(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)
-/* What mapkit's gigabyte.rs computes: PUD_PAGES. */
+/* What mapkit's levels.rs computes: PUD_PAGES. */
 static_assert(PUD_SIZE / PAGE_SIZE == (PAGE_SIZE / 8) * (PAGE_SIZE / 8));
 
 bool mapkit_cpu_has_pud_entries(void)

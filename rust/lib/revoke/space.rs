@@ -71,7 +71,7 @@ impl Space {
     /// `ENOMEM` or `ENFILE` if the kernel has no inode.
     pub fn of_many() -> Result<Arc<Self>> {
         // The kernel charges the inode, and a file for a moment, without a word of failing: at its limit, the memory cgroup would
-        // have somebody killed. So there is room for them, or an error.
+        // have somebody killed. So this asks for as much before, and fails if there is none. Other threads may take it meanwhile.
         drop(KVec::<u8>::with_capacity(PAGE_SIZE, GFP_FOR_CALLER)?);
         // SAFETY: The function takes no arguments and may sleep.
         let inode = from_err_ptr(unsafe { ffi::mapkit_anon_inode() })?;

@@ -105,7 +105,7 @@ impl PageCache {
         let cache = InodeCache::new(nr_pages)?;
         let folios = Blocks::contiguous(nr_pages)?;
         let (block, _) = folios.locate(0).ok_or(EINVAL)?;
-        // SAFETY: It is one of `UnchargedPages`, just allocated.
+        // SAFETY: It is one of `UnchargedPages`, just allocated, and 0 a multiple of any number.
         unsafe { cache.add(0, block.cast())? };
         Ok(Self { cache, folios })
     }
