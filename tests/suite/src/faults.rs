@@ -8,7 +8,7 @@ use crate::{
     limits::with_parameters,
     raw::{has_huge_pages, largest_block, Map},
     runner::{skip, suite, Context},
-    touch::{faults_of_touching, is_dirty_by_fault, warm_up},
+    touch::{faults_of_touching, is_dirty_by_fault},
 };
 use anyhow::{anyhow, ensure, Result};
 use mapwright::{
@@ -72,7 +72,6 @@ fn cost_of_touching(map: &Map, pages: Range<usize>, store: bool) -> Result<Cost>
         false => 0,
     };
     let tables = Tables::read()?;
-    warm_up()?;
     let faults = faults_of_touching(map, pages, store)?;
     let now = Tables::read()?;
     let grew = |counter| now.counter(counter) - tables.counter(counter);

@@ -8,11 +8,12 @@ use crate::{
     child,
     raw::{has_huge_pages, Map, RW},
     runner::{skip, suite, Context},
+    touch::faults_of_touching,
 };
 use anyhow::{ensure, Context as _, Result};
 use mapwright::{
-    block_bytes, block_size, page_bytes, page_faults, page_size, Backing, Caching, Inspector,
-    Method, Region, Session,
+    block_bytes, block_size, page_bytes, page_size, Backing, Caching, Inspector, Method, Region,
+    Session,
 };
 use nix::{libc, sys::mman::ProtFlags, unistd::pipe};
 use std::{fs, ops::Range, path::Path};
@@ -177,16 +178,9 @@ fn expect_blocks(map: &Map, blocks: usize) -> Result<()> {
     Ok(())
 }
 
-/// Loads or stores a byte of each page of a mapping: the faults.
+/// Loads from, or stores to, each page of a mapping: the faults.
 fn touch(map: &Map, store: bool) -> Result<u64> {
-    let before = page_faults()?.0;
-    for at in (2..map.length).step_by(page_bytes()) {
-        match store {
-            true => map.store(at, 1),
-            false => drop(map.load(at)),
-        }
-    }
-    Ok(page_faults()?.0 - before)
+    faults_of_touching(map, 0..map.length / page_bytes(), store)
 }
 
 fn a_block_is_one_entry(_: &Context) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::{
     huge_folio::smaps,
     raw::{has_huge_pages, Map},
     runner::{skip, suite, Context},
-    touch::is_dirty_by_fault,
+    touch::{faults_of_touching, is_dirty_by_fault},
 };
 use anyhow::{ensure, Context as _, Result};
 use apart::{
@@ -245,11 +245,7 @@ fn a_store_after_a_load_is_no_fault(_: &Context) -> Result<()> {
             (true, 0) => pages().len() as u64,
             (true, _) => BLOCKS as u64,
         };
-        let before = mapwright::page_faults()?.0;
-        for at in (2..it.map.length).step_by(page_bytes()) {
-            it.map.store(at, 1);
-        }
-        let faults = mapwright::page_faults()?.0 - before;
+        let faults = faults_of_touching(&it.map, pages(), true)?;
         ensure!(faults <= entries, "{faults} faults, not {entries}");
         Ok(())
     })

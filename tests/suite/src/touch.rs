@@ -2,7 +2,7 @@
 
 //! The page faults of a thread that touches a mapping.
 
-use crate::raw::Map;
+use crate::raw::{Map, RW};
 use anyhow::Result;
 use mapwright::{page_bytes, page_faults, page_size};
 use nix::{
@@ -27,30 +27,33 @@ pub fn is_dirty_by_fault() -> Result<bool> {
     Ok(*KNOWN.get_or_init(|| known))
 }
 
+/// The byte of a page that is touched. Tests compare others.
+const BYTE: usize = 2;
+
 /// Loads from, or stores to, each of some pages, and returns the minor faults that took.
+/// The program does the same to memory of no interest before, so that it takes no fault itself while it
+/// counts: for its code, or for its stack after a fork.
 pub fn faults_of_touching(map: &Map, pages: Range<usize>, store: bool) -> Result<u64> {
+    let other = Map::anonymous(4 * page_bytes(), RW)?;
+    for store in [false, true] {
+        touch(&other, 0..4, store)?;
+    }
+    touch(map, pages, store)
+}
+
+#[inline(never)]
+fn touch(map: &Map, pages: Range<usize>, store: bool) -> Result<u64> {
     let before = page_faults()?;
     for page in pages {
         match store {
-            true => map.store(page * page_bytes(), 1),
-            false => drop(map.load(page * page_bytes())),
+            true => map.store(page * page_bytes() + BYTE, 1),
+            false => drop(map.load(page * page_bytes() + BYTE)),
         }
     }
     Ok(page_faults()?.0 - before.0)
 }
 
-/// Does the same to memory of no interest, so that the program itself takes no fault when it counts:
-/// for its code, or for its stack after a fork.
-pub fn warm_up() -> Result<()> {
-    let map = Map::anonymous(4 * page_bytes(), crate::raw::RW)?;
-    for store in [false, true, false] {
-        faults_of_touching(&map, 0..4, store)?;
-    }
-    Ok(())
-}
-
 /// The minor faults that a load from each page of a mapping takes.
 pub fn faults_of_loading(map: &Map, length: usize) -> Result<u64> {
-    warm_up()?;
     faults_of_touching(map, 0..length / page_bytes(), false)
 }
