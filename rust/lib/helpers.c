@@ -121,14 +121,36 @@ vm_fault_t mapkit_insert_page(struct vm_area_struct *vma, unsigned long addr, st
 }
 
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
+/* Whether a page begins a folio that an entry of the middle level maps. */
+static bool mapkit_is_pmd_folio(struct page *page)
+{
+	return PageHead(page) && folio_order(page_folio(page)) == PMD_SHIFT - PAGE_SHIFT;
+}
+
 vm_fault_t mapkit_vmf_insert_folio_pmd(struct vm_fault *vmf, struct page *page, bool store)
 {
 	/* A new entry has the VMA's own protection. Where there is one already, it becomes writable. */
 	bool write = store && !pmd_none(vmf->orig_pmd);
 
-	if (!PageHead(page) || folio_order(page_folio(page)) != PMD_SHIFT - PAGE_SHIFT)
+	if (!mapkit_is_pmd_folio(page))
 		return VM_FAULT_FALLBACK;
 	return vmf_insert_folio_pmd(vmf, page_folio(page), write);
+}
+
+bool mapkit_vmf_insert_next_folio_pmd(struct vm_fault *vmf, struct page *page)
+{
+	struct vm_fault next = {
+		.vma = vmf->vma,
+		.address = (vmf->address & PMD_MASK) + PMD_SIZE,
+		.pmd = vmf->pmd + 1,
+	};
+
+	if (pmd_index(next.address) == 0 || !pmd_none(pmdp_get_lockless(next.pmd)))
+		return false;
+	if (!mapkit_is_pmd_folio(page))
+		return false;
+	/* As for a load: what is there by now stays. */
+	return !(vmf_insert_folio_pmd(&next, page_folio(page), false) & VM_FAULT_ERROR);
 }
 #endif
 

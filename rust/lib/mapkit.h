@@ -79,6 +79,12 @@ vm_fault_t mapkit_insert_page(struct vm_area_struct *vma, unsigned long addr, st
  * none, or not one that an entry of the middle level maps.
  */
 vm_fault_t mapkit_vmf_insert_folio_pmd(struct vm_fault *vmf, struct page *page, bool store);
+
+/**
+ * The same of the folio that begins with a page, at the entry behind the one that the fault is at, if that is of the
+ * same table and empty. The VMA must have all of it. Whether it was.
+ */
+bool mapkit_vmf_insert_next_folio_pmd(struct vm_fault *vmf, struct page *page);
 #endif
 
 #if defined(CONFIG_TRANSPARENT_HUGEPAGE) && defined(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)

@@ -134,8 +134,9 @@ enum mapwright_backing {
  *	takes 1 GiB at most (E2BIG): it cannot be interrupted.
  * @MAPWRIGHT_METHOD_DMA: dma_mmap_attrs() at mmap(2).
  * @MAPWRIGHT_METHOD_HUGE_FOLIO: A fault handler that inserts a folio at once
- *	where it can, as huge does, with its reference count:
- *	vmf_insert_folio_pmd(). Pages, as fault gives them, elsewhere.
+ *	where it can, as huge does, with its reference count, and the one
+ *	behind it: vmf_insert_folio_pmd(). Pages, as fault gives them,
+ *	elsewhere.
  * @MAPWRIGHT_METHOD_PAGE_CACHE: A fault handler that maps the folios of a page
  *	cache, as many pages as a page table has room for:
  *	filemap_map_pages(). A folio at once where it can, as huge-folio does.

@@ -88,8 +88,8 @@ words! {
         VmallocRemap = 5, "vmalloc-remap";
         /// `dma_mmap_attrs()` at `mmap(2)`.
         Dma = 6, "dma";
-        /// A fault handler that inserts a folio at once where it can, as `huge` does, with its reference count:
-        /// `vmf_insert_folio_pmd()`. Pages, as `fault` gives them, elsewhere.
+        /// A fault handler that inserts a folio at once where it can, as `huge` does, with its reference count, and
+        /// the one behind it: `vmf_insert_folio_pmd()`. Pages, as `fault` gives them, elsewhere.
         HugeFolio = 7, "huge-folio";
         /// A fault handler that maps the folios of a page cache, as many pages as a page table has room for:
         /// `filemap_map_pages()`. A folio at once where it can, as `huge-folio` does.

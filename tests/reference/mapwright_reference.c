@@ -536,6 +536,24 @@ static vm_fault_t ref_huge_fault(struct vm_fault *vmf, unsigned int order)
 }
 
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
+/* The folio behind the one that was touched, by the next entry of the same table, if that is empty. */
+static bool ref_insert_next_folio(struct vm_fault *vmf, unsigned long first)
+{
+	struct ref_region *region = vmf->vma->vm_private_data;
+	struct vm_fault next = {
+		.vma = vmf->vma,
+		.address = (vmf->address & PMD_MASK) + PMD_SIZE,
+		.pmd = vmf->pmd + 1,
+	};
+
+	if (next.address + PMD_SIZE > vmf->vma->vm_end || pmd_index(next.address) == 0)
+		return false;
+	if (first + REF_PMD_PAGES > region->nr_pages || !pmd_none(pmdp_get_lockless(next.pmd)))
+		return false;
+	return !(vmf_insert_folio_pmd(&next, page_folio(ref_page(region, first)), false) &
+		 VM_FAULT_ERROR);
+}
+
 static vm_fault_t ref_huge_fault_folio(struct vm_fault *vmf, unsigned int order)
 {
 	struct ref_region *region = vmf->vma->vm_private_data;
@@ -552,7 +570,11 @@ static vm_fault_t ref_huge_fault_folio(struct vm_fault *vmf, unsigned int order)
 	folio = page_folio(ref_page(region, first));
 	write = vmf->flags & FAULT_FLAG_WRITE && !pmd_none(vmf->orig_pmd);
 	ret = vmf_insert_folio_pmd(vmf, folio, write);
-	return ref_faulted(vmf, ret, ret & VM_FAULT_ERROR ? 0 : REF_PMD_PAGES);
+	if (ret & VM_FAULT_ERROR)
+		return ref_faulted(vmf, ret, 0);
+	if (ref_insert_next_folio(vmf, first + REF_PMD_PAGES))
+		return ref_faulted(vmf, ret, 2 * REF_PMD_PAGES);
+	return ref_faulted(vmf, ret, REF_PMD_PAGES);
 }
 #endif
 

@@ -216,5 +216,5 @@ unsafe extern "C" fn fault_with_folio<T: MappingEvents>(
         return FALLBACK;
     }
     // SAFETY: By the requirement of this function.
-    unsafe { Fault::<T>::from_raw(vmf) }.insert_folio()
+    unsafe { Fault::<T>::from_raw(vmf) }.insert_folios()
 }

@@ -111,8 +111,8 @@ pub struct FolioMapVma<'a, T: MappingEvents>(Filling<'a, T>);
 
 impl<'a, T: MappingEvents> FolioMapVma<'a, T> {
     /// Maps a folio with one entry when it is touched, with `vmf_insert_folio_pmd()`, where the memory has an aligned one that
-    /// large and the VMA room for it. Elsewhere, and on kernels without huge pages, maps the page that was touched and those
-    /// around it.
+    /// large and the VMA room for it, and the folio behind it by the next entry, as a fault costs more than an entry.
+    /// Elsewhere, and on kernels without huge pages, maps the page that was touched and those around it.
     pub fn insert_folios_on_fault(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
         // As a program says with `MADV_HUGEPAGE`, which some kernels are set to wait for.

@@ -24,23 +24,23 @@ use kernel::{
 };
 
 impl<T: MappingEvents> Fault<'_, T> {
-    /// Inserts the folio that was touched by one entry, if it is that large and the VMA has all of it. The VMA must have
-    /// neither `VM_PFNMAP` nor `VM_MIXEDMAP`.
+    /// Inserts the folio that was touched by one entry, if it is that large and the VMA has all of it, and the one behind
+    /// it by another. The VMA must have neither `VM_PFNMAP` nor `VM_MIXEDMAP`.
     ///
     /// For a store to a private mapping, the kernel takes the entry out to copy a page, and begins again when it has another
     /// lock: were the entry back in its place, that would never end.
-    pub(super) fn insert_folio(&self) -> FaultResult {
-        self.while_there(|| self.insert_folio_now())
+    pub(super) fn insert_folios(&self) -> FaultResult {
+        self.while_there(|| self.insert_folios_now())
     }
 
-    fn insert_folio_now(&self) -> FaultResult {
+    fn insert_folios_now(&self) -> FaultResult {
         // SAFETY: By the type invariant; the flags do not change while the VMA is locked.
         let is_shared = unsafe { (*self.vma()).__bindgen_anon_2.vm_flags & flags::SHARED != 0 };
         let wanted = !self.is_write() || is_shared;
-        let Some(page) = self.huge_page(PMD_PAGES).filter(|_| wanted) else {
+        let Some(first) = self.huge_page(PMD_PAGES).filter(|_| wanted) else {
             return FALLBACK;
         };
-        let Some(page) = self.mappable.memory().struct_page(page) else {
+        let Some(page) = self.mappable.memory().struct_page(first) else {
             return FALLBACK;
         };
         // SAFETY: By the type invariant this is a huge fault that is being answered; the VMA is locked for reading, and
@@ -51,8 +51,28 @@ impl<T: MappingEvents> Fault<'_, T> {
         match unsafe { ffi::mapkit_vmf_insert_folio_pmd(self.vmf, page, self.is_write()) } {
             FALLBACK => FALLBACK,
             result if result & ERROR != 0 => self.done(result, 0),
+            result if self.insert_next_folio(first) => self.done(result, 2 * PMD_PAGES),
             result => self.done(result, PMD_PAGES),
         }
+    }
+
+    /// Inserts the folio behind the one that was touched, which begins with page `first` of the memory: whether that was
+    /// possible, and there was nothing in its place.
+    fn insert_next_folio(&self, first: usize) -> bool {
+        const BYTES: usize = PMD_PAGES * PAGE_SIZE;
+        let from = self.address() & !(BYTES - 1);
+        if self.bounds().1.wrapping_sub(from) < 2 * BYTES {
+            return false;
+        }
+        let Some(page) = self
+            .mappable
+            .memory()
+            .struct_page(first.wrapping_add(PMD_PAGES))
+        else {
+            return false;
+        };
+        // SAFETY: As for the folio that was touched; that the VMA has all of this one as well was just made sure.
+        unsafe { ffi::mapkit_vmf_insert_next_folio_pmd(self.vmf, page) }
     }
 
     /// Inserts the huge page that was touched, if the memory and the VMA have all of it.
