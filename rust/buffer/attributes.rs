@@ -4,10 +4,7 @@
 
 use crate::{
     buffer::Buffer,
-    sync::{
-        Owner,
-        Syncing, //
-    }, //
+    sync::Syncing, //
 };
 use kernel::{
     fmt::Write as _,
@@ -20,7 +17,9 @@ use mapkit::{
         page_text::PageText,
         text::Decimal, //
     },
-    device::attributes::Attribute, //
+    device::attributes::Attribute,
+    memory::direction::Owner,
+    sync::barrier, //
 };
 
 type Show = fn(&Buffer, &mut PageText<'_>) -> Result;
@@ -61,10 +60,10 @@ pub(crate) const ALL: &[Attribute<Buffer>] = &[
         decimal(text, (owner == Owner::Device).into())
     }),
     write_only(c"sync_for_cpu", |buffer, text| {
-        syncing(buffer, |syncing| syncing.pass(text, Owner::Cpu))
+        pass(buffer, text, Owner::Cpu)
     }),
     write_only(c"sync_for_device", |buffer, text| {
-        syncing(buffer, |syncing| syncing.pass(text, Owner::Device))
+        pass(buffer, text, Owner::Device)
     }),
 ];
 
@@ -113,7 +112,21 @@ fn hexadecimal(text: &mut PageText<'_>, number: u64) -> Result {
     Ok(())
 }
 
-/// Changes how the buffer is synced, or does it.
+/// Passes what `text` asks for to `owner`. Accesses before it are ordered before those after it.
+fn pass(buffer: &Buffer, text: &str, owner: Owner) -> Result {
+    let memory = buffer.memory()?;
+    let asked = buffer.syncing.lock().asked(text)?;
+    let Some((bytes, direction)) = asked else {
+        return Ok(());
+    };
+    barrier::mb();
+    memory.sync(bytes, direction, owner)?;
+    barrier::mb();
+    buffer.syncing.lock().owner = owner;
+    Ok(())
+}
+
+/// Changes how the buffer is synced.
 fn syncing(buffer: &Buffer, f: impl FnOnce(&mut Syncing) -> Result) -> Result {
     // Only what is there can be synced.
     buffer.memory()?;

@@ -104,9 +104,18 @@ impl Settings {
         })
     }
 
+    /// The name of the method. Pages of a device are mapped when they are touched.
+    fn method(&self) -> &'static str {
+        match (self.method, self.backing()) {
+            (Some(method), _) => method.name(),
+            (None, Backing::Pages) if !self.device.is_empty() => Method::FaultPfn.name(),
+            (None, backing) => spec::first_method(backing.name()),
+        }
+    }
+
     fn spec(&self) -> Result<Spec> {
         let (backing, caching) = (self.backing().name(), self.caching.name());
-        let made_of = spec::made_of(Some(backing), self.method.map(Method::name), Some(caching))?;
+        let made_of = spec::made_of(Some(backing), Some(self.method()), Some(caching))?;
         let bytes = self.bytes;
         Ok(Spec { bytes, made_of })
     }
@@ -141,13 +150,8 @@ impl configfs::Item for Item {
         ItemAttribute {
             name: c"method",
             show: |item, text| {
-                let settings = item.settings.lock();
-                let backing = settings.backing().name();
-                let method = settings.method.map(Method::name);
-                line(
-                    text,
-                    fmt!("{}", method.unwrap_or(spec::first_method(backing))),
-                )
+                let method = item.settings.lock().method();
+                line(text, fmt!("{}", method))
             },
             store: |item, text| {
                 let method = Method::from_name(text).ok_or(EINVAL)?;
@@ -250,8 +254,8 @@ impl Item {
                 _foreign: None,
             });
         }
-        if spec.made_of.backing() != Backing::Coherent {
-            pr_err!("a buffer for a device is coherent memory\n");
+        if !spec.made_of.is_for_devices() {
+            pr_err!("a buffer for a device is coherent memory, or pages with fault-pfn and wb\n");
             return Err(EINVAL);
         }
         let foreign = ForeignDevice::new(find(settings.device.to_str().map_err(|_| EINVAL)?)?)?;

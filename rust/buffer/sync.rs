@@ -6,7 +6,10 @@ use core::ops::Range;
 use kernel::prelude::*;
 use mapkit::{
     base::page_text,
-    sync::barrier, //
+    memory::direction::{
+        Direction,
+        Owner, //
+    }, //
 };
 
 /// What the attributes `sync_…` say.
@@ -19,13 +22,6 @@ pub(crate) struct Syncing {
     pub(crate) owner: Owner,
     /// Of the buffer.
     bytes: u64,
-}
-
-/// Who has the buffer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Owner {
-    Cpu,
-    Device,
 }
 
 /// The largest `sync_mode`.
@@ -74,26 +70,33 @@ impl Syncing {
         self.range.end.saturating_sub(self.range.start)
     }
 
-    /// Passes bytes to `owner`, if `text` is not 0: those of the attributes if it is 1. Any other number has the offset
-    /// in its upper 32 bits, the size in the lower ones without the last four, and the direction in two of these.
-    ///
-    /// The memory is the same for both sides, so this only orders the accesses before it against those after it.
-    pub(crate) fn pass(&mut self, text: &str, owner: Owner) -> Result {
+    /// What is to be passed if `text` is written: nothing for 0, for 1 what the attributes say. Any other number has the
+    /// offset in its upper 32 bits, the size in the lower ones without the last four, and the direction in two of these.
+    pub(crate) fn asked(&self, text: &str) -> Result<Option<(Range<u64>, Direction)>> {
         let number = page_text::number(text)?;
-        if number == 0 {
-            return Ok(());
-        }
-        if number != 1 {
-            let (offset, length) = (number >> 32, number & 0xffff_fff0);
-            let end = offset.checked_add(length).ok_or(EINVAL)?;
-            if end > self.bytes || ((number >> 2) & 3) > MAX_DIRECTION {
-                return Err(EINVAL);
+        Ok(match number {
+            0 => None,
+            1 => Some((self.range.clone(), direction(self.direction.into())?)),
+            _ => {
+                let (offset, length) = (number >> 32, number & 0xffff_fff0);
+                let end = offset.checked_add(length).ok_or(EINVAL)?;
+                if end > self.bytes {
+                    return Err(EINVAL);
+                }
+                Some((offset..end, direction((number >> 2) & 3)?))
             }
-        }
-        barrier::mb();
-        self.owner = owner;
-        Ok(())
+        })
     }
+}
+
+/// What a number means as `sync_direction`.
+fn direction(number: u64) -> Result<Direction> {
+    Ok(match number {
+        0 => Direction::Bidirectional,
+        1 => Direction::ToDevice,
+        2 => Direction::FromDevice,
+        _ => return Err(EINVAL),
+    })
 }
 
 fn number_up_to(text: &str, last: u64) -> Result<u64> {

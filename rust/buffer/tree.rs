@@ -170,10 +170,10 @@ impl Node {
             return refuse(device, "the node has no size");
         }
         let (bytes, made_of) = (self.bytes.unwrap_or(0), self.made_of);
-        if made_of.backing() != Backing::Coherent {
-            if self.has_region {
-                return refuse(device, "memory of a memory-region is coherent");
-            }
+        if self.has_region && made_of.backing() != Backing::Coherent {
+            return refuse(device, "memory of a memory-region is coherent");
+        }
+        if !made_of.is_for_devices() {
             let dma = buffers.device().dma().clone();
             return Prepared::new(buffers, label, &Spec { bytes, made_of }, dma);
         }

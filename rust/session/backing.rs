@@ -14,7 +14,8 @@ use mapkit::{
     },
     dma::{
         coherent::Coherent,
-        device::DmaDevice, //
+        device::DmaDevice,
+        noncontiguous::Noncontiguous, //
     },
     memory::{
         backing::{
@@ -45,6 +46,7 @@ pub(crate) fn allocate(dma: &Arc<DmaDevice>, recipe: &Recipe) -> Result<KBox<dyn
     let (n, caching) = (recipe.nr_pages, recipe.caching);
     let memory = match recipe.backing {
         uapi::Backing::Kmalloc => cached(SlabObject::new(n)?, caching),
+        uapi::Backing::Pages if recipe.for_device => cached(Noncontiguous::new(dma, n)?, caching),
         uapi::Backing::Pages if recipe.contiguous => cached(Pages::contiguous(n)?, caching),
         uapi::Backing::Pages => cached(Pages::new(n)?, caching),
         uapi::Backing::Folio if recipe.method == uapi::Method::PageCache => {

@@ -20,7 +20,6 @@ use mapkit::{
     },
     observe::percpu::PerCpuCounters, //
 };
-use mapwright_uapi::Backing;
 
 /// The limits, fixed when the module is loaded.
 pub(crate) struct Limits {
@@ -183,9 +182,9 @@ impl Reserved {
         recipe: &Recipe,
     ) -> Result<Self> {
         let bytes = bytes_taken(recipe);
-        let coherent = match recipe.backing {
-            Backing::Coherent => Some(Charge::new(&of.coherent, bytes)?),
-            _ => None,
+        let coherent = match recipe.is_dma() {
+            true => Some(Charge::new(&of.coherent, bytes)?),
+            false => None,
         };
         Ok(Self {
             _coherent: coherent,

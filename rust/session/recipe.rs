@@ -27,6 +27,8 @@ pub struct Recipe {
     pub(crate) nr_pages: usize,
     /// Whether it is one physically contiguous run.
     pub(crate) contiguous: bool,
+    /// Whether its pages are those of the DMA API for a device.
+    pub(crate) for_device: bool,
 }
 
 impl Recipe {
@@ -56,7 +58,21 @@ impl Recipe {
             caching,
             nr_pages,
             contiguous: false,
+            for_device: false,
         })
+    }
+
+    /// The same for a device with a driver.
+    pub(crate) fn for_device(self) -> Self {
+        Self {
+            for_device: self.backing == uapi::Backing::Pages,
+            ..self
+        }
+    }
+
+    /// Whether it is memory of the DMA API.
+    pub(crate) fn is_dma(&self) -> bool {
+        self.for_device || self.backing == uapi::Backing::Coherent
     }
 
     /// The same as one physically contiguous run. `EOPNOTSUPP` for single pages.
@@ -86,6 +102,7 @@ impl Recipe {
     pub(crate) fn pages_taken(&self) -> u64 {
         let pages = match self.backing {
             // Blocks of a power of two, of which nothing is given back.
+            _ if self.is_dma() => self.nr_pages.checked_next_power_of_two(),
             uapi::Backing::Kmalloc | uapi::Backing::Coherent => {
                 self.nr_pages.checked_next_power_of_two()
             }

@@ -75,6 +75,15 @@ impl DefaultRegion {
 }
 
 impl DefaultRegion {
+    /// Whether a device with a driver gets such memory: of the DMA API, and mapped so that it can be taken back.
+    pub fn is_for_devices(&self) -> bool {
+        match (self.backing, self.method) {
+            (Backing::Coherent, _) => true,
+            (Backing::Pages, Method::FaultPfn) => self.caching == Caching::WriteBack,
+            _ => false,
+        }
+    }
+
     /// Where its memory comes from.
     pub fn backing(&self) -> Backing {
         self.backing

@@ -17,6 +17,7 @@ use crate::{
     },
     settings::DefaultRegion, //
 };
+use core::ops::Range;
 use kernel::{
     iov::{
         IovIterDest,
@@ -28,7 +29,10 @@ use kernel::{
     uaccess::UserPtr, //
 };
 use mapkit::{
-    base::gfp::GFP_FOR_CALLER,
+    base::{
+        gfp::GFP_FOR_CALLER,
+        task::between_pieces, //
+    },
     dma::{
         coherent::Coherent,
         device::DmaDevice, //
@@ -37,13 +41,26 @@ use mapkit::{
         Mapped,
         NewVma, //
     },
-    memory::backing::Backing as _,
+    memory::{
+        backing::Backing as _,
+        direction::{
+            Direction,
+            Owner, //
+        }, //
+    },
     revoke::{
         revocable::Revocable,
         unbind::Revoke, //
     }, //
 };
-use mapwright_uapi::Backing;
+use mapwright_uapi::{
+    Backing,
+    SYNC_FOR_CPU,
+    SYNC_FOR_DEVICE, //
+};
+
+/// Bytes that are written out of the caches at once.
+const SYNC_PIECE: u64 = 1 << 20;
 
 /// A region at offset 0 of all files of a device node.
 ///
@@ -57,10 +74,10 @@ pub struct SharedRegion {
 }
 
 impl SharedRegion {
-    /// Allocates `bytes` zeroed bytes, rounded up to whole pages; coherent memory for `dma`, which takes it back if it
-    /// loses its driver.
+    /// Allocates `bytes` zeroed bytes, rounded up to whole pages; coherent memory for `dma`, and all memory if that has a
+    /// driver: it takes it back if it loses that.
     ///
-    /// `EINVAL` if that is none, `ENOSPC` over a limit, `ENOMEM` without memory, `EINTR` if the caller is killed meanwhile.
+    /// `EINVAL` if that is none, or memory of another kind than a device gets, `ENOSPC` over a limit, `ENOMEM` without memory, `EINTR` if the caller is killed meanwhile.
     pub fn new(
         device: &Arc<Device>,
         dma: &Arc<DmaDevice>,
@@ -68,6 +85,11 @@ impl SharedRegion {
         bytes: u64,
     ) -> Result<Self> {
         let recipe = Recipe::default_region(&made_of, bytes)?;
+        let recipe = match (dma.has_driver(), made_of.is_for_devices()) {
+            (false, _) => recipe,
+            (true, true) => recipe.for_device(),
+            (true, false) => return Err(EINVAL),
+        };
         let account = account(device)?;
         let right = Revocable::right()?;
         let of_region = Some(right.clone());
@@ -140,6 +162,36 @@ impl SharedRegion {
         self.device.stats.note(mapped)
     }
 
+    /// Gives bytes of it to the CPU, or to the device that it is for, which moves them in `direction`.
+    ///
+    /// `ENODEV` if it was taken back, `EINTR` if the caller is killed meanwhile.
+    pub fn sync(&self, bytes: Range<u64>, direction: Direction, owner: Owner) -> Result {
+        let mut next = bytes.start;
+        while next < bytes.end {
+            let end = bytes.end.min(next.saturating_add(SYNC_PIECE));
+            let [from, to] = [next, end].map(usize::try_from);
+            let piece = from.map_err(|_| EINVAL)?..to.map_err(|_| EINVAL)?;
+            // For each piece: who takes the memory back waits for it.
+            self.region.hold()?.sync(piece, direction, owner);
+            between_pieces()?;
+            next = end;
+        }
+        Ok(())
+    }
+
+    /// The ioctl SYNC. For both, the device has what the CPU has stored before the CPU gets it back.
+    fn sync_as_asked(&self, bytes: Range<u64>, flags: u32) -> Result {
+        for (flag, owner) in [
+            (SYNC_FOR_DEVICE, Owner::Device),
+            (SYNC_FOR_CPU, Owner::Cpu),
+        ] {
+            if flags & flag != 0 {
+                self.sync(bytes.clone(), Direction::Bidirectional, owner)?;
+            }
+        }
+        Ok(())
+    }
+
     /// `read(2)` at `pos`.
     pub fn read(&self, pos: u64, iov: &mut IovIterDest<'_>) -> Result<usize> {
         let copied = self
@@ -171,7 +223,11 @@ impl SharedRegion {
             .region
             .dma
             .check()
-            .and_then(|()| ioctl::of_regions(&file, cmd, arg, &|_, _, _| Ok(())));
+            .and_then(|()| {
+                ioctl::of_regions(&file, cmd, arg, &|_, bytes, flags| {
+                    self.sync_as_asked(bytes, flags)
+                })
+            });
         self.device.stats.note(done)
     }
 }

@@ -75,10 +75,27 @@ enum Kind {
 }
 
 /// Memory of a device with a driver, freed at the latest when it loses that.
-struct OfDriver {
-    memory: Arc<Revocable<dyn Backing>>,
-    nr_pages: usize,
+pub(super) struct OfDriver {
+    pub(super) memory: Arc<Revocable<dyn Backing>>,
+    pub(super) nr_pages: usize,
     _registered: Registered,
+}
+
+impl OfDriver {
+    /// `memory`, which `device` can use.
+    pub(super) fn new(
+        in_use: &InUse<'_>,
+        device: &Arc<DmaDevice>,
+        memory: KBox<dyn Backing>,
+    ) -> Result<Self> {
+        let nr_pages = memory.nr_pages();
+        let memory = Revocable::new(memory)?;
+        Ok(Self {
+            nr_pages,
+            _registered: in_use.register(device, memory.clone())?,
+            memory,
+        })
+    }
 }
 
 impl Drop for OfDriver {
@@ -140,13 +157,8 @@ impl Coherent {
         device: &Arc<DmaDevice>,
         memory: KBox<dyn Backing>,
     ) -> Result<Self> {
-        let nr_pages = memory.nr_pages();
-        let memory = Revocable::new(memory)?;
-        Ok(Self(Kind::Revocable(OfDriver {
-            nr_pages,
-            _registered: in_use.register(device, memory.clone())?,
-            memory,
-        })))
+        let memory = OfDriver::new(in_use, device, memory)?;
+        Ok(Self(Kind::Revocable(memory)))
     }
 
     fn lasting(&self) -> Option<&Allocation<'static>> {

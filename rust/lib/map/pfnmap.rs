@@ -162,9 +162,12 @@ impl<'a, T: MappingEvents> PfnMapVma<'a, T> {
     /// Maps nothing now, and a page when it is touched, with those around it, by `vmf_insert_pfn()`. How many these are,
     /// and who hears of it, is as for [`insert_pages_on_fault`](crate::map::mixedmap::MixedMapVma::insert_pages_on_fault).
     ///
-    /// `EINVAL` for memory of the DMA API.
+    /// `EINVAL` for memory of the DMA API, unless that can be taken back: then this is [`dma_mmap`](Self::dma_mmap).
     pub fn insert_pfns_on_fault(self) -> Result<Mapped<'a>> {
         let Self(filling) = self;
+        if filling.mappable.memory().revocable().is_some() {
+            return Self::insert_dma_pfns_on_fault(filling);
+        }
         filling.expect_no_dma()?;
         filling.set_flags(flags::PFNMAP | flags::IO);
         Ok(filling.finish::<WithPfns>())

@@ -15,6 +15,10 @@ use crate::{
     },
     memory::{
         caching::Caching,
+        direction::{
+            Direction,
+            Owner, //
+        },
         page_cache::inode::InodeCache, //
     },
     revoke::revocable::Revocable, //
@@ -162,6 +166,27 @@ pub unsafe trait Backing: Send + Sync {
     fn is_dma(&self) -> bool {
         false
     }
+
+    /// Gives bytes of the memory to the CPU, or to the device that it is mapped for, which moves them in
+    /// `direction`. Nothing if both see the same; bytes that there are not are left out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::ops::Range;
+    /// use mapkit::memory::{
+    ///     backing::Backing,
+    ///     direction::{Direction, Owner},
+    /// };
+    ///
+    /// /// Shows programs what the device has stored, after which it stores the next.
+    /// fn next(memory: &dyn Backing, frame: Range<usize>, show: impl FnOnce()) {
+    ///     memory.sync(frame.clone(), Direction::FromDevice, Owner::Cpu);
+    ///     show();
+    ///     memory.sync(frame, Direction::FromDevice, Owner::Device);
+    /// }
+    /// ```
+    fn sync(&self, _bytes: Range<usize>, _direction: Direction, _owner: Owner) {}
 
     /// What shows the memory, if that can be taken back.
     fn revocable(&self) -> Option<&Revocable<dyn Backing>> {

@@ -7,6 +7,7 @@ pub mod blocks;
 pub mod caching;
 pub mod copy;
 mod direct_map;
+pub mod direction;
 pub(crate) mod extent;
 pub mod folios;
 pub mod mappable;

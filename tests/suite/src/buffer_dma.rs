@@ -7,15 +7,18 @@ use crate::{
     buffer::{available, make, nothing_is_left, open, Available, Made},
     child,
     dma::{device, in_sysfs, name_in_sysfs, unbind, wait_until, Bench, COHERENT},
+    dma_caches::{FOR_CPU, FOR_DEVICE},
     raw::{Map, RW},
     runner::{skip, suite, Context},
+    tracing::Instance,
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use mapwright::{
     buffer::{NamedBuffer, Spec},
+    inspect::{Inspector, MemoryType, Target},
     page_bytes, page_size, uapi,
     uapi::Request as _,
-    Session,
+    Backing, Caching, Method, Session,
 };
 use nix::{
     errno::Errno,
@@ -33,7 +36,9 @@ suite! { "dma.buffer":
     the_device_moves_bytes_into_it,
     another_driver_moves_bytes_into_it,
     a_driver_that_gives_it_away_is_ebusy,
-    only_coherent_memory_is_for_a_device,
+    other_memory_is_not_for_a_device,
+    pages_are_cached_and_zeroed,
+    pages_are_passed_to_and_fro,
     is_taken_back_when_the_driver_goes,
     is_taken_back_from_those_who_have_not_touched_it,
     is_removed_before_the_driver_goes,
@@ -48,6 +53,15 @@ fn spec(device: &str) -> Spec {
         device: Some(device.to_owned()),
         ..Spec::default()
     }
+}
+
+/// Of each kind of memory that a device gets.
+fn specs(device: &str) -> [Spec; 2] {
+    let pages = Spec {
+        backing: Some(Backing::Pages),
+        ..spec(device)
+    };
+    [spec(device), pages]
 }
 
 /// The device's path in sysfs, and that buffers can be made.
@@ -90,7 +104,17 @@ fn the_device_moves_bytes_into_it(context: &Context) -> Result<()> {
             "no IOMMU is between the device and memory, so its driver sends it to no address",
         );
     }
-    let owned = make("moved", &spec(&path))?;
+    for spec in specs(&path) {
+        let moved = moved_into(&bench, &spec).with_context(|| format!("{:?}", spec.backing))?;
+        context.note(format!("bus address {moved:#x}"));
+    }
+    bench.close()?;
+    nothing_is_left(&is_there)
+}
+
+/// Has the device move bytes into a buffer, which it finds at the address that is returned.
+fn moved_into(bench: &Bench, spec: &Spec) -> Result<u64> {
+    let owned = make("moved", spec)?;
     let address = dma_addr(&owned.0)?;
     let source = bench.create(COHERENT, page_size())?;
     let contents: Vec<u8> = (0..100).map(|i| i * 2 + 1).collect();
@@ -98,6 +122,7 @@ fn the_device_moves_bytes_into_it(context: &Context) -> Result<()> {
     let file = open(&owned.0)?;
     let map = Map::shared(&file, 0, PAGES as usize * page_bytes())?;
     for within in [0, 3 * page_size() + 10, PAGES * page_size() - 100] {
+        owned.0.set_attribute("sync_for_device", "1")?;
         let mut transfer = uapi::Transfer {
             flags: uapi::TRANSFER_RAW_TARGET,
             source: source.id,
@@ -106,14 +131,14 @@ fn the_device_moves_bytes_into_it(context: &Context) -> Result<()> {
             ..uapi::Transfer::new()
         };
         bench.session.request(&mut transfer)?;
+        owned.0.set_attribute("sync_for_cpu", "1")?;
         let moved: Vec<u8> = (0..100).map(|i| map.load(within as usize + i)).collect();
         ensure!(moved == contents, "at {within:#x}");
     }
-    context.note(format!("bus address {address:#x}"));
     drop((map, file));
     owned.0.remove(false)?;
-    bench.close()?;
-    nothing_is_left(&is_there)
+    bench.session.destroy(&source)?;
+    Ok(address)
 }
 
 /// The device with a driver that leaves it to programs: this one drives it. Given back when dropped.
@@ -217,7 +242,12 @@ fn another_driver_moves_bytes_into_it(context: &Context) -> Result<()> {
     }
     let stub = Stub::take(UIO)?;
     let result = (|| {
-        let owned = make("uio", &spec(&path))?;
+        let [_, spec] = specs(&path);
+        let pages = make("uio-pages", &spec)?;
+        let (bus, physical) = (dma_addr(&pages.0)?, pages.0.attribute("phys_addr")?);
+        ensure!(physical == format!("{bus:#x}"), "{physical}, not {bus:#x}");
+        pages.0.remove(false)?;
+        let owned = make("uio", &specs(&path)[0])?;
         let address = u32::try_from(dma_addr(&owned.0)?)?;
         if address >= 1 << 28 {
             return skip(
@@ -269,15 +299,105 @@ fn a_driver_that_gives_it_away_is_ebusy(_: &Context) -> Result<()> {
     nothing_is_left(&is_there)
 }
 
-fn only_coherent_memory_is_for_a_device(_: &Context) -> Result<()> {
+fn other_memory_is_not_for_a_device(_: &Context) -> Result<()> {
     let (is_there, _, path) = begin()?;
-    let spec = Spec {
-        backing: Some(mapwright::Backing::Pages),
+    let of = |backing, method, caching| Spec {
+        backing: Some(backing),
+        method,
+        caching,
         ..spec(&path)
     };
-    let result = NamedBuffer::new("pages").create(&spec);
-    let errno = result.err().and_then(|err| err.errno());
-    ensure!(errno == Some(Errno::EINVAL), "{errno:?}");
+    for spec in [
+        of(Backing::Vmalloc, None, None),
+        of(Backing::Folio, None, None),
+        of(Backing::Kmalloc, None, None),
+        of(Backing::Pages, Some(Method::Remap), None),
+        of(Backing::Pages, Some(Method::Huge), None),
+        of(
+            Backing::Pages,
+            Some(Method::FaultPfn),
+            Some(Caching::WriteCombine),
+        ),
+    ] {
+        let result = NamedBuffer::new("other").create(&spec);
+        let errno = result.err().and_then(|err| err.errno());
+        ensure!(errno == Some(Errno::EINVAL), "{spec:?}: {errno:?}");
+    }
+    nothing_is_left(&is_there)
+}
+
+/// Whatever the device sees of the caches, and whatever was there before.
+fn pages_are_cached_and_zeroed(_: &Context) -> Result<()> {
+    let (is_there, _, path) = begin()?;
+    let [_, spec] = specs(&path);
+    let inspector = Inspector::open()?;
+    for round in 0..4 {
+        let owned = make("cached", &spec)?;
+        ensure!(owned.0.setting("method")? == "fault-pfn");
+        let file = open(&owned.0)?;
+        let map = Map::shared(&file, 0, PAGES as usize * page_bytes())?;
+        for at in (0..map.length).step_by(64) {
+            ensure!(map.load(at) == 0, "round {round}: byte {at}");
+            map.store(at, 0xa5);
+        }
+        for page in 0..PAGES as usize {
+            let address = (map.addr + page * page_bytes()) as u64;
+            let memory_type = inspector.walk(Target::Myself, address)?.memory_type;
+            ensure!(
+                memory_type == Some(MemoryType::WriteBack),
+                "{memory_type:?}"
+            );
+        }
+        let mut byte = [0];
+        file.read_at(&mut byte, page_size() + 64)?;
+        ensure!(byte == [0xa5]);
+        drop((map, file));
+        owned.0.remove(false)?;
+    }
+    nothing_is_left(&is_there)
+}
+
+/// The attributes have the caches written back, if the device does not see what is in them.
+fn pages_are_passed_to_and_fro(context: &Context) -> Result<()> {
+    let (is_there, _, path) = begin()?;
+    let [_, spec] = specs(&path);
+    let Some(trace) = Instance::of_functions(&format!("{FOR_DEVICE} {FOR_CPU}"))? else {
+        return skip(
+            "this kernel has no functions for it, or does not trace them: all devices are coherent",
+        );
+    };
+    let owned = make("passed", &spec)?;
+    let is_coherent = owned.0.attribute("dma_coherent")? == "1";
+    let one_page = format!("0x{:08X}{:08X}", page_size(), page_size() | 1);
+    for (attribute, function, text) in [
+        ("sync_for_device", FOR_DEVICE, "1"),
+        ("sync_for_cpu", FOR_CPU, "1"),
+        ("sync_for_device", FOR_DEVICE, &one_page),
+        ("sync_for_cpu", FOR_CPU, &one_page),
+    ] {
+        let before = trace.calls_of(function)?;
+        owned.0.set_attribute(attribute, text)?;
+        let calls = trace.calls_of(function)? - before;
+        context.note(format!("{attribute}, {text}: {calls} calls"));
+        ensure!((calls == 0) == is_coherent, "{attribute}: {calls} calls");
+    }
+    // What is in sysfs is root's. Whoever has the buffer open has this.
+    let session = Session::from(open(&owned.0)?);
+    for (flags, function) in [
+        (uapi::SYNC_FOR_DEVICE, FOR_DEVICE),
+        (uapi::SYNC_FOR_CPU, FOR_CPU),
+    ] {
+        let before = trace.calls_of(function)?;
+        session.request(&mut uapi::Sync {
+            flags,
+            bytes: page_size(),
+            ..uapi::Sync::new()
+        })?;
+        let calls = trace.calls_of(function)? - before;
+        ensure!((calls == 0) == is_coherent, "SYNC {flags}: {calls} calls");
+    }
+    drop((trace, session));
+    owned.0.remove(false)?;
     nothing_is_left(&is_there)
 }
 
@@ -292,7 +412,14 @@ fn is_bus_error(map: &Map) -> Result<bool> {
 /// Makes a buffer for the device, has two files map it, and takes the driver away.
 fn taken_back(touched: bool) -> Result<()> {
     let (is_there, node, path) = begin()?;
-    let owned = make("back", &spec(&path))?;
+    for spec in specs(&path) {
+        spec_is_taken_back(&spec, &node, touched).with_context(|| format!("{:?}", spec.backing))?;
+    }
+    nothing_is_left(&is_there)
+}
+
+fn spec_is_taken_back(spec: &Spec, node: &Path, touched: bool) -> Result<()> {
+    let owned = make("back", spec)?;
     let buffer = &owned.0;
     let (one, other) = (open(buffer)?, open(buffer)?);
     let (first, second) = (
@@ -303,7 +430,7 @@ fn taken_back(touched: bool) -> Result<()> {
         first.store(0, 3);
         ensure!(second.load(0) == 3);
     }
-    let bind = unbind(&node)?;
+    let bind = unbind(node)?;
     ensure!(
         is_bus_error(&first)? && is_bus_error(&second)?,
         "still mapped"
@@ -332,6 +459,9 @@ fn taken_back(touched: bool) -> Result<()> {
         .err()
         .and_then(|err| err.errno());
     ensure!(errno == Some(Errno::ENODEV), "{errno:?}");
+    let passed = buffer.set_attribute("sync_for_cpu", "1");
+    let errno = passed.err().and_then(|err| err.errno());
+    ensure!(errno == Some(Errno::ENODEV), "{errno:?}");
     bind()?;
     ensure!(
         buffer.setting("enabled")? == "gone",
@@ -340,10 +470,10 @@ fn taken_back(touched: bool) -> Result<()> {
     // Whoever has it open has nothing any more.
     buffer.remove(false)?;
     drop((one, first, second));
-    let owned = make("back", &spec(&path))?;
+    let owned = make("back", spec)?;
     dma_addr(&owned.0)?;
     owned.0.remove(false)?;
-    nothing_is_left(&is_there)
+    Ok(())
 }
 
 fn is_taken_back_when_the_driver_goes(_: &Context) -> Result<()> {

@@ -7,9 +7,11 @@ mod life;
 use crate::{
     buffer::{available as configfs, errno, make, open, with_parameters, Made},
     cells::cma_free,
+    dma_caches::{FOR_CPU, FOR_DEVICE},
     module::wait_for,
     raw::Map,
     runner::{skip, suite, Context},
+    tracing::Instance,
 };
 use anyhow::{ensure, Context as _, Result};
 use life::{
@@ -30,6 +32,7 @@ suite! { "tree":
     the_memory_is_where_the_tree_says,
     coherence_is_what_the_tree_says,
     the_memory_type_is_the_devices,
+    cached_pages_are_passed_to_and_fro,
     contents_are_kept,
     other_memory_is_zeroed_each_time,
     is_taken_back_when_it_is_unbound,
@@ -46,9 +49,10 @@ const DRIVER: &str = "/sys/bus/platform/drivers/mapwright-buffer";
 const DEVICES: &str = "/sys/bus/platform/devices";
 
 /// The labels of the nodes that describe buffers, and their sizes. The devices' names are `buffer-LABEL`.
-const BUFFERS: [(&str, u64); 7] = [
+const BUFFERS: [(&str, u64); 8] = [
     ("plain", 0x6000),
     ("pages", 0x40000),
+    ("cached", 0x20000),
     ("cma", 32 << 20),
     ("pool", 0x40000),
     ("coherent-pool", 0x40000),
@@ -143,7 +147,7 @@ fn each_node_is_a_buffer(_: &Context) -> Result<()> {
         let mut query = uapi::Query::new();
         Session::from(one).request(&mut query)?;
         let backing = match label {
-            "pages" => Backing::Pages,
+            "pages" | "cached" => Backing::Pages,
             _ => Backing::Coherent,
         };
         ensure!(
@@ -184,6 +188,7 @@ fn coherence_is_what_the_tree_says(_: &Context) -> Result<()> {
     available()?;
     for (label, expected) in [
         ("pool", "0"),
+        ("cached", "0"),
         ("coherent-pool", "1"),
         ("frame", "1"),
         ("ring", "0"),
@@ -205,6 +210,7 @@ fn the_memory_type_is_the_devices(_: &Context) -> Result<()> {
         // The kernel has mapped the pool once, for all devices.
         ("coherent-pool", Caching::WriteCombine),
         ("frame", Caching::WriteBack),
+        ("cached", Caching::WriteBack),
         ("ring", Caching::WriteCombine),
     ] {
         let file = open(&NamedBuffer::new(label))?;
@@ -219,6 +225,27 @@ fn the_memory_type_is_the_devices(_: &Context) -> Result<()> {
 #[cfg(not(target_arch = "aarch64"))]
 fn the_memory_type_is_the_devices(_: &Context) -> Result<()> {
     skip("no program of this architecture sees memory types in page tables: see make test-arm64")
+}
+
+/// The device is not coherent: the attributes have the caches written back.
+fn cached_pages_are_passed_to_and_fro(_: &Context) -> Result<()> {
+    available()?;
+    let buffer = NamedBuffer::new("cached");
+    let (phys, dma) = (
+        address(&buffer, "phys_addr")?,
+        address(&buffer, "dma_addr")?,
+    );
+    ensure!(dma == phys, "{dma:#x}, {phys:#x}");
+    let Some(trace) = Instance::of_functions(&format!("{FOR_DEVICE} {FOR_CPU}"))? else {
+        return skip("this kernel traces no functions");
+    };
+    for (attribute, function) in [("sync_for_device", FOR_DEVICE), ("sync_for_cpu", FOR_CPU)] {
+        let before = trace.calls_of(function)?;
+        buffer.set_attribute(attribute, "1")?;
+        let calls = trace.calls_of(function)? - before;
+        ensure!(calls > 0, "{attribute}: no call of {function}");
+    }
+    Ok(())
 }
 
 fn contents_are_kept(_: &Context) -> Result<()> {

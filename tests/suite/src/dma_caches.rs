@@ -74,8 +74,8 @@ fn coherent_memory_has_the_type_that_the_device_needs(context: &Context) -> Resu
 }
 
 /// What the DMA API calls before the device has memory, and after.
-const FOR_DEVICE: &str = "arch_sync_dma_for_device";
-const FOR_CPU: &str = "arch_sync_dma_for_cpu";
+pub const FOR_DEVICE: &str = "arch_sync_dma_for_device";
+pub const FOR_CPU: &str = "arch_sync_dma_for_cpu";
 
 fn lent_memory_is_written_back_if_the_device_is_not_coherent(context: &Context) -> Result<()> {
     let bench = Bench::open()?;

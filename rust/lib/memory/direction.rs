@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Which way a device moves data: `enum dma_data_direction`.
+//! Which way a device moves data, `enum dma_data_direction`, and who has the memory that it moves.
 //!
 //! C header: [`include/linux/dma-direction.h`](srctree/include/linux/dma-direction.h)
 
@@ -36,11 +36,22 @@ pub enum Direction {
 
 impl Direction {
     #[inline]
-    pub(super) fn as_raw(self) -> bindings::dma_data_direction {
+    pub(crate) fn as_raw(self) -> bindings::dma_data_direction {
         match self {
             Self::ToDevice => dma_direction::TO_DEVICE,
             Self::FromDevice => dma_direction::FROM_DEVICE,
             Self::Bidirectional => dma_direction::BIDIRECTIONAL,
         }
     }
+}
+
+/// Who may use memory that only one of both may use at a time, as the device does not see what is in the CPU's caches.
+///
+/// For an example, see [`Backing::sync`](crate::memory::backing::Backing::sync).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The CPU: programs and the kernel.
+    Cpu,
+    /// The device that the memory is mapped for.
+    Device,
 }
