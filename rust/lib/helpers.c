@@ -364,6 +364,11 @@ bool mapkit_dma_frames_are_known(struct device *dev)
 	return IS_ENABLED(CONFIG_FLATMEM) || IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP) || !has_pool(dev);
 }
 
+bool mapkit_memory_is_encrypted(void)
+{
+	return cc_platform_has(CC_ATTR_MEM_ENCRYPT);
+}
+
 bool mapkit_dma_prot(struct device *dev, pgprot_t *prot)
 {
 	if (!dev_is_dma_coherent(dev))
@@ -371,7 +376,7 @@ bool mapkit_dma_prot(struct device *dev, pgprot_t *prot)
 	else if (has_pool(dev))
 		/* As the kernel has mapped it, for any device, which dma_pgprot() does not know. */
 		*prot = pgprot_writecombine(*prot);
-	return !cc_platform_has(CC_ATTR_MEM_ENCRYPT);
+	return !mapkit_memory_is_encrypted();
 }
 
 #ifdef CONFIG_DMA_SHARED_BUFFER

@@ -82,7 +82,7 @@ vm_fault_t mapkit_vmf_insert_folio_pmd(struct vm_fault *vmf, struct page *page, 
 
 /**
  * The same of the folio that begins with a page, at the entry behind the one that the fault is at, if that is of the
- * same table and empty. The VMA must have all of it. Whether it was.
+ * same table and empty. The VMA must have all of it. False if nothing was done.
  */
 bool mapkit_vmf_insert_next_folio_pmd(struct vm_fault *vmf, struct page *page);
 #endif
@@ -237,6 +237,9 @@ unsigned int mapkit_dma_max_seg_size(struct device *dev);
 
 /** Succeeds once for each time that a device is bound to a driver; then `-EBUSY`. */
 int mapkit_dma_use_once(struct device *dev);
+
+/** Whether memory is encrypted, so that what a device uses may have to be mapped otherwise. */
+bool mapkit_memory_is_encrypted(void);
 
 /**
  * The memory type that programs must map a device's coherent memory with, which is otherwise `prot`: as

@@ -27,7 +27,7 @@ pub(crate) struct Limits {
     pub(crate) total_bytes: u64,
     /// Bytes that the regions of one session may hold together.
     pub(crate) session_bytes: u64,
-    /// Bytes of coherent memory that all regions may hold together.
+    /// Bytes of the DMA API's memory that all regions may hold together.
     coherent_bytes: u64,
     /// Regions that there may be in all.
     total_regions: u32,
@@ -137,7 +137,7 @@ impl Charge {
 /// What is left for all sessions of a device.
 pub(crate) struct Accounts {
     all: Arc<Account>,
-    /// Of coherent memory.
+    /// Of the DMA API's memory.
     coherent: Arc<Account>,
 }
 

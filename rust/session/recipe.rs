@@ -101,7 +101,7 @@ impl Recipe {
     /// Pages that its memory takes, with what its allocator rounds up to.
     pub(crate) fn pages_taken(&self) -> u64 {
         let pages = match self.backing {
-            // Blocks of a power of two, of which nothing is given back.
+            // Blocks of a power of two, of which nothing is given back. Of CMA, and behind an IOMMU, it is less.
             _ if self.is_dma() => self.nr_pages.checked_next_power_of_two(),
             uapi::Backing::Kmalloc | uapi::Backing::Coherent => {
                 self.nr_pages.checked_next_power_of_two()

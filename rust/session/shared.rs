@@ -59,7 +59,7 @@ use mapwright_uapi::{
     SYNC_FOR_DEVICE, //
 };
 
-/// Bytes that are written out of the caches at once.
+/// Bytes that are written out of the caches, or dropped from them, at once.
 const SYNC_PIECE: u64 = 1 << 20;
 
 /// A region at offset 0 of all files of a device node.
@@ -74,8 +74,8 @@ pub struct SharedRegion {
 }
 
 impl SharedRegion {
-    /// Allocates `bytes` zeroed bytes, rounded up to whole pages; coherent memory for `dma`, and all memory if that has a
-    /// driver: it takes it back if it loses that.
+    /// Allocates `bytes` zeroed bytes, rounded up to whole pages. If `dma` has a driver, the memory is for that device, which
+    /// takes it back when it loses the driver; else only coherent memory is for `dma`.
     ///
     /// `EINVAL` if that is none, or memory of another kind than a device gets, `ENOSPC` over a limit, `ENOMEM` without memory, `EINTR` if the caller is killed meanwhile.
     pub fn new(
@@ -179,12 +179,18 @@ impl SharedRegion {
         Ok(())
     }
 
-    /// The ioctl SYNC. For both, the device has what the CPU has stored before the CPU gets it back.
-    fn sync_as_asked(&self, bytes: Range<u64>, flags: u32) -> Result {
-        for (flag, owner) in [
-            (SYNC_FOR_DEVICE, Owner::Device),
-            (SYNC_FOR_CPU, Owner::Cpu),
-        ] {
+    /// Whether it is cached memory of a device, of which bytes that a cache has are dropped when the CPU gets them.
+    fn is_passed(&self) -> bool {
+        self.made_of.backing() == Backing::Pages && self.region.dma.has_driver()
+    }
+
+    /// The ioctl SYNC. For both, the device has what the CPU has stored before the CPU gets it back. `EBADF` for a file that
+    /// was not opened for writing, if others may lose what they have stored.
+    fn sync_as_asked(&self, may_write: bool, bytes: Range<u64>, flags: u32) -> Result {
+        if flags & SYNC_FOR_CPU != 0 && self.is_passed() && !may_write {
+            return Err(EBADF);
+        }
+        for (flag, owner) in [(SYNC_FOR_DEVICE, Owner::Device), (SYNC_FOR_CPU, Owner::Cpu)] {
             if flags & flag != 0 {
                 self.sync(bytes.clone(), Direction::Bidirectional, owner)?;
             }
@@ -219,15 +225,11 @@ impl SharedRegion {
             shared: self,
             may_write,
         };
-        let done = self
-            .region
-            .dma
-            .check()
-            .and_then(|()| {
-                ioctl::of_regions(&file, cmd, arg, &|_, bytes, flags| {
-                    self.sync_as_asked(bytes, flags)
-                })
-            });
+        let done = self.region.dma.check().and_then(|()| {
+            ioctl::of_regions(&file, cmd, arg, &|_, bytes, flags| {
+                self.sync_as_asked(may_write, bytes, flags)
+            })
+        });
         self.device.stats.note(done)
     }
 }

@@ -10,7 +10,10 @@
 //! Documentation: [`Documentation/core-api/dma-api.rst`](srctree/Documentation/core-api/dma-api.rst)
 
 use crate::{
-    base::gfp::GFP_FOR_CALLER,
+    base::{
+        errno,
+        gfp::GFP_FOR_CALLER, //
+    },
     dma::{
         coherent::OfDriver,
         device::DmaDevice, //
@@ -47,23 +50,22 @@ use kernel::{
 /// # Examples
 ///
 /// ```
-/// use kernel::{prelude::*, sync::Arc};
+/// use kernel::prelude::*;
 /// use mapkit::{
-///     dma::{device::DmaDevice, noncontiguous::Noncontiguous},
+///     dma::noncontiguous::Noncontiguous,
 ///     memory::{
 ///         backing::Backing,
 ///         direction::{Direction, Owner},
 ///     },
 /// };
 ///
-/// /// Has a device store to a page, and the CPU see what.
-/// fn look(device: &Arc<DmaDevice>, store: impl FnOnce(u64)) -> Result<Noncontiguous> {
-///     let memory = Noncontiguous::new(device, 1)?;
-///     store(memory.dma_addr(0).ok_or(ENODEV)?);
-///     let page = memory.revocable().ok_or(EINVAL)?.hold()?;
-///     page.sync(0..8, Direction::FromDevice, Owner::Cpu);
-///     drop(page);
-///     Ok(memory)
+/// /// Has the device store to the first bytes, and the CPU see what.
+/// fn store(memory: &Noncontiguous, begin: impl FnOnce(u64)) -> Result {
+///     let memory = memory.revocable().ok_or(EINVAL)?.hold()?;
+///     memory.sync(0..8, Direction::FromDevice, Owner::Device);
+///     begin(memory.dma_addr(0).ok_or(ENODEV)?);
+///     memory.sync(0..8, Direction::FromDevice, Owner::Cpu);
+///     Ok(())
 /// }
 /// ```
 pub struct Noncontiguous(OfDriver);
@@ -72,10 +74,15 @@ impl Noncontiguous {
     /// Allocates `nr_pages` pages for `device`.
     ///
     /// `EINVAL` if that is none, or the device is one [of one's own](DmaDevice::new), `ENOMEM` if there is not enough memory
-    /// that the device reaches: without an IOMMU, in one piece. `ENODEV` if the device has lost its driver.
+    /// that the device reaches: without an IOMMU, in one piece. `EOPNOTSUPP` where memory is encrypted, `ENODEV` if the device
+    /// has lost its driver.
     pub fn new(device: &Arc<DmaDevice>, nr_pages: usize) -> Result<Self> {
         if !device.has_driver() {
             return Err(EINVAL);
+        }
+        // SAFETY: May be called by anybody.
+        if unsafe { ffi::mapkit_memory_is_encrypted() } {
+            return Err(errno::eopnotsupp());
         }
         device.in_use(|in_use| {
             // SAFETY: The device may be used for DMA now, and the memory is freed before that ends.
@@ -129,6 +136,8 @@ unsafe impl Backing for Noncontiguous {
 /// is not empty, and is owned. `extent` is what `dma_vmap_noncontiguous()` gave for it.
 struct Allocation {
     device: *mut bindings::device,
+    /// Whether the device sees what is in the caches.
+    is_coherent: bool,
     table: *mut bindings::sg_table,
     extent: Extent,
     dma_handle: bindings::dma_addr_t,
@@ -168,13 +177,18 @@ impl Allocation {
         };
         // INVARIANT: Both were just made, with this size, and by the requirement of this function the device may be used
         // as long as this exists.
-        Ok(Self {
+        let this = Self {
             device,
+            // SAFETY: By the requirement of this function it is a valid device.
+            is_coherent: unsafe { ffi::mapkit_dma_is_coherent(device) },
             table,
             extent,
             // SAFETY: The table is valid and not empty. The DMA API has mapped all of it at one address.
             dma_handle: unsafe { (*(*table).sgl).dma_address },
-        })
+        };
+        // The zeroes may be in the caches only. A sync for the CPU would throw them away, and show what was there before.
+        this.sync(0..bytes, Direction::Bidirectional, Owner::Device);
+        Ok(this)
     }
 
     /// Calls `f` with the address and the size of each physically contiguous part of `bytes`.
@@ -184,7 +198,7 @@ impl Allocation {
         while at < end {
             let page = at / PAGE_SIZE;
             let memory: &dyn Backing = self;
-            let Some(run) = memory.runs(page, self.nr_pages()).next() else {
+            let Some(run) = memory.runs(page, end.div_ceil(PAGE_SIZE)).next() else {
                 return;
             };
             let last = page.saturating_add(run.nr_pages).saturating_mul(PAGE_SIZE);
@@ -248,6 +262,9 @@ unsafe impl Backing for Allocation {
     }
 
     fn sync(&self, bytes: Range<usize>, direction: Direction, owner: Owner) {
+        if self.is_coherent {
+            return;
+        }
         let pass = match owner {
             Owner::Cpu => ffi::mapkit_dma_sync_single_for_cpu,
             Owner::Device => ffi::mapkit_dma_sync_single_for_device,

@@ -39,6 +39,7 @@ suite! { "dma.buffer":
     other_memory_is_not_for_a_device,
     pages_are_cached_and_zeroed,
     pages_are_passed_to_and_fro,
+    a_reader_passes_nothing_to_the_cpu,
     is_taken_back_when_the_driver_goes,
     is_taken_back_from_those_who_have_not_touched_it,
     is_removed_before_the_driver_goes,
@@ -398,6 +399,29 @@ fn pages_are_passed_to_and_fro(context: &Context) -> Result<()> {
     }
     drop((trace, session));
     owned.0.remove(false)?;
+    nothing_is_left(&is_there)
+}
+
+/// For the CPU, what a cache has is dropped: a reader could undo what others have stored.
+fn a_reader_passes_nothing_to_the_cpu(_: &Context) -> Result<()> {
+    let (is_there, _, path) = begin()?;
+    for (spec, for_cpu) in specs(&path).iter().zip([Ok(()), Err(Errno::EBADF)]) {
+        let owned = make("reader", spec)?;
+        let reader = Session::from(fs::File::open(owned.0.node())?);
+        for (flags, expected) in [
+            (uapi::SYNC_FOR_DEVICE, Ok(())),
+            (uapi::SYNC_FOR_CPU, for_cpu),
+        ] {
+            let synced = reader.request(&mut uapi::Sync {
+                flags,
+                bytes: page_size(),
+                ..uapi::Sync::new()
+            });
+            ensure!(synced == expected, "SYNC {flags}: {synced:?}");
+        }
+        drop(reader);
+        owned.0.remove(false)?;
+    }
     nothing_is_left(&is_there)
 }
 
