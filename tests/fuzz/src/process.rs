@@ -123,6 +123,8 @@ pub fn run(
     if pid == 0 {
         // SAFETY: Only numbers are passed.
         unsafe { libc::setpgid(0, 0) };
+        // It waits for the children of its children, too, before it looks whether anything is still mapped.
+        adopt_orphans();
         groups.enter(program.limit);
         if let Err(err) = machine::run(program, kcov) {
             note.write(&format!("{err:#}"));

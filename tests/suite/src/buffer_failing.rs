@@ -29,9 +29,9 @@ type Call = (&'static str, fn() -> Result<Tally>);
 
 const CALLS: &[Call] = &[
     ("mkdir", mkdir),
-    ("enable_pages", || enable(Backing::Pages)),
-    ("enable_vmalloc", || enable(Backing::Vmalloc)),
-    ("enable_coherent", || enable(Backing::Coherent)),
+    ("enable_pages", || enable(&of(Backing::Pages))),
+    ("enable_vmalloc", || enable(&of(Backing::Vmalloc))),
+    ("enable_coherent", || enable(&of(Backing::Coherent))),
     ("disable", disable),
     ("revoke", revoke),
     ("open", open_it),
@@ -93,13 +93,16 @@ fn mkdir() -> Result<Tally> {
     )
 }
 
-/// A buffer that is set up, and not enabled.
-fn set_up(backing: Backing) -> Result<Made> {
-    let spec = Spec {
+fn of(backing: Backing) -> Spec {
+    Spec {
         backing: Some(backing),
         ..of_pages(33)
-    };
-    let owned = make("failing", &spec)?;
+    }
+}
+
+/// A buffer that is set up, and not enabled.
+fn set_up(spec: &Spec) -> Result<Made> {
+    let owned = make("failing", spec)?;
     owned.0.set("enabled", "0")?;
     Ok(owned)
 }
@@ -115,8 +118,9 @@ fn enabled(owned: &Made) -> Result<File> {
     Ok(OpenOptions::new().write(true).open(path)?)
 }
 
-fn enable(backing: Backing) -> Result<Tally> {
-    let owned = set_up(backing)?;
+/// Enables a buffer, with each allocation failed in turn.
+pub fn enable(spec: &Spec) -> Result<Tally> {
+    let owned = set_up(spec)?;
     let tally = each_failure(
         CLEAN,
         || {
@@ -143,7 +147,7 @@ fn enable(backing: Backing) -> Result<Tally> {
 
 /// Writes `word` to `enabled` of one that is enabled.
 fn disabled_by(word: &'static [u8]) -> Result<Tally> {
-    let owned = set_up(Backing::Pages)?;
+    let owned = set_up(&of(Backing::Pages))?;
     owned.0.set("enabled", "1")?;
     let file = std::cell::RefCell::new(enabled(&owned)?);
     each_failure(

@@ -4,16 +4,18 @@
 //! IOMMU, giving the device an address is among them, as it takes memory.
 
 use crate::{
+    buffer, buffer_failing,
     dma::{
-        device, from_to, heap_buffer, name_in_sysfs, nothing_is_left, round_trips, tables,
-        wait_until, Bench, COHERENT, DRIVER, KMALLOC, PAGES, VMALLOC,
+        device, from_to, heap_buffer, in_sysfs, name_in_sysfs, nothing_is_left, round_trips,
+        tables, wait_until, Bench, COHERENT, DRIVER, KMALLOC, PAGES, VMALLOC,
     },
     inject::{each_failure, is_available, Injector, Tally},
     runner::{Case, Suite},
 };
 use anyhow::{ensure, Result};
 use mapwright::{
-    dma_devices, page_size, Backing, Direction, Endpoint, MapCall, Method, Region, Session, Side,
+    buffer::Spec, dma_devices, page_size, Backing, Direction, Endpoint, MapCall, Method, Region,
+    Session, Side,
 };
 use nix::{
     errno::Errno,
@@ -50,6 +52,10 @@ const CALLS: &[Call] = &[
     ("export", export),
     ("import", import),
     ("transfer_import", transfer_import),
+    ("enable_buffer_of_coherent", || {
+        enable_buffer(Backing::Coherent)
+    }),
+    ("enable_buffer_of_pages", || enable_buffer(Backing::Pages)),
     ("bind", bind),
 ];
 
@@ -295,6 +301,19 @@ fn transfer_import() -> Result<Tally> {
 }
 
 /// The driver is bound to the device.
+/// A buffer with a name, for the device.
+fn enable_buffer(backing: Backing) -> Result<Tally> {
+    let is_there = buffer::available()?;
+    let tally = buffer_failing::enable(&Spec {
+        bytes: 3 * page_size(),
+        backing: Some(backing),
+        device: Some(in_sysfs()?.display().to_string()),
+        ..Spec::default()
+    })?;
+    buffer::nothing_is_left(&is_there)?;
+    Ok(tally)
+}
+
 fn bind() -> Result<Tally> {
     let path = device()?;
     let name = name_in_sysfs()?;

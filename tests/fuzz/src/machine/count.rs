@@ -12,7 +12,9 @@ use std::os::fd::AsRawFd as _;
 /// Unmaps all mappings of devices, of whatever the program knows nothing of, too.
 fn unmap_all() -> Result<()> {
     let maps = fs::read_to_string("/proc/self/maps")?;
-    for line in maps.lines().filter(|line| line.contains("/dev/mapwright")) {
+    // A page cache of its own is the second.
+    let is_ours = |line: &&str| line.contains("/dev/mapwright") || line.contains("[mapwright]");
+    for line in maps.lines().filter(is_ours) {
         let (start, rest) = line.split_once('-').context("/proc/self/maps")?;
         let (end, _) = rest.split_once(' ').context("/proc/self/maps")?;
         let start = usize::from_str_radix(start, 16)?;
