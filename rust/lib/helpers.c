@@ -452,11 +452,14 @@ struct device *mapkit_find_device(const char *bus, const char *name)
 	return NULL;
 }
 
-bool mapkit_device_is_at(struct device *dev, const char *path)
+int mapkit_device_is_at(struct device *dev, const char *path, gfp_t gfp)
 {
-	char *own = kobject_get_path(&dev->kobj, GFP_KERNEL);
-	bool is_at = own && !strcmp(own, path);
+	char *own = kobject_get_path(&dev->kobj, gfp);
+	bool is_at;
 
+	if (!own)
+		return -ENOMEM;
+	is_at = !strcmp(own, path);
 	kfree(own);
 	return is_at;
 }

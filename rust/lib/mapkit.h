@@ -253,8 +253,8 @@ void mapkit_dma_buf_invalidate(struct dma_buf *buffer);
 /** A device of a bus, `pci` or `platform`, by its name there; null if there is none. `put_device()` drops it. */
 struct device *mapkit_find_device(const char *bus, const char *name);
 
-/** Whether a device is at that path in sysfs, without the `/sys`. */
-bool mapkit_device_is_at(struct device *dev, const char *path);
+/** Whether a device is at that path in sysfs, without the `/sys`: 1 or 0, or -ENOMEM. */
+int mapkit_device_is_at(struct device *dev, const char *path, gfp_t gfp);
 
 /**
  * Whether `vmalloc_to_pfn()` tells the frames of a device's coherent memory. Not where it looks into the `struct page`,

@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/linux/device/bus.h`](srctree/include/linux/device/bus.h)
 
-use crate::ffi;
+use crate::{
+    base::gfp,
+    ffi, //
+};
 use core::ptr::NonNull;
 use kernel::{
     device::Device,
@@ -19,7 +22,7 @@ const BUSES: [&CStr; 2] = [c"pci", c"platform"];
 /// The device of the bus `pci` or `platform` that `name` means: `BUS/NAME`, `/sys/bus/BUS/devices/NAME`, or its path
 /// below `/sys/devices`, with no symbolic link in it.
 ///
-/// `ENODEV` if there is none, `EINVAL` if it is no such name.
+/// `ENODEV` if there is none, `EINVAL` if it is no such name, `ENOMEM` without memory to look.
 ///
 /// # Examples
 ///
@@ -58,8 +61,10 @@ fn at(path: &str) -> Result<ARef<Device>> {
         };
         let raw = core::ptr::from_ref::<Device>(&device).cast_mut().cast();
         // SAFETY: A `Device` is a transparent wrapper of a valid `struct device`, and the path is a string.
-        if unsafe { ffi::mapkit_device_is_at(raw, path.as_char_ptr()) } {
-            return Ok(device);
+        match unsafe { ffi::mapkit_device_is_at(raw, path.as_char_ptr(), gfp::FOR_CALLER) } {
+            0 => {}
+            1 => return Ok(device),
+            _ => return Err(ENOMEM),
         }
     }
     Err(ENODEV)

@@ -21,7 +21,7 @@ macro_rules! programs {
 }
 
 /// A line for each file of tests/corpus.
-const PROGRAMS: &[(&str, &str)] = programs!["copy_window", "fork_reference"];
+const PROGRAMS: &[(&str, &str)] = programs!["copy_window", "fork_reference", "private_page_cache"];
 
 fn cases() -> Vec<Case> {
     let case = |(name, text): &(&str, &'static str)| {
