@@ -158,7 +158,8 @@ shell: ## root: A shell in a VM with the modules
 # The modules of the benchmark have a directory of their own: with the C reference, and below it
 # mapwright.ko without counters. The VM counts instructions.
 BENCH := $(BUILD)/bench
-BENCH_VM := --cpus 1 --memory 2G --qemu '-icount shift=0,sleep=off' --timeout 7200
+BENCH_CPU := --cpus 1 --qemu '-icount shift=0,sleep=off' --timeout 7200
+BENCH_VM := $(BENCH_CPU) --memory 2G
 
 .PHONY: bench
 bench: bench-map bench-gigabyte bench-peers bench-alloc bench-gpio bench-dma bench-init bench-clear ## root: Count instructions: of mapping, allocating, a GPIO line, DMA (bench-map, bench-peers, …)
@@ -172,7 +173,7 @@ bench-map: bench-modules
 # In the small boot, which leaves a gigabyte in one run; below 4 GiB, where the machine has one memory.
 .PHONY: bench-gigabyte
 bench-gigabyte: bench-modules
-	@$(REPO)/scripts/vm run --boot tiny $(BENCH_VM) --memory 2800M --append init_on_alloc=0 \
+	@$(REPO)/scripts/vm run --boot tiny $(BENCH_CPU) --memory 2800M --append init_on_alloc=0 \
 		--modules $(BENCH)/modules --results $(BENCH) -- \
 		mapwright bench map 'pages + huge, contiguous' --size 1G --json-to /results/gigabyte.json
 	@echo 'Written: $(BENCH)/gigabyte.json'
@@ -225,7 +226,7 @@ LATENCY = sh -c "$$(cat $(REPO)/tests/latency)" latency
 bench-latency: harness-ready
 	@$(REPO)/scripts/vm run --boot tiny $(BENCH_VM) --append mapwright.clock=jumps --gpio $(BENCH)/gpio -- \
 		$(LATENCY) coherence. faults. memory_types. stats. walk. inspect. alloc_life. gpio.
-	@$(REPO)/scripts/vm run --boot tiny $(BENCH_VM) --append mapwright.clock=jumps --memory 256M --qemu '-device edu' -- \
+	@$(REPO)/scripts/vm run --boot tiny $(BENCH_CPU) --append mapwright.clock=jumps --memory 256M --qemu '-device edu' -- \
 		$(LATENCY) dma.caches dma.exported dma.random
 
 # How long others wait while programs do the worst that the devices let them do, on the kernel with all checkers:
