@@ -35,10 +35,7 @@ use crate::{
 use core::marker::PhantomData;
 use kernel::{
     bindings,
-    ffi::{
-        c_int,
-        c_void, //
-    },
+    ffi::c_int,
     page::PAGE_SIZE,
     prelude::*,
     sync::Arc, //
@@ -282,15 +279,8 @@ unsafe impl Backing for Allocation<'_> {
     }
 
     fn run_at(&self, page: usize) -> Option<Run> {
-        let (addr, _) = self.extent.locate(page)?;
-        let addr = addr.as_ptr().cast::<c_void>();
-        let pfn = match self.address_class() {
-            // SAFETY: `addr` is inside an allocated area of the vmalloc area, where every page is
-            // mapped.
-            AddressClass::Vmalloc => unsafe { bindings::vmalloc_to_pfn(addr) },
-            // SAFETY: What the DMA API gives is in the direct map if it is not in the vmalloc area.
-            AddressClass::DirectMap => unsafe { ffi::mapkit_virt_to_pfn(addr) },
-        };
+        // SAFETY: What the DMA API gives is in the direct map if it is not mapped in the vmalloc area.
+        let pfn = unsafe { self.extent.pfn_of(page)? };
         Some(Run { pfn, nr_pages: 1 })
     }
 
@@ -304,11 +294,7 @@ unsafe impl Backing for Allocation<'_> {
     }
 
     fn address_class(&self) -> AddressClass {
-        // SAFETY: Any pointer may be asked about.
-        match unsafe { bindings::is_vmalloc_addr(self.extent.as_ptr()) } {
-            true => AddressClass::Vmalloc,
-            false => AddressClass::DirectMap,
-        }
+        self.extent.address_class()
     }
 
     fn dma_addr(&self, page: usize) -> Option<u64> {

@@ -38,7 +38,6 @@ use crate::{
 use core::ops::Range;
 use kernel::{
     bindings,
-    ffi::c_void,
     page::PAGE_SIZE,
     prelude::*,
     sync::Arc, //
@@ -220,20 +219,14 @@ unsafe impl Backing for Allocation {
     }
 
     fn run_at(&self, page: usize) -> Option<Run> {
-        let (addr, left) = self.extent.locate(page)?;
-        let addr = addr.as_ptr().cast::<c_void>();
-        Some(match self.address_class() {
-            AddressClass::Vmalloc => Run {
-                // SAFETY: `addr` is inside a mapping of the vmalloc area, where every page is there.
-                pfn: unsafe { bindings::vmalloc_to_pfn(addr) },
-                nr_pages: 1,
-            },
-            AddressClass::DirectMap => Run {
-                // SAFETY: What the DMA API gives is in the direct map if it is not in the vmalloc area.
-                pfn: unsafe { ffi::mapkit_virt_to_pfn(addr) },
-                nr_pages: left,
-            },
-        })
+        let (_, left) = self.extent.locate(page)?;
+        // SAFETY: What the DMA API gives is in the direct map if it is not mapped in the vmalloc area.
+        let pfn = unsafe { self.extent.pfn_of(page)? };
+        let nr_pages = match self.address_class() {
+            AddressClass::Vmalloc => 1,
+            AddressClass::DirectMap => left,
+        };
+        Some(Run { pfn, nr_pages })
     }
 
     fn range_at(&self, page: usize) -> Option<KernelRange> {
@@ -246,11 +239,7 @@ unsafe impl Backing for Allocation {
     }
 
     fn address_class(&self) -> AddressClass {
-        // SAFETY: Any pointer may be asked about.
-        match unsafe { bindings::is_vmalloc_addr(self.extent.as_ptr()) } {
-            true => AddressClass::Vmalloc,
-            false => AddressClass::DirectMap,
-        }
+        self.extent.address_class()
     }
 
     fn dma_addr(&self, page: usize) -> Option<u64> {

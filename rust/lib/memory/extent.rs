@@ -2,7 +2,13 @@
 
 //! Pages at consecutive kernel addresses.
 
-use crate::memory::backing::KernelRange;
+use crate::{
+    ffi,
+    memory::backing::{
+        AddressClass,
+        KernelRange, //
+    }, //
+};
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -47,6 +53,31 @@ impl Extent {
         let within = page.wrapping_mul(PAGE_SIZE);
         let addr = NonNull::new(self.addr.as_ptr().wrapping_add(within))?;
         Some((addr, left))
+    }
+
+    /// Where they lie.
+    pub(crate) fn address_class(&self) -> AddressClass {
+        // SAFETY: Any pointer may be asked about.
+        match unsafe { bindings::is_vmalloc_addr(self.as_ptr()) } {
+            true => AddressClass::Vmalloc,
+            false => AddressClass::DirectMap,
+        }
+    }
+
+    /// The frame of page `page`, if it is one of them.
+    ///
+    /// # Safety
+    ///
+    /// The pages must be mapped: in the direct map, if they are not in the vmalloc area.
+    pub(crate) unsafe fn pfn_of(&self, page: usize) -> Option<usize> {
+        let (addr, _) = self.locate(page)?;
+        let addr = addr.as_ptr().cast::<c_void>();
+        Some(match self.address_class() {
+            // SAFETY: It is one of the pages, which are mapped by the requirement of this function.
+            AddressClass::Vmalloc => unsafe { bindings::vmalloc_to_pfn(addr) },
+            // SAFETY: By the requirement of this function it is in the direct map.
+            AddressClass::DirectMap => unsafe { ffi::mapkit_virt_to_pfn(addr) },
+        })
     }
 
     /// The addresses from page `page` on, if it is one of them.

@@ -147,8 +147,15 @@ impl Subject {
             }
         };
         let expected = (entries * times) as i64;
+        let found = self.references_become(expected)?;
+        ensure!(found == expected, "{found} references, not {expected}");
+        Ok(())
+    }
+
+    /// How many references there are, when there are as many as expected, or after a second. A CPU may have to put some
+    /// pages on a list, or look at one, for which it holds a reference.
+    fn references_become(&self, expected: i64) -> Result<i64> {
         let mut found = self.references()?;
-        // A CPU may still have to put some pages on a list, or look at one, for which it holds a reference.
         for _ in 0..50 {
             if found == expected {
                 break;
@@ -157,8 +164,7 @@ impl Subject {
             std::thread::sleep(std::time::Duration::from_millis(20));
             found = self.references()?;
         }
-        ensure!(found == expected, "{found} references, not {expected}");
-        Ok(())
+        Ok(found)
     }
 
     fn expect_unmapped(&self) -> Result<()> {

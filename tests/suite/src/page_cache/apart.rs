@@ -106,15 +106,7 @@ pub(super) fn a_pin_is_a_reference(_: &Context) -> Result<()> {
         let (reader, writer) = pipe()?;
         let spliced = vmsplice(&writer, it.map.addr + block_bytes(), 4 * page_bytes());
         ensure!(spliced == Ok(4 * page_bytes()), "{spliced:?}");
-        let mut with = it.references()?;
-        // A CPU may look at a page for a moment, for which it holds a reference.
-        for _ in 0..50 {
-            if with == before + 4 {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            with = it.references()?;
-        }
+        let with = it.references_become(before + 4)?;
         ensure!(with == before + 4, "{with} references, {before} before");
         drop((reader, writer));
         it.expect_mapped(1)
